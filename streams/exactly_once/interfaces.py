@@ -1,0 +1,105 @@
+"""The narrow seams between the exactly-once engine and everything else.
+
+Rules of this module
+1. The engine moves bytes. It knows topics, partitions, offsets, transactions; never a rule, a customer or a channel.
+2. What decides is a `StateMachine`: bytes in, bytes out, no clock, no I/O, nothing remembered outside the store. It may
+   be asked to apply the same batch again (an aborted transaction), and must then answer the same for the same moments.
+3. What the engine tells the outside world goes through an `Observer`, and tallies reach it only after the commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+class InputRecord(NamedTuple):
+    """One record of an input topic, as the broker stored it."""
+
+    topic: str
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+class OutputRecord(NamedTuple):
+    """One record to be written inside the transaction. `partition=None`: the partition its input came from."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+    partition: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InputTopic:
+    """One input topic of the gate.
+
+    `rank`: within a batch, records of a lower rank are applied first (preferences before outcomes before intents).
+    `barrier`: everything acknowledged on this topic before the batch is decided must be applied first.
+    """
+
+    name: str
+    rank: int
+    barrier: bool
+
+
+class Batch(NamedTuple):
+    """What one partition contributes to one transaction, already in the order in which it is to be applied.
+
+    `moments_ms[i]` is the `now` of `records[i]`; it never decreases, also across batches and restarts.
+    `positions` are the next offsets per input topic *before* this batch.
+    """
+
+    partition: int
+    records: Sequence[InputRecord]
+    moments_ms: Sequence[int]
+    positions: Mapping[str, int]
+
+
+@dataclass(slots=True)
+class BatchResult:
+    """What applying a batch gave: all of it becomes visible in one transaction, or none of it.
+
+    `changes` are changelog keys (see `changelog.py`) to their new values; None deletes.
+    `tally` is handed to `Observer.committed` untouched, once the transaction has committed.
+    """
+
+    outputs: list[OutputRecord] = field(default_factory=list)
+    changes: dict[bytes, bytes | None] = field(default_factory=dict)
+    tally: Any = None
+
+
+class StateMachine(Protocol):
+    """The domain, seen from the engine."""
+
+    def apply(self, batch: Batch, store: Mapping[bytes, bytes]) -> BatchResult:
+        """Apply the batch to the partition's store (changelog key to value) without changing it."""
+        ...
+
+
+class Clock(Protocol):
+    """Wall time in epoch milliseconds."""
+
+    def now_ms(self) -> int: ...
+
+
+class Observer(Protocol):
+    """Told what happened. Must not raise and must not block."""
+
+    def committed(self, partition: int, tally: Any, *, decided_at_ms: int, committed_at_ms: int) -> None: ...
+    def batch_aborted(self, reason: str) -> None: ...
+    def barrier_waited(self, seconds: float) -> None: ...
+    def barrier_unanswered(self, seconds: float) -> None: ...
+    def restore_progress(self, partition: int, restored_records: int, remaining_records: int) -> None: ...
+    def assigned(self, partitions: frozenset[int]) -> None: ...
+    def ready(self, is_ready: bool, why: str) -> None: ...
+    def lag(self, topic: str, partition: int, records: int, seconds: float) -> None: ...
+    def records_missing(self, topic: str, partition: int, count: int) -> None: ...
+    def clock_difference(self, seconds: float) -> None: ...
