@@ -1,0 +1,261 @@
+"""Every metric of mesura, declared once: name, kind, unit, labels with their allowed values, help.
+
+Rules of this module
+1. A metric exists if and only if it stands in `METRICS`. Dashboards, alerts and `docs/metrics.md` are checked against it.
+2. Label values come from a vocabulary, never from a record. A word outside its vocabulary is exported as `other`, so a
+   producer's typo costs one series and not a thousand.
+3. No customer, address, key, content or partition is ever a label. Partitions are folded (sum or maximum).
+4. `sum()` over all labels of a counter makes sense. Times are base units; moments are exported, not ages.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+OTHER = "other"
+NO_REASON = "none"
+PREFIX = "mesura_"
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The words a label may take. `words` are known from the start; policy and settings declare more at start-up."""
+
+    name: str
+    words: tuple[str, ...]
+    declared_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """`vocabulary=None`: free text of the build or the policy's author, bounded because only one series is exported."""
+
+    name: str
+    vocabulary: Vocabulary | None
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSpec:
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    unit: str
+    help: str
+    labels: tuple[Label, ...] = ()
+    bounds: tuple[float, ...] = ()
+    why_bounds: str = ""
+
+    @property
+    def full_name(self) -> str:
+        return PREFIX + self.name
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        return tuple(label.name for label in self.labels)
+
+
+CHANNELS = Vocabulary("channels", ("chat", "email", "push", "sms", "voice", "whatsapp"), declared_by="the policy")
+VERDICTS = Vocabulary("verdicts", ("approved", "suppressed"))
+REASONS = Vocabulary("reasons", ("duplicate", "expired", "ledger_full"), declared_by="the catalogue of reason codes")
+TOPICS = Vocabulary("topics", ("contact-outcome", "mesura-rerouted", "opt-out", "outbound-intent"), "the settings")
+DEAD_LETTER_REASONS = Vocabulary("dead letter reasons", (), declared_by="the contracts")
+WITHDRAWAL_REASONS = Vocabulary("withdrawal reasons", ("opt_out",), declared_by="the catalogue of reason codes")
+ABORT_REASONS = Vocabulary("abort reasons", (), declared_by="the engine")
+PREFERENCE_TYPES = Vocabulary(
+    "preference types",
+    (
+        "opt_out", "opt_in", "pause", "resume", "consent_granted", "consent_withdrawn", "objection", "restriction",
+        "restriction_lifted", "profile", "erasure",
+    ),
+)  # fmt: skip
+OUTCOME_TYPES = Vocabulary(
+    "outcome types",
+    (
+        "sent", "delivered", "read", "clicked", "failed", "bounced", "answered", "no_answer", "conversation", "refusal",
+        "reply", "complaint", "expired",
+    ),
+)  # fmt: skip
+EVENTS = Vocabulary("events", ("intent", "outcome", "preference"))
+BOOLEANS = Vocabulary("booleans", ("false", "true"))
+RELOAD_RESULTS = Vocabulary("reload results", ("failure", "success"))
+
+VOCABULARIES = (
+    CHANNELS, VERDICTS, REASONS, TOPICS, DEAD_LETTER_REASONS, WITHDRAWAL_REASONS, ABORT_REASONS, PREFERENCE_TYPES,
+    OUTCOME_TYPES, EVENTS, BOOLEANS, RELOAD_RESULTS,
+)  # fmt: skip
+
+_TOPIC = Label("topic", TOPICS)
+
+DECISIONS = MetricSpec(
+    "decisions_total",
+    "counter",
+    "decisions",
+    "Intents answered. Suppression rates follow from it; an approval has the reason none.",
+    (Label("channel", CHANNELS), Label("verdict", VERDICTS), Label("reason", REASONS)),
+)
+DECISION_DURATION = MetricSpec(
+    "decision_duration_seconds",
+    "histogram",
+    "seconds",
+    "Time the decision itself took, per intent: the mean of its batch, once for each intent in it.",
+    bounds=(5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 5e-3),
+    why_bounds="A decision costs tens of microseconds; one above 1 ms would halve the throughput of a lane.",
+)
+DECISION_LATENCY = MetricSpec(
+    "decision_latency_seconds",
+    "histogram",
+    "seconds",
+    "From the record timestamp of an intent to the commit of its decision.",
+    bounds=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120, 600),
+    why_bounds="5 is the objective and must be a bound; below it normal service, above it a backlog being read.",
+)
+OPT_OUT_IN_FORCE = MetricSpec(
+    "opt_out_in_force_seconds",
+    "histogram",
+    "seconds",
+    "From the record timestamp of a preference event to the commit that put it in force.",
+    bounds=(0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
+    why_bounds="10 is the objective and must be a bound; 300 is the default time to live of an approval.",
+)
+COMMIT_DURATION = MetricSpec(
+    "commit_duration_seconds",
+    "histogram",
+    "seconds",
+    "From the moment of decision of a batch to the end of its transaction.",
+    bounds=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5),
+    why_bounds="2 is the limit beyond which a transaction is aborted and decided again: nothing should stand above it.",
+)
+BATCH_RECORDS = MetricSpec(
+    "batch_records",
+    "histogram",
+    "records",
+    "Input records per committed batch.",
+    bounds=(1, 5, 10, 50, 100, 500, 1000, 2000, 5000, 10000),
+    why_bounds="One record is an idle gate, thousands are a backlog: the shape says which.",
+)
+BARRIER_WAIT = MetricSpec(
+    "barrier_wait_seconds",
+    "histogram",
+    "seconds",
+    "Time a batch waited until everything customers had said before it was applied.",
+    bounds=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30),
+    why_bounds="One round trip to the broker is a few milliseconds; 30 is where the alert begins.",
+)
+LAG_SECONDS = MetricSpec(
+    "lag_seconds", "gauge", "seconds", "Age of the oldest record not yet taken, worst partition.", (_TOPIC,)
+)
+LAG_RECORDS = MetricSpec(
+    "lag_records", "gauge", "records", "Records not yet taken, over this worker's partitions.", (_TOPIC,)
+)
+DEAD_LETTERS = MetricSpec(
+    "dead_letters_total",
+    "counter",
+    "records",
+    "Records that could not be read and went to the dead-letter topic.",
+    (_TOPIC, Label("reason", DEAD_LETTER_REASONS)),
+)
+UNREADABLE_OPT_OUTS = MetricSpec(
+    "unreadable_opt_outs_total",
+    "counter",
+    "records",
+    "Records of the opt-out topic that could not be read. Each may be a no that was not heard.",
+)
+REROUTED = MetricSpec(
+    "rerouted_records_total",
+    "counter",
+    "records",
+    "Records that arrived on the wrong partition or under the wrong key and were forwarded.",
+    (_TOPIC,),
+)
+DUPLICATES = MetricSpec("duplicates_total", "counter", "intents", "Intents published again, answered as duplicates.")
+WITHDRAWALS = MetricSpec(
+    "withdrawals_total",
+    "counter",
+    "withdrawals",
+    "Approvals taken back while still valid.",
+    (Label("reason", WITHDRAWAL_REASONS),),
+)
+PREFERENCE_EVENTS = MetricSpec(
+    "preference_events_total", "counter", "events", "Preference events applied.", (Label("type", PREFERENCE_TYPES),)
+)
+OUTCOMES = MetricSpec(
+    "outcomes_total",
+    "counter",
+    "events",
+    "Outcomes applied, by whether their contact was found in the ledger.",
+    (Label("type", OUTCOME_TYPES), Label("matched", BOOLEANS)),
+)
+UNKNOWN_FIELDS = MetricSpec(
+    "unknown_fields_total",
+    "counter",
+    "fields",
+    "Fields ignored because the contract does not know them.",
+    (Label("event", EVENTS),),
+)
+LEDGER_FULL = MetricSpec(
+    "ledger_full_total", "counter", "intents", "Intents suppressed because the customer's ledger is at its size limit."
+)
+RESTORE_IN_PROGRESS = MetricSpec(
+    "restore_in_progress", "gauge", "boolean", "1 while the ledger of any assigned partition is being restored."
+)
+RESTORE_REMAINING = MetricSpec(
+    "restore_remaining_records", "gauge", "records", "Changelog records still to be read before every ledger is whole."
+)
+RESTORED = MetricSpec("restored_records_total", "counter", "records", "Changelog records read while restoring.")
+PARTITIONS_ASSIGNED = MetricSpec("partitions_assigned", "gauge", "partitions", "Partitions this worker decides for.")
+READY = MetricSpec("ready", "gauge", "boolean", "1 while this worker is deciding; /ready says why not.")
+BARRIER_UNANSWERED = MetricSpec(
+    "barrier_unanswered_seconds", "gauge", "seconds", "How long the barrier has gone without an answer; 0 when it has one."
+)
+BATCHES_ABORTED = MetricSpec(
+    "batches_aborted_total",
+    "counter",
+    "batches",
+    "Transactions aborted; their records are decided again.",
+    (Label("reason", ABORT_REASONS),),
+)
+MISSING_RECORDS = MetricSpec(
+    "missing_records_total",
+    "counter",
+    "records",
+    "Records deleted by retention, or missing from the log, before anybody decided them.",
+    (_TOPIC,),
+)
+CLOCK_DIFFERENCE = MetricSpec(
+    "clock_difference_seconds", "gauge", "seconds", "This worker's clock minus the broker's, at the latest comparison."
+)
+POLICY_INFO = MetricSpec(
+    "policy_info",
+    "gauge",
+    "boolean",
+    "The policy in force on this worker.",
+    (Label("name", None), Label("version", None), Label("hash", None)),
+)
+POLICY_RELOAD = MetricSpec(
+    "policy_reload_total",
+    "counter",
+    "attempts",
+    "Attempts to load a policy; a failed one leaves the last good policy in force.",
+    (Label("result", RELOAD_RESULTS),),
+)
+POLICY_LOADED = MetricSpec(
+    "policy_loaded_timestamp_seconds", "gauge", "seconds since 1970", "When the policy in force was loaded."
+)
+BUILD_INFO = MetricSpec(
+    "build_info", "gauge", "boolean", "The build that is running.", (Label("version", None), Label("python", None))
+)
+LAST_DECISION = MetricSpec(
+    "last_decision_timestamp_seconds", "gauge", "seconds since 1970", "When a decision was last committed; 0 before one."
+)
+REBALANCES = MetricSpec("rebalances_total", "counter", "rebalances", "Times this worker's set of partitions changed.")
+WORKER_RESTARTS = MetricSpec(
+    "worker_restarts_total", "counter", "restarts", "Times the engine was started again in this process after a failure."
+)
+
+METRICS: tuple[MetricSpec, ...] = (
+    DECISIONS, DECISION_DURATION, DECISION_LATENCY, OPT_OUT_IN_FORCE, COMMIT_DURATION, BATCH_RECORDS, BARRIER_WAIT,
+    LAG_SECONDS, LAG_RECORDS, DEAD_LETTERS, UNREADABLE_OPT_OUTS, REROUTED, DUPLICATES, WITHDRAWALS, PREFERENCE_EVENTS,
+    OUTCOMES, UNKNOWN_FIELDS, LEDGER_FULL, RESTORE_IN_PROGRESS, RESTORE_REMAINING, RESTORED, PARTITIONS_ASSIGNED, READY,
+    BARRIER_UNANSWERED, BATCHES_ABORTED, MISSING_RECORDS, CLOCK_DIFFERENCE, POLICY_INFO, POLICY_RELOAD, POLICY_LOADED,
+    BUILD_INFO, LAST_DECISION, REBALANCES, WORKER_RESTARTS,
+)  # fmt: skip

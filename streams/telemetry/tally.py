@@ -1,0 +1,90 @@
+"""What one batch counted, kept aside until its transaction has committed.
+
+Rules of this module
+1. Plain dicts, lists and numbers: the hot path adds to them once per decision and pays for nothing else.
+2. Nothing here is a metric yet. A batch that is aborted throws its tally away, and nobody ever saw it.
+3. Codes and moments only. No customer, no address, no content: there is no field that could hold one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar
+
+Verdict = Literal["approved", "suppressed"]
+Key = TypeVar("Key")
+
+
+def _counts() -> defaultdict[Key, int]:
+    return defaultdict(int)
+
+
+@dataclass(slots=True)
+class Tally:
+    """The counts of one batch: `tally.decisions[(channel, verdict, reason)] += 1`.
+
+    `duplicates` and `ledger_full` are suppressions too and stand in `decisions` as well; `unreadable_opt_outs` are dead
+    letters too and stand in `dead_letters` as well. The separate counts exist because each has an alert of its own.
+    """
+
+    decisions: defaultdict[tuple[str, str, str], int] = field(default_factory=_counts)
+    """(channel, verdict, reason). An approval has no reason; whatever stands there is exported as `none`."""
+    dead_letters: defaultdict[tuple[str, str], int] = field(default_factory=_counts)
+    """(topic, reason)."""
+    rerouted: defaultdict[str, int] = field(default_factory=_counts)
+    """Topic on which the misrouted record had arrived."""
+    withdrawals: defaultdict[str, int] = field(default_factory=_counts)
+    """Reason."""
+    preferences: defaultdict[str, int] = field(default_factory=_counts)
+    """Type of the preference event."""
+    outcomes: defaultdict[tuple[str, bool], int] = field(default_factory=_counts)
+    """(type, whether it matched a contact in the ledger)."""
+    unknown_fields: defaultdict[str, int] = field(default_factory=_counts)
+    """Kind of event: intent, preference, outcome."""
+    duplicates: int = 0
+    unreadable_opt_outs: int = 0
+    ledger_full: int = 0
+    intent_timestamps_ms: list[int] = field(default_factory=list)
+    """Record timestamp of each intent decided, for the latency from there to the commit."""
+    preference_timestamps_ms: list[int] = field(default_factory=list)
+    """Record timestamp of each preference event applied, for the time until it was in force."""
+    decide_seconds: float = 0.0
+    """Time spent deciding, over the whole batch."""
+
+    @property
+    def decided(self) -> int:
+        """How many intents were answered."""
+        return sum(self.decisions.values())
+
+    @property
+    def records(self) -> int:
+        """How many input records this batch dealt with: each was decided, applied, forwarded or set aside, once."""
+        return (
+            self.decided
+            + sum(self.dead_letters.values())
+            + sum(self.rerouted.values())
+            + sum(self.preferences.values())
+            + sum(self.outcomes.values())
+        )
+
+    def merge(self, other: Tally) -> None:
+        """Add everything `other` counted; `other` is left as it was."""
+        _add(self.decisions, other.decisions)
+        _add(self.dead_letters, other.dead_letters)
+        _add(self.rerouted, other.rerouted)
+        _add(self.withdrawals, other.withdrawals)
+        _add(self.preferences, other.preferences)
+        _add(self.outcomes, other.outcomes)
+        _add(self.unknown_fields, other.unknown_fields)
+        self.duplicates += other.duplicates
+        self.unreadable_opt_outs += other.unreadable_opt_outs
+        self.ledger_full += other.ledger_full
+        self.intent_timestamps_ms += other.intent_timestamps_ms
+        self.preference_timestamps_ms += other.preference_timestamps_ms
+        self.decide_seconds += other.decide_seconds
+
+
+def _add(into: defaultdict[Key, int], counts: defaultdict[Key, int]) -> None:
+    for key, count in counts.items():
+        into[key] += count
