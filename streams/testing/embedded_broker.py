@@ -4,16 +4,16 @@
         broker.create_topics(["outbound-intent", "opt-out"])
         producer = AIOKafkaProducer(bootstrap_servers=broker.bootstrap_servers)
 
-The mock cluster is part of the `confluent-kafka` wheel, whose Python side shows only a configuration switch for it. Its C
-functions are public (`rdkafka_mock.h`), so this module calls them directly: that is what gives topics the number of
+The mock cluster is part of the `confluent-kafka` wheel, whose Python side shows only a configuration switch for it. Its
+C functions are public (`rdkafka_mock.h`), so this module calls them directly: that is what gives topics the number of
 partitions asked for, and tests the means to take the broker down, delay it, or make it answer with errors.
 
 It lives in a process of its own because a test may want to kill whatever runs beside it, and because a broker that
 shares our interpreter would share our garbage collection and our crashes.
 
 What it is not
-- It keeps about 5 MiB (`KEPT_BYTES`) and 100 000 batches per partition, in memory, and drops the oldest beyond that as if
-  retention had deleted them. Larger loads belong on Apache Kafka (`real_kafka`).
+- It keeps about 5 MiB (`KEPT_BYTES`) and 100 000 batches per partition, in memory, and drops the oldest beyond that as
+  if retention had deleted them. Larger loads belong on Apache Kafka (`real_kafka`).
 - It does not know CreateTopics: topics come from `create_topics` here, or appear with `AUTO_CREATED_PARTITIONS`
   partitions when some client asks for their metadata.
 - It is weaker than Apache Kafka in ways `tests/brokers/test_broker_contract.py` lists one by one, as strict expected
@@ -23,6 +23,7 @@ What it is not
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
 import ctypes.util
 import importlib.metadata
@@ -30,7 +31,7 @@ import os
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from streams.testing.errors import BrokerNotAvailableError
 from streams.testing.held_process import HeldProcess
@@ -145,7 +146,7 @@ class EmbeddedBroker:
         """
         self._ask("fail_requests", api_key=api_key, error_codes=list(error_codes))
 
-    def _ask(self, do: str, **arguments: Any) -> None:
+    def _ask(self, do: str, **arguments: str | int | list[int]) -> None:
         if self._process is None:
             raise BrokerNotAvailableError("the embedded broker is not running: use it as a context manager")
         self._process.ask({"do": do, **arguments})
@@ -239,7 +240,7 @@ def _load_librdkafka() -> ctypes.CDLL:
         if hasattr(library, "rd_kafka_mock_topic_create"):
             return library
     raise BrokerNotAvailableError(
-        "no librdkafka with a mock cluster was found: install confluent-kafka from its wheel (pip install confluent-kafka)"
+        "no librdkafka with a mock cluster was found: the wheel of confluent-kafka brings one"
     )
 
 
@@ -260,10 +261,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     write_line({"bootstrap_servers": cluster.bootstrap_servers})
     if options.holder is None:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        try:
+        with contextlib.suppress(KeyboardInterrupt):
             threading.Event().wait()
-        except KeyboardInterrupt:
-            pass
     else:
         Lifeline(holder_process_id=options.holder, on_command=cluster.answer).serve()
     # Not a tidy shutdown: librdkafka would wait for its threads, and there is nothing to save.

@@ -1,10 +1,10 @@
 """What can go wrong with the brokers and helpers of `streams.testing`.
 
-    TestingError
-    ├── BrokerNotAvailableError      a broker could not be started, or has ended
-    │   └── KafkaNotInstalledError   Java or Maven is missing, or Kafka could not be fetched
-    ├── DeadlineError                a condition did not come true in time
-    └── OffsetGapError               a log has a hole that no transaction marker explains
+TestingError
+├── BrokerNotAvailableError      a broker could not be started, or has ended
+│   └── KafkaNotInstalledError   Java or Maven is missing, or Kafka could not be fetched
+├── DeadlineError                a condition did not come true in time
+└── OffsetGapError               a log has a hole that no transaction marker explains
 """
 
 from __future__ import annotations

@@ -126,6 +126,8 @@ class Lifeline:
         return holder.process_id is not None and os.getppid() != holder.process_id
 
     def _release(self, holder: _Holder) -> None:
+        if holder not in self._holders:
+            return
         self._holders.remove(holder)
         for descriptor in holder.descriptors:
             self._selector.unregister(descriptor)
