@@ -1,0 +1,1 @@
+"""What mesura tells about itself: metrics, health, logs. Never anything about a customer."""

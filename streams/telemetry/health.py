@@ -1,0 +1,206 @@
+"""Whether this worker should be restarted (liveness) and whether it is deciding (readiness), each with a sentence why.
+
+Rules of this module
+1. Liveness never depends on a broker, a policy or a clock: a restart heals none of them and costs a restore. Only a lane
+   that has work and shows no sign of life is a reason to restart.
+2. Readiness is false from the moment partitions are taken away until whatever replaces them is restored, and false again
+   whenever something the promises rest on is missing.
+3. Nothing here reads a clock of its own: time is the `monotonic` function handed in.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+STALL_SECONDS = 120.0
+"""A lane with work that shows no sign of life for this long is stuck. Shorter than the longest commit plus a rebalance
+(about a minute) would restart healthy workers; longer leaves customers' intents waiting for nobody."""
+
+BARRIER_LIMIT_SECONDS = 10.0
+"""Without an answer for longer than this the worker is not ready. The barrier answers in milliseconds; ten seconds is
+also the objective for an opt-out to be in force."""
+
+BARRIER_REPORT_SECONDS = 15.0
+"""A report that the barrier is unanswered is believed for this long and must be repeated while it lasts; several lanes
+report to one worker, and one lane's answer must not hide another's silence."""
+
+CLOCK_LIMIT_SECONDS = 5.0
+"""A larger difference to the broker's clock makes the worker not ready: caps and windows would be counted at wrong
+moments. Brokers and workers under NTP differ by milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An answer and the sentence that explains it."""
+
+    ok: bool
+    why: str
+
+
+@dataclass(slots=True)
+class _Partition:
+    last_sign: float
+    restored_records: int = 0
+    remaining_records: int | None = None
+    lag_records: dict[str, int] = field(default_factory=dict)
+    lag_seconds: dict[str, float] = field(default_factory=dict)
+
+
+class Health:
+    """What is known of this worker's partitions, and the two answers that follow from it."""
+
+    def __init__(
+        self,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        stall_seconds: float = STALL_SECONDS,
+        barrier_limit_seconds: float = BARRIER_LIMIT_SECONDS,
+        clock_limit_seconds: float = CLOCK_LIMIT_SECONDS,
+    ) -> None:
+        self._monotonic = monotonic
+        self._stall_seconds = stall_seconds
+        self._barrier_limit_seconds = barrier_limit_seconds
+        self._clock_limit_seconds = clock_limit_seconds
+        self._policy = Standing(False, "no policy is loaded yet")
+        self._engine = Standing(False, "the engine has not started")
+        self._partitions: dict[int, _Partition] = {}
+        self._barrier_seconds = 0.0
+        self._barrier_reported_at = 0.0
+        self._clock_difference_seconds = 0.0
+
+    # Told
+
+    def policy(self, is_loaded: bool, why: str = "") -> None:
+        """Whether a policy is in force. A failed reload is not told here: the last good policy stays in force."""
+        self._policy = Standing(is_loaded, why or ("a policy is in force" if is_loaded else "no policy is in force"))
+
+    def engine(self, is_ready: bool, why: str) -> None:
+        """The engine's own word. Ready also says that partitions without a restore report needed none."""
+        self._engine = Standing(is_ready, why)
+        if is_ready:
+            for state in self._partitions.values():
+                state.remaining_records = state.remaining_records or 0
+
+    def assigned(self, partitions: frozenset[int]) -> bool:
+        """The set this worker decides for now. Returns whether it changed; partitions new in it count as restoring."""
+        if partitions == self._partitions.keys():
+            return False
+        now = self._monotonic()
+        self._partitions = {
+            partition: self._partitions.get(partition) or _Partition(last_sign=now) for partition in sorted(partitions)
+        }
+        return True
+
+    def restore_progress(self, partition: int, restored_records: int, remaining_records: int) -> int:
+        """Returns how many records were restored since the last report of this partition."""
+        state = self._partitions.get(partition)
+        if state is None:
+            return 0
+        before = state.restored_records if restored_records >= state.restored_records else 0
+        state.restored_records = restored_records
+        state.remaining_records = max(0, remaining_records)
+        state.last_sign = self._monotonic()
+        return max(0, restored_records - before)
+
+    def progressed(self, partition: int) -> None:
+        """The lane of this partition committed a batch."""
+        state = self._partitions.get(partition)
+        if state is not None:
+            state.last_sign = self._monotonic()
+
+    def turned(self) -> None:
+        """Some lane is alive though it cannot progress (it waits for the broker, or decides a batch again)."""
+        now = self._monotonic()
+        for state in self._partitions.values():
+            state.last_sign = now
+
+    def lag(self, topic: str, partition: int, records: int, seconds: float) -> None:
+        """What a topic still holds for this partition; having nothing to do is a sign of life."""
+        state = self._partitions.get(partition)
+        if state is None:
+            return
+        state.lag_records[topic] = max(0, records)
+        state.lag_seconds[topic] = max(0.0, seconds)
+        if not any(state.lag_records.values()):
+            state.last_sign = self._monotonic()
+
+    def barrier_waited(self, seconds: float) -> None:
+        """A lane has its answer. It ends the silence reported last if it waited at least as long."""
+        if seconds >= self._barrier_seconds:
+            self._barrier_seconds = 0.0
+
+    def barrier_unanswered(self, seconds: float) -> None:
+        """A lane is still without an answer after this long; 0 ends the silence."""
+        now = self._monotonic()
+        still_believed = now - self._barrier_reported_at <= BARRIER_REPORT_SECONDS
+        self._barrier_seconds = max(seconds, self._barrier_seconds if still_believed and seconds else 0.0)
+        self._barrier_reported_at = now
+        self.turned()
+
+    def clock_difference(self, seconds: float) -> None:
+        """Latest comparison with the broker's clock. A lane that pauses for it is alive."""
+        self._clock_difference_seconds = seconds
+        if abs(seconds) > self._clock_limit_seconds:
+            self.turned()
+
+    # Asked
+
+    def liveness(self) -> Standing:
+        """False only when a lane has work and no sign of life. That the question is answered shows the loop turns."""
+        now = self._monotonic()
+        for partition, state in self._partitions.items():
+            silent = now - state.last_sign
+            has_work = any(state.lag_records.values()) or bool(state.remaining_records)
+            if has_work and silent > self._stall_seconds:
+                return Standing(False, f"partition {partition} has work and has not moved for {silent:.0f} s")
+        return Standing(True, "the event loop turns and no lane is stuck")
+
+    def readiness(self) -> Standing:
+        """True when this worker is deciding; otherwise the first thing that is missing."""
+        barrier = self.barrier_unanswered_seconds()
+        clock = self._clock_difference_seconds
+        remaining = self.restore_remaining_records()
+        if not self._policy.ok:
+            return self._policy
+        if not self._partitions:
+            return Standing(False, "no partitions are assigned")
+        if self.restoring():
+            return Standing(False, f"ledgers are being restored, {remaining} records remain")
+        if abs(clock) > self._clock_limit_seconds:
+            return Standing(False, f"the clock differs from the broker's by {clock:.1f} s")
+        if barrier > self._barrier_limit_seconds:
+            return Standing(False, f"the barrier has not been answered for {barrier:.0f} s")
+        if not self._engine.ok:
+            return Standing(False, self._engine.why or "the engine is not ready")
+        return Standing(True, f"deciding for {len(self._partitions)} partitions")
+
+    def partitions(self) -> int:
+        return len(self._partitions)
+
+    def restoring(self) -> bool:
+        return any(state.remaining_records != 0 for state in self._partitions.values())
+
+    def restore_remaining_records(self) -> int:
+        return sum(state.remaining_records or 0 for state in self._partitions.values())
+
+    def barrier_unanswered_seconds(self) -> float:
+        believed = self._monotonic() - self._barrier_reported_at <= BARRIER_REPORT_SECONDS
+        return self._barrier_seconds if believed else 0.0
+
+    def lag_records(self) -> dict[str, float]:
+        """By topic, over the partitions assigned."""
+        total: dict[str, float] = {}
+        for state in self._partitions.values():
+            for topic, records in state.lag_records.items():
+                total[topic] = total.get(topic, 0) + records
+        return total
+
+    def lag_seconds(self) -> dict[str, float]:
+        """By topic, the worst of the partitions assigned."""
+        worst: dict[str, float] = {}
+        for state in self._partitions.values():
+            for topic, seconds in state.lag_seconds.items():
+                worst[topic] = max(seconds, worst.get(topic, 0.0))
+        return worst

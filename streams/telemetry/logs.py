@@ -1,0 +1,171 @@
+"""Logs for machines and people: JSON lines, or colours on a terminal, and never anything about a customer.
+
+Rules of this module
+1. A key passes only if it stands in `ALLOWED_KEYS`; anything else keeps its name and loses its value. A key that sounds
+   like customer data never passes, whatever the list says.
+2. Only numbers, short text and lists of them are values. Bytes, mappings and objects are not.
+3. An exception is its type and where it happened. Its message is kept only where it cannot quote a record: errors of the
+   system and of the Kafka client, and this package's own.
+4. Records of the standard library's loggers pass through the same chain. What libraries put *into* a message is shown
+   only for the Kafka client and the service framework, which speak of brokers, groups and partitions.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import traceback
+from collections.abc import Mapping, MutableMapping
+from typing import Any, TextIO
+
+import orjson
+import structlog
+
+REDACTED = "[redacted]"
+
+MAX_TEXT = 500
+"""Characters kept of a text. A sentence fits; a payload that slipped through does not."""
+
+MAX_ITEMS = 100
+"""Items kept of a list: a worker's partitions fit."""
+
+FORBIDDEN = re.compile(
+    r"customer|address|phone|mail|payload|content|body|header|attribute|detail|recipient|secret|password|(^|_)(key|value)s?($|_)"
+)
+
+ALLOWED_KEYS = frozenset(
+    {
+        "event", "level", "logger", "timestamp",
+        "topic", "topics", "partition", "partitions", "offset", "group", "transactional_id", "generation", "bootstrap",
+        "records", "remaining_records", "restored_records", "lag_records", "count", "attempt", "bytes",
+        "seconds", "duration_seconds", "difference_seconds", "lag_seconds", "decided_at_ms", "committed_at_ms",
+        "policy_name", "policy_version", "policy_hash", "rule", "channel", "verdict", "reason", "why", "result",
+        "host", "port", "file", "line", "column", "version", "python", "signal", "setting", "state",
+        "error", "error_message", "error_at",
+    }
+)  # fmt: skip
+
+ARGUMENTS_SHOWN = ("aiokafka", "mode")
+"""Loggers of the standard library whose message arguments are shown. At the levels used (information and above) they
+name brokers, groups, topics, partitions and services, never a record."""
+
+MESSAGES_SHOWN = ("aiokafka.", "asyncio.", "streams.")
+"""Modules whose exceptions keep their message: they quote the network or our own sentences, never a record."""
+
+
+def configure_logging(*, level: str = "INFO", stream: TextIO | None = None, pretty: bool | None = None) -> None:
+    """Send every log of this process, structlog's and the standard library's, to `stream` (default: standard error).
+
+    `pretty=None` decides by whether the stream is a terminal.
+    """
+    out = stream if stream is not None else sys.stderr
+    pretty = out.isatty() if pretty is None else pretty
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.stdlib.add_logger_name,
+            *_SHARED,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    render: Any = structlog.dev.ConsoleRenderer() if pretty else structlog.processors.JSONRenderer(serializer=_json)
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[_guard_foreign, structlog.stdlib.add_logger_name, *_SHARED],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
+            keep_exc_info=True,
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+
+
+def get_logger(name: str) -> Any:
+    """A structlog logger: `log.info("restored", partition=3, restored_records=120)`."""
+    return structlog.stdlib.get_logger(name)
+
+
+def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Keep what is allowed, replace the rest, and say that something was replaced by leaving its name."""
+    for key, value in event.items():
+        if not key.startswith("_"):
+            event[key] = _safe(value) if key in ALLOWED_KEYS and not FORBIDDEN.search(key) else REDACTED
+    return event
+
+
+def describe_exception(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Turn `exc_info` into type, place and, where it cannot quote a record, message."""
+    given = event.pop("exc_info", None)
+    exception = given if isinstance(given, BaseException) else None
+    if given is True:
+        exception = sys.exc_info()[1]
+    elif isinstance(given, tuple):
+        exception = given[1]
+    if exception is not None:
+        event.update(_exception_fields(exception))
+    return event
+
+
+def _exception_fields(exception: BaseException) -> Mapping[str, object]:
+    kind = type(exception)
+    fields: dict[str, object] = {"error": f"{kind.__module__}.{kind.__qualname__}"}
+    if isinstance(exception, OSError) or f"{kind.__module__}.".startswith(MESSAGES_SHOWN):
+        fields["error_message"] = str(exception)
+    frames = traceback.extract_tb(exception.__traceback__)
+    fields["error_at"] = [f"{frame.filename.rpartition('site-packages/')[2]}:{frame.lineno}" for frame in frames]
+    return fields
+
+
+def _guard_foreign(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Rebuild a standard library record's message from its template, with only the arguments that may be shown."""
+    record: logging.LogRecord = event["_record"]
+    shown = record.name.split(".", 1)[0] in ARGUMENTS_SHOWN
+    if record.args:
+        event["event"] = _fill(str(record.msg), record.args, shown)
+    if record.exc_info:
+        event["exc_info"] = record.exc_info
+    return event
+
+
+def _fill(template: str, arguments: Any, shown: bool) -> str:
+    """The template with its arguments. Those that may not be shown lose their value, and a number keeps it."""
+
+    def guard(argument: object) -> object:
+        if isinstance(argument, BaseException):
+            return argument if shown and isinstance(argument, OSError) else type(argument).__name__
+        return argument if shown or isinstance(argument, (int, float)) else REDACTED
+
+    try:
+        if isinstance(arguments, Mapping):
+            return template % {name: guard(argument) for name, argument in arguments.items()}
+        return template % tuple(guard(argument) for argument in arguments)
+    except (TypeError, ValueError):
+        return template
+
+
+def _safe(value: object) -> object:
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, str):
+        return value if len(value) <= MAX_TEXT else value[:MAX_TEXT] + "…"
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_safe(item) for item in list(value)[:MAX_ITEMS]]
+    return REDACTED
+
+
+def _json(event: object, **_options: object) -> str:
+    return orjson.dumps(event, default=str).decode()
+
+
+_SHARED = (
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    describe_exception,
+    redact,
+)

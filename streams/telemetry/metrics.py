@@ -1,0 +1,171 @@
+"""The metrics of one process: series for everything in the registry, filled from committed batches."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterable, Mapping
+from itertools import product
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+
+from streams.telemetry import registry
+from streams.telemetry.registry import NO_REASON, OTHER, MetricSpec, Vocabulary
+from streams.telemetry.series import CounterSeries, GaugeSeries, HistogramSeries, Labels
+from streams.telemetry.tally import Tally
+
+MAX_WORDS = 64
+"""Words a vocabulary may grow to. Fewer would fold a large policy's reasons; more, times channels, would make one metric
+cost thousands of series on every worker. What is declared beyond it is exported as `other`."""
+
+MAX_TEXT = 64
+"""Characters kept of free label text (policy name, version): enough for a hash in hexadecimal."""
+
+
+class Telemetry:
+    """Owns a `CollectorRegistry` of its own; two of them in one process do not know each other.
+
+    Every series whose labels are known stands at 0 from the start, so that `increase()` sees the first event.
+    """
+
+    def __init__(self, *, version: str, process_metrics: bool = True) -> None:
+        self.registry = CollectorRegistry()
+        self._words = {vocabulary: set(vocabulary.words) for vocabulary in registry.VOCABULARIES}
+        self._counters: dict[MetricSpec, CounterSeries] = {}
+        self._gauges: dict[MetricSpec, GaugeSeries] = {}
+        self._histograms: dict[MetricSpec, HistogramSeries] = {}
+        for spec in registry.METRICS:
+            self._create(spec)
+        self._initialise()
+        if process_metrics:
+            ProcessCollector(registry=self.registry)
+        self.replace_info(registry.BUILD_INFO, version, platform.python_version())
+
+    # What the labels may say
+
+    def declare_channels(self, channels: Iterable[str]) -> None:
+        """Channels of the policy. Those of earlier policies stay: a counter must not vanish."""
+        self._declare(registry.CHANNELS, channels)
+
+    def declare_reasons(self, reasons: Iterable[str]) -> None:
+        """Reason codes of suppressions."""
+        self._declare(registry.REASONS, reasons)
+
+    def declare_withdrawal_reasons(self, reasons: Iterable[str]) -> None:
+        self._declare(registry.WITHDRAWAL_REASONS, reasons)
+
+    def declare_dead_letter_reasons(self, reasons: Iterable[str]) -> None:
+        self._declare(registry.DEAD_LETTER_REASONS, reasons)
+
+    def declare_abort_reasons(self, reasons: Iterable[str]) -> None:
+        self._declare(registry.ABORT_REASONS, reasons)
+
+    def declare_topics(self, topics: Iterable[str]) -> None:
+        """Input topics, as the settings name them."""
+        self._declare(registry.TOPICS, topics)
+
+    # What is counted
+
+    def count(self, tally: Tally, *, decided_at_ms: int, committed_at_ms: int) -> None:
+        """Add a batch that has committed. Nothing of a batch is visible before this call."""
+        for (channel, verdict, reason), times in tally.decisions.items():
+            self.add(registry.DECISIONS, times, channel, verdict, NO_REASON if verdict == "approved" else reason)
+        for (topic, reason), times in tally.dead_letters.items():
+            self.add(registry.DEAD_LETTERS, times, topic, reason)
+        for (outcome, matched), times in tally.outcomes.items():
+            self.add(registry.OUTCOMES, times, outcome, "true" if matched else "false")
+        for spec, counts in (
+            (registry.REROUTED, tally.rerouted),
+            (registry.WITHDRAWALS, tally.withdrawals),
+            (registry.PREFERENCE_EVENTS, tally.preferences),
+            (registry.UNKNOWN_FIELDS, tally.unknown_fields),
+        ):
+            for word, times in counts.items():
+                self.add(spec, times, word)
+        self.add(registry.DUPLICATES, tally.duplicates)
+        self.add(registry.UNREADABLE_OPT_OUTS, tally.unreadable_opt_outs)
+        self.add(registry.LEDGER_FULL, tally.ledger_full)
+        self._count_times(tally, decided_at_ms, committed_at_ms)
+
+    def add(self, spec: MetricSpec, amount: float, *labels: str) -> None:
+        """Count on a counter; words outside a label's vocabulary become `other`."""
+        self._counters[spec].add(self._fold(spec, labels), amount)
+
+    def set(self, spec: MetricSpec, value: float) -> None:
+        """Set a gauge without labels."""
+        self._gauges[spec].set((), value)
+
+    def observe(self, spec: MetricSpec, value: float, times: int = 1) -> None:
+        """Count on a histogram."""
+        self._histograms[spec].observe(value, times)
+
+    def replace_info(self, spec: MetricSpec, *labels: str) -> None:
+        """Make this the one series of an information gauge."""
+        self._gauges[spec].replace({tuple(text[:MAX_TEXT] for text in labels): 1.0})
+
+    def read_from(self, spec: MetricSpec, read: Callable[[], float]) -> None:
+        """Ask `read` for a gauge without labels at each scrape."""
+        self._gauges[spec].read_from(lambda: {(): read()})
+
+    def read_topics_from(self, spec: MetricSpec, read: Callable[[], Mapping[str, float]]) -> None:
+        """Ask `read` for a gauge by topic at each scrape. Unknown topics are folded: their worst value is shown."""
+
+        def folded() -> dict[Labels, float]:
+            values: dict[Labels, float] = {}
+            for topic, value in read().items():
+                labels = self._fold(spec, (topic,))
+                values[labels] = max(value, values.get(labels, value))
+            return values
+
+        self._gauges[spec].read_from(folded)
+
+    # Inside
+
+    def _create(self, spec: MetricSpec) -> None:
+        match spec.kind:
+            case "counter":
+                name = spec.full_name.removesuffix("_total")
+                self._counters[spec] = CounterSeries(name, spec.help, spec.label_names)
+                self.registry.register(self._counters[spec])
+            case "gauge":
+                self._gauges[spec] = GaugeSeries(spec.full_name, spec.help, spec.label_names)
+                self.registry.register(self._gauges[spec])
+                if not spec.labels:
+                    self._gauges[spec].set((), 0.0)
+            case "histogram":
+                self._histograms[spec] = HistogramSeries(spec.full_name, spec.help, spec.bounds)
+                self.registry.register(self._histograms[spec])
+
+    def _declare(self, vocabulary: Vocabulary, words: Iterable[str]) -> None:
+        known = self._words[vocabulary]
+        for word in words:
+            if len(known) < MAX_WORDS:
+                known.add(word[:MAX_TEXT])
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """Make every series with known labels visible at its present value, 0 if it never counted."""
+        for spec, series in self._counters.items():
+            vocabularies = [label.vocabulary for label in spec.labels if label.vocabulary is not None]
+            for labels in product(*(sorted(self._words[vocabulary]) for vocabulary in vocabularies)):
+                if spec is registry.DECISIONS and labels[1] == "approved":
+                    series.add((labels[0], "approved", NO_REASON), 0)
+                else:
+                    series.add(labels, 0)
+
+    def _fold(self, spec: MetricSpec, labels: Labels) -> Labels:
+        assert len(labels) == len(spec.labels)
+        return tuple(
+            word if label.vocabulary is None or word in self._words[label.vocabulary] or word == NO_REASON else OTHER
+            for label, word in zip(spec.labels, labels, strict=True)
+        )
+
+    def _count_times(self, tally: Tally, decided_at_ms: int, committed_at_ms: int) -> None:
+        decided = tally.decided
+        if decided:
+            self.observe(registry.DECISION_DURATION, tally.decide_seconds / decided, decided)
+            self.set(registry.LAST_DECISION, committed_at_ms / 1000)
+        if tally.records:
+            self.observe(registry.BATCH_RECORDS, tally.records)
+        self.observe(registry.COMMIT_DURATION, max(0, committed_at_ms - decided_at_ms) / 1000)
+        self._histograms[registry.DECISION_LATENCY].observe_ages(tally.intent_timestamps_ms, committed_at_ms)
+        self._histograms[registry.OPT_OUT_IN_FORCE].observe_ages(tally.preference_timestamps_ms, committed_at_ms)

@@ -1,0 +1,85 @@
+"""What the engine tells, turned into metrics and health."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streams.telemetry import registry
+from streams.telemetry.health import Health
+from streams.telemetry.metrics import Telemetry
+from streams.telemetry.tally import Tally
+
+
+class TelemetryObserver:
+    """Implements `streams.exactly_once.interfaces.Observer`. Never raises, never blocks, counts only what committed.
+
+    The engine is expected to report lag of every assigned partition at least every 30 seconds, idle or not; to repeat
+    `barrier_unanswered` while it lasts; and to end each restore with nothing remaining, or with `ready(True, ...)`.
+    """
+
+    def __init__(self, telemetry: Telemetry, health: Health) -> None:
+        self._telemetry = telemetry
+        self._health = health
+        telemetry.read_from(registry.READY, lambda: float(health.readiness().ok))
+        telemetry.read_from(registry.PARTITIONS_ASSIGNED, health.partitions)
+        telemetry.read_from(registry.RESTORE_IN_PROGRESS, lambda: float(health.restoring()))
+        telemetry.read_from(registry.RESTORE_REMAINING, health.restore_remaining_records)
+        telemetry.read_from(registry.BARRIER_UNANSWERED, health.barrier_unanswered_seconds)
+        telemetry.read_topics_from(registry.LAG_RECORDS, health.lag_records)
+        telemetry.read_topics_from(registry.LAG_SECONDS, health.lag_seconds)
+
+    # Told by the engine
+
+    def committed(self, partition: int, tally: Any, *, decided_at_ms: int, committed_at_ms: int) -> None:
+        self._health.progressed(partition)
+        if isinstance(tally, Tally):
+            self._telemetry.count(tally, decided_at_ms=decided_at_ms, committed_at_ms=committed_at_ms)
+
+    def batch_aborted(self, reason: str) -> None:
+        self._health.turned()
+        self._telemetry.add(registry.BATCHES_ABORTED, 1, reason)
+
+    def barrier_waited(self, seconds: float) -> None:
+        self._health.barrier_waited(seconds)
+        self._telemetry.observe(registry.BARRIER_WAIT, max(0.0, seconds))
+
+    def barrier_unanswered(self, seconds: float) -> None:
+        self._health.barrier_unanswered(max(0.0, seconds))
+
+    def restore_progress(self, partition: int, restored_records: int, remaining_records: int) -> None:
+        newly = self._health.restore_progress(partition, restored_records, remaining_records)
+        self._telemetry.add(registry.RESTORED, newly)
+
+    def assigned(self, partitions: frozenset[int]) -> None:
+        if self._health.assigned(partitions):
+            self._telemetry.add(registry.REBALANCES, 1)
+
+    def ready(self, is_ready: bool, why: str) -> None:
+        self._health.engine(is_ready, why)
+
+    def lag(self, topic: str, partition: int, records: int, seconds: float) -> None:
+        self._health.lag(topic, partition, records, seconds)
+
+    def records_missing(self, topic: str, partition: int, count: int) -> None:
+        self._telemetry.add(registry.MISSING_RECORDS, max(0, count), topic)
+
+    def clock_difference(self, seconds: float) -> None:
+        self._health.clock_difference(seconds)
+        self._telemetry.set(registry.CLOCK_DIFFERENCE, seconds)
+
+    # Told by the gate
+
+    def policy_loaded(self, name: str, version: str, policy_hash: str, *, at_ms: int) -> None:
+        """This policy is in force from now on."""
+        self._health.policy(True)
+        self._telemetry.replace_info(registry.POLICY_INFO, name, version, policy_hash)
+        self._telemetry.set(registry.POLICY_LOADED, at_ms / 1000)
+        self._telemetry.add(registry.POLICY_RELOAD, 1, "success")
+
+    def policy_rejected(self) -> None:
+        """A policy could not be loaded; the one before it, if any, stays in force."""
+        self._telemetry.add(registry.POLICY_RELOAD, 1, "failure")
+
+    def worker_restarted(self) -> None:
+        """The engine is being started again in this process after a failure."""
+        self._telemetry.add(registry.WORKER_RESTARTS, 1)

@@ -1,0 +1,103 @@
+"""The operations endpoint of a worker: metrics, liveness, readiness. Nothing that names a customer.
+
+It answers on the event loop the lanes run on, on purpose: an answer shows that the loop turns.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Sequence
+
+import orjson
+from aiohttp import web
+from prometheus_client.exposition import choose_encoder, gzip_accepted
+
+from streams.telemetry.health import Health, Standing
+from streams.telemetry.metrics import Telemetry
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 9464
+
+NO_STORE = {"Cache-Control": "no-store"}
+
+
+class OpsServer:
+    """Serves `/metrics`, `/live`, `/ready` and a short index at `/`, and whatever routes it is given besides.
+
+    Binds the loopback address unless told otherwise: there is no authentication, so whoever can reach it may read it.
+    """
+
+    def __init__(
+        self,
+        telemetry: Telemetry,
+        health: Health,
+        *,
+        host: str = DEFAULT_HOST,
+        port: int = DEFAULT_PORT,
+        routes: Sequence[web.RouteDef] = (),
+    ) -> None:
+        self._telemetry = telemetry
+        self._health = health
+        self._host = host
+        self._port = port
+        self._routes = [
+            web.get("/", self._index),
+            web.get("/metrics", self._metrics),
+            web.get("/live", self._live),
+            web.get("/ready", self._ready),
+            *routes,
+        ]
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> int:
+        """Bind and serve. Returns the port, which the system chooses where 0 was asked for.
+
+        Raises:
+            OSError: the address cannot be bound.
+        """
+        assert self._runner is None, "started twice"
+        application = web.Application()
+        application.add_routes(self._routes)
+        runner = web.AppRunner(application, access_log=None)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, self._host, self._port).start()
+        except OSError:
+            await runner.cleanup()
+            raise
+        self._runner = runner
+        return int(runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Close the port; stopping what never started is no error."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+
+    async def _index(self, _request: web.Request) -> web.Response:
+        lines = ["mesura", "", *(route.path for route in self._routes if route.path != "/")]
+        return web.Response(text="\n".join(lines) + "\n")
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        body = encode(self._telemetry.registry)
+        headers = {"Content-Type": content_type, **NO_STORE}
+        if gzip_accepted(request.headers.get("Accept-Encoding", "")):
+            body = gzip.compress(body, compresslevel=1)
+            headers["Content-Encoding"] = "gzip"
+        return web.Response(body=body, headers=headers)
+
+    async def _live(self, _request: web.Request) -> web.Response:
+        return _answer("live", self._health.liveness())
+
+    async def _ready(self, _request: web.Request) -> web.Response:
+        return _answer("ready", self._health.readiness())
+
+
+def _answer(question: str, standing: Standing) -> web.Response:
+    return web.Response(
+        status=200 if standing.ok else 503,
+        body=orjson.dumps({question: standing.ok, "why": standing.why}),
+        content_type="application/json",
+        headers=NO_STORE,
+    )
