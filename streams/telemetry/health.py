@@ -1,18 +1,21 @@
 """Whether this worker should be restarted (liveness) and whether it is deciding (readiness), each with a sentence why.
 
 Rules of this module
-1. Liveness never depends on a broker, a policy or a clock: a restart heals none of them and costs a restore. Only a lane
-   that has work and shows no sign of life is a reason to restart.
-2. Readiness is false from the moment partitions are taken away until whatever replaces them is restored, and false again
-   whenever something the promises rest on is missing.
+1. Liveness never depends on a broker, a policy or a clock: a restart heals none of them and costs a restore. Only a
+   lane that has work and shows no sign of life is a reason to restart.
+2. Readiness is false from the moment partitions are taken away until whatever replaces them is restored, and false
+   again whenever something the promises rest on is missing.
 3. Nothing here reads a clock of its own: time is the `monotonic` function handed in.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 STALL_SECONDS = 120.0
 """A lane with work that shows no sign of life for this long is stuck. Shorter than the longest commit plus a rebalance
@@ -78,7 +81,7 @@ class Health:
 
     def engine(self, is_ready: bool, why: str) -> None:
         """The engine's own word. Ready also says that partitions without a restore report needed none."""
-        self._engine = Standing(is_ready, why)
+        self._engine = Standing(is_ready, why or "the engine is not ready")
         if is_ready:
             for state in self._partitions.values():
                 state.remaining_records = state.remaining_records or 0
@@ -162,19 +165,16 @@ class Health:
         barrier = self.barrier_unanswered_seconds()
         clock = self._clock_difference_seconds
         remaining = self.restore_remaining_records()
-        if not self._policy.ok:
-            return self._policy
-        if not self._partitions:
-            return Standing(False, "no partitions are assigned")
-        if self.restoring():
-            return Standing(False, f"ledgers are being restored, {remaining} records remain")
-        if abs(clock) > self._clock_limit_seconds:
-            return Standing(False, f"the clock differs from the broker's by {clock:.1f} s")
-        if barrier > self._barrier_limit_seconds:
-            return Standing(False, f"the barrier has not been answered for {barrier:.0f} s")
-        if not self._engine.ok:
-            return Standing(False, self._engine.why or "the engine is not ready")
-        return Standing(True, f"deciding for {len(self._partitions)} partitions")
+        conditions = (
+            self._policy,
+            Standing(bool(self._partitions), "no partitions are assigned"),
+            Standing(not self.restoring(), f"ledgers are being restored, {remaining} records remain"),
+            Standing(abs(clock) <= self._clock_limit_seconds, f"the clock differs from the broker's by {clock:.1f} s"),
+            Standing(barrier <= self._barrier_limit_seconds, f"the barrier has not answered for {barrier:.0f} s"),
+            self._engine,
+        )
+        missing = (condition for condition in conditions if not condition.ok)
+        return next(missing, Standing(True, f"deciding for {len(self._partitions)} partitions"))
 
     def partitions(self) -> int:
         return len(self._partitions)

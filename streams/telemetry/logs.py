@@ -4,8 +4,8 @@ Rules of this module
 1. A key passes only if it stands in `ALLOWED_KEYS`; anything else keeps its name and loses its value. A key that sounds
    like customer data never passes, whatever the list says.
 2. Only numbers, short text and lists of them are values. Bytes, mappings and objects are not.
-3. An exception is its type and where it happened. Its message is kept only where it cannot quote a record: errors of the
-   system and of the Kafka client, and this package's own.
+3. An exception is its type and where it happened. Its message is kept only where it cannot quote a record: errors of
+   the system and of the Kafka client, and this package's own.
 4. Records of the standard library's loggers pass through the same chain. What libraries put *into* a message is shown
    only for the Kafka client and the service framework, which speak of brokers, groups and partitions.
 """
@@ -78,7 +78,8 @@ def configure_logging(*, level: str = "INFO", stream: TextIO | None = None, pret
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[_guard_foreign, structlog.stdlib.add_logger_name, *_SHARED],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
-            keep_exc_info=True,
+            use_get_message=False,
+            pass_foreign_args=True,
         )
     )
     root = logging.getLogger()
@@ -86,12 +87,13 @@ def configure_logging(*, level: str = "INFO", stream: TextIO | None = None, pret
     root.setLevel(level.upper())
 
 
-def get_logger(name: str) -> Any:
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     """A structlog logger: `log.info("restored", partition=3, restored_records=120)`."""
-    return structlog.stdlib.get_logger(name)
+    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
+    return logger
 
 
-def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Keep what is allowed, replace the rest, and say that something was replaced by leaving its name."""
     for key, value in event.items():
         if not key.startswith("_"):
@@ -99,7 +101,7 @@ def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
     return event
 
 
-def describe_exception(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def describe_exception(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Turn `exc_info` into type, place and, where it cannot quote a record, message."""
     given = event.pop("exc_info", None)
     exception = given if isinstance(given, BaseException) else None
@@ -122,18 +124,19 @@ def _exception_fields(exception: BaseException) -> Mapping[str, object]:
     return fields
 
 
-def _guard_foreign(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _guard_foreign(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Rebuild a standard library record's message from its template, with only the arguments that may be shown."""
     record: logging.LogRecord = event["_record"]
     shown = record.name.split(".", 1)[0] in ARGUMENTS_SHOWN
-    if record.args:
-        event["event"] = _fill(str(record.msg), record.args, shown)
-    if record.exc_info:
-        event["exc_info"] = record.exc_info
+    arguments = event.pop("positional_args", ())
+    if not isinstance(record.msg, str):
+        event["event"] = type(record.msg).__name__
+    elif arguments:
+        event["event"] = _fill(record.msg, arguments, shown)
     return event
 
 
-def _fill(template: str, arguments: Any, shown: bool) -> str:
+def _fill(template: str, arguments: tuple[object, ...] | Mapping[str, object], shown: bool) -> str:
     """The template with its arguments. Those that may not be shown lose their value, and a number keeps it."""
 
     def guard(argument: object) -> object:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Mapping
 from itertools import product
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from streams.telemetry import registry
 from streams.telemetry.registry import NO_REASON, OTHER, MetricSpec, Vocabulary
 from streams.telemetry.series import CounterSeries, GaugeSeries, HistogramSeries, Labels
-from streams.telemetry.tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from streams.telemetry.tally import Tally
 
 MAX_WORDS = 64
-"""Words a vocabulary may grow to. Fewer would fold a large policy's reasons; more, times channels, would make one metric
-cost thousands of series on every worker. What is declared beyond it is exported as `other`."""
+"""Words a vocabulary may grow to. Fewer would fold a large policy's reasons; more, times channels, would make one
+metric cost thousands of series on every worker. What is declared beyond it is exported as `other`."""
 
 MAX_TEXT = 64
 """Characters kept of free label text (policy name, version): enough for a hash in hexadecimal."""

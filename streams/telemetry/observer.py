@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from streams.telemetry import registry
-from streams.telemetry.health import Health
-from streams.telemetry.metrics import Telemetry
 from streams.telemetry.tally import Tally
+
+if TYPE_CHECKING:
+    from streams.telemetry.health import Health
+    from streams.telemetry.metrics import Telemetry
 
 
 class TelemetryObserver:
@@ -30,7 +32,7 @@ class TelemetryObserver:
 
     # Told by the engine
 
-    def committed(self, partition: int, tally: Any, *, decided_at_ms: int, committed_at_ms: int) -> None:
+    def committed(self, partition: int, tally: object, *, decided_at_ms: int, committed_at_ms: int) -> None:
         self._health.progressed(partition)
         if isinstance(tally, Tally):
             self._telemetry.count(tally, decided_at_ms=decided_at_ms, committed_at_ms=committed_at_ms)
@@ -60,7 +62,7 @@ class TelemetryObserver:
     def lag(self, topic: str, partition: int, records: int, seconds: float) -> None:
         self._health.lag(topic, partition, records, seconds)
 
-    def records_missing(self, topic: str, partition: int, count: int) -> None:
+    def records_missing(self, topic: str, partition: int, count: int) -> None:  # noqa: ARG002 - never a label
         self._telemetry.add(registry.MISSING_RECORDS, max(0, count), topic)
 
     def clock_difference(self, seconds: float) -> None:

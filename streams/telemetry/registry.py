@@ -1,7 +1,8 @@
 """Every metric of mesura, declared once: name, kind, unit, labels with their allowed values, help.
 
 Rules of this module
-1. A metric exists if and only if it stands in `METRICS`. Dashboards, alerts and `docs/metrics.md` are checked against it.
+1. A metric exists if and only if it stands in `METRICS`. Dashboards, alerts and `docs/metrics.md` are checked against
+   it.
 2. Label values come from a vocabulary, never from a record. A word outside its vocabulary is exported as `other`, so a
    producer's typo costs one series and not a thousand.
 3. No customer, address, key, content or partition is ever a label. Partitions are folded (sum or maximum).
@@ -18,7 +19,7 @@ NO_REASON = "none"
 PREFIX = "mesura_"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Vocabulary:
     """The words a label may take. `words` are known from the start; policy and settings declare more at start-up."""
 
@@ -35,7 +36,7 @@ class Label:
     vocabulary: Vocabulary | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class MetricSpec:
     name: str
     kind: Literal["counter", "gauge", "histogram"]
@@ -205,7 +206,10 @@ RESTORED = MetricSpec("restored_records_total", "counter", "records", "Changelog
 PARTITIONS_ASSIGNED = MetricSpec("partitions_assigned", "gauge", "partitions", "Partitions this worker decides for.")
 READY = MetricSpec("ready", "gauge", "boolean", "1 while this worker is deciding; /ready says why not.")
 BARRIER_UNANSWERED = MetricSpec(
-    "barrier_unanswered_seconds", "gauge", "seconds", "How long the barrier has gone without an answer; 0 when it has one."
+    "barrier_unanswered_seconds",
+    "gauge",
+    "seconds",
+    "How long the barrier has gone without an answer; 0 when it has one.",
 )
 BATCHES_ABORTED = MetricSpec(
     "batches_aborted_total",
@@ -245,11 +249,17 @@ BUILD_INFO = MetricSpec(
     "build_info", "gauge", "boolean", "The build that is running.", (Label("version", None), Label("python", None))
 )
 LAST_DECISION = MetricSpec(
-    "last_decision_timestamp_seconds", "gauge", "seconds since 1970", "When a decision was last committed; 0 before one."
+    "last_decision_timestamp_seconds",
+    "gauge",
+    "seconds since 1970",
+    "When a decision was last committed; 0 before one.",
 )
 REBALANCES = MetricSpec("rebalances_total", "counter", "rebalances", "Times this worker's set of partitions changed.")
 WORKER_RESTARTS = MetricSpec(
-    "worker_restarts_total", "counter", "restarts", "Times the engine was started again in this process after a failure."
+    "worker_restarts_total",
+    "counter",
+    "restarts",
+    "Times the engine was started again in this process after a failure.",
 )
 
 METRICS: tuple[MetricSpec, ...] = (

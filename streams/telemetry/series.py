@@ -1,20 +1,23 @@
 """Counters, gauges and histograms that are cheap to fill by the batch.
 
-The classes of prometheus-client count one event per call and add a `_created` series to every counter, switched off only
-for the whole process. These keep plain numbers and speak prometheus-client's collector protocol, so its registry and
-its exposition formats serve them unchanged.
+The classes of prometheus-client count one event per call and add a `_created` series to every counter, which can only
+be switched off for the whole process. These keep plain numbers and speak prometheus-client's collector protocol, so its
+registry and its exposition formats serve them unchanged.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
 from threading import Lock
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-from prometheus_client.metrics_core import Metric
 from prometheus_client.utils import floatToGoString
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from prometheus_client.metrics_core import Metric
 
 Labels: TypeAlias = tuple[str, ...]
 

@@ -6,14 +6,17 @@ It answers on the event loop the lanes run on, on purpose: an answer shows that 
 from __future__ import annotations
 
 import gzip
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import orjson
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder, gzip_accepted
 
-from streams.telemetry.health import Health, Standing
-from streams.telemetry.metrics import Telemetry
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streams.telemetry.health import Health, Standing
+    from streams.telemetry.metrics import Telemetry
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 9464
