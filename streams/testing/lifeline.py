@@ -17,6 +17,7 @@ import selectors
 import socket
 import struct
 import sys
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,9 @@ Answer = dict[str, Any]
 
 POLL_SECONDS = 0.25
 """How often what cannot be waited for is looked at. Shorter burns processor time, longer delays the end."""
+
+FIRST_HOLDER_SECONDS = 30.0
+"""How long a process started for nobody in particular waits for its first holder, who connects right after starting it."""
 
 _PEER_CREDENTIALS = struct.Struct("3i")
 _READ_BYTES = 65_536
@@ -56,7 +60,8 @@ class Lifeline:
     """Serves the holders' commands until nobody holds this process any more, or until it is finished by itself.
 
     Args:
-        holder_process_id: who started us. Its end of our standard input must be a pipe.
+        holder_process_id: who started us. Its end of our standard input must be a pipe. None: nobody in particular, the
+            first holder comes over the socket within `FIRST_HOLDER_SECONDS`.
         on_command: answers one command of the first holder; what it raises is answered as `{"error": …}`.
         socket_path: where further holders may connect; each is greeted with `greeting` as one line of JSON.
     """
@@ -64,7 +69,7 @@ class Lifeline:
     def __init__(
         self,
         *,
-        holder_process_id: int,
+        holder_process_id: int | None,
         on_command: Callable[[Command], Answer],
         socket_path: Path | None = None,
         greeting: Answer | None = None,
@@ -74,11 +79,15 @@ class Lifeline:
         self._selector = selectors.DefaultSelector()
         self._holders: list[_Holder] = []
         self._listener: socket.socket | None = None
-        first = _Holder()
-        self._watch(first, sys.stdin.fileno(), self._read_commands)
-        self._hold(first, holder_process_id)
-        if os.getppid() != holder_process_id:
-            self._release(first)  # it ended before we could watch it
+        self._expected_until = 0.0
+        if holder_process_id is None:
+            self._expected_until = time.monotonic() + FIRST_HOLDER_SECONDS
+        else:
+            first = _Holder()
+            self._watch(first, sys.stdin.fileno(), self._read_commands)
+            self._hold(first, holder_process_id)
+            if os.getppid() != holder_process_id:
+                self._release(first)  # it ended before we could watch it
         if socket_path is not None:
             self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             self._listener.bind(str(socket_path))
@@ -88,13 +97,15 @@ class Lifeline:
     def serve(self, is_finished: Callable[[], bool] = lambda: False) -> bool:
         """Return True once nobody holds this process any more, False if it finished by itself before that."""
         try:
-            while self._holders:
+            while self._holders or time.monotonic() < self._expected_until:
                 if is_finished():
                     return False
                 for key, _ in self._selector.select(POLL_SECONDS):
                     holder, react = key.data
                     if holder is None or holder in self._holders:
                         react(holder)
+                if self._holders:
+                    self._expected_until = 0.0
                 for holder in [h for h in self._holders if self._has_ended(h)]:
                     self._release(holder)
             return True
@@ -103,6 +114,11 @@ class Lifeline:
             if self._listener is not None:
                 self._listener.close()
             self._selector.close()
+
+    def notice_end_of(self, process_id: int) -> None:
+        """Ask `is_finished` as soon as this process ends, where the system can say so."""
+        if hasattr(os, "pidfd_open"):
+            self._selector.register(os.pidfd_open(process_id), selectors.EVENT_READ, (None, lambda _: None))
 
     def _hold(self, holder: _Holder, process_id: int | None) -> None:
         self._holders.append(holder)
@@ -166,6 +182,7 @@ class Lifeline:
         if not data:
             self._release(holder)
             return
+        # A holder sends few and short lines; what is unfinished stays here until the rest arrives.
         *lines, holder.unread = (holder.unread + data).split(b"\n")
         for line in lines:
             try:
