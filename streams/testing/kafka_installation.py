@@ -96,7 +96,7 @@ def _find_java() -> Path:
     found = re.search(r'version "(\d+)', output.stderr)
     if found is None or int(found.group(1)) < JAVA_VERSION_NEEDED:
         raise KafkaNotInstalledError(
-            f"Apache Kafka needs Java {JAVA_VERSION_NEEDED} or later; the java found says: {output.stderr.strip()[:200]}"
+            f"Apache Kafka needs Java {JAVA_VERSION_NEEDED} or later; the one found says: {output.stderr.strip()[:200]}"
         )
     return Path(java)
 
@@ -110,16 +110,8 @@ def _fetch(libraries: Path) -> None:
         )
     partial = Path(tempfile.mkdtemp(prefix="fetching-", dir=libraries.parent))
     try:
-        command = [
-            maven,
-            "-B",
-            "-q",
-            "-ntp",
-            "-f",
-            str(POM),
-            "dependency:copy-dependencies",
-            f"-DoutputDirectory={partial}",
-        ]
+        goal = ["dependency:copy-dependencies", f"-DoutputDirectory={partial}"]
+        command = [maven, "-B", "-q", "-ntp", "-f", str(POM), *goal]
         try:
             result = subprocess.run(  # noqa: S603  # found above
                 command, capture_output=True, text=True, check=False, timeout=FETCH_SECONDS, stdin=subprocess.DEVNULL

@@ -2,8 +2,8 @@
 
 `python -m streams.testing.keeper --holder PID [options] -- program argument…`
 
-The keeper is held like every helper process (see `lifeline`): when its holders are gone, however they went, it kills the
-program and removes its scratch directory. If the keeper itself is killed, Linux kills the program (the parent-death
+The keeper is held like every helper process (see `lifeline`): when its holders are gone, however they went, it kills
+the program and removes its scratch directory. If the keeper itself is killed, Linux kills the program (the parent-death
 signal). It speaks lines of JSON: `{"pid": …}` at the start, `{"ended": code}` at the end, and answers in between to
 `{"do": "signal", "number": 9}` and `{"do": "stop", "grace_seconds": 10}`. Only the keeper sends signals, because only a
 parent can be sure that a process id still is its child's.

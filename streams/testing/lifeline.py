@@ -32,7 +32,7 @@ POLL_SECONDS = 0.25
 """How often what cannot be waited for is looked at. Shorter burns processor time, longer delays the end."""
 
 FIRST_HOLDER_SECONDS = 30.0
-"""How long a process started for nobody in particular waits for its first holder, who connects right after starting it."""
+"""How long a process started for nobody in particular waits for its first holder, who connects at once."""
 
 _PEER_CREDENTIALS = struct.Struct("3i")
 _READ_BYTES = 65_536

@@ -5,8 +5,8 @@
         kafka.kill()       # kill -9
         kafka.start()      # again, on what it had stored, at the same address
 
-`open_kafka()` is the same, except that it uses the cluster named by `KAFKA_BOOTSTRAP` where that is set. In the foreground:
-`python -m streams.testing.real_kafka`.
+`open_kafka()` is the same, except that it uses the cluster named by `KAFKA_BOOTSTRAP` where that is set. In the
+foreground: `python -m streams.testing.real_kafka`.
 
 The broker's data is in a temporary directory, removed with it. It never outlives this process (see `keeper`).
 
@@ -17,21 +17,14 @@ even flushed.
 from __future__ import annotations
 
 import argparse
-import base64
 import contextlib
-import json
 import os
-import random
 import shutil
 import signal
 import socket
-import subprocess
 import sys
-import tempfile
 import threading
 import time
-import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from confluent_kafka import KafkaException
@@ -40,11 +33,13 @@ from confluent_kafka.admin import AdminClient
 from streams.testing import keeper
 from streams.testing.errors import BrokerNotAvailableError
 from streams.testing.held_process import HeldProcess
-from streams.testing.kafka_installation import KafkaInstallation, install_kafka, locked
+from streams.testing.kafka_directory import prepare_directory
+from streams.testing.kafka_installation import KafkaInstallation, install_kafka
 from streams.testing.lifeline import write_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
     from types import TracebackType
 
 START_SECONDS: Final = 60.0
@@ -52,10 +47,6 @@ START_SECONDS: Final = 60.0
 
 STOP_SECONDS: Final = 15.0
 """How long SIGTERM may take before SIGKILL; usually under a second. Longer only delays the end of a broken run."""
-
-PORTS: Final = range(20_000, 32_000)
-"""Below the ports the system gives to outgoing connections (32768 and up on Linux): while the broker is down, a client
-that keeps connecting to its port could otherwise be given that very port, and the broker could not come back."""
 
 BOOTSTRAP_VARIABLE: Final = "KAFKA_BOOTSTRAP"
 
@@ -130,15 +121,15 @@ class RealKafka:
         is_first_start = self._directory is None
         for attempt in range(1, _BIND_ATTEMPTS + 1):
             if is_first_start:
-                self._directory, self._port = _prepare(installation, self._properties)
+                self._directory, self._port = prepare_directory(installation, self._properties)
             assert self._directory is not None
             self._process = HeldProcess(
                 keeper.MODULE,
-                *_keeper_arguments(installation, self._directory, self._heap_megabytes, self._java_options),
+                *keeper_arguments(installation, self._directory, self._heap_megabytes, self._java_options),
             )
             try:
                 self._broker_process_id = int(self._process.read()["pid"])
-                _wait_until_it_answers(self.bootstrap_servers, lambda: bool(self._process and self._process.is_running))
+                wait_until_it_answers(self.bootstrap_servers, lambda: bool(self._process and self._process.is_running))
             except BrokerNotAvailableError as error:
                 log = _last_lines(self._directory)
                 if is_first_start:
@@ -212,146 +203,7 @@ def open_kafka() -> Iterator[Kafka]:
         yield kafka
 
 
-@contextlib.contextmanager
-def share_kafka(directory: Path) -> Iterator[Kafka]:
-    """One Apache Kafka for all processes that name the same directory at the same time.
-
-    The first starts it, the last one to leave ends it; it does not matter which is which, or how they leave.
-    """
-    external = os.environ.get(BOOTSTRAP_VARIABLE)
-    if external:
-        yield ExternalKafka(external)
-        return
-    directory.mkdir(parents=True, exist_ok=True)
-    note = directory / "shared-kafka.json"
-    with contextlib.ExitStack() as stack:
-        with locked(directory / "shared-kafka.lock"):
-            connection, bootstrap_servers = _join(note) or _start_shared(note)
-            stack.enter_context(connection)
-            _wait_until_it_answers(bootstrap_servers)
-        yield ExternalKafka(bootstrap_servers)
-
-
-def _join(note: Path) -> tuple[socket.socket, str] | None:
-    """Become a holder of the broker that the note tells of, if it still takes holders."""
-    if not note.exists():
-        return None
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.settimeout(STOP_SECONDS)
-    try:
-        connection.connect(json.loads(note.read_text(encoding="utf-8"))["socket"])
-        with connection.makefile("rb") as lines:
-            greeting = lines.readline()
-    except OSError:
-        greeting = b""
-    if not greeting:  # it is ending, or has ended
-        connection.close()
-        return None
-    return connection, str(json.loads(greeting)["bootstrap_servers"])
-
-
-def _start_shared(note: Path) -> tuple[socket.socket, str]:
-    installation = install_kafka()
-    directory, port = _prepare(installation, {})
-    path = directory / "holders.sock"
-    greeting = json.dumps({"bootstrap_servers": f"127.0.0.1:{port}"})
-    options = ["--socket", str(path), "--greeting", greeting]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
-    command = [sys.executable, "-m", keeper.MODULE, *options, *_keeper_arguments(installation, directory, 512, ())]
-    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)  # noqa: S603  # our own module
-    note.write_text(json.dumps({"socket": str(path)}), encoding="utf-8")
-    until = time.monotonic() + START_SECONDS
-    while time.monotonic() < until:
-        joined = _join(note) if path.exists() else None
-        if joined is not None:
-            return joined
-        time.sleep(0.02)
-    raise BrokerNotAvailableError(f"the keeper of a shared Kafka did not start within {START_SECONDS} s")
-
-
-def _prepare(installation: KafkaInstallation, properties: Mapping[str, str]) -> tuple[Path, int]:
-    """A new formatted data directory, and the port its settings name."""
-    directory = Path(tempfile.mkdtemp(prefix="mesura-kafka-"))
-    port, controller_port = _free_ports(2)
-    settings = {**_settings(directory, port, controller_port), **properties}
-    (directory / "server.properties").write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
-    (directory / "log4j2.properties").write_text(_LOGGING.format(directory=directory))
-    command = [
-        str(installation.java),
-        "-Xmx128m",
-        "-XX:+UseSerialGC",
-        "-XX:TieredStopAtLevel=1",
-        "-cp",
-        installation.class_path,
-        f"-Dlog4j2.configurationFile={directory / 'log4j2.properties'}",
-        "kafka.tools.StorageTool",
-        "format",
-        "--cluster-id",
-        _new_cluster_id(),
-        "--config",
-        str(directory / "server.properties"),
-    ]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # found by install_kafka
-    if result.returncode != 0:
-        shutil.rmtree(directory, ignore_errors=True)
-        raise BrokerNotAvailableError(f"Kafka's data directory could not be formatted: {result.stderr.strip()[-500:]}")
-    return directory, port
-
-
-def _settings(directory: Path, port: int, controller_port: int) -> dict[str, str]:
-    return {
-        # One process is both broker and controller, on loopback.
-        "process.roles": "broker,controller",
-        "node.id": "1",
-        "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
-        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        "controller.listener.names": "CONTROLLER",
-        "inter.broker.listener.name": "PLAINTEXT",
-        "log.dirs": str(directory / "data"),
-        # A topic that was not created is a mistake in the test, not a topic with default settings.
-        "auto.create.topics.enable": "false",
-        # There is one node to replicate to.
-        "default.replication.factor": "1",
-        "offsets.topic.replication.factor": "1",
-        "transaction.state.log.replication.factor": "1",
-        "transaction.state.log.min.isr": "1",
-        "share.coordinator.state.topic.replication.factor": "1",
-        "share.coordinator.state.topic.min.isr": "1",
-        # 50 partitions each by default: files to open at every start, for nothing.
-        "offsets.topic.num.partitions": "8",
-        "transaction.state.log.num.partitions": "8",
-        "share.coordinator.state.topic.num.partitions": "1",
-        # Index files are sized in advance, 10 MiB each by default, twice per partition.
-        "log.index.size.max.bytes": "1048576",
-        # Members join at once, and a killed one is noticed in a second or two where a test asks for it.
-        "group.initial.rebalance.delay.ms": "0",
-        "group.min.session.timeout.ms": "1000",
-        # Compaction soon enough to be waited for; a small buffer, because the heap is small.
-        "log.cleaner.backoff.ms": "1000",
-        "log.cleaner.dedupe.buffer.size": "16777216",
-        # Few threads: tests share their cores with the broker.
-        "num.network.threads": "2",
-        "num.io.threads": "4",
-    }
-
-
-_LOGGING: Final = """\
-status=error
-rootLogger.level=warn
-rootLogger.appenderRefs=file
-rootLogger.appenderRef.file.ref=FILE
-appenders=file
-appender.file.type=File
-appender.file.name=FILE
-appender.file.fileName={directory}/server.log
-appender.file.layout.type=PatternLayout
-appender.file.layout.pattern=%d %p %c %m%n
-"""
-
-
-def _keeper_arguments(
+def keeper_arguments(
     installation: KafkaInstallation, directory: Path, heap_megabytes: int, java_options: Sequence[str]
 ) -> list[str]:
     return [
@@ -374,26 +226,7 @@ def _keeper_arguments(
     ]
 
 
-def _new_cluster_id() -> str:
-    """Kafka's own format: 16 random bytes, base64 for URLs. Not with a dash first, which would read as an option."""
-    while True:
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
-        if not cluster_id.startswith("-"):
-            return cluster_id
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        ports: list[int] = []
-        while len(ports) < count:
-            candidate = stack.enter_context(socket.socket())
-            with contextlib.suppress(OSError):
-                candidate.bind(("127.0.0.1", random.choice(PORTS)))  # noqa: S311  # not a secret
-                ports.append(int(candidate.getsockname()[1]))
-        return ports
-
-
-def _wait_until_it_answers(bootstrap_servers: str, is_running: Callable[[], bool] = lambda: True) -> None:
+def wait_until_it_answers(bootstrap_servers: str, is_running: Callable[[], bool] = lambda: True) -> None:
     """Wait until the broker lists itself in its metadata, which it does once it serves clients."""
     host, port = bootstrap_servers.rsplit(":", 1)
     until = time.monotonic() + START_SECONDS
