@@ -1,0 +1,1150 @@
+"""The independent model of a decision: docs/semantics.md, section by section, slowly and in plain sight.
+
+Nothing is pruned, encoded or kept as a running total. Every question is answered by counting again from everything ever
+given. Moments (ends, next openings, `next_eligible_at`) are found by trying the instants at which something can change
+and asking the same predicate that decides.
+
+Where the page can be read in several ways the choice made here is marked READING.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import heapq
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .policy import (
+    BUILT_IN,
+    DAY_MS,
+    WEEKDAYS,
+    Interval,
+    Policy,
+    Rule,
+    bucket,
+    duration,
+    hours_of,
+    instant,
+    instants_showing,
+    known_zone_names,
+    local,
+    read_policy,
+    transitions,
+    utc,
+    zones_by_country,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+VALIDITY_MIN_MS = 2_000
+FUTURE_TOLERANCE_MS = 300_000
+NEXT_ELIGIBLE_HORIZON_MS = 366 * DAY_MS
+WINDOW_END_HORIZON_MS = 8 * DAY_MS
+
+MAX_CONTACTS = 1_000
+MAX_IDENTITIES = 4_000
+MAX_TAG_SETS = 256
+MAX_PREFERENCES = 256
+
+PASSED, EXEMPT = 0, 1
+# Copied by hand from the published table: a renumbered reason must break a comparison.
+REASON_NUMBERS = {
+    "expired": 2,
+    "duplicate": 3,
+    "channel_unknown": 4,
+    "purpose_unknown": 5,
+    "ledger_full": 6,
+    "campaign_off": 7,
+    "campaign_shadow": 8,
+    "restricted": 9,
+    "opt_out": 10,
+    "objection": 11,
+    "paused": 12,
+    "sender_missing": 13,
+    "sender_not_allowed": 14,
+    "consent_missing": 15,
+    "consent_withdrawn": 16,
+    "consent_expired": 17,
+    "consent_unproven": 18,
+    "country_unknown": 19,
+    "zone_unknown": 20,
+    "calendar_unknown": 21,
+    "window_closed": 22,
+    "holiday": 23,
+    "closing": 24,
+    "cap_reached": 25,
+    "gap": 26,
+}
+
+TRACK_OF = {
+    "restriction": "restriction",
+    "restriction_lifted": "restriction",
+    "opt_out": "opt_out",
+    "objection": "opt_out",
+    "opt_in": "opt_out",
+    "pause": "pause",
+    "resume": "pause",
+    "consent_withdrawn": "consent",
+    "consent_granted": "consent",
+}
+RESTRICTIVE = frozenset({"restriction", "opt_out", "objection", "pause", "consent_withdrawn"})
+PERMISSIVE = frozenset({"restriction_lifted", "opt_in", "resume", "consent_granted"})
+DENYING_TRACKS = ("restriction", "opt_out", "pause")
+SCOPE_FIELDS = ("channel", "purpose", "topic", "brand", "sender_id")
+TAGS = ("channel", "purpose", "topic", "brand", "campaign", "sender_id")
+PROFILE_FIELDS = ("timezone", "country", "region", "minor")
+NEVER = float("inf")
+
+
+class DeadLetterError(Exception):
+    """The record is no decision and no preference: it goes to dead-letter."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+DeadLetter = DeadLetterError
+
+
+def decision_id(customer_id: str, intent_id: str) -> str:
+    size = str(len(customer_id.encode()))
+    text = size + ":" + customer_id + intent_id
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+
+# ---- what is kept of a customer: everything ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Preference:
+    event_id: str
+    type: str
+    scope: tuple[str | None, ...]  # by SCOPE_FIELDS
+    order: int
+    effective_at: int
+    end: int | None
+    evidence: bool
+
+    @property
+    def track(self) -> str:
+        return TRACK_OF[self.type]
+
+    @property
+    def restrictive(self) -> bool:
+        return self.type in RESTRICTIVE
+
+    @property
+    def slot(self) -> tuple[str, bool, tuple[str | None, ...]]:
+        return self.track, self.restrictive, self.scope
+
+    @property
+    def rank(self) -> tuple[int, float, int, str]:
+        """The greatest of one slot is kept."""
+        return self.order, NEVER if self.end is None else self.end, self.effective_at, self.event_id
+
+    def covers(self, subject: dict[str, Any]) -> bool:
+        for name, wanted in zip(SCOPE_FIELDS, self.scope, strict=True):
+            if wanted is None:
+                continue
+            actual = subject[name]
+            if actual is None:
+                if not self.restrictive:
+                    return False
+            elif actual != wanted:
+                return False
+        return True
+
+
+@dataclass(frozen=True)
+class ProfileValue:
+    name: str
+    value: object
+    order: int
+    event_id: str
+
+
+@dataclass
+class Contact:
+    decision_id: str
+    decided_at: int
+    valid_until: int
+    tags: dict[str, str | None]
+    counts_at_all: bool  # not approved under an exemption with still_counts: false
+    exempt_from_opt_out: bool
+    under_consent: bool
+    reported: list[int] = field(default_factory=list)  # the clamped times of its outcomes
+    withdrawn: bool = False
+    erased: bool = False
+
+    @property
+    def latest(self) -> int:
+        return min(self.reported) if self.reported else self.valid_until
+
+
+@dataclass
+class Identity:
+    intent_id: str
+    created_at: int
+    erased: bool = False
+
+
+@dataclass
+class Customer:
+    preferences: list[Preference] = field(default_factory=list)
+    profile: list[ProfileValue] = field(default_factory=list)
+    contacts: list[Contact] = field(default_factory=list)
+    identities: list[Identity] = field(default_factory=list)
+    erased_at: int | None = None
+    refused: bool = False
+
+    def standing(self) -> list[Preference]:
+        """The preferences that neither a later one of their slot nor an erasure took away."""
+        kept: dict[object, Preference] = {}
+        for event in self.preferences:
+            if event.track == "consent" and self.erased_at is not None and event.order <= self.erased_at:
+                continue
+            if event.slot not in kept or event.rank > kept[event.slot].rank:
+                kept[event.slot] = event
+        return list(kept.values())
+
+    def profile_value(self, name: str) -> Any:  # noqa: ANN401 - whatever the customer's record holds
+        best: ProfileValue | None = None
+        for value in self.profile:
+            if value.name != name or (self.erased_at is not None and value.order <= self.erased_at):
+                continue
+            if best is None or (value.order, value.event_id) > (best.order, best.event_id):
+                best = value
+        return None if best is None else best.value
+
+    def held_contacts(self) -> list[Contact]:
+        return [contact for contact in self.contacts if not contact.erased]
+
+    def remembers(self, intent_id: str, since: int) -> Identity | None:
+        for identity in self.identities:
+            if identity.intent_id == intent_id and not identity.erased and identity.created_at >= since:
+                return identity
+        return None
+
+
+# ---- one intent, with what was found out about it ------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Zones:
+    """The recipient's zones: names sorted, or none if unknown; and what they were taken from."""
+
+    names: tuple[str, ...] = ()
+    taken_from: tuple[str, str] | None = None
+
+
+@dataclass
+class Case:
+    customer: Customer
+    subject: dict[str, Any]  # the intent's fields by the names the rules use
+    intent_id: str
+    created_at: int
+    expires_at: int | None
+    holiday_calendar: str | None
+    standing: list[Preference]
+    contacts: list[Contact]
+    zones: Zones
+    exemptions: list[Rule]
+    # READING: what "an intent like this one" keeps is everything but its identity and created_at, expires_at too.
+    like_it: bool = False  # a new identity, created at the moment asked about
+
+
+@dataclass
+class Answer:
+    """What one rule says at one moment."""
+
+    reason: str | None = None
+    numbers: list[int | None] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
+    count: int | None = None
+
+
+@dataclass
+class Check:
+    """One rule that is asked: how to ask it, and the instants after t at which a denial of it might turn."""
+
+    number: int
+    id: str
+    kind: str
+    ask: Callable[[int], Answer]
+    turns: Callable[[int], Iterable[int]]
+    shadow: bool = False
+    exempt: bool = False
+    rule: Rule | None = None
+    # Costly numbers are looked for only when an explanation is written.
+    explain: Callable[[int, Answer], list[int | None]] | None = None
+    asks_zone: bool = False
+
+    @property
+    def decides(self) -> bool:
+        return not self.shadow and not self.exempt
+
+
+@dataclass
+class Asked:
+    check: Check
+    answer: Answer
+
+
+# ---- matching -------------------------------------------------------------------------------------------------------
+
+SELECTOR_SUBJECT = {
+    "channels": "channel",
+    "groups": "group",
+    "purposes": "purpose",
+    "topics": "topic",
+    "brands": "brand",
+    "campaigns": "campaign",
+}
+
+
+def field_matches(name: str, wanted: Any, subject: dict[str, Any], *, missing_automated: bool) -> bool:  # noqa: ANN401
+    if name == "automated":
+        return missing_automated if subject["automated"] is None else subject["automated"] == wanted
+    if name == "countries":
+        country, region = subject["country"], subject["region"]
+        if country is None:
+            return False
+        return country in wanted or (region is not None and f"{country}-{region}" in wanted)
+    value = subject[SELECTOR_SUBJECT[name]]
+    return value is not None and value in wanted
+
+
+def selected(selector: dict[str, Any], subject: dict[str, Any]) -> bool:
+    return all(field_matches(name, wanted, subject, missing_automated=True) for name, wanted in selector.items())
+
+
+def excepted(selector: dict[str, Any], subject: dict[str, Any]) -> bool:
+    # READING: an `except` that names nothing excludes nothing.
+    return bool(selector) and all(
+        field_matches(name, wanted, subject, missing_automated=False) for name, wanted in selector.items()
+    )
+
+
+def applies(rule: Rule, subject: dict[str, Any]) -> str:
+    """`yes`, `no`, or `unknown` when the rule must deny because the country is missing."""
+    if rule.state == "off" or excepted(rule.except_, subject):
+        return "no"
+    if rule.kind == "campaign":
+        return "yes" if subject["campaign"] in rule.body["campaigns"] else "no"
+    if "countries" in rule.applies_to and subject["country"] is None:
+        others = {name: wanted for name, wanted in rule.applies_to.items() if name != "countries"}
+        unknown = {"deny": "unknown", "apply": "yes", "skip": "no"}[rule.body.get("country_unknown", "deny")]
+        return unknown if selected(others, subject) else "no"
+    return "yes" if selected(rule.applies_to, subject) else "no"
+
+
+# ---- section 1: who wins --------------------------------------------------------------------------------------------
+
+
+def in_force(event: Preference, t: int, end: int | None) -> bool:
+    if not event.restrictive and t < event.effective_at:
+        return False
+    return end is None or t < end
+
+
+def winner(
+    events: list[Preference], track: str, subject: dict[str, Any], t: int, end_of: Callable[[Preference], int | None]
+) -> Preference | None:
+    """The winner of a track at t.
+
+    READING: of several restrictive ones at the greatest order (no reason depends on it, the explanation's end does) the
+    one that `rank` would keep, after opt_out over objection.
+    """
+    standing = [e for e in events if e.track == track and e.covers(subject) and in_force(e, t, end_of(e))]
+    if not standing:
+        return None
+    return max(standing, key=lambda e: (e.order, e.restrictive, e.type == "opt_out", e.rank))
+
+
+def own_end(event: Preference) -> int | None:
+    return event.end
+
+
+def opt_out_winner(events: list[Preference], subject: dict[str, Any], t: int) -> Preference | None:
+    for track in DENYING_TRACKS:
+        won = winner(events, track, subject, t, own_end)
+        if won is not None and won.restrictive:
+            return won
+    return None
+
+
+def opt_out_reason(won: Preference) -> str:
+    return {"restriction": "restricted", "opt_out": won.type, "pause": "paused"}[won.track]
+
+
+def moments_of(events: list[Preference], end_of: Callable[[Preference], int | None], t: int) -> list[int]:
+    """Every instant after t at which an event begins or ends to be in force."""
+    found = {e.effective_at for e in events} | {end for e in events if (end := end_of(e)) is not None}
+    return sorted(moment for moment in found if moment > t)
+
+
+# ---- section 4: hours -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Opening:
+    """The hours of one window rule for one holiday calendar. `calendar` None: no holidays are asked for."""
+
+    hours: dict[str, list[Interval]]
+    calendar: frozenset[dt.date] | None
+    years: frozenset[int]
+    unknown_is_closed: bool
+
+    def base(self, date: dt.date) -> list[Interval]:
+        day = WEEKDAYS[date.weekday()]
+        if day in self.hours:
+            return self.hours[day]
+        return self.hours.get({"sat": "saturday", "sun": "sunday"}.get(day, "workday"), [])
+
+    def is_holiday(self, date: dt.date) -> bool:
+        return self.calendar is not None and date.year in self.years and date in self.calendar
+
+    def unknown(self, date: dt.date) -> bool:
+        if self.calendar is None or not self.unknown_is_closed:
+            return False
+        tomorrow = date + dt.timedelta(days=1)
+        return ("holiday" in self.hours and date.year not in self.years) or (
+            "day_before_holiday" in self.hours and tomorrow.year not in self.years
+        )
+
+    def layers(self, date: dt.date) -> list[list[Interval]]:
+        """The sets of hours whose intersection are the hours of the date."""
+        found = [self.base(date)]
+        if "holiday" in self.hours and self.is_holiday(date):
+            found.append(self.hours["holiday"])
+        if "day_before_holiday" in self.hours and self.is_holiday(date + dt.timedelta(days=1)):
+            found.append(self.hours["day_before_holiday"])
+        return found
+
+    def says(self, zone_name: str, t: int) -> str:
+        """`open`, `closed`, `holiday` (closed for nothing but the holiday it is) or `unknown`."""
+        date, wall = local(zone_name, t)
+        if self.unknown(date):
+            return "unknown"
+        layers = self.layers(date)
+        if all(within(layer, wall) for layer in layers):
+            return "open"
+        # READING: for the day before a holiday, which is itself none, this is an ordinary closed window.
+        if self.is_holiday(date) and within(self.base(date), wall):
+            return "holiday"
+        return "closed"
+
+
+def within(intervals: list[Interval], wall: int) -> bool:
+    return any(opening <= wall < closing for opening, closing in intervals)
+
+
+class Clockwork:
+    """Where the openness of one `Opening` changes in one zone, day by UTC day, remembered."""
+
+    def __init__(self, opening: Opening) -> None:
+        self.opening = opening
+        self.days: dict[tuple[str, int], list[tuple[int, bool]]] = {}
+
+    def is_open(self, zone_name: str, t: int) -> bool:
+        return self.opening.says(zone_name, t) == "open"
+
+    def changes_of_day(self, zone_name: str, day: int) -> list[tuple[int, bool]]:
+        """Within one UTC day: the instants at which anything could change, and whether it is open then."""
+        if (zone_name, day) not in self.days:
+            low, high = day * DAY_MS, (day + 1) * DAY_MS
+            around = utc(low).date()
+            candidates = set(transitions(zone_name, low, high))
+            for ahead in range(-2, 4):
+                date = around + dt.timedelta(days=ahead)
+                edges = {0} | {edge for layer in self.opening.layers(date) for interval in layer for edge in interval}
+                for edge in edges:
+                    candidates.update(instants_showing(zone_name, date, edge))
+            inside = sorted(t for t in candidates if low <= t < high)
+            self.days[zone_name, day] = [(t, self.is_open(zone_name, t)) for t in inside]
+        return self.days[zone_name, day]
+
+    def changes(self, zone_name: str, after: int, until: int, *, to_open: bool) -> Iterator[int]:
+        """The instants in (after, until] at which the zone is found open (or not), in order."""
+        for day in range(after // DAY_MS, until // DAY_MS + 1):
+            for t, is_open in self.changes_of_day(zone_name, day):
+                if after < t <= until and is_open == to_open:
+                    yield t
+
+    def closes(self, zones: tuple[str, ...], t: int) -> int | None:
+        """The first moment after t at which one of the zones is not open, looked for within 8 days."""
+        until = t + WINDOW_END_HORIZON_MS
+        firsts = (next(self.changes(name, t, until, to_open=False), None) for name in zones)
+        return min((first for first in firsts if first is not None), default=None)
+
+
+# ---- the model ------------------------------------------------------------------------------------------------------
+
+
+class Model:
+    """Every customer of one policy, from the first event on. `now` must not go back for a customer."""
+
+    def __init__(self, policy_text: str) -> None:
+        self.policy: Policy = read_policy(policy_text)
+        self.customers: dict[str, Customer] = {}
+        self.hours: dict[int, dict[str, list[Interval]]] = {
+            rule.number: hours_of(rule.body["hours"]) for rule in self.policy.rules if rule.kind == "window"
+        }
+        self.clockworks: dict[tuple[int, str | None], Clockwork] = {}
+
+    def customer(self, customer_id: str) -> Customer:
+        return self.customers.setdefault(customer_id, Customer())
+
+    # ---- preferences ----
+
+    def apply_preference(self, event: dict[str, Any], record_timestamp_ms: int, now_ms: int) -> list[dict[str, str]]:
+        """Apply what a customer said; give back the withdrawals it causes, in order of approval."""
+        customer = self.customer(event["customer_id"])
+        kind = event["type"]
+        effective_at = instant(event.get("effective_at"))
+        if effective_at is None:
+            effective_at = record_timestamp_ms
+        order = min(effective_at, record_timestamp_ms)
+        if order > now_ms + FUTURE_TOLERANCE_MS:
+            # READING: an erasure is taken at once, as a restrictive event; a profile is refused, as a permissive one.
+            if kind in PERMISSIVE or kind == "profile":
+                raise DeadLetterError("from_the_future")
+            order = now_ms
+        if kind == "erasure":
+            return self._erase(customer, order, now_ms)
+        if kind == "profile":
+            for name in PROFILE_FIELDS:
+                if event.get(name) is not None:
+                    customer.profile.append(ProfileValue(name, event[name], order, event["event_id"]))
+            return []
+        preference = Preference(
+            event_id=event["event_id"],
+            type=kind,
+            scope=tuple(event.get(name) for name in SCOPE_FIELDS),
+            order=order,
+            effective_at=effective_at,
+            end=end_of_event(event),
+            evidence=event.get("evidence_ref") is not None,
+        )
+        if preference.track == "consent" and customer.erased_at is not None and order <= customer.erased_at:
+            return []
+        standing = customer.standing()
+        if len(standing) >= MAX_PREFERENCES and preference.slot not in {e.slot for e in standing}:
+            customer.refused = True
+        else:
+            customer.preferences.append(preference)
+        # READING: a restrictive event is applied, and looks for what to withdraw, even if a later one supersedes it.
+        return self._withdraw(customer, preference.type, now_ms) if preference.restrictive else []
+
+    def _erase(self, customer: Customer, order: int, now: int) -> list[dict[str, str]]:
+        # READING: contacts and identities have no order; all there are go, whatever the order of the erasure.
+        withdrawn = []
+        for contact in customer.held_contacts():
+            if self._can_be_withdrawn(contact, now):
+                contact.withdrawn = True
+                withdrawn.append({"decision_id": contact.decision_id, "reason": "erased"})
+            contact.erased = True
+        for identity in customer.identities:
+            identity.erased = True
+        customer.erased_at = order if customer.erased_at is None else max(customer.erased_at, order)
+        return withdrawn
+
+    @staticmethod
+    def _can_be_withdrawn(contact: Contact, now: int) -> bool:
+        return not contact.reported and not contact.withdrawn and contact.latest > now
+
+    def _withdraw(self, customer: Customer, event_type: str, now: int) -> list[dict[str, str]]:
+        standing = customer.standing()
+        withdrawn = []
+        for contact in customer.held_contacts():
+            if not self._can_be_withdrawn(contact, now):
+                continue
+            reason = None
+            denies = opt_out_winner(standing, contact.tags, now)
+            if denies is not None and not contact.exempt_from_opt_out:
+                reason = opt_out_reason(denies)
+            elif event_type == "consent_withdrawn" and contact.under_consent:
+                won = winner(standing, "consent", contact.tags, now, own_end)
+                if won is None or won.restrictive:
+                    reason = "consent_withdrawn"
+            if reason is not None:
+                contact.withdrawn = True
+                withdrawn.append({"decision_id": contact.decision_id, "reason": reason})
+        return withdrawn
+
+    # ---- outcomes ----
+
+    def apply_outcome(self, outcome: dict[str, Any], record_timestamp_ms: int, now_ms: int) -> list[dict[str, str]]:
+        """Apply what became of a message; a STOP reply gives withdrawals back as an opt-out does."""
+        customer = self.customer(outcome["customer_id"])
+        named = outcome.get("decision_id")
+        occurred_at = instant(outcome["occurred_at"])
+        assert occurred_at is not None
+        contacts = [c for c in customer.held_contacts() if named is not None and c.decision_id == named]
+        if outcome["type"] != "expired":
+            for contact in contacts:
+                high = max(contact.valid_until, now_ms)
+                contact.reported.append(max(contact.decided_at, min(occurred_at, high)))
+        if outcome["type"] != "reply" or outcome.get("detail") != "stop":
+            return []
+        # READING: with neither a known contact nor a channel, the absent field means any: everything is closed.
+        channel = contacts[-1].tags["channel"] if contacts else outcome.get("channel")
+        opt_out = {
+            "event_id": f"reply:{named if named is not None else channel}",
+            "customer_id": outcome["customer_id"],
+            "type": "opt_out",
+            "channel": channel,
+            "effective_at": occurred_at,
+        }
+        return self.apply_preference(opt_out, record_timestamp_ms, now_ms)
+
+    # ---- decisions ----
+
+    def decide(self, intent: dict[str, Any], now_ms: int) -> dict[str, Any]:
+        """The answer to one intent; an approval is added to the customer's contacts."""
+        created_at = instant(intent["created_at"])
+        assert created_at is not None
+        if created_at > now_ms + FUTURE_TOLERANCE_MS:
+            raise DeadLetterError("from_the_future")
+        customer = self.customer(intent["customer_id"])
+        case = self._case(customer, intent, created_at)
+        asked = self._ask_all(case, now_ms)
+        denied = next((a for a in asked if a.check.decides and a.answer.reason is not None), None)
+        own_id = decision_id(intent["customer_id"], intent["intent_id"])
+        reason = None if denied is None else denied.answer.reason
+        answer: dict[str, Any] = {
+            "verdict": "approved" if denied is None else "suppressed",
+            "reason": reason,
+            "rule": None if denied is None else denied.check.id,
+            "decision_id": own_id,
+            "duplicate_of": own_id if reason == "duplicate" else None,
+            "valid_until": None,
+            "next_eligible_at": None,
+            "remaining": {},
+            "obligations": [],
+            "explanation": [entry(a, now_ms) for a in asked],
+            "zone": self._zone_asked(case, asked),
+        }
+        if denied is None:
+            self._approve(case, asked, answer, now_ms)
+        elif denied.check.number not in range(len(BUILT_IN)):
+            answer["next_eligible_at"] = self._next_eligible_at(case, now_ms)
+        self._remember(case, denied, now_ms)
+        return answer
+
+    def _case(self, customer: Customer, intent: dict[str, Any], created_at: int) -> Case:
+        country, region = intent.get("country"), intent.get("region")
+        if country is None:
+            # READING: each profile field stands by itself, so that country and region of two events may meet.
+            country, region = customer.profile_value("country"), customer.profile_value("region")
+        purpose = intent.get("purpose")
+        channel = intent["channel"]
+        subject = {
+            "channel": channel,
+            "group": self.policy.channels.get(channel, channel),
+            "purpose": purpose if purpose is not None else self.policy.default_purpose,
+            "topic": intent.get("topic"),
+            "brand": intent.get("brand"),
+            "campaign": intent.get("campaign_id"),
+            "sender_id": intent.get("sender_id"),
+            "country": country,
+            "region": region if country is not None else None,
+            "automated": intent.get("automated"),
+        }
+        return Case(
+            customer=customer,
+            subject=subject,
+            intent_id=intent["intent_id"],
+            created_at=created_at,
+            expires_at=instant(intent.get("expires_at")),
+            holiday_calendar=intent.get("holiday_calendar"),
+            standing=customer.standing(),
+            contacts=customer.held_contacts(),
+            zones=self._recipient_zones(intent, customer, subject),
+            exemptions=[
+                rule
+                for rule in self.policy.exemptions
+                if rule.state != "off" and subject["purpose"] in rule.body["purposes"]
+            ],
+        )
+
+    def _recipient_zones(self, intent: dict[str, Any], customer: Customer, subject: dict[str, Any]) -> Zones:
+        for name, source in ((intent.get("timezone"), "intent"), (customer.profile_value("timezone"), "ledger")):
+            if name is not None:
+                return Zones((name,), (name, source)) if name in known_zone_names() else Zones()
+        country, region = subject["country"], subject["region"]
+        # READING: "an unknown country" is a missing one. A code without zones is unknown and not passed over.
+        if country is not None:
+            code = f"{country}-{region}"
+            if region is not None and code in self.policy.regions:
+                return Zones(tuple(sorted(set(self.policy.regions[code]))), (code, "region"))
+            names = zones_by_country().get(country)
+            return Zones(names, (country, "country")) if names else Zones()
+        if self.policy.recipient_zone is not None:
+            return Zones((self.policy.recipient_zone,), (self.policy.recipient_zone, "policy"))
+        return Zones()
+
+    def _ask_all(self, case: Case, t: int) -> list[Asked]:
+        """Everything that is asked, in order; nothing stops at a denial, but built-ins keep the policy's rules out."""
+        # READING: all six built-in checks are always asked and listed, also after one of them has denied.
+        asked = [Asked(check, check.ask(t)) for check in self._built_in(case)]
+        if all(a.answer.reason is None for a in asked):
+            asked += [
+                Asked(check, Answer() if check.exempt else check.ask(t)) for check in self._checks_of_policy(case)
+            ]
+        return asked
+
+    @staticmethod
+    def _zone_asked(case: Case, asked: list[Asked]) -> list[str] | None:
+        wanted = any(a.check.asks_zone and not a.check.exempt for a in asked)
+        return list(case.zones.taken_from) if wanted and case.zones.taken_from is not None else None
+
+    def _approve(self, case: Case, asked: list[Asked], answer: dict[str, Any], now: int) -> None:
+        deciding = [a for a in asked if a.check.decides]
+        bounds = [now + self.policy.time_to_live]
+        if case.expires_at is not None:
+            bounds.append(case.expires_at - 1)
+        bounds += [end - 1 for a in deciding for end in a.answer.ends]
+        answer["valid_until"] = min(bounds)
+        counts_at_all = all(rule.body["still_counts"] for rule in case.exemptions)
+        for a in deciding:
+            if a.check.kind == "cap" and a.answer.count is not None:
+                assert a.check.rule is not None
+                counted = counts_at_all and self._counts(a.check.rule, case.subject)
+                answer["remaining"][a.check.id] = a.check.rule.body["limit"] - a.answer.count - (1 if counted else 0)
+        answer["obligations"] = [
+            obligation["id"] for obligation in self.policy.obligations if obliges(obligation, case.subject)
+        ]
+        case.customer.contacts.append(
+            Contact(
+                decision_id=answer["decision_id"],
+                decided_at=now,
+                valid_until=answer["valid_until"],
+                tags={name: case.subject[name] for name in TAGS},
+                counts_at_all=counts_at_all,
+                exempt_from_opt_out=any("opt_out" in rule.body["from"] for rule in case.exemptions),
+                under_consent=any(a.check.kind == "consent" for a in deciding),
+            )
+        )
+
+    def _remember(self, case: Case, denied: Asked | None, now: int) -> None:
+        if denied is not None and (
+            denied.check.id == "expired:horizon" or denied.answer.reason in {"duplicate", "ledger_full"}
+        ):
+            return
+        # The first answer's created_at stays, also when the intent came back and was found expired.
+        if case.customer.remembers(case.intent_id, now - self.policy.identities) is None:
+            case.customer.identities.append(Identity(case.intent_id, case.created_at))
+
+    # ---- next_eligible_at ----
+
+    def _next_eligible_at(self, case: Case, now: int) -> int | None:
+        """The first moment at which every check passes, found by asking them, then confirmed by a whole decision.
+
+        From a moment at which some check denies, nothing can be approved before that check passes: so the search goes
+        on from the next moment at which it does, among the instants at which its denial might turn.
+        """
+        limit = now + NEXT_ELIGIBLE_HORIZON_MS
+        case = Case(**{**vars(case), "like_it": True})
+        checks = [c for c in [*self._built_in(case), *self._checks_of_policy(case)] if c.decides]
+        t = now + 1
+        while t <= limit:
+            denying = next((check for check in checks if check.ask(t).reason is not None), None)
+            if denying is None:
+                assert self._approves(case, t)
+                assert t == now + 1 or not self._approves(case, t - 1)
+                return t
+            passes = first_pass(denying, t, limit)
+            if passes is None:
+                return None
+            t = passes
+        return None
+
+    def _approves(self, case: Case, t: int) -> bool:
+        return all(a.answer.reason is None for a in self._ask_all(case, t) if a.check.decides)
+
+    # ---- section 3: built-in checks ----
+
+    def _built_in(self, case: Case) -> list[Check]:
+        policy, customer = self.policy, case.customer
+
+        def created(t: int) -> int:
+            return t if case.like_it else case.created_at
+
+        def horizon(t: int) -> Answer:
+            return Answer("expired" if created(t) < t - policy.identities else None)
+
+        def erasure(t: int) -> Answer:
+            erased_at = customer.erased_at
+            return Answer("expired" if erased_at is not None and created(t) <= erased_at else None)
+
+        def deadline(t: int) -> Answer:
+            if case.expires_at is None:
+                return Answer()
+            too_late = case.expires_at - 1 - t < VALIDITY_MIN_MS
+            return Answer("expired" if too_late else None, [case.expires_at - t])
+
+        def duplicate(t: int) -> Answer:
+            known = None if case.like_it else customer.remembers(case.intent_id, t - policy.identities)
+            return Answer("duplicate" if known is not None else None)
+
+        def vocabulary(t: int) -> Answer:
+            if case.subject["channel"] not in policy.channels:
+                return Answer("channel_unknown")
+            return Answer("purpose_unknown" if case.subject["purpose"] not in policy.purposes else None)
+
+        def ledger_full(t: int) -> Answer:
+            return Answer("ledger_full" if self._is_full(case, t) else None)
+
+        def after_erasure(t: int) -> list[int]:
+            return [] if customer.erased_at is None else [customer.erased_at + 1]
+
+        asks = (horizon, erasure, deadline, duplicate, vocabulary, ledger_full)
+        return [
+            Check(number, BUILT_IN[number], "built-in", ask, after_erasure if ask is erasure else no_turn)
+            for number, ask in enumerate(asks)
+        ]
+
+    def _is_full(self, case: Case, t: int) -> bool:
+        """Whether a ledger that forgets exactly at its horizons would have no room.
+
+        READING: contacts with latest > t - history (raised to the longest rule) and identities with
+        created_at >= t - identities are held; tag sets are those of held contacts, and one that is already known needs
+        no room; a refused preference keeps the customer full for ever. A lifetime cap keeps no contact longer here.
+        """
+        held = [c for c in case.contacts if c.latest > t - self.policy.history_needed]
+        known = [i for i in case.customer.identities if not i.erased and i.created_at >= t - self.policy.identities]
+        tag_sets = {tuple(c.tags.values()) for c in held} if len(held) >= MAX_TAG_SETS else set()
+        own = tuple(case.subject[name] for name in TAGS)
+        return (
+            case.customer.refused
+            or len(held) >= MAX_CONTACTS
+            or len(known) >= MAX_IDENTITIES
+            or (len(tag_sets) >= MAX_TAG_SETS and own not in tag_sets)
+        )
+
+    # ---- section 3: the policy's rules ----
+
+    def _checks_of_policy(self, case: Case) -> list[Check]:
+        exempted = {kind for rule in case.exemptions for kind in rule.body["from"]}
+        checks = []
+        for rule in self.policy.rules:
+            applicable = applies(rule, case.subject)
+            if applicable == "no":
+                continue
+            check = self._country_check(rule) if applicable == "unknown" else self._check(rule, case)
+            check.rule = rule
+            check.shadow = rule.state == "shadow"
+            check.exempt = rule.kind in exempted
+            checks.append(check)
+        return checks
+
+    @staticmethod
+    def _country_check(rule: Rule) -> Check:
+        return Check(rule.number, rule.id, rule.kind, lambda t: Answer("country_unknown"), no_turn)
+
+    def _check(self, rule: Rule, case: Case) -> Check:
+        return {
+            "campaign": self._campaign,
+            "opt_out": self._opt_out,
+            "sender": self._sender,
+            "consent": self._consent,
+            "window": self._window,
+            "cap": self._cap,
+            "gap": self._gap,
+        }[rule.kind](rule, case)
+
+    def _campaign(self, rule: Rule, case: Case) -> Check:
+        # `switch: off` unquoted is a boolean to YAML.
+        reason = "campaign_shadow" if rule.body["switch"] == "shadow_only" else "campaign_off"
+        return Check(rule.number, rule.id, rule.kind, lambda t: Answer(reason), no_turn)
+
+    def _opt_out(self, rule: Rule, case: Case) -> Check:
+        def ask(t: int) -> Answer:
+            won = opt_out_winner(case.standing, case.subject, t)
+            if won is None:
+                return Answer()
+            return Answer(opt_out_reason(won), [won.order - t, None if won.end is None else won.end - t])
+
+        return Check(rule.number, rule.id, rule.kind, ask, lambda t: moments_of(case.standing, own_end, t))
+
+    def _sender(self, rule: Rule, case: Case) -> Check:
+        sender = case.subject["sender_id"]
+
+        def ask(t: int) -> Answer:
+            if sender is None:
+                return Answer("sender_missing" if on_missing(rule) == "deny" else None)
+            return Answer(None if sender in rule.body["allowed"] else "sender_not_allowed")
+
+        return Check(rule.number, rule.id, rule.kind, ask, no_turn)
+
+    def _consent(self, rule: Rule, case: Case) -> Check:
+        max_age = duration(rule.body["max_age"]) if "max_age" in rule.body else None
+        evidence_required = rule.body.get("evidence", "required") == "required"
+
+        def end_of(event: Preference) -> int | None:
+            if event.restrictive or max_age is None:
+                return event.end
+            aged = event.effective_at + max_age
+            return aged if event.end is None else min(event.end, aged)
+
+        track = [e for e in case.standing if e.track == "consent"]
+        admitted = [e for e in track if e.restrictive or e.evidence or not evidence_required]
+        grants = [e for e in track if not e.restrictive and e.covers(case.subject)]
+
+        def won_by_grant(t: int) -> bool:
+            won = winner(admitted, "consent", case.subject, t, end_of)
+            return won is not None and not won.restrictive
+
+        def ask(t: int) -> Answer:
+            if won_by_grant(t):
+                ends = next(([m] for m in moments_of(track, end_of, t) if not won_by_grant(m)), [])
+                return Answer(None, [m - t for m in ends], ends)
+            if winner(admitted, "consent", case.subject, t, end_of) is not None:
+                return Answer("consent_withdrawn")
+            if any(e not in admitted and in_force(e, t, end_of(e)) for e in grants):
+                return Answer("consent_unproven")
+            if any((end := end_of(e)) is not None and end <= t for e in grants):
+                return Answer("consent_expired")
+            return Answer("consent_missing" if on_missing(rule) == "deny" else None)
+
+        return Check(rule.number, rule.id, rule.kind, ask, lambda t: moments_of(track, end_of, t))
+
+    # ---- section 4: windows ----
+
+    def _zones_of(self, rule: Rule, case: Case, wanted: str) -> tuple[str, ...]:
+        if wanted == "recipient":
+            return case.zones.names
+        return (self.policy.zone,) if wanted == "policy" else (wanted,)
+
+    def _holiday_calendar(self, rule: Rule, case: Case) -> str | None:
+        """The name of the calendar a window asks, or None where it asks none. It need not be declared."""
+        hours = self.hours[rule.number]
+        # READING: hours that make no difference for holidays need no calendar.
+        if "holiday" not in hours and "day_before_holiday" not in hours:
+            return None
+        wanted = rule.body["holidays"]
+        if wanted == "none":
+            return None
+        if wanted != "recipient":
+            return str(wanted)
+        if case.holiday_calendar is not None:
+            return case.holiday_calendar
+        country, region = case.subject["country"], case.subject["region"]
+        if region is not None and f"{country}-{region}" in self.policy.calendars:
+            return f"{country}-{region}"
+        return country if country is not None else ""
+
+    def _clockwork(self, rule: Rule, calendar_name: str | None) -> Clockwork:
+        key = (rule.number, calendar_name)
+        if key not in self.clockworks:
+            self.clockworks[key] = Clockwork(
+                Opening(
+                    hours=self.hours[rule.number],
+                    calendar=None if calendar_name is None else self.policy.calendars.get(calendar_name),
+                    years=self.policy.holiday_years,
+                    unknown_is_closed=on_missing(rule) == "deny",
+                )
+            )
+        return self.clockworks[key]
+
+    def _window(self, rule: Rule, case: Case) -> Check:
+        wanted = rule.body.get("zone", "recipient")
+        zones = self._zones_of(rule, case, wanted)
+        calendar_name = self._holiday_calendar(rule, case)
+        lenient = on_missing(rule) == "allow"
+        undeclared = calendar_name is not None and calendar_name not in self.policy.calendars and not lenient
+        clockwork = self._clockwork(rule, calendar_name)
+
+        def ask(t: int) -> Answer:
+            if not zones:
+                return Answer(None if lenient else "zone_unknown")
+            if undeclared:
+                return Answer("calendar_unknown")
+            said = [clockwork.opening.says(name, t) for name in zones]
+            if "unknown" in said:
+                return Answer("calendar_unknown")
+            for word in said:
+                if word != "open":
+                    return Answer("holiday" if word == "holiday" else "window_closed")
+            end = clockwork.closes(zones, t)
+            if end is None:
+                return Answer()
+            return Answer(None if end - 1 - t >= VALIDITY_MIN_MS else "closing", [end - t], [end])
+
+        def turns(t: int) -> Iterator[int]:
+            if not zones or undeclared:
+                return iter(())
+            until = t + NEXT_ELIGIBLE_HORIZON_MS + DAY_MS
+            return heapq.merge(*(clockwork.changes(name, t, until, to_open=True) for name in zones))
+
+        check = Check(rule.number, rule.id, rule.kind, ask, turns, asks_zone=wanted == "recipient")
+
+        def explain(t: int, answer: Answer) -> list[int | None]:
+            if answer.reason not in {"window_closed", "holiday"}:
+                return list(answer.numbers)
+            passes = first_pass(check, t, t + NEXT_ELIGIBLE_HORIZON_MS)
+            return [None if passes is None else passes - t]
+
+        check.explain = explain
+        return check
+
+    # ---- section 5: caps and gaps ----
+
+    def _selectable(self, tags: dict[str, str | None]) -> dict[str, Any]:
+        channel = tags["channel"]
+        assert channel is not None
+        return {**tags, "group": self.policy.channels.get(channel, channel)}
+
+    @staticmethod
+    def _counts(rule: Rule, selectable: dict[str, Any]) -> bool:
+        return selected(rule.counts, selectable) and not excepted(rule.counts_except, selectable)
+
+    def _counted(self, rule: Rule, case: Case) -> list[int]:
+        """The latest times of the contacts that a cap or gap counts for this intent."""
+        found = []
+        for contact in case.contacts:
+            selectable = self._selectable(contact.tags)
+            if contact.counts_at_all and self._counts(rule, selectable) and shares(rule, selectable, case.subject):
+                found.append(contact.latest)
+        return found
+
+    def _cap(self, rule: Rule, case: Case) -> Check:
+        window = rule.body["window"]
+        limit = rule.body["limit"]
+        if "calendar" in window:
+            return self._calendar_cap(rule, case)
+        latest = self._counted(rule, case)
+        width = duration(window["rolling"]) if "rolling" in window else None
+
+        def ask(t: int) -> Answer:
+            count = len(latest) if width is None else sum(1 for moment in latest if moment > t - width)
+            return Answer("cap_reached" if count >= limit else None, [count], count=count)
+
+        def turns(t: int) -> list[int]:
+            return [] if width is None else sorted(moment + width for moment in latest if moment + width > t)
+
+        return Check(rule.number, rule.id, rule.kind, ask, turns)
+
+    def _calendar_cap(self, rule: Rule, case: Case) -> Check:
+        limit, unit = rule.body["limit"], rule.body["window"]["calendar"]
+        wanted = rule.body["window"].get("zone", "recipient")
+        zones = self._zones_of(rule, case, wanted)
+        lenient = on_missing(rule) == "allow"
+        latest = self._counted(rule, case)
+
+        def in_zone(name: str, t: int) -> tuple[str | None, int, int, int]:
+            start, end = bucket(name, unit, t)
+            count = sum(1 for moment in latest if moment >= start)
+            if count >= limit:
+                return "cap_reached", count, start, end
+            return "closing" if end - 1 - t < VALIDITY_MIN_MS else None, count, start, end
+
+        def ask(t: int) -> Answer:
+            if not zones:
+                return Answer(None if lenient else "zone_unknown")
+            each = [in_zone(name, t) for name in zones]
+            # READING: the first zone by name that denies gives reason and numbers; `remaining` uses that same count.
+            reason, count, start, end = next((found for found in each if found[0] is not None), each[0])
+            return Answer(reason, [count, start - t, end - t], [found[3] for found in each], count)
+
+        def bucket_starts(name: str, t: int) -> Iterator[int]:
+            start = bucket(name, unit, t)[1]
+            while limit > 0 and start <= t + NEXT_ELIGIBLE_HORIZON_MS + DAY_MS:
+                yield start
+                start = bucket(name, unit, start)[1]
+
+        def turns(t: int) -> Iterator[int]:
+            return heapq.merge(*(bucket_starts(name, t) for name in zones))
+
+        return Check(rule.number, rule.id, rule.kind, ask, turns, asks_zone=wanted == "recipient")
+
+    def _gap(self, rule: Rule, case: Case) -> Check:
+        minimum = duration(rule.body["minimum"])
+        latest = self._counted(rule, case)
+
+        def ask(t: int) -> Answer:
+            count = sum(1 for moment in latest if moment > t - minimum)
+            return Answer("gap" if count else None, [count], count=count)
+
+        def turns(t: int) -> list[int]:
+            return sorted(moment + minimum for moment in latest if moment + minimum > t)
+
+        return Check(rule.number, rule.id, rule.kind, ask, turns)
+
+    # ---- for people ----
+
+    def standing(self, customer_id: str) -> dict[str, Any]:
+        """What is known of a customer, for a person who looks into a disagreement."""
+        customer = self.customer(customer_id)
+        return {
+            "preferences": [vars(event) for event in customer.standing()],
+            "profile": {name: customer.profile_value(name) for name in PROFILE_FIELDS},
+            "contacts": [{**vars(contact), "latest": contact.latest} for contact in customer.held_contacts()],
+            "identities": [vars(identity) for identity in customer.identities if not identity.erased],
+            "erased_at": customer.erased_at,
+            "refused": customer.refused,
+        }
+
+
+def no_turn(t: int) -> Iterable[int]:
+    return ()
+
+
+def first_pass(check: Check, after: int, limit: int) -> int | None:
+    """The first moment after `after`, at which the check denies, at which it passes."""
+    for t in check.turns(after):
+        if t > limit:
+            return None
+        if check.ask(t).reason is None:
+            return t
+    return None
+
+
+def on_missing(rule: Rule) -> str:
+    """`hold` acts as `deny` in this version."""
+    return "allow" if rule.body.get("on_missing") == "allow" else "deny"
+
+
+def end_of_event(event: dict[str, Any]) -> int | None:
+    until = instant(event.get("until"))
+    if event["type"] != "consent_granted":
+        return until
+    # READING: a grant with both ends at the earlier.
+    ends = [end for end in (until, instant(event.get("expires_at"))) if end is not None]
+    return min(ends, default=None)
+
+
+def shares(rule: Rule, contact: dict[str, Any], subject: dict[str, Any]) -> bool:
+    for name in rule.body.get("scope") or []:
+        key = "group" if name == "channel_group" else name
+        if contact[key] is not None and subject[key] is not None and contact[key] != subject[key]:
+            return False
+    return True
+
+
+def obliges(obligation: dict[str, Any], subject: dict[str, Any]) -> bool:
+    # READING: an obligation has no `country_unknown`; where the country is missing the sender must do it.
+    selector = dict(obligation.get("applies_to") or {})
+    if subject["country"] is None:
+        selector.pop("countries", None)
+    return selected(selector, subject) and not excepted(obligation.get("except") or {}, subject)
+
+
+def entry(asked: Asked, now: int) -> list[int]:
+    """One entry of the explanation, positional, relative to `now`."""
+    check, answer = asked.check, asked.answer
+    if check.exempt:
+        return [check.number, EXEMPT]
+    numbers = answer.numbers if check.explain is None else check.explain(now, answer)
+    verdict = PASSED if answer.reason is None else REASON_NUMBERS[answer.reason]
+    trimmed: list[Any] = [check.number, verdict, *numbers]
+    while trimmed[-1] is None:
+        trimmed.pop()
+    return trimmed
+
+
+__all__ = ["DeadLetter", "DeadLetterError", "Model", "decision_id"]
