@@ -26,9 +26,7 @@ PreferenceType = Literal[
     "erasure",
 ]
 
-RESTRICTIVE: Final = frozenset(
-    {"opt_out", "objection", "pause", "restriction", "consent_withdrawn", "erasure"}
-)
+RESTRICTIVE: Final = frozenset({"opt_out", "objection", "pause", "restriction", "consent_withdrawn", "erasure"})
 
 
 class PreferenceEvent(Struct, kw_only=True, gc=False):

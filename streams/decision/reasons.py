@@ -43,7 +43,7 @@ REASONS: Final[tuple[Reason, ...]] = (
     Reason(20, "zone_unknown", "The rule depends on local time, and the recipient's zone is not known."),
     Reason(21, "calendar_unknown", "The rule depends on holidays, and no calendar covers this place and date."),
     Reason(22, "window_closed", "It is outside the allowed hours."),
-    Reason(23, "holiday", "It is a holiday, or the day before one, and closed for that."),
+    Reason(23, "holiday", "It is a holiday, and closed for that."),
     Reason(24, "closing", "The allowed period ends in under two seconds."),
     Reason(25, "cap_reached", "The cap has been reached."),
     Reason(26, "gap", "The last contact was too short a time ago."),

@@ -1,0 +1,185 @@
+"""decide(intent, ledger, policy, now): the gate's one answer to one intent.
+
+Rules of this module (docs/semantics.md, 3 and 6)
+1. Total and deterministic: the same intent, ledger, policy and moment give the same answer, to the byte.
+2. If a built-in check denies, the policy's rules are not asked. Otherwise all that apply are: the explanation is whole.
+3. The first denial in the fixed order gives the reason. What is in shadow is listed and changes nothing.
+4. Check and reserve are one step: an approval and the contact that counts it are the same value.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from streams.decision.intent import Intent
+from streams.decision.ledger import Contact, Ledger, Tag, with_contact, with_identity
+from streams.decision.policy import BUILT_IN, Plan, Policy
+from streams.decision.question import Question
+from streams.decision.reasons import EXEMPT, PASSED, REASON_BY_NUMBER
+from streams.decision.rules.cap import CapRule
+from streams.decision.rules.duplicate import ask_duplicate, decision_id
+from streams.decision.rules.expired import ask_deadline, ask_erasure, ask_horizon
+from streams.decision.rules.ledger_full import ask_ledger_full
+from streams.decision.rules.rule import NEXT_ELIGIBLE_HORIZON_MS, Answer, Rule, denial, too_short
+from streams.decision.rules.vocabulary import ask_vocabulary
+from streams.decision.selection import COUNTRY_UNKNOWN, NO
+
+# Answers whose intent is not remembered: it is already, or there is no room, or it was too old to be.
+_NOT_REMEMBERED: Final = frozenset({"expired:horizon", "duplicate", "ledger_full"})
+_COUNTRY_UNKNOWN: Final = denial("country_unknown")
+
+# One rule's entry: rule number, verdict number, then the kind's numbers (docs/semantics.md, 7).
+Entry = tuple[int | None, ...]
+
+
+class Decision(NamedTuple):
+    """The answer. Moments are epoch milliseconds; `valid_until` only if approved, the reason only if suppressed."""
+
+    is_approved: bool
+    decision_id: str
+    ledger: Ledger
+    entries: tuple[Entry, ...]
+    zone: tuple[str, str] | None
+    valid_until: int = 0
+    remaining: dict[str, int] = {}  # noqa: RUF012 - a NamedTuple default, never written to
+    obligations: tuple[str, ...] = ()
+    reason: str = ""
+    rule_id: str = ""
+    next_eligible_at: int | None = None
+
+    @property
+    def is_duplicate(self) -> bool:
+        """Whether the intent was answered before."""
+        return self.reason == "duplicate"
+
+
+def decide(intent: Intent, ledger: Ledger, policy: Policy, now: int) -> Decision:
+    """The one answer, and the ledger after it."""
+    identity = decision_id(intent.customer_id, intent.intent_id)
+    purpose = policy.purpose_of(intent)
+    tag = Tag(intent.channel, purpose, intent.topic, intent.brand, intent.campaign_id, intent.sender_id)
+    checks = _built_in_checks(intent, ledger, policy, now, identity, tag)
+    for number, answer in enumerate(checks):
+        if answer[0] != PASSED:
+            return _refused_by_check(number, intent, ledger, identity, checks)
+    entries: list[Entry] = [(number, PASSED, *answer[2]) for number, answer in enumerate(checks)]
+    question = Question(intent, tag, ledger, policy)
+    plan = policy.plans[intent.channel, purpose]
+    valid_until = min(now + policy.specification.time_to_live_ms, checks[2][1] - 1)
+    binding: list[tuple[Rule, Answer]] = []
+    denied: tuple[Rule, Answer] | None = None
+    for rule, condition, is_exempt in plan.asked:
+        holds = 1 if condition is None else condition.holds(question)
+        if holds == NO:
+            continue
+        if is_exempt:
+            entries.append((rule.number, EXEMPT))
+            continue
+        answer = _COUNTRY_UNKNOWN if holds == COUNTRY_UNKNOWN else rule.ask(question, now)
+        entries.append((rule.number, answer[0], *answer[2]))
+        if rule.is_shadow:
+            continue
+        binding.append((rule, answer))
+        if answer[0] != PASSED:
+            denied = denied or (rule, answer)
+        elif answer[1] <= valid_until:
+            valid_until = answer[1] - 1
+    if denied is None:
+        return _approved(question, plan, identity, now, valid_until, entries, binding)
+    return Decision(
+        is_approved=False,
+        decision_id=identity.hex(),
+        ledger=with_identity(ledger, identity, intent.created_at),
+        entries=tuple(entries),
+        zone=question.zone_label(),
+        reason=REASON_BY_NUMBER[denied[1][0]].code,
+        rule_id=denied[0].rule_id,
+        next_eligible_at=_next_eligible_at(question, now, binding),
+    )
+
+
+def _built_in_checks(
+    intent: Intent, ledger: Ledger, policy: Policy, now: int, identity: bytes, tag: Tag
+) -> tuple[Answer, ...]:
+    """The answers of the checks, in the order of `BUILT_IN`."""
+    specification = policy.specification
+    identities_ms = specification.identities_ms
+    return (
+        ask_horizon(intent, identities_ms, now),
+        ask_erasure(intent, ledger),
+        ask_deadline(intent, now),
+        ask_duplicate(ledger, identity, identities_ms, now),
+        ask_vocabulary(tag.channel, tag.purpose, specification.channels, specification.purposes),
+        ask_ledger_full(
+            ledger,
+            tag,
+            now=now,
+            history_ms=policy.history_ms,
+            identities_ms=identities_ms,
+            keep_lifetime=policy.keep_lifetime,
+        ),
+    )
+
+
+def _refused_by_check(
+    number: int, intent: Intent, ledger: Ledger, identity: bytes, checks: tuple[Answer, ...]
+) -> Decision:
+    rule_id = BUILT_IN[number]
+    remembered = ledger if rule_id in _NOT_REMEMBERED else with_identity(ledger, identity, intent.created_at)
+    return Decision(
+        is_approved=False,
+        decision_id=identity.hex(),
+        ledger=remembered,
+        entries=tuple((place, answer[0], *answer[2]) for place, answer in enumerate(checks)),
+        zone=None,
+        reason=REASON_BY_NUMBER[checks[number][0]].code,
+        rule_id=rule_id,
+    )
+
+
+def _approved(
+    question: Question,
+    plan: Plan,
+    identity: bytes,
+    now: int,
+    valid_until: int,
+    entries: list[Entry],
+    binding: list[tuple[Rule, Answer]],
+) -> Decision:
+    contact = Contact(identity, now, valid_until, 0, plan.contact_flags)
+    return Decision(
+        is_approved=True,
+        decision_id=identity.hex(),
+        ledger=with_contact(
+            question.ledger, contact, question.tag, identity=identity, created_ms=question.intent.created_at
+        ),
+        entries=tuple(entries),
+        zone=question.zone_label(),
+        valid_until=valid_until,
+        remaining={
+            rule.rule_id: rule.remaining(answer, question) for rule, answer in binding if isinstance(rule, CapRule) and answer[2]
+        },
+        obligations=tuple(
+            obligation for obligation, condition in plan.obligations if condition is None or condition.holds(question)
+        ),
+    )
+
+
+def _next_eligible_at(question: Question, now: int, binding: list[tuple[Rule, Answer]]) -> int | None:
+    """The earliest later moment at which every binding rule passes, the ledger being as it is; or None.
+
+    Each rule names its own first moment; the latest of them is asked again until no rule moves it.
+    """
+    if any(answer == _COUNTRY_UNKNOWN for _, answer in binding):
+        return None
+    moment_ms, settled = now, False
+    while not settled:
+        settled = True
+        for rule, _ in binding:
+            earliest_ms = rule.earliest(question, moment_ms)
+            if earliest_ms is None or earliest_ms > now + NEXT_ELIGIBLE_HORIZON_MS:
+                return None
+            if earliest_ms > moment_ms:
+                moment_ms, settled = earliest_ms, False
+    expires_at = question.intent.expires_at
+    return None if expires_at is not None and too_short(expires_at, moment_ms) else moment_ms

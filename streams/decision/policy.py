@@ -1,0 +1,253 @@
+"""The compiled policy: for each channel and purpose the rules that can apply, in the order in which they are asked.
+
+Rules of this module (docs/semantics.md, 3)
+1. What cannot apply to an intent of a channel and purpose is left out here, once, and not asked per intent.
+2. The order is fixed: built-in checks, then campaign, opt-out, sender, consent, window, cap, gap; within a kind the file's.
+3. The rule table numbers every rule, those switched off too, so a number means the same in every explanation of this policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+from streams.decision.counting import Counting
+from streams.decision.intent import Intent
+from streams.decision.ledger import NEEDED_CONSENT, OPT_OUT_EXEMPT, UNCOUNTED, Ledger, pruned
+from streams.decision.policy_types import PolicyTables
+from streams.decision.question import Zones
+from streams.decision.rules.campaign import CampaignRule
+from streams.decision.rules.cap import CalendarCapRule, CapRule, LifetimeCapRule, RollingCapRule
+from streams.decision.rules.consent import ConsentRule
+from streams.decision.rules.exempt import exemption
+from streams.decision.rules.gap import GapRule
+from streams.decision.rules.opt_out import OptOutRule
+from streams.decision.rules.rule import Rule
+from streams.decision.rules.sender import SenderRule
+from streams.decision.rules.window import WindowRule
+from streams.decision.selection import Condition, condition
+from streams.decision.specification import (
+    KINDS,
+    CampaignSpecification,
+    CapSpecification,
+    ConsentSpecification,
+    ExemptSpecification,
+    GapSpecification,
+    PolicySpecification,
+    RuleSpecification,
+    ScopeField,
+    Selector,
+    SenderSpecification,
+    WindowSpecification,
+)
+from streams.decision.tables import DAY_MS, ZoneTable
+
+CountingFor = Callable[[CapSpecification | GapSpecification], Counting]
+
+BUILT_IN: Final = (
+    "expired:horizon",
+    "expired:erasure",
+    "expired:deadline",
+    "duplicate",
+    "vocabulary",
+    "ledger_full",
+)
+OPT_OUT_ID: Final = "opt-out"
+# A calendar bucket reaches back its own length; a day more for the clocks of different zones.
+_BUCKET_REACH_MS: Final = {"day": 3 * DAY_MS, "week": 9 * DAY_MS, "month": 33 * DAY_MS}
+
+
+class Asked(NamedTuple):
+    """A rule in a plan: what is left to ask of the intent, and whether its purpose is exempt from it."""
+
+    rule: Rule
+    condition: Condition | None
+    is_exempt: bool
+
+
+class Plan(NamedTuple):
+    """What intents of one channel and purpose are asked. `contact_flags` go onto the contacts it approves."""
+
+    asked: tuple[Asked, ...]
+    obligations: tuple[tuple[str, Condition | None], ...]
+    contact_flags: int
+
+
+class Policy:
+    """A policy compiled for deciding. Immutable once built; build it with `compile_policy`."""
+
+    __slots__ = (
+        "calendars",
+        "country_zones",
+        "groups",
+        "history_ms",
+        "keep_lifetime",
+        "plans",
+        "recipient_zone",
+        "regions",
+        "rule_table",
+        "specification",
+        "zones",
+    )
+
+    def __init__(self, specification: PolicySpecification) -> None:
+        self.specification = specification
+        self.zones = specification.zones
+        self.calendars = specification.calendars
+        self.regions = {key: self._distinct(names) for key, names in specification.regions.items()}
+        self.country_zones = {key: self._distinct(names) for key, names in specification.country_zones.items()}
+        zone = specification.recipient_zone
+        self.recipient_zone: ZoneTable | None = None if zone is None else self.zones[zone]
+        self.groups = {channel: group or channel for channel, group in specification.channels.items()}
+        self.keep_lifetime = any(isinstance(r, CapSpecification) and r.lifetime for r in specification.rules)
+        self.history_ms = max(specification.history_ms, *(_reach_ms(rule) for rule in specification.rules), 0)
+        rules = _compiled_rules(specification, self.groups)
+        self.rule_table: tuple[str, ...] = (*BUILT_IN, *(rule.rule_id for rule in rules))
+        self.plans: dict[tuple[str, str], Plan] = {
+            (channel, purpose): self._plan(rules, channel, purpose)
+            for channel in specification.channels
+            for purpose in specification.purposes
+        }
+
+    def zone_by_name(self, name: str) -> Zones:
+        """The zone of that name, or nothing if there is none."""
+        zone = self.zones.get(name)
+        return () if zone is None else (zone,)
+
+    def purpose_of(self, intent: Intent) -> str:
+        """The intent's purpose, or the one the policy takes for granted."""
+        return self.specification.default_purpose if intent.purpose is None else intent.purpose
+
+    def prune(self, ledger: Ledger, now: int) -> Ledger:
+        """The ledger without what this policy's horizons have passed. Changes no decision."""
+        return pruned(
+            ledger,
+            now=now,
+            history_ms=self.history_ms,
+            identities_ms=self.specification.identities_ms,
+            keep_lifetime=self.keep_lifetime,
+        )
+
+    def _distinct(self, names: tuple[str, ...]) -> Zones:
+        """One zone for each clock among the names: the first by name."""
+        seen: dict[tuple[tuple[int, ...], tuple[int, ...]], ZoneTable] = {}
+        for name in sorted(names):
+            zone = self.zones[name]
+            seen.setdefault((zone.starts_ms, zone.offsets_ms), zone)
+        return tuple(seen.values())
+
+    def _plan(self, rules: tuple[Rule, ...], channel: str, purpose: str) -> Plan:
+        exempted = exemption(
+            purpose, [rule for rule in self.specification.rules if isinstance(rule, ExemptSpecification)]
+        )
+        asked = []
+        for rule in rules:
+            if rule.specification.state == "off":
+                continue
+            may_apply, left = condition(rule.specification, channel, self.groups[channel], purpose)
+            if may_apply:
+                asked.append(Asked(rule, left, rule.kind in exempted.kinds))
+        flags = 0 if exempted.counts else UNCOUNTED
+        if "opt_out" in exempted.kinds:
+            flags |= OPT_OUT_EXEMPT
+        if any(a.rule.kind == "consent" and not a.is_exempt and not a.rule.is_shadow for a in asked):
+            flags |= NEEDED_CONSENT
+        obligations = []
+        for obligation in self.specification.obligations:
+            carrier = RuleSpecification(
+                rule_id=obligation.obligation_id, applies_to=obligation.applies_to, country_unknown="apply"
+            )
+            may_apply, left = condition(carrier, channel, self.groups[channel], purpose)
+            if may_apply:
+                obligations.append((obligation.obligation_id, left))
+        return Plan(tuple(asked), tuple(obligations), flags)
+
+
+def compile_policy(specification: PolicySpecification) -> Policy:
+    """The policy, ready to decide."""
+    return Policy(specification)
+
+
+def _reach_ms(rule: RuleSpecification) -> int:
+    """How far back the rule looks."""
+    if isinstance(rule, GapSpecification):
+        return rule.minimum_ms + DAY_MS
+    if isinstance(rule, CapSpecification):
+        if rule.rolling_ms is not None:
+            return rule.rolling_ms + DAY_MS
+        if rule.calendar is not None:
+            return _BUCKET_REACH_MS[rule.calendar]
+    return 0
+
+
+def _compiled_rules(specification: PolicySpecification, groups: dict[str, str]) -> tuple[Rule, ...]:
+    """Every rule but the exemptions, in the order asked, numbered on from the built-in checks."""
+    tables = PolicyTables(specification.zones, specification.zone, specification.calendars)
+    ordered = sorted(_kinds(specification), key=lambda pair: KINDS.index(pair[0]))
+    countings: dict[tuple[Selector, Selector | None, tuple[ScopeField, ...]], Counting] = {}
+
+    def counting(rule: CapSpecification | GapSpecification) -> Counting:
+        selector, excepting = _counted(rule)
+        key = (selector, excepting, rule.scope)
+        return countings.setdefault(key, Counting(len(countings), selector, excepting, rule.scope, groups))
+
+    return tuple(
+        _compiled_rule(number, rule, counting, tables) for number, (_, rule) in enumerate(ordered, len(BUILT_IN))
+    )
+
+
+def _compiled_rule(number: int, rule: RuleSpecification, counting: CountingFor, tables: PolicyTables) -> Rule:
+    match rule:
+        case CapSpecification(rolling_ms=int() as window_ms):
+            return RollingCapRule(number, rule, counting(rule), window_ms)
+        case CapSpecification(calendar=str() as period):
+            return CalendarCapRule(number, rule, counting(rule), period, tables)
+        case CapSpecification():
+            return LifetimeCapRule(number, rule, counting(rule))
+        case GapSpecification():
+            return GapRule(number, rule, counting(rule))
+        case WindowSpecification():
+            return WindowRule(number, rule, tables)
+        case ConsentSpecification():
+            return ConsentRule(number, rule)
+        case SenderSpecification():
+            return SenderRule(number, rule)
+        case CampaignSpecification():
+            return CampaignRule(number, rule)
+        case _:
+            return OptOutRule(number, rule)
+
+
+def _kinds(specification: PolicySpecification) -> Iterator[tuple[str, RuleSpecification]]:
+    yield OptOutRule.kind, RuleSpecification(rule_id=OPT_OUT_ID)
+    for rule in specification.rules:
+        match rule:
+            case CapSpecification():
+                yield CapRule.kind, rule
+            case GapSpecification():
+                yield GapRule.kind, rule
+            case WindowSpecification():
+                yield WindowRule.kind, rule
+            case ConsentSpecification():
+                yield ConsentRule.kind, rule
+            case SenderSpecification():
+                yield SenderRule.kind, rule
+            case CampaignSpecification():
+                yield CampaignRule.kind, rule
+
+
+def _counted(rule: CapSpecification | GapSpecification) -> tuple[Selector, Selector | None]:
+    """What the rule counts: as written, or what it applies to as far as a contact can tell."""
+    if rule.counts is not None:
+        return rule.counts, rule.counts_excepting
+    excepting = rule.counts_excepting
+    if excepting is None and rule.excepting is not None:
+        excepting = _of_contacts(rule.excepting)
+        if excepting == Selector():
+            excepting = None
+    return _of_contacts(rule.applies_to), excepting
+
+
+def _of_contacts(selector: Selector) -> Selector:
+    return replace(selector, countries=None, automated=None)

@@ -1,0 +1,103 @@
+"""One intent put to the rules: what they may look at, resolved at most once.
+
+Rules of this module
+1. Nothing is guessed: a zone, country or calendar is known or it is not, and where it came from is part of the answer.
+2. What depends on the ledger or the intent alone is worked out on first use and kept; what depends on the moment is not.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from streams.decision.tables import HolidayCalendar, ZoneTable
+
+if TYPE_CHECKING:
+    from streams.decision.counting import Counting
+    from streams.decision.intent import Intent
+    from streams.decision.ledger import Ledger, Tag
+    from streams.decision.policy import Policy
+
+# "Not looked up yet", where None and () are answers.
+_UNASKED: Final = ((), "?", "?")
+Zones = tuple[ZoneTable, ...]
+
+
+class Question:
+    """An intent, its customer's ledger and the policy."""
+
+    __slots__ = ("_counted", "_zones", "intent", "ledger", "place", "policy", "tag")
+
+    def __init__(self, intent: Intent, tag: Tag, ledger: Ledger, policy: Policy) -> None:
+        self.intent = intent
+        self.tag = tag
+        self.ledger = ledger
+        self.policy = policy
+        self._zones: tuple[Zones, str, str] = _UNASKED
+        self._counted: dict[int, list[bool]] = {}
+        self.place = self._place()
+
+    def _place(self) -> tuple[str | None, str | None]:
+        """Country and region: the intent's, else the profile's; the region goes with the country it came with."""
+        if self.intent.country is not None:
+            return self.intent.country, self.intent.region
+        profile = self.ledger.profile
+        if profile is None or profile.country is None:
+            return None, None
+        return str(profile.country.value), None if profile.region is None else str(profile.region.value)
+
+    def recipient_zones(self) -> Zones:
+        """The zones the recipient may be in, by name; empty if unknown."""
+        if self._zones is _UNASKED:
+            self._zones = self._recipient_zones()
+        return self._zones[0]
+
+    def zone_label(self) -> tuple[str, str] | None:
+        """Name and source of the recipient's zones, if a rule asked for them and they are known."""
+        zones, name, source = self._zones
+        return (name, source) if zones else None
+
+    def _recipient_zones(self) -> tuple[Zones, str, str]:
+        policy = self.policy
+        name = self.intent.timezone
+        if name is not None:
+            return policy.zone_by_name(name), name, "intent"
+        profile = self.ledger.profile
+        if profile is not None and profile.timezone is not None:
+            name = str(profile.timezone.value)
+            return policy.zone_by_name(name), name, "ledger"
+        country, region = self.place
+        if country is not None:
+            if region is not None:
+                key = f"{country}-{region}"
+                zones = policy.regions.get(key)
+                if zones is not None:
+                    return zones, key, "region"
+            zones = policy.country_zones.get(country)
+            if zones is not None:
+                return zones, country, "country"
+        if policy.recipient_zone is not None:
+            return (policy.recipient_zone,), policy.recipient_zone.name, "policy"
+        return (), "", ""
+
+    def recipient_calendar(self) -> HolidayCalendar | None:
+        """The holidays where the recipient is, or None if the policy has none for that place."""
+        calendars = self.policy.calendars
+        named = self.intent.holiday_calendar
+        if named is not None:
+            return calendars.get(named)
+        country, region = self.place
+        if country is None:
+            return None
+        if region is not None:
+            regional = calendars.get(f"{country}-{region}")
+            if regional is not None:
+                return regional
+        return calendars.get(country)
+
+    def counted(self, counting: Counting) -> list[bool]:
+        """For each tag of the ledger, whether its contacts count for this intent under the counting."""
+        found = self._counted.get(counting.index)
+        if found is None:
+            own = self.tag
+            found = self._counted[counting.index] = [counting.counts(tag, own) for tag in self.ledger.tags]
+        return found

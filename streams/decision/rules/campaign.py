@@ -1,0 +1,26 @@
+"""Campaigns switched off, or decided in shadow only. Their contacts keep counting: nothing is forgotten."""
+
+from __future__ import annotations
+
+from streams.decision.question import Question
+from streams.decision.rules.rule import Answer, Rule, denial
+from streams.decision.specification import CampaignSpecification
+
+
+class CampaignRule(Rule):
+    """Denies every intent of its campaigns; which intents those are, its condition has already said."""
+
+    kind = "campaign"
+    __slots__ = ("_denial",)
+
+    def __init__(self, number: int, specification: CampaignSpecification) -> None:
+        super().__init__(number, specification)
+        self._denial = denial("campaign_off" if specification.switch == "off" else "campaign_shadow")
+
+    def ask(self, question: Question, moment_ms: int) -> Answer:  # noqa: ARG002 - whatever is asked, the switch is off
+        """Denies."""
+        return self._denial
+
+    def earliest(self, question: Question, moment_ms: int) -> int | None:  # noqa: ARG002 - no date switches it on
+        """None."""
+        return None

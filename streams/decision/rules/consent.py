@@ -1,0 +1,85 @@
+"""Consent is required: granted, proven, not withdrawn, not too old.
+
+Rules of this module (docs/semantics.md, 1 and 3)
+1. A later withdrawal beats an earlier grant, whatever date the grant was given ahead.
+2. An opt-in is no consent and a consent is no opt-in: the tracks never answer each other.
+"""
+
+from __future__ import annotations
+
+from streams.decision.ledger import Preference
+from streams.decision.preferences import CONSENT, change_points, covering, end_of, in_force, winner
+from streams.decision.question import Question
+from streams.decision.reasons import PASSED
+from streams.decision.rules.rule import PASS, Answer, Rule, denial, too_short
+from streams.decision.specification import ConsentSpecification
+from streams.decision.tables import NEVER
+
+
+class ConsentRule(Rule):
+    """Passes while the winner of the consent track is a grant."""
+
+    kind = "consent"
+    __slots__ = ("_allow_missing", "_evidence_required", "_max_age_ms")
+
+    def __init__(self, number: int, specification: ConsentSpecification) -> None:
+        super().__init__(number, specification)
+        self._evidence_required = specification.evidence_required
+        self._max_age_ms = specification.max_age_ms
+        self._allow_missing = specification.on_missing == "allow"
+
+    def ask(self, question: Question, moment_ms: int) -> Answer:
+        """Number when it passes: the consent's end, if it has one."""
+        candidates = covering(question.ledger.preferences, CONSENT, question.tag)
+        proven = self._proven(candidates)
+        best = winner(proven, moment_ms, self._end)
+        if best is None:
+            return self._without(candidates, proven, moment_ms)
+        if best.type == "consent_withdrawn":
+            return denial("consent_withdrawn")
+        end_ms = self._end_of_pass(proven, moment_ms)
+        if end_ms == NEVER:
+            return PASS
+        if too_short(end_ms, moment_ms):
+            return denial("closing")
+        return PASSED, end_ms, (end_ms - moment_ms,)
+
+    def earliest(self, question: Question, moment_ms: int) -> int | None:
+        """Now, or the date of a consent given ahead."""
+        candidates = covering(question.ledger.preferences, CONSENT, question.tag)
+        for point in (moment_ms, *change_points(candidates, moment_ms, self._end)):
+            if self.ask(question, point)[0] == PASSED:
+                return point
+        return None
+
+    def _proven(self, candidates: list[Preference]) -> list[Preference]:
+        if not self._evidence_required:
+            return candidates
+        return [p for p in candidates if p.type == "consent_withdrawn" or p.evidence_ref is not None]
+
+    def _end(self, preference: Preference) -> int:
+        end_ms = end_of(preference)
+        if self._max_age_ms is None or preference.type == "consent_withdrawn":
+            return end_ms
+        return min(end_ms, preference.effective_ms + self._max_age_ms)
+
+    def _end_of_pass(self, proven: list[Preference], moment_ms: int) -> int:
+        """The first later moment at which the winner is not a grant."""
+        for point in change_points(proven, moment_ms, self._end):
+            best = winner(proven, point, self._end)
+            if best is None or best.type == "consent_withdrawn":
+                return point
+        return NEVER
+
+    def _has_ended(self, candidates: list[Preference], moment_ms: int) -> bool:
+        return any(p.type == "consent_granted" and self._end(p) <= moment_ms for p in candidates)
+
+    def _without(self, candidates: list[Preference], proven: list[Preference], moment_ms: int) -> Answer:
+        """No event is in force: why not, the most helpful answer first."""
+        if len(proven) < len(candidates) and any(
+            in_force(p, moment_ms, self._end(p)) for p in candidates if p not in proven
+        ):
+            return denial("consent_unproven")
+        if self._has_ended(candidates, moment_ms):
+            return denial("consent_expired")
+        return PASS if self._allow_missing else denial("consent_missing")

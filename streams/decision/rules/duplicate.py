@@ -1,0 +1,27 @@
+"""One answer per identity: a repetition is suppressed, and names the first answer.
+
+The name needs no store: a decision's id is derived from the identity, `(customer_id, intent_id)`.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Final
+
+from streams.decision.ledger import Ledger
+from streams.decision.rules.rule import PASS, Answer, denial
+
+# 96 bits: among 10⁹ live decisions two share an id with a probability under 10⁻¹¹.
+DECISION_ID_BYTES: Final = 12
+
+
+def decision_id(customer_id: str, intent_id: str) -> bytes:
+    """The id of the one decision on this identity (docs/semantics.md, 6)."""
+    customer = customer_id.encode()
+    return blake2b(b"%d:%b%b" % (len(customer), customer, intent_id.encode()), digest_size=DECISION_ID_BYTES).digest()
+
+
+def ask_duplicate(ledger: Ledger, identity: bytes, identities_ms: int, now: int) -> Answer:
+    """Answered before, and still remembered?"""
+    created_ms = ledger.identities.get(identity)
+    return PASS if created_ms is None or created_ms < now - identities_ms else denial("duplicate")

@@ -1,0 +1,29 @@
+"""A ledger without room for one more contact approves nothing: what could not be counted is not sent.
+
+Counted is only what is still inside its horizon, so the moment of pruning is never visible.
+"""
+
+from __future__ import annotations
+
+from streams.decision.ledger import CONTACTS_MAX, IDENTITIES_MAX, TAGS_MAX, Ledger, Tag, pruned
+from streams.decision.rules.rule import PASS, Answer, denial
+
+
+def ask_ledger_full(
+    ledger: Ledger, tag: Tag, *, now: int, history_ms: int, identities_ms: int, keep_lifetime: bool
+) -> Answer:
+    """Is there room for one more contact of this tag, and for its identity?"""
+    if ledger.preference_refused:
+        return denial("ledger_full")
+    if not _is_full(ledger, tag):
+        return PASS
+    live = pruned(ledger, now=now, history_ms=history_ms, identities_ms=identities_ms, keep_lifetime=keep_lifetime)
+    return denial("ledger_full") if _is_full(live, tag) else PASS
+
+
+def _is_full(ledger: Ledger, tag: Tag) -> bool:
+    return (
+        len(ledger.contacts) >= CONTACTS_MAX
+        or len(ledger.identities) >= IDENTITIES_MAX
+        or (len(ledger.tags) >= TAGS_MAX and tag not in ledger.tags)
+    )

@@ -1,0 +1,62 @@
+"""No means no: opt-out, objection, pause and restriction.
+
+Rules of this module (docs/semantics.md, 1)
+1. This rule is always there, is asked of every intent, and cannot be switched off; a purpose is freed from it only where the
+   policy says so in so many words.
+2. Pauses and dated events end or begin at their own moment, to the millisecond.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+
+from streams.decision.ledger import Preference
+from streams.decision.preference import RESTRICTIVE
+from streams.decision.preferences import DENYING_TRACKS, REASON_OF, change_points, covering, denying
+from streams.decision.question import Question
+from streams.decision.reasons import PASSED
+from streams.decision.rules.rule import PASS, Answer, Rule, denial, too_short
+from streams.decision.tables import NEVER
+
+
+class OptOutRule(Rule):
+    """Denies while the winner of any denying track is restrictive."""
+
+    kind = "opt_out"
+    __slots__ = ()
+
+    def ask(self, question: Question, moment_ms: int) -> Answer:
+        """Numbers when it denies: order of the winner, its end."""
+        preferences = question.ledger.preferences
+        if not preferences:
+            return PASS
+        winner = denying(question.ledger, question.tag, moment_ms)
+        if winner is None:
+            end_ms = self._end_of_pass(question, moment_ms)
+            if too_short(end_ms, moment_ms):
+                return denial("closing")
+            return PASS if end_ms == NEVER else (PASSED, end_ms, ())
+        if winner.end_ms is None:
+            return denial(REASON_OF[winner.type], winner.order_ms - moment_ms)
+        return denial(REASON_OF[winner.type], winner.order_ms - moment_ms, winner.end_ms - moment_ms)
+
+    def earliest(self, question: Question, moment_ms: int) -> int | None:
+        """The first moment from which no track denies, and long enough."""
+        for point in (moment_ms, *change_points(self._covering(question), moment_ms)):
+            if self.ask(question, point)[0] == PASSED:
+                return point
+        return None
+
+    def _covering(self, question: Question) -> list[Preference]:
+        preferences = question.ledger.preferences
+        return list(chain.from_iterable(covering(preferences, track, question.tag) for track in DENYING_TRACKS))
+
+    def _end_of_pass(self, question: Question, moment_ms: int) -> int:
+        """The first later moment at which it denies: when an opt-in that was given for a time runs out."""
+        candidates = self._covering(question)
+        if all(p.type in RESTRICTIVE or p.end_ms is None for p in candidates):
+            return NEVER
+        for point in change_points(candidates, moment_ms):
+            if denying(question.ledger, question.tag, point) is not None:
+                return point
+        return NEVER

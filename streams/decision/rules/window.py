@@ -1,0 +1,186 @@
+"""Allowed hours, in wall time, by weekday and kind of day.
+
+Rules of this module (docs/semantics.md, 4)
+1. Intervals are half-open `[open, close)`; a day's hours are the intersection of everything said about it.
+2. Wall times that a clock change skips never come; those it repeats are open twice. Nothing is stored as an offset.
+3. Open means open in every zone the recipient may be in, and long enough to be used.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from streams.decision.policy_types import PolicyTables
+from streams.decision.question import Question, Zones
+from streams.decision.reasons import PASSED
+from streams.decision.rules.rule import (
+    NEXT_ELIGIBLE_HORIZON_MS,
+    PASS,
+    Answer,
+    Rule,
+    denial,
+    too_short,
+)
+from streams.decision.specification import DAY_NAMES, Interval, WindowSpecification
+from streams.decision.tables import DAY_MS, NEVER, HolidayCalendar, ZoneTable, weekday
+
+# A window that closes later than this need not be told apart from one that never closes: approvals live for a day at most.
+CLOSING_HORIZON_MS: Final = 8 * DAY_MS
+
+OPEN, CLOSED, UNKNOWN_DAY = 0, 1, 2
+Hours = tuple[Interval, ...]
+_CLOSED_DAY: Final[Hours] = ()
+
+
+class WindowRule(Rule):
+    """Passes while the window is open wherever the recipient may be."""
+
+    kind = "window"
+    __slots__ = ("_allow_missing", "_calendar", "_hours", "_recipient_holidays", "_uses_next_day", "_zones")
+
+    def __init__(self, number: int, specification: WindowSpecification, tables: PolicyTables) -> None:
+        super().__init__(number, specification)
+        self._allow_missing = specification.on_missing == "allow"
+        # None: the recipient's zones, known only per intent.
+        self._zones: Zones | None = tables.fixed_zones(specification.zone)
+        self._recipient_holidays = specification.holidays == "recipient"
+        self._calendar = (
+            None if specification.holidays in ("recipient", "none") else tables.calendars[specification.holidays]
+        )
+        self._uses_next_day = "day_before_holiday" in specification.hours
+        self._hours = _hours_by_kind_of_day(specification)
+
+    def ask(self, question: Question, moment_ms: int) -> Answer:
+        """Number: when it closes (if it passes), or the first moment at which it passes."""
+        zones = self._zones if self._zones is not None else question.recipient_zones()
+        if not zones:
+            return PASS if self._allow_missing else denial("zone_unknown")
+        calendar = self._calendar_for(question)
+        if calendar is None and self._recipient_holidays and not self._allow_missing:
+            return denial("calendar_unknown")
+        state, _ = self._state(zones, calendar, moment_ms)
+        if state == UNKNOWN_DAY:
+            return denial("calendar_unknown")
+        if state == OPEN:
+            end_ms = self._closing(zones, calendar, moment_ms)
+            if not too_short(end_ms, moment_ms):
+                return PASS if end_ms == NEVER else (PASSED, end_ms, (end_ms - moment_ms,))
+            reason = "closing"
+        else:
+            reason = self._why_closed(zones, calendar, moment_ms)
+        opens_ms = self._opening(zones, calendar, moment_ms)
+        return denial(reason, None if opens_ms is None else opens_ms - moment_ms)
+
+    def earliest(self, question: Question, moment_ms: int) -> int | None:
+        """The first moment from which it is open for long enough, within the horizon."""
+        zones = self._zones if self._zones is not None else question.recipient_zones()
+        if not zones:
+            return moment_ms if self._allow_missing else None
+        calendar = self._calendar_for(question)
+        if calendar is None and self._recipient_holidays and not self._allow_missing:
+            return None
+        return self._opening(zones, calendar, moment_ms)
+
+    def _calendar_for(self, question: Question) -> HolidayCalendar | None:
+        return question.recipient_calendar() if self._recipient_holidays else self._calendar
+
+    def _opening(self, zones: Zones, calendar: HolidayCalendar | None, moment_ms: int) -> int | None:
+        limit_ms = moment_ms + NEXT_ELIGIBLE_HORIZON_MS
+        while moment_ms <= limit_ms:
+            state, change_ms = self._state(zones, calendar, moment_ms)
+            if state == OPEN:
+                change_ms = self._closing(zones, calendar, moment_ms)
+                if not too_short(change_ms, moment_ms):
+                    return moment_ms
+            moment_ms = change_ms
+        return None
+
+    def _closing(self, zones: Zones, calendar: HolidayCalendar | None, moment_ms: int) -> int:
+        """The first later moment at which it is not open, or NEVER beyond the closing horizon."""
+        limit_ms = moment_ms + CLOSING_HORIZON_MS
+        state, change_ms = self._state(zones, calendar, moment_ms)
+        while state == OPEN:
+            if change_ms > limit_ms:
+                return NEVER
+            moment_ms = change_ms
+            state, change_ms = self._state(zones, calendar, moment_ms)
+        return moment_ms
+
+    def _state(self, zones: Zones, calendar: HolidayCalendar | None, moment_ms: int) -> tuple[int, int]:
+        """Open, closed or unknown at the moment, and a later moment until which that holds."""
+        if len(zones) == 1:
+            return self._state_in(zones[0], calendar, moment_ms)
+        until_open, until_closed = NEVER, moment_ms
+        worst = OPEN
+        for zone in zones:
+            state, change_ms = self._state_in(zone, calendar, moment_ms)
+            if state == OPEN:
+                until_open = min(until_open, change_ms)
+            else:
+                # Closed somewhere is closed: it stays so at least as long as the longest of them.
+                until_closed = max(until_closed, change_ms)
+                worst = max(worst, state)
+        return (OPEN, until_open) if worst == OPEN else (worst, until_closed)
+
+    def _state_in(self, zone: ZoneTable, calendar: HolidayCalendar | None, moment_ms: int) -> tuple[int, int]:
+        offset_ms, segment_end_ms = zone.segment(moment_ms)
+        day, time_of_day = divmod(moment_ms + offset_ms, DAY_MS)
+        midnight_ms = moment_ms - time_of_day
+        hours = self._hours_of(day, calendar)
+        if hours is None:
+            return UNKNOWN_DAY, min(midnight_ms + DAY_MS, segment_end_ms)
+        for opens, closes in hours:
+            if time_of_day < opens:
+                return CLOSED, min(midnight_ms + opens, segment_end_ms)
+            if time_of_day < closes:
+                return OPEN, min(midnight_ms + closes, segment_end_ms)
+        return CLOSED, min(midnight_ms + DAY_MS, segment_end_ms)
+
+    def _hours_of(self, day: int, calendar: HolidayCalendar | None) -> Hours | None:
+        """The hours of a local date, or None if the calendar does not cover it."""
+        if calendar is None:
+            return self._hours[weekday(day)]
+        last = day + 1 if self._uses_next_day else day
+        if not (calendar.covers(day) and calendar.covers(last)):
+            return self._hours[weekday(day)] if self._allow_missing else None
+        kind = weekday(day)
+        if day in calendar.days:
+            kind += 7
+        if self._uses_next_day and last in calendar.days:
+            kind += 14
+        return self._hours[kind]
+
+    def _why_closed(self, zones: Zones, calendar: HolidayCalendar | None, moment_ms: int) -> str:
+        for zone in zones:
+            if self._state_in(zone, calendar, moment_ms)[0] == CLOSED:
+                local_ms = moment_ms + zone.offset_ms(moment_ms)
+                day, time_of_day = divmod(local_ms, DAY_MS)
+                ordinary = self._hours[weekday(day)]
+                if calendar is not None and day in calendar.days and _contains(ordinary, time_of_day):
+                    return "holiday"
+                return "window_closed"
+        raise AssertionError("asked why a window is closed that is open in every zone")
+
+
+def _contains(hours: Hours, time_of_day: int) -> bool:
+    return any(opens <= time_of_day < closes for opens, closes in hours)
+
+
+def _hours_by_kind_of_day(specification: WindowSpecification) -> tuple[Hours, ...]:
+    """Hours by weekday (0…6), + 7 on a holiday, + 14 on the day before a holiday."""
+    hours = specification.hours
+    holiday = hours.get("holiday")
+    eve = hours.get("day_before_holiday")
+    ordinary = [hours.get(DAY_NAMES[day], hours.get(_class_of(day), _CLOSED_DAY)) for day in range(7)]
+    on_holidays = [day if holiday is None else _intersection(day, holiday) for day in ordinary]
+    every = (*ordinary, *on_holidays)
+    return (*every, *(day if eve is None else _intersection(day, eve) for day in every))
+
+
+def _class_of(day: int) -> str:
+    return "workday" if day < 5 else "saturday" if day == 5 else "sunday"
+
+
+def _intersection(one: Hours, other: Hours) -> Hours:
+    found = [(max(a, c), min(b, d)) for a, b in one for c, d in other]
+    return tuple(sorted((opens, closes) for opens, closes in found if opens < closes))

@@ -1,0 +1,109 @@
+"""Selectors, compiled: which intents a rule is for, and which contacts it counts.
+
+Rules of this module (docs/semantics.md, 3)
+1. What channel and purpose alone decide is decided when the policy is compiled; the rest is a `Condition` asked per intent.
+2. A missing topic, brand or campaign matches no list; a missing `automated` matches where it restricts and not where it
+   frees; a missing country matches nothing, and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from streams.decision.ledger import Tag
+from streams.decision.question import Question
+from streams.decision.specification import CountryUnknown, RuleSpecification, Selector
+
+NO, YES, COUNTRY_UNKNOWN = 0, 1, 2
+_ANY: Final = Selector()
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What remains to be asked of an intent once its channel and purpose are known to match."""
+
+    applies_to: Selector
+    excepting: Selector | None
+    country_unknown: CountryUnknown
+
+    def holds(self, question: Question) -> int:
+        """NO, YES, or COUNTRY_UNKNOWN where the rule is to deny for want of a country."""
+        excepting = self.excepting
+        if excepting is not None and _matches(excepting, question, missing_automated=False):
+            return NO
+        applies = self.applies_to
+        if not _matches(replace_countries(applies), question, missing_automated=True):
+            return NO
+        if applies.countries is None:
+            return YES
+        country, region = question.place
+        if country is None:
+            return {"deny": COUNTRY_UNKNOWN, "apply": YES, "skip": NO}[self.country_unknown]
+        return YES if _is_in(applies.countries, country, region) else NO
+
+
+def replace_countries(selector: Selector) -> Selector:
+    """The selector without its countries."""
+    return selector if selector.countries is None else replace(selector, countries=None)
+
+
+def condition(rule: RuleSpecification, channel: str, group: str, purpose: str) -> tuple[bool, Condition | None]:
+    """Whether the rule may apply to intents of this channel and purpose, and what is left to ask of each."""
+    applies = _rest(rule.applies_to, channel, group, purpose)
+    if applies is None:
+        return False, None
+    excepting = None if rule.excepting is None else _rest(rule.excepting, channel, group, purpose)
+    if excepting == _ANY:
+        return False, None
+    if applies == _ANY and excepting is None:
+        return True, None
+    return True, Condition(applies, excepting, rule.country_unknown)
+
+
+def _rest(selector: Selector, channel: str, group: str, purpose: str) -> Selector | None:
+    """The selector without what channel and purpose have decided, or None if they do not match."""
+    if selector.channels is not None and channel not in selector.channels:
+        return None
+    if selector.groups is not None and group not in selector.groups:
+        return None
+    if selector.purposes is not None and purpose not in selector.purposes:
+        return None
+    return replace(selector, channels=None, groups=None, purposes=None)
+
+
+def _matches(selector: Selector, question: Question, *, missing_automated: bool) -> bool:
+    tag = question.tag
+    if not _tag_matches(selector, tag):
+        return False
+    if selector.automated is not None:
+        automated = question.intent.automated
+        if not missing_automated if automated is None else automated != selector.automated:
+            return False
+    if selector.countries is not None:
+        country, region = question.place
+        return country is not None and _is_in(selector.countries, country, region)
+    return True
+
+
+def _is_in(countries: frozenset[str], country: str, region: str | None) -> bool:
+    return country in countries or (region is not None and f"{country}-{region}" in countries)
+
+
+def _tag_matches(selector: Selector, tag: Tag) -> bool:
+    return (
+        (selector.topics is None or tag.topic in selector.topics)
+        and (selector.brands is None or tag.brand in selector.brands)
+        and (selector.campaigns is None or tag.campaign in selector.campaigns)
+    )
+
+
+def contact_matches(selector: Selector, tag: Tag, groups: Mapping[str, str]) -> bool:
+    """Whether contacts with these tags match the selector (which names no country and no `automated`)."""
+    return (
+        (selector.channels is None or tag.channel in selector.channels)
+        and (selector.groups is None or groups.get(tag.channel, tag.channel) in selector.groups)
+        and (selector.purposes is None or tag.purpose in selector.purposes)
+        and _tag_matches(selector, tag)
+    )
