@@ -145,9 +145,10 @@ def _fill(template: str, arguments: tuple[object, ...] | Mapping[str, object], s
         return argument if shown or isinstance(argument, (int, float)) else REDACTED
 
     try:
-        if isinstance(arguments, Mapping):
+        if isinstance(arguments, Mapping) and "%(" in template:
             return template % {name: guard(argument) for name, argument in arguments.items()}
-        return template % tuple(guard(argument) for argument in arguments)
+        positional = (arguments,) if isinstance(arguments, Mapping) else arguments
+        return template % tuple(guard(argument) for argument in positional)
     except (TypeError, ValueError):
         return template
 
