@@ -1,0 +1,103 @@
+"""How one worker is run: everything that is not policy.
+
+Rules of this module
+1. Settings come from the command line or from `MESURA_…` in the environment; the policy never does.
+2. A secret is never shown: `erasure_key` has no place in `repr` or logs.
+3. What is unsafe is refused with a sentence that says how to fix it.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+from msgspec import Struct, field
+
+# Shorter keys could be guessed; BLAKE2b takes at most 64 bytes.
+ERASURE_KEY_BYTES_MIN: Final = 32
+ERASURE_KEY_BYTES_MAX: Final = 64
+# A worker's lanes share one interpreter: more than this many only queue for it.
+LANES_MAX: Final = 4
+
+SETTINGS_VARIABLE: Final = "MESURA_WORKER_SETTINGS"
+
+
+class SettingsRefused(ValueError):
+    """The settings cannot be used. The message says which, why, and what to do."""
+
+
+class TopicNames(Struct, frozen=True, kw_only=True):
+    """The gate's topics. Intent topics in order of priority, the most urgent first."""
+
+    intents: tuple[str, ...] = ("outbound-intent",)
+    preferences: str = "opt-out"
+    outcomes: str = "contact-outcome"
+    approved: str = "approved-send"
+    suppressed: str = "suppressed"
+    dead_letter: str = "mesura-dead-letter"
+    rerouted: str = "mesura-rerouted"
+    ledger: str = "mesura-ledger"
+    control: str = "mesura-control"
+
+    def prefixed(self, prefix: str) -> TopicNames:
+        """The same topics with a prefix before each name: several gates on one cluster, or a test of its own."""
+        return TopicNames(
+            intents=tuple(prefix + name for name in self.intents),
+            **{name: prefix + getattr(self, name) for name in self.__struct_fields__ if name != "intents"},
+        )
+
+
+class WorkerSettings(Struct, frozen=True, kw_only=True):
+    """Everything one worker process needs to know."""
+
+    bootstrap_servers: str
+    policy_path: str
+    application_id: str = "mesura"
+    # Tells workers of one group on one machine apart; a restarted worker must come back with the same slot.
+    slot: str = "0"
+    topics: TopicNames = field(default_factory=TopicNames)
+    clock: Literal["wall", "record"] = "wall"
+    lanes: int = 1
+    ops_host: str = "127.0.0.1"
+    # 0: any free port. The worker prints where it listens.
+    ops_port: int = 9464
+    accept_missing_records: bool = False
+    session_timeout_seconds: float = 10.0
+    transaction_timeout_seconds: float = 15.0
+    # Hexadecimal. All workers of an application need the same, for ever: standing opt-outs of erased customers hang on it.
+    erasure_key: str = ""
+
+    def __repr__(self) -> str:
+        """Without the secret."""
+        return f"WorkerSettings(application_id={self.application_id!r}, slot={self.slot!r}, clock={self.clock!r})"
+
+    def checked(self) -> WorkerSettings:
+        """These settings, if they can be used.
+
+        Raises:
+            SettingsRefused: they cannot.
+        """
+        try:
+            key = bytes.fromhex(self.erasure_key)
+        except ValueError:
+            raise SettingsRefused(
+                "MESURA_ERASURE_KEY is not hexadecimal. Make one with: openssl rand -hex 32"
+            ) from None
+        if not ERASURE_KEY_BYTES_MIN <= len(key) <= ERASURE_KEY_BYTES_MAX:
+            raise SettingsRefused(
+                f"MESURA_ERASURE_KEY has {len(key)} bytes; {ERASURE_KEY_BYTES_MIN} to {ERASURE_KEY_BYTES_MAX} are needed, "
+                "because the opt-outs of erased customers are kept under a keyed hash. Make one with: openssl rand -hex 32, "
+                "and keep it: without it those opt-outs are lost."
+            )
+        if not 1 <= self.lanes <= LANES_MAX:
+            raise SettingsRefused(f"lanes is {self.lanes}; 1 to {LANES_MAX} are possible. Run more processes instead.")
+        return self
+
+    def to_environment(self) -> str:
+        """The settings as the text a worker process reads from MESURA_WORKER_SETTINGS."""
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def from_environment(cls, text: str) -> WorkerSettings:
+        """The settings of that text."""
+        return msgspec.json.decode(text, type=cls)
