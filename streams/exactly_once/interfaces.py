@@ -43,11 +43,13 @@ class InputTopic:
 
     `rank`: within a batch, records of a lower rank are applied first (preferences before outcomes before intents).
     `barrier`: everything acknowledged on this topic before the batch is decided must be applied first.
+    `agent`: the agent that reads it, a module of `streams.agents`. The engine itself treats all alike.
     """
 
     name: str
     rank: int
     barrier: bool
+    agent: str = "intents"
 
 
 class Batch(NamedTuple):

@@ -1,0 +1,17 @@
+"""The agent for preference events."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from streams.exactly_once.engine import Engine
+
+
+def declare(app: Any, topic: Any, engine: Engine) -> None:
+    """Let the app's stream of this topic flow into the engine."""
+
+    @app.agent(topic, name=f"opt_outs-{topic.get_topic_name()}")  # type: ignore[untyped-decorator]
+    async def opt_outs(slices: Any) -> None:
+        async for arrived in slices:
+            engine.arrived(arrived)

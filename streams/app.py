@@ -1,0 +1,247 @@
+"""The Faust app: topics, agents, the ledger's table, and one worker run. Wiring only.
+
+    end = await run_worker(settings, state_machine, observer, SystemClock(), stop)
+    sys.exit(end.exit_code)
+
+Faust gives group membership, the assignor that keeps a partition of every topic together, rebalance callbacks and
+agents. Its commits, its producer, its recovery and its web server are not used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+import faust
+from faust.types.enums import ProcessingGuarantee
+
+from streams.exactly_once.engine import Engine
+from streams.exactly_once.errors import StartupRefusedError
+from streams.exactly_once.interfaces import InputTopic
+from streams.exactly_once.settings import (
+    EXIT_REFUSED,
+    EXIT_STOPPED,
+    EXIT_UNEXPECTED,
+    STOP_LIMIT_SECONDS,
+    ClockMode,
+    EngineSettings,
+)
+from streams.exactly_once.startup import StartupReport, check_topics
+from streams.exactly_once.takeover import EngineTableManager
+from streams.exactly_once.transport import SCHEME, SliceSchema
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from streams.exactly_once.interfaces import Clock, Observer, StateMachine
+
+STREAM_BUFFER_SLICES: Final = 4096
+"""Faust's own queue between consumer and agent. Never full, because agents never wait: the engine's queues hold back."""
+
+QUIET_LOGGERS: Final = ("aiokafka", "faust", "mode", "kafka")
+"""Loggers that at DEBUG cost 14 % of the processor even when nothing is printed."""
+
+log = logging.getLogger(__name__)
+
+
+class SystemClock:
+    """Wall time."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch."""
+        return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerEnd:
+    """How a worker ended."""
+
+    exit_code: int
+    reason: str
+    error: BaseException | None = None
+
+
+def input_topics(
+    *,
+    intents: tuple[str, ...] = ("outbound-intent",),
+    opt_out: str = "opt-out",
+    outcome: str = "contact-outcome",
+    rerouted: str | None = "mesura-rerouted",
+) -> tuple[InputTopic, ...]:
+    """The gate's input topics with their ranks; intent topics in order of priority.
+
+    With the record clock pass `rerouted=None`: a misrouted record is a dead letter there.
+    """
+    topics = [
+        InputTopic(opt_out, 0, barrier=True, agent="opt_outs"),
+        InputTopic(outcome, 1, barrier=True, agent="outcomes"),
+    ]
+    if rerouted is not None:
+        topics.append(InputTopic(rerouted, 2, barrier=False, agent="rerouted"))
+    topics += [InputTopic(name, rank, barrier=False, agent="intents") for rank, name in enumerate(intents, start=3)]
+    return tuple(topics)
+
+
+def build_app(settings: EngineSettings, report: StartupReport, engine: Engine, data_directory: str) -> faust.App:
+    """The Faust app of one worker."""
+    app = faust.App(
+        settings.application_id,
+        broker=[f"{SCHEME}://{address.strip()}" for address in settings.bootstrap_servers.split(",")],
+        store="memory://",
+        datadir=data_directory,
+        processing_guarantee=ProcessingGuarantee.AT_LEAST_ONCE,
+        TableManager=EngineTableManager,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        topic_partitions=report.partition_count,
+        table_standby_replicas=0,
+        web_enabled=False,
+        stream_wait_empty=False,
+        stream_buffer_maxsize=STREAM_BUFFER_SLICES,
+        stream_recovery_delay=0.0,
+        broker_session_timeout=settings.session_timeout_ms / 1000,
+        broker_heartbeat_interval=settings.heartbeat_interval_ms / 1000,
+    )
+    app.engine = engine
+    app.engine_settings = settings
+    for topic in settings.ranked_topics:
+        declared = app.topic(topic.name, schema=SliceSchema(), acks=False)
+        import_module(f"streams.agents.{topic.agent}").declare(app, declared, engine)
+    changelog = app.topic(settings.changelog_topic, key_type=bytes, value_type=bytes, acks=False)
+    app.Table("ledger", partitions=report.partition_count, changelog_topic=changelog)
+    app.on_partitions_revoked.connect(_on_revoked(engine), weak=False)
+    return app
+
+
+class Worker:
+    """One worker: the Faust app, its engine, and their end.
+
+    Example:
+        worker = Worker(settings, state_machine, observer, clock)
+        end = await worker.run(stop)
+    """
+
+    def __init__(self, settings: EngineSettings, state_machine: StateMachine, observer: Observer, clock: Clock) -> None:
+        self.settings = settings
+        self._state_machine = state_machine
+        self._observer = observer
+        self._clock = clock
+        self._engine: Engine | None = None
+
+    def replace_state_machine(self, state_machine: StateMachine) -> None:
+        """Decide with this one from the next batch on."""
+        self._state_machine = state_machine
+        if self._engine is not None:
+            self._engine.replace_state_machine(state_machine)
+
+    def committed_store(self, partition: int) -> Mapping[bytes, bytes] | None:
+        """The committed state of an owned partition, to be read at once and not kept; None while it is not owned."""
+        return None if self._engine is None else self._engine.committed_store(partition)
+
+    async def run(self, stop: asyncio.Event) -> WorkerEnd:
+        """Decide until asked to stop, until a bounded run is over, or until something goes wrong. Never raises.
+
+        A worker that cannot stop within `STOP_LIMIT_SECONDS` ends the process.
+        """
+        quiet_loggers()
+        try:
+            report = await check_topics(self.settings)
+            for warning in report.warnings:
+                log.warning(warning)
+            return await self._run(report, stop)
+        except StartupRefusedError as refused:
+            return WorkerEnd(EXIT_REFUSED, str(refused), refused)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the process ends with a code of its own
+            return WorkerEnd(EXIT_UNEXPECTED, f"could not start: {type(error).__name__}", error)
+
+    async def _run(self, report: StartupReport, stop: asyncio.Event) -> WorkerEnd:
+        engine = self._engine = Engine(self.settings, report, self._state_machine, self._observer, self._clock)
+        with tempfile.TemporaryDirectory(prefix="faust-") as data_directory:
+            app = build_app(self.settings, report, engine, data_directory)
+            crashed = asyncio.ensure_future(_started(app, engine))
+            try:
+                await _first(engine.ended.wait(), stop.wait(), crashed)
+            finally:
+                end = self._end_of(engine, stop, crashed)
+                with _deadline(end.exit_code):
+                    await _shut_down(app, engine, crashed)
+        return end
+
+    def _end_of(self, engine: Engine, stop: asyncio.Event, crashed: asyncio.Future[None]) -> WorkerEnd:
+        error = engine.failure
+        if error is None and crashed.done() and not crashed.cancelled():
+            error = crashed.exception() or RuntimeError("the app stopped by itself")
+        if isinstance(error, StartupRefusedError):
+            return WorkerEnd(EXIT_REFUSED, str(error), error)
+        if error is not None and not (engine.failure is None and stop.is_set()):
+            text = str(error) if engine.failure is not None else type(error).__name__
+            return WorkerEnd(EXIT_UNEXPECTED, text, error)
+        if self.settings.clock_mode is ClockMode.RECORD and engine.ended.is_set():
+            return WorkerEnd(EXIT_STOPPED, "everything the topics held is decided")
+        return WorkerEnd(EXIT_STOPPED, "asked to stop")
+
+
+async def run_worker(
+    settings: EngineSettings, state_machine: StateMachine, observer: Observer, clock: Clock, stop: asyncio.Event
+) -> WorkerEnd:
+    """Run one worker; see `Worker`."""
+    return await Worker(settings, state_machine, observer, clock).run(stop)
+
+
+def quiet_loggers() -> None:
+    """Keep the frameworks' loggers at WARNING."""
+    for name in QUIET_LOGGERS:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _on_revoked(engine: Engine) -> Any:
+    async def on_revoked(*_: Any, **__: Any) -> None:
+        await engine.stand_still()
+
+    return on_revoked
+
+
+async def _started(app: faust.App, engine: Engine) -> None:
+    """Start everything; return when the app has ended by itself."""
+    await engine.start()
+    await app.start()
+    await app.wait_until_stopped()
+
+
+async def _first(*waits: Any) -> None:
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks[:-1]:
+        task.cancel()
+
+
+async def _shut_down(app: faust.App, engine: Engine, running: asyncio.Future[None]) -> None:
+    """Finish or abandon the batch, leave the group, disconnect."""
+    await engine.stand_still()
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError, Exception):
+        await running
+    await app.stop()
+    await engine.stop()
+
+
+class _deadline:  # noqa: N801 - reads as a statement
+    """Ends the process if the block takes longer than a stop may, even if the event loop hangs."""
+
+    def __init__(self, exit_code: int) -> None:
+        self._timer = threading.Timer(STOP_LIMIT_SECONDS, os._exit, (exit_code or EXIT_UNEXPECTED,))
+        self._timer.daemon = True
+
+    def __enter__(self) -> None:
+        self._timer.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()

@@ -1,0 +1,87 @@
+"""The barrier: how far must be applied before anything may be decided.
+
+Rules of this module
+1. The question is asked after the records to decide were taken, on a connection of its own: an answer is never older
+   than its batch, and never waits behind a fetch.
+2. The answer is the high watermark (read_uncommitted): everything a broker has acknowledged lies below it.
+3. There is no default for a missing answer. Whoever asks waits, and says so, until it comes or the wait is called off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import TYPE_CHECKING, Final
+
+import aiokafka
+from aiokafka.errors import KafkaError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from aiokafka.structs import TopicPartition
+
+    from streams.exactly_once.interfaces import Observer
+    from streams.exactly_once.settings import EngineSettings
+
+ATTEMPT_SECONDS: Final = 1.0
+"""How long one question may stay unanswered before it is put again: far above a healthy broker's 2 ms."""
+
+RETRY_SECONDS: Final = 0.1
+"""Pause after a refused connection, so that a broker that is down is not hammered."""
+
+
+class Barrier:
+    """Asks brokers for the ends of topic partitions."""
+
+    def __init__(self, settings: EngineSettings, observer: Observer) -> None:
+        self._settings = settings
+        self._observer = observer
+        self._consumer: aiokafka.AIOKafkaConsumer | None = None
+
+    async def start(self) -> None:
+        """Connect."""
+        consumer = aiokafka.AIOKafkaConsumer(
+            bootstrap_servers=self._settings.bootstrap_servers,
+            isolation_level="read_uncommitted",
+            **self._settings.client_options,
+        )
+        await consumer.start()
+        self._consumer = consumer
+
+    async def stop(self) -> None:
+        """Disconnect. Idempotent."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            with contextlib.suppress(KafkaError, OSError):
+                await consumer.stop()
+
+    async def ends(
+        self, partitions: Iterable[TopicPartition], called_off: Callable[[], bool] = lambda: False
+    ) -> dict[TopicPartition, int] | None:
+        """High watermarks as of some moment after the call. None only when the wait was called off."""
+        return await self._ask("end_offsets", list(partitions), called_off)
+
+    async def starts(
+        self, partitions: Iterable[TopicPartition], called_off: Callable[[], bool] = lambda: False
+    ) -> dict[TopicPartition, int] | None:
+        """Log starts. None only when the wait was called off."""
+        return await self._ask("beginning_offsets", list(partitions), called_off)
+
+    async def _ask(
+        self, question: str, partitions: list[TopicPartition], called_off: Callable[[], bool]
+    ) -> dict[TopicPartition, int] | None:
+        assert self._consumer is not None, "not started"
+        if not partitions:
+            return {}
+        asked_at = time.monotonic()
+        while not called_off():
+            try:
+                async with asyncio.timeout(ATTEMPT_SECONDS):
+                    answer: dict[TopicPartition, int] = await getattr(self._consumer, question)(partitions)
+                    return answer
+            except (KafkaError, TimeoutError, OSError):
+                self._observer.barrier_unanswered(time.monotonic() - asked_at)
+                await asyncio.sleep(RETRY_SECONDS)
+        return None

@@ -1,0 +1,338 @@
+"""The engine of one worker: which partitions it owns, where reading starts, which lane has what.
+
+Invariants
+1. A partition is in exactly one of three states: not owned, being taken over, owned. Only an owned one has a lane.
+2. A store survives a rebalance only if no generation of the group lies between: the same member, the next generation.
+   Otherwise somebody else may have owned the partition meanwhile, and it is restored.
+3. Positions come from the meta records. The group's committed offsets are only compared with them.
+4. Lanes go on only if nothing was revoked since the take-over began.
+5. The first failure is kept; everything after it is a consequence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Coroutine, Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from aiokafka.structs import TopicPartition
+
+from streams.exactly_once.barrier import Barrier
+from streams.exactly_once.errors import EngineError, LaneError, RecordsMissingError
+from streams.exactly_once.fencing import Membership
+from streams.exactly_once.intake import Intake
+from streams.exactly_once.lane import Lane, cancel
+from streams.exactly_once.lag import report_lag
+from streams.exactly_once.partition import PartitionState
+from streams.exactly_once.record_order import RecordOrder, is_finished
+from streams.exactly_once.restore import Restored, changelog_partitions, restore
+from streams.exactly_once.service_order import ServiceOrder
+from streams.exactly_once.settings import ClockMode, EngineSettings
+from streams.exactly_once.startup import StartupReport, check_positions
+from streams.exactly_once.transaction import TransactionWriter
+
+if TYPE_CHECKING:
+    from streams.exactly_once.interfaces import Clock, Observer, StateMachine
+    from streams.exactly_once.transport import Slice
+
+LAG_INTERVAL_SECONDS: Final = 5.0
+"""Between two reports of the lag. One question to the broker each."""
+
+log = logging.getLogger(__name__)
+
+
+class Source(Protocol):
+    """The consumer, as the engine sees it."""
+
+    async def membership(self) -> Membership:
+        """Generation and member id of the current assignment."""
+        ...
+
+    async def committed_offsets(self, partitions: set[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """What the group has committed."""
+        ...
+
+    async def start_at(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Read from here on."""
+        ...
+
+    def pause(self, partition: TopicPartition) -> None:
+        """Stop fetching a partition whose queue is full."""
+        ...
+
+    def resume(self, partition: TopicPartition) -> None:
+        """Fetch it again."""
+        ...
+
+
+class Engine:
+    """Lanes, partitions and stores of one worker."""
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        report: StartupReport,
+        state_machine: StateMachine,
+        observer: Observer,
+        clock: Clock,
+    ) -> None:
+        self.settings = settings
+        self.partitions: dict[int, PartitionState] = {}
+        self.failure: BaseException | None = None
+        self.ended = asyncio.Event()
+        """Set by the first failure, or by the end of a bounded run."""
+        self._observer = observer
+        self._clock = clock
+        self._state_machine = state_machine
+        self._barrier = Barrier(settings, observer)
+        self._source: Source | None = None
+        self._membership = Membership(-1, "")
+        self._revocations = 0
+        self._taking_over = asyncio.Lock()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._lanes = [self._new_lane(number, report) for number in range(settings.lanes)]
+
+    # Life
+
+    async def start(self) -> None:
+        """Connect; fence what is left of a predecessor. Decides nothing until `take_over`."""
+        self._observer.ready(False, "starting")
+        await self._barrier.start()
+        await asyncio.gather(*(lane.start() for lane in self._lanes))
+        self._tasks = [asyncio.create_task(self._guard(lane.run())) for lane in self._lanes]
+        self._tasks.append(asyncio.create_task(self._guard(self._report_lag())))
+
+    async def stand_still(self) -> None:
+        """Finish or abandon what is under way; decide nothing until the next take-over."""
+        self._revocations += 1
+        self._observer.ready(False, "not assigned")
+        await asyncio.gather(*(lane.stand_still() for lane in self._lanes))
+
+    async def stop(self) -> None:
+        """Disconnect. Call `stand_still` first; what is under way after that is left to its timeout."""
+        for task in self._tasks:
+            await cancel(task)
+        for lane in self._lanes:
+            await lane.stop()
+        await self._barrier.stop()
+
+    def fail(self, error: BaseException) -> None:
+        """Something unforeseen: nothing more is decided, the worker ends."""
+        if self.failure is None:
+            self.failure = error
+            self._observer.ready(False, "failed")
+        for lane in self._lanes:
+            lane.rest.called_off = True
+            lane.rest.wake()
+        self.ended.set()
+
+    # What others may ask
+
+    def replace_state_machine(self, state_machine: StateMachine) -> None:
+        """Decide with this one from the next batch on."""
+        self._state_machine = state_machine
+
+    def committed_store(self, partition: int) -> Mapping[bytes, bytes] | None:
+        """What is committed of an owned partition, to look into at once and not to keep; None while it is not owned."""
+        state = self.partitions.get(partition)
+        if state is None or any(lane.rest.called_off for lane in self._lanes):
+            return None
+        return MappingProxyType(state.store)
+
+    # Arrivals
+
+    def arrived(self, one: Slice) -> None:
+        """Queue what was fetched. Never waits, never raises."""
+        state = self.partitions.get(one.partition)
+        if state is None or one.generation != self._membership.generation or self.failure is not None:
+            return  # fetched for another assignment; the next one says where to start
+        intake = state.by_topic[one.topic]
+        position = intake.arrived
+        missing = intake.add(one)
+        if missing:
+            self._missing(one.topic, one.partition, position, missing)
+        self._lane_of(one.partition).rest.wake()
+        self._check_finished()
+
+    # Assignment
+
+    async def take_over(self, source: Source, partitions: frozenset[int]) -> None:
+        """Own exactly these partitions: restore what is new, say where reading starts, let the lanes go on.
+
+        Raises:
+            StartupRefusedError: the changelog and the topics or the group do not belong together.
+            RecordsMissingError: records are gone, and that is not accepted.
+        """
+        async with self._taking_over:
+            revocations = self._revocations
+            self._observer.ready(False, "restoring")
+            self._source = source
+            membership = await source.membership()
+            kept = self._kept(membership, partitions)
+            new = partitions - kept.keys()
+            states = dict(kept)
+            self.partitions = {}
+            if new:
+                restored = await self._restore(new)
+                states |= await self._placed(source, restored)
+            if self._revocations != revocations:
+                self.partitions = kept  # still what they were when the next take-over looks at them
+                return
+            await self._begin(source, membership, states)
+
+    def _kept(self, membership: Membership, partitions: frozenset[int]) -> dict[int, PartitionState]:
+        """Owned before, and nobody else can have owned them since."""
+        before = self._membership
+        is_next = membership.member_id == before.member_id and membership.generation in (
+            before.generation,
+            before.generation + 1,
+        )
+        if not is_next:
+            return {}
+        return {partition: state for partition, state in self.partitions.items() if partition in partitions}
+
+    async def _restore(self, partitions: frozenset[int]) -> dict[int, Restored]:
+        marks = await self._barrier.ends(changelog_partitions(self.settings, sorted(partitions)))
+        assert marks is not None
+        return await restore(
+            self.settings, {partition.partition: mark for partition, mark in marks.items()}, self._observer
+        )
+
+    async def _placed(self, source: Source, restored: Mapping[int, Restored]) -> dict[int, PartitionState]:
+        """Restored partitions with the positions to start at."""
+        topic_partitions = {
+            TopicPartition(topic.name, partition) for partition in restored for topic in self.settings.input_topics
+        }
+        starts = await self._barrier.starts(topic_partitions)
+        ends = await self._barrier.ends(topic_partitions)
+        committed = await source.committed_offsets(topic_partitions)
+        assert starts is not None
+        assert ends is not None
+        return {
+            partition: self._place(
+                partition, of_partition, _of(partition, starts), _of(partition, ends), _of(partition, committed)
+            )
+            for partition, of_partition in restored.items()
+        }
+
+    def _place(
+        self,
+        partition: int,
+        restored: Restored,
+        starts: Mapping[str, int],
+        ends: Mapping[str, int],
+        committed: Mapping[str, int],
+    ) -> PartitionState:
+        recorded = restored.meta.positions if restored.meta else {}
+        check_positions(partition, recorded, committed, ends)
+        intakes = []
+        for topic in self.settings.ranked_topics:
+            position = recorded.get(topic.name, starts[topic.name])
+            if position < starts[topic.name]:
+                self._missing(topic.name, partition, position, starts[topic.name] - position)
+                position = starts[topic.name]
+            where = TopicPartition(topic.name, partition)
+            intakes.append(Intake(topic, position, partial(self._pause, where), partial(self._resume, where)))
+        state = PartitionState(partition, intakes, restored.store, restored.meta.latest_ms if restored.meta else 0)
+        if self.settings.clock_mode is ClockMode.RECORD:
+            state.ends = dict(ends)
+        return state
+
+    async def _begin(self, source: Source, membership: Membership, states: dict[int, PartitionState]) -> None:
+        for state in states.values():
+            for intake in state.intakes:
+                intake.restart_at(intake.position)
+        positions = {
+            TopicPartition(intake.topic.name, state.partition): intake.position
+            for state in states.values()
+            for intake in state.intakes
+        }
+        revocations = self._revocations
+        await source.start_at(positions)
+        self._membership = membership
+        self.partitions = states
+        if self._revocations != revocations or self.failure is not None:
+            return
+        for lane in self._lanes:
+            lane.partitions = {p: state for p, state in sorted(states.items()) if self._lane_of(p) is lane}
+            lane.go_on(membership)
+        self._observer.assigned(frozenset(states))
+        self._report_ready()
+        self._check_finished()
+
+    # Inside
+
+    def _new_lane(self, number: int, report: StartupReport) -> Lane:
+        in_service = self.settings.clock_mode is ClockMode.WALL
+        return Lane(
+            number,
+            self.settings,
+            TransactionWriter(
+                self.settings, number, self._clock, self._observer, compares_clocks=report.compares_clocks
+            ),
+            ServiceOrder(self._barrier, self._clock, self._observer) if in_service else RecordOrder(self._clock),
+            self._observer,
+            lambda: self._state_machine,
+            decisions_age=in_service,
+            on_progress=self._on_progress,
+        )
+
+    def _lane_of(self, partition: int) -> Lane:
+        return self._lanes[partition % len(self._lanes)]
+
+    def _pause(self, partition: TopicPartition) -> None:
+        if self._source is not None:
+            self._source.pause(partition)
+
+    def _resume(self, partition: TopicPartition) -> None:
+        if self._source is not None:
+            self._source.resume(partition)
+
+    def _missing(self, topic: str, partition: int, first_offset: int, count: int) -> None:
+        self._observer.records_missing(topic, partition, count)
+        if not self.settings.accept_missing_records:
+            error = RecordsMissingError(topic, partition, first_offset, count)
+            self.fail(error)
+
+    def _on_progress(self) -> None:
+        self._report_ready()
+        self._check_finished()
+
+    def _report_ready(self) -> None:
+        if self.failure is None:
+            wrong = any(lane.is_clock_wrong for lane in self._lanes)
+            self._observer.ready(not wrong, "clock differs from the broker's" if wrong else "deciding")
+
+    def _check_finished(self) -> None:
+        """A bounded run ends when all its partitions have."""
+        if self.settings.clock_mode is ClockMode.RECORD and self.partitions:
+            if all(is_finished(state) for state in self.partitions.values()):
+                self.ended.set()
+
+    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a loop of the engine; whatever ends it ends the worker."""
+        try:
+            await work
+        except asyncio.CancelledError:
+            raise
+        except EngineError as error:
+            self.fail(error)
+        except Exception as error:  # noqa: BLE001 - rule of lane.py: anything unforeseen ends the process
+            # Where it came from, without its text: that might quote a record.
+            log.error("ended by %s at\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
+            self.fail(LaneError(f"the engine was ended by {type(error).__name__}"))
+
+    async def _report_lag(self) -> None:
+        while True:
+            await asyncio.sleep(LAG_INTERVAL_SECONDS)
+            await report_lag(
+                self.partitions, self._barrier, self._clock, self._observer, lambda: self.failure is not None
+            )
+
+
+def _of(partition: int, offsets: Mapping[TopicPartition, int]) -> dict[str, int]:
+    return {where.topic: offset for where, offset in offsets.items() if where.partition == partition}

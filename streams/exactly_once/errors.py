@@ -1,0 +1,43 @@
+"""What ends the engine, as a tree.
+
+    EngineError
+     ├── StartupRefusedError    what was found at start would break a promise; the sentence says what to do
+     ├── RecordsMissingError    an input topic lost records before they were decided
+     └── LaneError              a lane met something it cannot go on from; the process ends and is started again
+          └── TransactionRefusedError   the broker refused a record of a transaction, again and again
+
+Texts name topics, partitions and offsets; never a key or a value.
+"""
+
+from __future__ import annotations
+
+
+class EngineError(Exception):
+    """Anything the engine ends with."""
+
+
+class StartupRefusedError(EngineError):
+    """Starting (or taking over a partition) would break a promise. The text says what to do."""
+
+
+class RecordsMissingError(EngineError):
+    """Records of an input topic are gone although nobody decided them, and the settings do not accept that."""
+
+    def __init__(self, topic: str, partition: int, first_offset: int, count: int) -> None:
+        super().__init__(
+            f"{count} records of {topic}-{partition} from offset {first_offset} on are gone before they were decided "
+            "(retention, deletion or an unclean leader election). Find out what they were; to go on without them, "
+            "start with accept_missing_records."
+        )
+        self.topic = topic
+        self.partition = partition
+        self.first_offset = first_offset
+        self.count = count
+
+
+class LaneError(EngineError):
+    """A lane cannot go on. The process ends; the next one restores the committed state."""
+
+
+class TransactionRefusedError(LaneError):
+    """The broker refused a record of the transaction every time it was tried."""

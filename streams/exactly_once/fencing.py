@@ -1,0 +1,187 @@
+# ruff: noqa: SLF001 - the one place, with transport.py, where private names of aiokafka are used (private_names.py)
+"""Transactions of a group member: offsets are committed with the member's generation (KIP-447).
+
+Rules of this module
+1. A transaction of a member whose generation is over is refused by the group coordinator, so nothing of it is ever
+   seen. An accepted offset commit therefore proves that the worker still owned its partitions at that moment.
+2. Only that request differs from aiokafka's own producer, which speaks TxnOffsetCommit up to version 0.
+
+Brokers older than Apache Kafka 2.5 do not know version 3 of the request; aiokafka then refuses to send it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import aiokafka
+from aiokafka.errors import GroupAuthorizationFailedError
+from aiokafka.producer import sender
+from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.types import CompactArray, CompactString, Int16, Int32, Int64, Schema, TaggedFields
+
+if TYPE_CHECKING:
+    from streams.exactly_once.settings import EngineSettings
+
+MARKER_BACKOFF_SECONDS: Final = 0.002
+"""Pause before asking again whether the previous transaction's markers are written. aiokafka's 20 ms would be most of
+the latency of a decision; the broker answers such a question in well under a millisecond."""
+
+RETRY_BACKOFF_MS: Final = 5
+"""Pause after other retriable answers; among them one that Kafka 4 gives while it verifies a partition in a
+transaction. aiokafka's 100 ms would be paid by every tenth transaction."""
+
+MAX_PRODUCED_BATCH_BYTES: Final = 1_000_000
+"""Size of the record batches a lane writes; below Kafka's default `message.max.bytes` of 1 048 588."""
+
+
+class Membership(NamedTuple):
+    """What a consumer group member shows with its offsets."""
+
+    generation: int
+    member_id: str
+
+
+class _TxnOffsetCommitResponseV3(Response):  # type: ignore[misc]
+    API_KEY = 28
+    API_VERSION = 3
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "errors",
+            CompactArray(
+                ("topic", CompactString("utf-8")),
+                (
+                    "partition_errors",
+                    CompactArray(("partition", Int32), ("error_code", Int16), ("tags", TaggedFields)),
+                ),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("tags", TaggedFields),
+    )
+
+
+class _TxnOffsetCommitRequestV3(RequestStruct):  # type: ignore[misc]
+    API_KEY = 28
+    API_VERSION = 3
+    FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = _TxnOffsetCommitResponseV3
+    SCHEMA = Schema(
+        ("transactional_id", CompactString("utf-8")),
+        ("group_id", CompactString("utf-8")),
+        ("producer_id", Int64),
+        ("producer_epoch", Int16),
+        ("generation_id", Int32),
+        ("member_id", CompactString("utf-8")),
+        ("group_instance_id", CompactString("utf-8")),
+        (
+            "topics",
+            CompactArray(
+                ("topic", CompactString("utf-8")),
+                (
+                    "partitions",
+                    CompactArray(
+                        ("partition", Int32),
+                        ("offset", Int64),
+                        ("leader_epoch", Int32),
+                        ("metadata", CompactString("utf-8")),
+                        ("tags", TaggedFields),
+                    ),
+                ),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("tags", TaggedFields),
+    )
+
+
+class _TxnOffsetCommit(Request[_TxnOffsetCommitRequestV3]):  # type: ignore[misc]
+    API_KEY = 28
+
+    def __init__(self, *fields: Any) -> None:
+        self._fields = fields
+
+    def build(self, request_struct_class: type[_TxnOffsetCommitRequestV3]) -> _TxnOffsetCommitRequestV3:
+        return request_struct_class(*self._fields)
+
+
+class _PlainResponse(NamedTuple):
+    """A version 3 response in the shape of version 0, which aiokafka's handler reads."""
+
+    errors: list[tuple[str, list[tuple[int, int]]]]
+
+
+class _FencedOffsetsHandler(sender.TxnOffsetCommitHandler):  # type: ignore[misc]
+    """Sends the offsets with generation and member id. An answer aiokafka does not know ends the producer."""
+
+    def create_request(self) -> _TxnOffsetCommit:
+        transaction = self._sender._txn_manager
+        settings: EngineSettings = self._sender.engine_settings
+        generation, member_id = self._sender.membership
+        partitions: dict[str, list[tuple[int, int, int, str, dict[int, bytes]]]] = defaultdict(list)
+        for partition, offset in sorted(self._offsets.items()):
+            partitions[partition.topic].append((partition.partition, offset.offset, -1, offset.metadata, {}))
+        return _TxnOffsetCommit(
+            transaction.transactional_id,
+            self._group_id,
+            transaction.producer_id,
+            transaction.producer_epoch,
+            generation,
+            member_id,
+            settings.group_instance_id,
+            [(topic, of_topic, {}) for topic, of_topic in partitions.items()],
+            {},
+        )
+
+    def handle_response(self, response: Any) -> float | None:
+        backoff: float | None = super().handle_response(
+            _PlainResponse(
+                [
+                    (topic, [(partition, code) for partition, code, _ in partitions])
+                    for topic, partitions, _ in response.errors
+                ]
+            )
+        )
+        return backoff
+
+
+class _FencedSender(sender.Sender):  # type: ignore[misc]
+    """aiokafka's sender, but for the request that commits offsets."""
+
+    engine_settings: EngineSettings
+    membership: Membership
+
+    async def _do_txn_offset_commit(self, offsets: Any, group_id: str) -> None:
+        if not offsets:
+            return
+        try:
+            node_id = await self._find_coordinator(sender.CoordinationType.GROUP, group_id)
+        except GroupAuthorizationFailedError as error:
+            self._txn_manager.error_transaction(error)
+            return
+        await _FencedOffsetsHandler(self, offsets, group_id).do(node_id)
+
+
+class FencedProducer(aiokafka.AIOKafkaProducer):  # type: ignore[misc]
+    """A transactional producer that acts for one member of the consumer group."""
+
+    def __init__(self, settings: EngineSettings, transactional_id: str) -> None:
+        super().__init__(
+            bootstrap_servers=settings.bootstrap_servers,
+            transactional_id=transactional_id,
+            transaction_timeout_ms=settings.transaction_timeout_ms,
+            max_batch_size=MAX_PRODUCED_BATCH_BYTES,
+            linger_ms=0,
+            retry_backoff_ms=RETRY_BACKOFF_MS,
+            compression_type=settings.compression_type,
+            **settings.client_options,
+        )
+        sender.BACKOFF_OVERRIDE = MARKER_BACKOFF_SECONDS
+        self._sender.__class__ = _FencedSender
+        self._sender.engine_settings = settings
+        self._sender.membership = Membership(-1, "")
+
+    def act_for(self, membership: Membership) -> None:
+        """Show this generation and member id from now on."""
+        self._sender.membership = membership

@@ -1,0 +1,37 @@
+"""How far behind each partition is: records not decided, and how old the oldest of them is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiokafka.structs import TopicPartition
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from streams.exactly_once.barrier import Barrier
+    from streams.exactly_once.interfaces import Clock, Observer
+    from streams.exactly_once.partition import PartitionState
+
+
+async def report_lag(
+    partitions: Mapping[int, PartitionState],
+    barrier: Barrier,
+    clock: Clock,
+    observer: Observer,
+    called_off: Callable[[], bool],
+) -> None:
+    """One report per input topic partition. Offsets of transaction markers not yet fetched count as records."""
+    intakes = {
+        TopicPartition(intake.topic.name, state.partition): intake
+        for state in partitions.values()
+        for intake in state.intakes
+    }
+    ends = await barrier.ends(intakes, called_off)
+    if ends is None:
+        return
+    now_ms = clock.now_ms()
+    for where, intake in intakes.items():
+        records = max(0, ends[where] - intake.oldest_offset)
+        age_ms = now_ms - intake.queue[0].timestamp_ms if intake.queue else 0
+        observer.lag(where.topic, where.partition, records, max(0, age_ms) / 1000)

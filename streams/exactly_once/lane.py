@@ -1,0 +1,198 @@
+"""A lane: one loop that owns a share of the worker's partitions and commits one transaction per batch.
+
+    take what arrived → barrier → apply per partition → one transaction → merge → tell the observer
+
+Invariants
+1. Each partition has exactly one lane at a time; everything of a batch happens in this one task.
+2. An aborted batch has changed nothing. The next round chooses and decides from scratch, at a new moment.
+3. While called off, nothing is decided. `stand_still` returns when no batch is under way.
+4. Anything unforeseen stops the lane for good and is reported; the process ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Final, Protocol
+
+from streams.exactly_once.errors import LaneError, TransactionRefusedError
+from streams.exactly_once.partition import Limits
+from streams.exactly_once.rest import Rest
+from streams.exactly_once.transaction import TransactionAborted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from streams.exactly_once.fencing import Membership
+    from streams.exactly_once.interfaces import BatchResult, Observer, StateMachine
+    from streams.exactly_once.partition import Contribution, PartitionState
+    from streams.exactly_once.settings import EngineSettings
+    from streams.exactly_once.transaction import TransactionWriter
+
+LATE_IN_A_ROW_MAX: Final = 10
+"""Batches too late in a row before the worker ends. Each is half as large as the one before, so the last are tiny:
+then not the batches are too large but something is wrong."""
+
+REFUSED_IN_A_ROW_MAX: Final = 3
+"""Refusals in a row before the worker ends: the same records will be refused again."""
+
+CLOCK_RECHECK_SECONDS: Final = 1.0
+"""Pause between comparisons while the clocks differ too much."""
+
+SMALLEST_LIMIT_RECORDS: Final = 1
+
+NOTHING_CHOSEN_SECONDS: Final = 0.25
+"""Wait after a round that found queued records but could take none; arrivals end it earlier."""
+
+
+class Order(Protocol):
+    """Which records are decided next, and at which moment."""
+
+    async def choose(
+        self, partitions: Sequence[PartitionState], limits: Limits, rest: Rest
+    ) -> tuple[list[Contribution], int]: ...
+
+
+class Lane:
+    """One loop of a worker."""
+
+    def __init__(
+        self,
+        number: int,
+        settings: EngineSettings,
+        writer: TransactionWriter,
+        order: Order,
+        observer: Observer,
+        state_machine: Callable[[], StateMachine],
+        *,
+        decisions_age: bool,
+        on_progress: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.number = number
+        self.partitions: dict[int, PartitionState] = {}
+        self.rest = Rest()
+        self.is_clock_wrong = False
+        self._settings = settings
+        self._writer = writer
+        self._order = order
+        self._observer = observer
+        self._state_machine = state_machine
+        self._decisions_age = decisions_age
+        self._on_progress = on_progress
+        self._batch_under_way = asyncio.Lock()
+        self._limit_records = settings.max_batch_records
+        self._late_in_a_row = 0
+        self._refused_in_a_row = 0
+
+    async def start(self) -> None:
+        """Start the producers. Partitions come with `go_on`."""
+        await self._writer.start()
+
+    async def stop(self) -> None:
+        """Close the producers; the loop must have ended or be called off."""
+        await self._writer.stop()
+
+    async def stand_still(self) -> None:
+        """Finish or abandon the batch under way; decide nothing until `go_on`."""
+        self.rest.called_off = True
+        self.rest.wake()
+        async with self._batch_under_way:
+            pass
+
+    def go_on(self, membership: Membership) -> None:
+        """Decide again, as this member of the group."""
+        self._writer.act_for(membership)
+        self.rest.called_off = False
+        self.rest.wake()
+
+    async def run(self) -> None:
+        """The loop. Ends only by cancellation or with the error that stops the worker."""
+        while True:
+            if self.rest.called_off or not any(state.has_queued() for state in self.partitions.values()):
+                await self.rest.wait()
+                continue
+            async with self._batch_under_way:
+                pause_seconds = await self._round()
+            if pause_seconds:
+                await self._pause(pause_seconds)
+
+    async def _pause(self, seconds: float) -> None:
+        """Arrivals cut short the wait for something to choose, but not the wait for clocks to agree."""
+        if self.is_clock_wrong:
+            await asyncio.sleep(seconds)
+        else:
+            await self.rest.wait(seconds)
+
+    async def _round(self) -> float:
+        """One batch. Returns how long to wait before the next."""
+        states = list(self.partitions.values())
+        share = max(1, len(states))
+        limits = Limits(max(1, self._limit_records // share), max(1, self._settings.max_batch_bytes // share))
+        contributions, decided_at_ms = await self._order.choose(states, limits, self.rest)
+        if self.rest.called_off:
+            return 0.0
+        if not contributions:
+            return NOTHING_CHOSEN_SECONDS
+        results = await self._apply(contributions)
+        try:
+            committed_at_ms = await self._writer.write(
+                contributions, results, decided_at_ms if self._decisions_age else None
+            )
+        except TransactionAborted as aborted:
+            self._observer.batch_aborted(aborted.reason)
+            return self._after_abort(aborted)
+        self._after_commit(contributions, results, decided_at_ms, committed_at_ms)
+        return 0.0
+
+    async def _apply(self, contributions: Sequence[Contribution]) -> list[BatchResult]:
+        state_machine = self._state_machine()
+        results = []
+        for contribution in contributions:
+            results.append(state_machine.apply(contribution.as_batch(), contribution.state.store))
+            await asyncio.sleep(0)  # arrivals and revocations get their turn between partitions
+        return results
+
+    def _after_commit(
+        self,
+        contributions: Sequence[Contribution],
+        results: Sequence[BatchResult],
+        decided_at_ms: int,
+        committed_at_ms: int,
+    ) -> None:
+        self._late_in_a_row = self._refused_in_a_row = 0
+        self._limit_records = min(self._limit_records * 2, self._settings.max_batch_records)
+        self.is_clock_wrong = False
+        for contribution, result in zip(contributions, results, strict=True):
+            contribution.state.merge(contribution, result)
+            self._observer.committed(
+                contribution.state.partition, result.tally, decided_at_ms=decided_at_ms, committed_at_ms=committed_at_ms
+            )
+        self._on_progress()
+
+    def _after_abort(self, aborted: TransactionAborted) -> float:
+        """What to do differently. Returns how long to wait."""
+        if aborted.reason == TransactionAborted.CLOCK:
+            self.is_clock_wrong = True
+            self._on_progress()
+            return CLOCK_RECHECK_SECONDS
+        if aborted.reason == TransactionAborted.LATE:
+            self._late_in_a_row += 1
+            self._limit_records = max(SMALLEST_LIMIT_RECORDS, self._limit_records // 2)
+            if self._late_in_a_row > LATE_IN_A_ROW_MAX:
+                raise LaneError(
+                    f"lane {self.number}: {self._late_in_a_row} batches in a row could not be committed in time"
+                )
+            return 0.0
+        self._refused_in_a_row += 1
+        if self._refused_in_a_row >= REFUSED_IN_A_ROW_MAX:
+            raise TransactionRefusedError(
+                f"lane {self.number}: a transaction was refused {self._refused_in_a_row} times: {aborted.detail}"
+            )
+        return 0.0
+
+
+async def cancel(task: asyncio.Task[None]) -> None:
+    """Cancel a task and wait until it has ended, however it does."""
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError, Exception):
+        await task

@@ -1,0 +1,98 @@
+"""Everything a worker holds of one partition: queues, positions, the committed store.
+
+Invariants
+1. `store`, `latest_ms` and the positions of the intakes are what the last committed transaction left; `merge` is the only
+   thing that changes them while the partition is owned, and it is called after a commit only.
+2. What a batch takes is chosen without changing anything, so abandoning a batch needs no undo.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from streams.exactly_once.changelog import Meta
+from streams.exactly_once.intake import Intake, Peeked
+from streams.exactly_once.interfaces import Batch, BatchResult, InputRecord
+
+
+class Limits(NamedTuple):
+    """What one partition may contribute to one transaction."""
+
+    records: int
+    size_bytes: int
+
+
+class Contribution(NamedTuple):
+    """What one partition contributes to one transaction, and where that leaves its positions."""
+
+    state: PartitionState
+    records: Sequence[InputRecord]
+    moments_ms: Sequence[int]
+    counts: Mapping[str, int]
+    """Records taken per topic."""
+    next_positions: Mapping[str, int]
+    """Positions to record, of every input topic."""
+
+    @property
+    def latest_ms(self) -> int:
+        """The latest `now` of the partition once this is committed."""
+        return self.moments_ms[-1] if self.moments_ms else self.state.latest_ms
+
+    def as_batch(self) -> Batch:
+        """What the state machine is given."""
+        return Batch(self.state.partition, self.records, self.moments_ms, self.state.positions())
+
+    def meta(self) -> Meta:
+        """The meta record of the transaction."""
+        return Meta(positions=dict(self.next_positions), latest_ms=self.latest_ms)
+
+
+class PartitionState:
+    """One owned partition."""
+
+    def __init__(self, partition: int, intakes: Sequence[Intake], store: dict[bytes, bytes], latest_ms: int) -> None:
+        self.partition = partition
+        self.intakes = tuple(intakes)
+        """By rank."""
+        self.by_topic = {intake.topic.name: intake for intake in intakes}
+        self.barrier_intakes = tuple(intake for intake in intakes if intake.topic.barrier)
+        self.other_intakes = tuple(intake for intake in intakes if not intake.topic.barrier)
+        self.store = store
+        self.latest_ms = latest_ms
+        self.ends: dict[str, int] = {}
+        """Where a bounded run ends, per topic; empty in service."""
+
+    def positions(self) -> dict[str, int]:
+        """The next offset of every input topic."""
+        return {intake.topic.name: intake.position for intake in self.intakes}
+
+    def has_queued(self) -> bool:
+        """Whether anything waits to be decided."""
+        return any(intake.queue for intake in self.intakes)
+
+    def contribution(
+        self, records: list[InputRecord], moments_ms: list[int], peeked: Mapping[str, Peeked]
+    ) -> Contribution:
+        """Put together what was chosen; topics nothing was taken of keep their position."""
+        next_positions = {}
+        for intake in self.intakes:
+            of_topic = peeked.get(intake.topic.name)
+            if of_topic is not None:
+                next_positions[intake.topic.name] = of_topic.next_position
+            else:
+                next_positions[intake.topic.name] = intake.position if intake.queue else intake.arrived
+        counts = {topic: len(of_topic.records) for topic, of_topic in peeked.items()}
+        return Contribution(self, records, moments_ms, counts, next_positions)
+
+    def merge(self, contribution: Contribution, result: BatchResult) -> None:
+        """The transaction has committed: what it changed is true from now on."""
+        store = self.store
+        for key, value in result.changes.items():
+            if value is None:
+                store.pop(key, None)
+            else:
+                store[key] = value
+        for topic, count in contribution.counts.items():
+            self.by_topic[topic].advance(count)
+        self.latest_ms = contribution.latest_ms

@@ -1,0 +1,126 @@
+"""In service: which records are decided next, behind the barrier, and at which moment.
+
+Rules of this module
+1. `now` is read before the barrier is asked: everything acknowledged before `now` lies below the answer and is applied
+   first, in this batch or an earlier one.
+2. Records of other topics enter the batch only if they had arrived before the question. So had anything acknowledged
+   before them.
+3. Records of barrier topics wait for nothing. A partition whose barrier is not reached yet applies them alone and does not
+   hold up the other partitions of its lane.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from aiokafka.structs import TopicPartition
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streams.exactly_once.barrier import Barrier
+    from streams.exactly_once.interfaces import Clock, Observer
+    from streams.exactly_once.intake import Peeked
+    from streams.exactly_once.partition import Contribution, Limits, PartitionState
+    from streams.exactly_once.rest import Rest
+
+PATIENCE_SECONDS: Final = 0.05
+"""How long partitions that are ready wait for those that are not. Twice what a fetch takes; then they go first."""
+
+STALE_MOMENT_MS: Final = 500
+"""Age of a moment at which the barrier is asked again rather than deciding at it: a quarter of what a commit may take."""
+
+ALARM_SECONDS: Final = 1.0
+"""A barrier that is not reached within this is reported, and again each time it has passed."""
+
+ASKS_PER_BATCH: Final = 3
+"""After this many stale moments the batch is decided at the last one; the commit limit then judges it."""
+
+Cuts = dict[int, dict[str, int]]
+
+
+class ServiceOrder:
+    """Chooses batches by rank behind the barrier."""
+
+    def __init__(self, barrier: Barrier, clock: Clock, observer: Observer) -> None:
+        self._barrier = barrier
+        self._clock = clock
+        self._observer = observer
+
+    async def choose(
+        self, partitions: Sequence[PartitionState], limits: Limits, rest: Rest
+    ) -> tuple[list[Contribution], int]:
+        """What each partition contributes, and the moment it is decided at. Nothing when called off."""
+        for _ in range(ASKS_PER_BATCH):
+            moment_ms = self._clock.now_ms()
+            asking = [state for state in partitions if any(intake.queue for intake in state.other_intakes)]
+            cuts = {state.partition: {i.topic.name: i.arrived for i in state.other_intakes} for state in asking}
+            ready = await self._pass(asking, partitions, rest)
+            if rest.called_off:
+                return [], moment_ms
+            if not ready or self._clock.now_ms() - moment_ms <= STALE_MOMENT_MS:
+                break
+        chosen = []
+        for state in partitions:
+            contribution = _choose(
+                state, limits, moment_ms, cuts.get(state.partition, {}) if state.partition in ready else {}
+            )
+            if contribution is not None:
+                chosen.append(contribution)
+        return chosen, moment_ms
+
+    async def _pass(
+        self, asking: Sequence[PartitionState], partitions: Sequence[PartitionState], rest: Rest
+    ) -> set[int]:
+        """The partitions that may decide: they have received everything below the answer."""
+        topic_partitions = {
+            TopicPartition(intake.topic.name, state.partition): intake
+            for state in asking
+            for intake in state.barrier_intakes
+        }
+        if not topic_partitions:
+            return {state.partition for state in asking}
+        began_at = time.monotonic()
+        ends = await self._barrier.ends(topic_partitions, rest.is_called_off)
+        if ends is None:
+            return set()
+        reported_at = began_at
+        while not rest.called_off:
+            behind = {tp.partition for tp, intake in topic_partitions.items() if intake.arrived < ends[tp]}
+            waited = time.monotonic() - began_at
+            if not behind or (waited >= PATIENCE_SECONDS and _can_go_without(behind, asking, partitions)):
+                break
+            if time.monotonic() - reported_at >= ALARM_SECONDS:
+                reported_at = time.monotonic()
+                self._observer.barrier_unanswered(waited)
+            await rest.wait(PATIENCE_SECONDS)
+        self._observer.barrier_waited(time.monotonic() - began_at)
+        return {state.partition for state in asking} - behind if not rest.called_off else set()
+
+
+def _can_go_without(behind: set[int], asking: Sequence[PartitionState], partitions: Sequence[PartitionState]) -> bool:
+    """Whether a batch without the decisions of these partitions has anything in it."""
+    return any(state.partition not in behind for state in asking) or any(
+        intake.queue for state in partitions for intake in state.barrier_intakes
+    )
+
+
+def _choose(state: PartitionState, limits: Limits, now_ms: int, cuts: dict[str, int]) -> Contribution | None:
+    """By rank within the limits. Topics without a cut wait; all of them do while barrier records are left over."""
+    peeked: dict[str, Peeked] = {}
+    room_records, room_bytes = limits
+    for intake in state.intakes:
+        cut = None if intake.topic.barrier else cuts.get(intake.topic.name)
+        if not intake.queue or (cut is None and not intake.topic.barrier):
+            continue
+        of_topic = intake.peek(room_records, room_bytes, cut)
+        peeked[intake.topic.name] = of_topic
+        room_records -= len(of_topic.records)
+        room_bytes -= of_topic.size_bytes
+        if room_records <= 0 or room_bytes <= 0 or (intake.topic.barrier and not of_topic.is_all):
+            break
+    records = [record for of_topic in peeked.values() for record in of_topic.records]
+    if not records:
+        return None
+    return state.contribution(records, [max(now_ms, state.latest_ms)] * len(records), peeked)

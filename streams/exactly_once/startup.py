@@ -1,0 +1,186 @@
+"""What is checked before anything is decided. Every refusal says what to do.
+
+Refused
+- a topic that does not exist, or has another partition count than the other topics;
+- a partition count other than the one recorded in the control topic: keys would have moved, opt-outs be forgotten;
+- a changelog or control topic that is not compacted: state would disappear with the topic's retention.
+
+Checked at the take-over of a partition instead, because only then the answer is known: `check_positions`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import IncompatibleBrokerVersion
+
+from streams.exactly_once.control import PARTITIONS_KEY, ControlTopic
+from streams.exactly_once.errors import StartupRefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from streams.exactly_once.settings import EngineSettings
+
+APPEND_TIME: Final = "LogAppendTime"
+
+LEADER_WAIT_SECONDS: Final = 10.0
+"""How long topics that were created a moment ago may take to get their leaders."""
+
+LEADER_POLL_SECONDS: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class StartupReport:
+    """What the checks found."""
+
+    partition_count: int
+    compares_clocks: bool
+    """Whether the changelog carries the broker's append time."""
+    warnings: tuple[str, ...] = field(default=())
+    """What could not be checked."""
+
+
+async def check_topics(settings: EngineSettings) -> StartupReport:
+    """Check the topics; records the partition count at the first start.
+
+    Raises:
+        StartupRefusedError: with a sentence that says what to do.
+    """
+    counted = [topic.name for topic in settings.ranked_topics]
+    counted += [settings.changelog_topic, *settings.output_topics]
+    compacted = [settings.changelog_topic, *([settings.control_topic] if settings.control_topic else [])]
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers, **settings.client_options)
+    await admin.start()
+    try:
+        counts = await _partition_counts(admin, dict.fromkeys([*counted, *compacted]))
+        partition_count = check_counts({name: counts[name] for name in counted})
+        if settings.control_topic and counts[settings.control_topic] != 1:
+            raise StartupRefusedError(
+                f"{settings.control_topic} has {counts[settings.control_topic]} partitions: create it anew with one."
+            )
+        configs, warnings = await _configs(admin, compacted)
+    finally:
+        await admin.close()
+    check_compaction(configs)
+    if settings.control_topic:
+        await _check_recorded_count(settings, settings.control_topic, partition_count)
+    compares_clocks = configs.get(settings.changelog_topic, {}).get("message.timestamp.type") == APPEND_TIME
+    return StartupReport(partition_count, compares_clocks, tuple(warnings))
+
+
+def check_counts(counts: Mapping[str, int]) -> int:
+    """All topics have one partition count; returns it.
+
+    Raises:
+        StartupRefusedError: they differ.
+    """
+    if len(set(counts.values())) != 1:
+        listed = ", ".join(f"{name} {count}" for name, count in counts.items())
+        raise StartupRefusedError(
+            f"The topics have unequal partition counts ({listed}): a customer's opt-outs and intents would be read by "
+            "different lanes. Give all of them the same count; how to move to another count is in the runbook."
+        )
+    return next(iter(counts.values()))
+
+
+def check_recorded_count(recorded: int, found: int) -> None:
+    """The partition count is the one the application was first started with.
+
+    Raises:
+        StartupRefusedError: it has changed.
+    """
+    if recorded != found:
+        raise StartupRefusedError(
+            f"The topics have {found} partitions, the application was started with {recorded}: customers would have moved "
+            "to other partitions and what they said be forgotten. Follow the runbook for changing the partition count."
+        )
+
+
+def check_compaction(configs: Mapping[str, Mapping[str, str]]) -> None:
+    """Every topic whose configuration is known is compacted, and only that.
+
+    Raises:
+        StartupRefusedError: state would be deleted.
+    """
+    for name, config in configs.items():
+        policy = config.get("cleanup.policy", "")
+        if policy != "compact":
+            raise StartupRefusedError(
+                f"{name} has cleanup.policy={policy}: what customers said would be deleted with age. "
+                "Set cleanup.policy=compact on it."
+            )
+
+
+def check_positions(
+    partition: int, recorded: Mapping[str, int], committed: Mapping[str, int], ends: Mapping[str, int]
+) -> None:
+    """The recorded positions are plausible: not behind the group's offsets, not beyond the topics' ends.
+
+    Raises:
+        StartupRefusedError: the changelog and the topics or the group do not belong together.
+    """
+    for topic, offset in committed.items():
+        if offset > recorded.get(topic, 0):
+            raise StartupRefusedError(
+                f"The group has committed offset {offset} of {topic}-{partition}, but the changelog was decided only up to "
+                f"{recorded.get(topic, 0)}: the changelog has lost state. Restore the changelog topic from a backup; if it "
+                "was emptied on purpose, delete the group's offsets too and everything is decided again."
+            )
+    for topic, end in ends.items():
+        if recorded.get(topic, 0) > end:
+            raise StartupRefusedError(
+                f"The changelog was decided up to offset {recorded[topic]} of {topic}-{partition}, which ends at {end}: the "
+                "topic was created anew or has lost records. Restore the topic, or start a new application id."
+            )
+
+
+async def _check_recorded_count(settings: EngineSettings, control_topic: str, partition_count: int) -> None:
+    async with ControlTopic(settings, control_topic) as control:
+        recorded = control.get(PARTITIONS_KEY)
+        if recorded is None:
+            await control.put(PARTITIONS_KEY, b"%d" % partition_count)
+        else:
+            check_recorded_count(int(recorded), partition_count)
+
+
+async def _partition_counts(admin: AIOKafkaAdminClient, names: Mapping[str, None]) -> dict[str, int]:
+    """How many partitions each topic has. Asks for all topics, because asking for one may create it."""
+    existing = set(await admin.list_topics())
+    missing = [name for name in names if name not in existing]
+    if missing:
+        raise StartupRefusedError(
+            f"These topics do not exist: {', '.join(missing)}. Create them with the partition count of the others, "
+            "or correct their names in the settings."
+        )
+    async with asyncio.timeout(LEADER_WAIT_SECONDS):
+        while True:
+            described = await admin.describe_topics(list(names))
+            if all(_has_leaders(topic) for topic in described):
+                return {topic["topic"]: len(topic["partitions"]) for topic in described}
+            await asyncio.sleep(LEADER_POLL_SECONDS)
+
+
+def _has_leaders(topic: Mapping[str, Any]) -> bool:
+    partitions = topic["partitions"]
+    return bool(partitions) and all(partition["leader"] >= 0 for partition in partitions)
+
+
+async def _configs(admin: AIOKafkaAdminClient, names: Sequence[str]) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Topic configurations, and a warning where the broker cannot tell."""
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    try:
+        responses = await admin.describe_configs(resources)
+    except IncompatibleBrokerVersion:
+        return {}, [
+            f"The broker cannot describe configurations: whether {' and '.join(names)} are compacted is not checked."
+        ]
+    configs: dict[str, dict[str, str]] = {}
+    for response in responses:
+        for _, _, _, name, entries in response.resources:
+            configs[name] = {entry[0]: entry[1] for entry in entries}
+    return configs, []

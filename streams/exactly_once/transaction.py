@@ -1,0 +1,218 @@
+"""One transaction: outputs, changelog and meta records, offsets. All of it is seen, or none of it.
+
+The order, and why
+1. Every record is produced to an explicit partition, and EVERY acknowledgement is awaited. (aiokafka commits a
+   transaction although one of its batches failed.)
+2. Then the offsets, with generation and member id. Accepted, they prove that the worker still owned its partitions after
+   its changelog records were in the log; whoever owns them next restores up to there.
+3. Then the commit. Only when it has returned may anything be merged into memory.
+4. Before 2 and again before 3 the age of the decisions is checked. Too old: abort, decide again.
+
+Anything but `TransactionAborted` leaves the outcome to the broker, and the process ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+
+from streams.exactly_once.changelog import META_KEY, encode_meta
+from streams.exactly_once.fencing import FencedProducer, Membership
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streams.exactly_once.interfaces import BatchResult, Clock, Headers, Observer
+    from streams.exactly_once.partition import Contribution
+    from streams.exactly_once.settings import EngineSettings
+
+DECISION_TO_COMMIT_MAX_MS: Final = 2_000
+"""A commit that would begin later than this after its decisions is aborted. It is also the least time to live of an
+approval, so no approval is ever seen after its last moment because a broker was slow."""
+
+PRODUCERS_PER_LANE: Final = 2
+"""Used in turn: while one transaction's markers are being written, the next one already goes through the other."""
+
+STOP_SECONDS: Final = 2.0
+"""How long a producer may take to say goodbye."""
+
+_NO_HEADERS: Final[list[tuple[str, bytes]]] = []
+
+LOG_APPEND_TIME: Final = 1
+"""Timestamp type of an acknowledgement whose time is the broker's."""
+
+
+class TransactionAborted(Exception):  # noqa: N818 - an outcome, not an error: nothing was seen, nothing has changed
+    """Nothing of the transaction is ever seen. `reason` is one of the words below."""
+
+    LATE = "late"
+    REFUSED = "refused"
+    CLOCK = "clock"
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+
+
+class Written(NamedTuple):
+    """One record batch under way."""
+
+    topic: str
+    partition: int
+    acknowledged: asyncio.Future[Any]
+
+
+class TransactionWriter:
+    """The producers of one lane."""
+
+    def __init__(
+        self, settings: EngineSettings, lane: int, clock: Clock, observer: Observer, *, compares_clocks: bool
+    ) -> None:
+        self._settings = settings
+        self._lane = lane
+        self._clock = clock
+        self._observer = observer
+        self._compares_clocks = compares_clocks
+        self._producers: list[FencedProducer] = []
+        self._turn = 0
+        self._membership = Membership(-1, "")
+
+    async def start(self) -> None:
+        """Fence what is left of a predecessor; returns when its open transactions are ended."""
+        self._producers = list(await asyncio.gather(*(self._new_producer(turn) for turn in range(PRODUCERS_PER_LANE))))
+
+    async def stop(self) -> None:
+        """Close the connections. An open transaction stays open until its timeout or the next start."""
+        producers, self._producers = self._producers, []
+        for producer in producers:
+            await _close(producer)
+
+    def act_for(self, membership: Membership) -> None:
+        """Commit offsets as this member from now on."""
+        self._membership = membership
+
+    async def write(
+        self, contributions: Sequence[Contribution], results: Sequence[BatchResult], decided_at_ms: int | None
+    ) -> int:
+        """Commit what the batches gave; returns the moment of the commit.
+
+        `decided_at_ms=None`: the decisions cannot become too old (record clock).
+
+        Raises:
+            TransactionAborted: nothing happened; decide again.
+        """
+        self._turn = (self._turn + 1) % len(self._producers)
+        producer = self._producers[self._turn]
+        batches = _build(producer, self._settings.changelog_topic, contributions, results)
+        await producer.begin_transaction()
+        sent_at_ms = self._clock.now_ms()
+        acknowledgements = await self._produce(producer, batches)
+        if self._compares_clocks and decided_at_ms is not None:
+            await self._compare_clocks(producer, acknowledgements, sent_at_ms)
+        await self._check_age(producer, decided_at_ms)
+        producer.act_for(self._membership)
+        await producer.send_offsets_to_transaction(_offsets(contributions), self._settings.application_id)
+        await self._check_age(producer, decided_at_ms)
+        await producer.commit_transaction()
+        return self._clock.now_ms()
+
+    async def _new_producer(self, turn: int) -> FencedProducer:
+        producer = FencedProducer(self._settings, self._settings.transactional_id(self._lane, turn))
+        try:
+            await producer.start()
+        except BaseException:
+            await _close(producer)
+            raise
+        return producer
+
+    async def _produce(self, producer: FencedProducer, batches: dict[tuple[str, int], list[Any]]) -> list[Any]:
+        """Send everything, and wait until everything is acknowledged."""
+        under_way = []
+        for (topic, partition), of_partition in batches.items():
+            for batch in of_partition:
+                batch.close()
+                future = await producer.send_batch(batch, topic, partition=partition)
+                under_way.append(Written(topic, partition, future))
+        answers = await asyncio.gather(*(written.acknowledged for written in under_way), return_exceptions=True)
+        for written, answer in zip(under_way, answers, strict=True):
+            if isinstance(answer, BaseException):
+                await self._abort_refused(producer)
+                where = f"{type(answer).__name__} from {written.topic}-{written.partition}"
+                raise TransactionAborted(TransactionAborted.REFUSED, where)
+        return answers
+
+    async def _abort_refused(self, producer: FencedProducer) -> None:
+        """Abort, and begin anew: the refused batch has left a hole in the producer's sequence numbers."""
+        with contextlib.suppress(Exception):  # what cannot be aborted here is ended by the successor's start
+            async with asyncio.timeout(STOP_SECONDS):
+                await producer.abort_transaction()
+        await _close(producer)
+        self._producers[self._turn] = await self._new_producer(self._turn)
+
+    async def _check_age(self, producer: FencedProducer, decided_at_ms: int | None) -> None:
+        if decided_at_ms is not None and self._clock.now_ms() - decided_at_ms > DECISION_TO_COMMIT_MAX_MS:
+            await producer.abort_transaction()
+            raise TransactionAborted(TransactionAborted.LATE)
+
+    async def _compare_clocks(self, producer: FencedProducer, acknowledgements: list[Any], sent_at_ms: int) -> None:
+        """The broker stamped our records between sending and acknowledging; anything outside is a difference."""
+        acknowledged_at_ms = self._clock.now_ms()
+        difference_ms = 0
+        for acknowledgement in acknowledgements:
+            if acknowledgement.topic != self._settings.changelog_topic:
+                continue
+            if acknowledgement.timestamp_type == LOG_APPEND_TIME:
+                stamped_ms = acknowledgement.timestamp
+                difference_ms = max(difference_ms, sent_at_ms - stamped_ms, stamped_ms - acknowledged_at_ms)
+        self._observer.clock_difference(difference_ms / 1000)
+        if difference_ms > self._settings.clock_difference_limit_seconds * 1000:
+            await producer.abort_transaction()
+            raise TransactionAborted(TransactionAborted.CLOCK, f"{difference_ms} ms from the broker's")
+
+
+async def _close(producer: FencedProducer) -> None:
+    with contextlib.suppress(Exception):  # it is thrown away whatever it answers
+        async with asyncio.timeout(STOP_SECONDS):
+            await producer.stop()
+
+
+def _offsets(contributions: Sequence[Contribution]) -> dict[TopicPartition, OffsetAndMetadata]:
+    return {
+        TopicPartition(topic, contribution.state.partition): OffsetAndMetadata(offset, "")
+        for contribution in contributions
+        for topic, offset in contribution.next_positions.items()
+    }
+
+
+def _build(
+    producer: FencedProducer,
+    changelog_topic: str,
+    contributions: Sequence[Contribution],
+    results: Sequence[BatchResult],
+) -> dict[tuple[str, int], list[Any]]:
+    """Record batches per topic partition, each below the size a broker accepts unless a single record is larger."""
+    batches: dict[tuple[str, int], list[Any]] = {}
+
+    def put(topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers, at_ms: int) -> None:
+        as_list = list(headers) if headers else _NO_HEADERS
+        of_partition = batches.get((topic, partition))
+        if of_partition is None:
+            of_partition = batches[topic, partition] = [producer.create_batch()]
+        if of_partition[-1].append(timestamp=at_ms, key=key, value=value, headers=as_list) is None:
+            of_partition.append(producer.create_batch())
+            of_partition[-1].append(timestamp=at_ms, key=key, value=value, headers=as_list)
+
+    for contribution, result in zip(contributions, results, strict=True):
+        home = contribution.state.partition
+        at_ms = contribution.latest_ms
+        for output in result.outputs:
+            partition = home if output.partition is None else output.partition
+            put(output.topic, partition, output.key, output.value, output.headers, at_ms)
+        for key, value in result.changes.items():
+            put(changelog_topic, home, key, value, (), at_ms)
+        put(changelog_topic, home, META_KEY, encode_meta(contribution.meta()), (), at_ms)
+    return batches

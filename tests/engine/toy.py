@@ -1,0 +1,188 @@
+"""A small domain for engine tests, and an oracle that judges a run from what is in the topics alone.
+
+The domain: a key may be said hello to until it said stop. Every intent gets one answer, which carries the number of answers
+the key has had and whether it was allowed, so that a lost, doubled or reordered record shows in every later one.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from streams.app import input_topics
+from streams.exactly_once.changelog import customer_key
+from streams.exactly_once.interfaces import Batch, BatchResult, InputRecord, OutputRecord
+from streams.exactly_once.settings import EngineSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+ANSWERS = "answers"
+
+
+@dataclass(frozen=True)
+class Topics:
+    """The topics of one test, so that tests can share a broker."""
+
+    prefix: str
+
+    @property
+    def intents(self) -> str:
+        return f"{self.prefix}-intents"
+
+    @property
+    def opt_outs(self) -> str:
+        return f"{self.prefix}-opt-outs"
+
+    @property
+    def outcomes(self) -> str:
+        return f"{self.prefix}-outcomes"
+
+    @property
+    def rerouted(self) -> str:
+        return f"{self.prefix}-rerouted"
+
+    @property
+    def answers(self) -> str:
+        return f"{self.prefix}-answers"
+
+    @property
+    def ledger(self) -> str:
+        return f"{self.prefix}-ledger"
+
+    @property
+    def control(self) -> str:
+        return f"{self.prefix}-control"
+
+    @property
+    def partitioned(self) -> tuple[str, ...]:
+        return (self.intents, self.opt_outs, self.outcomes, self.rerouted, self.answers, self.ledger)
+
+    def settings(self, bootstrap_servers: str, **changes: Any) -> EngineSettings:
+        """Settings with short session, for tests."""
+        values: dict[str, Any] = {
+            "bootstrap_servers": bootstrap_servers,
+            "application_id": self.prefix,
+            "input_topics": input_topics(
+                intents=(self.intents,), opt_out=self.opt_outs, outcome=self.outcomes, rerouted=self.rerouted
+            ),
+            "changelog_topic": self.ledger,
+            "output_topics": (self.answers,),
+            "control_topic": self.control,
+            "session_timeout_ms": 6_000,
+            "heartbeat_interval_ms": 500,
+        }
+        return EngineSettings(**(values | changes))
+
+
+class Greeter:
+    """The toy state machine. `extra_bytes` pads answers to an intent whose value asks for it."""
+
+    def __init__(self, topics: Topics, word: str = "hello") -> None:
+        self.topics = topics
+        self.word = word
+
+    def apply(self, batch: Batch, store: Mapping[bytes, bytes]) -> BatchResult:
+        result = BatchResult(tally=len(batch.records))
+        changes: dict[bytes, bytes | None] = result.changes
+        for record, now_ms in zip(batch.records, batch.moments_ms, strict=True):
+            key = customer_key(record.key or b"")
+            count, stopped = parse(changes.get(key) or store.get(key))
+            if record.topic == self.topics.intents:
+                count += 1
+                answer = {"o": record.offset, "n": count, "ok": not stopped, "now": now_ms, "w": self.word}
+                value = json.dumps(answer).encode()
+                if record.value and record.value.startswith(b"pad "):
+                    value += b" " * int(record.value[4:])
+                result.outputs.append(OutputRecord(self.topics.answers, record.key, value))
+            elif record.topic == self.topics.opt_outs:
+                stopped = True
+            changes[key] = b"%d %d" % (count, stopped)
+        return result
+
+
+def parse(value: bytes | None) -> tuple[int, bool]:
+    if value is None:
+        return 0, False
+    count, stopped = value.split()
+    return int(count), stopped == b"1"
+
+
+@dataclass
+class Recorder:
+    """An observer that remembers."""
+
+    commits: int = 0
+    decided: int = 0
+    aborted: Counter[str] = field(default_factory=Counter)
+    missing: list[tuple[str, int, int]] = field(default_factory=list)
+    partitions: frozenset[int] = frozenset()
+    is_ready: bool = False
+    why: str = ""
+    unanswered: int = 0
+    lags: dict[tuple[str, int], tuple[int, float]] = field(default_factory=dict)
+    restored: Counter[int] = field(default_factory=Counter)
+    differences: list[float] = field(default_factory=list)
+    commit_delays_ms: list[int] = field(default_factory=list)
+
+    def committed(self, partition: int, tally: Any, *, decided_at_ms: int, committed_at_ms: int) -> None:
+        self.commits += 1
+        self.decided += tally
+        self.commit_delays_ms.append(committed_at_ms - decided_at_ms)
+
+    def batch_aborted(self, reason: str) -> None:
+        self.aborted[reason] += 1
+
+    def barrier_waited(self, seconds: float) -> None: ...
+
+    def barrier_unanswered(self, seconds: float) -> None:
+        self.unanswered += 1
+
+    def restore_progress(self, partition: int, restored_records: int, remaining_records: int) -> None:
+        self.restored[partition] = restored_records
+
+    def assigned(self, partitions: frozenset[int]) -> None:
+        self.partitions = partitions
+
+    def ready(self, is_ready: bool, why: str) -> None:
+        self.is_ready, self.why = is_ready, why
+
+    def lag(self, topic: str, partition: int, records: int, seconds: float) -> None:
+        self.lags[topic, partition] = (records, seconds)
+
+    def records_missing(self, topic: str, partition: int, count: int) -> None:
+        self.missing.append((topic, partition, count))
+
+    def clock_difference(self, seconds: float) -> None:
+        self.differences.append(seconds)
+
+
+class Clock:
+    """Wall time, shifted."""
+
+    def __init__(self, shift_ms: int = 0) -> None:
+        self.shift_ms = shift_ms
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000 + self.shift_ms
+
+
+def judge(
+    intents: Mapping[int, Sequence[InputRecord]], answers: Mapping[int, Sequence[InputRecord]], *, complete: bool = True
+) -> None:
+    """Every intent has one answer on its partition, numbered per key in the order of the intents."""
+    for partition, asked in intents.items():
+        given = [json.loads(record.value or b"{}") for record in answers.get(partition, ())]
+        offsets = [answer["o"] for answer in given]
+        doubled = [offset for offset, times in Counter(offsets).items() if times > 1]
+        assert not doubled, f"partition {partition}: {len(doubled)} intents answered twice, first at {doubled[0]}"
+        if complete:
+            assert len(offsets) == len(asked), f"partition {partition}: {len(asked)} intents, {len(offsets)} answers"
+        assert offsets == [record.offset for record in asked][: len(offsets)], f"partition {partition}: out of order"
+        numbers: Counter[bytes | None] = Counter()
+        for record, answer in zip(asked, given, strict=False):
+            numbers[record.key] += 1
+            assert answer["n"] == numbers[record.key], f"partition {partition}, offset {record.offset}: wrong count"
