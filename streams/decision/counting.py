@@ -8,8 +8,8 @@ Rules of this module (docs/semantics.md, 5)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from operator import attrgetter
 from typing import Final
 
 from streams.decision.ledger import UNCOUNTED, Tag
@@ -17,41 +17,85 @@ from streams.decision.question import Question
 from streams.decision.selection import contact_matches
 from streams.decision.specification import ScopeField, Selector
 
-_TAG_FIELD: Final = {
-    "channel": "channel",
-    "purpose": "purpose",
-    "topic": "topic",
-    "campaign": "campaign",
-    "brand": "brand",
-}
+# Channel and purpose: what a policy's vocabulary makes finite, so that it is matched once, when the policy is compiled.
+Pair = tuple[str, str]
+# What else a scope may name; a contact or intent may lack it.
+_OPEN_FIELDS: Final = {"topic": attrgetter("topic"), "campaign": attrgetter("campaign"), "brand": attrgetter("brand")}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Counting:
     """Which contacts count, and what they must share with the intent. Rules that count alike share one, by `index`."""
 
-    index: int
-    selector: Selector
-    excepting: Selector | None
-    scope: tuple[ScopeField, ...]
-    groups: Mapping[str, str]
+    __slots__ = (
+        "_excepting",
+        "_groups",
+        "_is_settled_by_pair",
+        "_open_scope",
+        "_pairs",
+        "_scope",
+        "_selector",
+        "index",
+    )
+
+    def __init__(
+        self,
+        index: int,
+        selector: Selector,
+        excepting: Selector | None,
+        scope: tuple[ScopeField, ...],
+        groups: Mapping[str, str],
+        vocabulary: Iterable[Pair],
+    ) -> None:
+        self.index = index
+        self._selector = selector
+        self._excepting = excepting
+        self._groups = groups
+        self._scope = scope
+        self._open_scope = tuple(_OPEN_FIELDS[field] for field in scope if field in _OPEN_FIELDS)
+        self._is_settled_by_pair = not self._open_scope and excepting is None and not _names_more(selector)
+        pairs = tuple(vocabulary)
+        self._pairs: dict[Pair, frozenset[Pair]] = {
+            own: frozenset(pair for pair in pairs if self._pair_counts(pair, own)) for own in pairs
+        }
+
+    def counted(self, tags: tuple[Tag, ...], pairs: list[Pair] | None, own: Tag) -> list[bool]:
+        """For each tag whether contacts with it count for an intent with its own tag.
+
+        `pairs` are the tags' pairs if the vocabulary knows them all, else None (a channel the policy no longer declares).
+        """
+        if pairs is None:
+            return [self.counts(tag, own) for tag in tags]
+        allowed = self._pairs[own.channel, own.purpose]
+        if self._is_settled_by_pair:
+            return [pair in allowed for pair in pairs]
+        return [pair in allowed and self.counts(tag, own) for pair, tag in zip(pairs, tags, strict=True)]
 
     def counts(self, tag: Tag, own: Tag) -> bool:
         """Whether contacts with the tag count for an intent with its own tag."""
-        return self.selects(tag) and all(self._shares(field, tag, own) for field in self.scope)
+        return (
+            self._pair_counts((tag.channel, tag.purpose), (own.channel, own.purpose))
+            and self.selects(tag)
+            and all(_shares(value(tag), value(own)) for value in self._open_scope)
+        )
 
     def selects(self, tag: Tag) -> bool:
         """Whether contacts with the tag count at all."""
-        if self.excepting is not None and contact_matches(self.excepting, tag, self.groups):
+        if self._excepting is not None and contact_matches(self._excepting, tag, self._groups):
             return False
-        return contact_matches(self.selector, tag, self.groups)
+        return contact_matches(self._selector, tag, self._groups)
 
-    def _shares(self, field: ScopeField, tag: Tag, own: Tag) -> bool:
-        if field == "channel_group":
-            return self.groups.get(tag.channel, tag.channel) == self.groups.get(own.channel, own.channel)
-        name = _TAG_FIELD[field]
-        one, other = getattr(tag, name), getattr(own, name)
-        return one is None or other is None or bool(one == other)
+    def _pair_counts(self, pair: Pair, own: Pair) -> bool:
+        """Whether contacts of the pair may count for intents of the other, as far as channel and purpose tell."""
+        channel, purpose = pair
+        selector, groups = self._selector, self._groups
+        return (
+            (selector.channels is None or channel in selector.channels)
+            and (selector.groups is None or groups.get(channel, channel) in selector.groups)
+            and (selector.purposes is None or purpose in selector.purposes)
+            and ("channel" not in self._scope or channel == own[0])
+            and ("purpose" not in self._scope or purpose == own[1])
+            and ("channel_group" not in self._scope or groups.get(channel, channel) == groups.get(own[0], own[0]))
+        )
 
     def count_after(self, question: Question, after_ms: int) -> int:
         """How many counted contacts have a latest moment > `after_ms`."""
@@ -79,3 +123,12 @@ class Counting:
                 if nth == 0:
                     return contact.latest_ms
         return None
+
+
+def _names_more(selector: Selector) -> bool:
+    """Whether the selector needs more of a tag than its pair."""
+    return any(value is not None for value in (selector.topics, selector.brands, selector.campaigns))
+
+
+def _shares(one: str | None, other: str | None) -> bool:
+    return one is None or other is None or one == other

@@ -157,7 +157,9 @@ def _approved(
         zone=question.zone_label(),
         valid_until=valid_until,
         remaining={
-            rule.rule_id: rule.remaining(answer, question) for rule, answer in binding if isinstance(rule, CapRule) and answer[2]
+            rule.rule_id: rule.remaining(answer, question)
+            for rule, answer in binding
+            if isinstance(rule, CapRule) and answer[2]
         },
         obligations=tuple(
             obligation for obligation, condition in plan.obligations if condition is None or condition.holds(question)
@@ -172,14 +174,16 @@ def _next_eligible_at(question: Question, now: int, binding: list[tuple[Rule, An
     """
     if any(answer == _COUNTRY_UNKNOWN for _, answer in binding):
         return None
-    moment_ms, settled = now, False
+    # What passed now does not move the first round.
+    asked, moment_ms, settled = [rule for rule, answer in binding if answer[0] != PASSED], now, False
     while not settled:
         settled = True
-        for rule, _ in binding:
+        for rule in asked:
             earliest_ms = rule.earliest(question, moment_ms)
             if earliest_ms is None or earliest_ms > now + NEXT_ELIGIBLE_HORIZON_MS:
                 return None
             if earliest_ms > moment_ms:
                 moment_ms, settled = earliest_ms, False
+        asked = [rule for rule, _ in binding]
     expires_at = question.intent.expires_at
     return None if expires_at is not None and too_short(expires_at, moment_ms) else moment_ms

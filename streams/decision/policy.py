@@ -185,12 +185,15 @@ def _compiled_rules(specification: PolicySpecification, groups: dict[str, str]) 
     """Every rule but the exemptions, in the order asked, numbered on from the built-in checks."""
     tables = PolicyTables(specification.zones, specification.zone, specification.calendars)
     ordered = sorted(_kinds(specification), key=lambda pair: KINDS.index(pair[0]))
+    vocabulary = [(channel, purpose) for channel in specification.channels for purpose in specification.purposes]
     countings: dict[tuple[Selector, Selector | None, tuple[ScopeField, ...]], Counting] = {}
 
     def counting(rule: CapSpecification | GapSpecification) -> Counting:
         selector, excepting = _counted(rule)
         key = (selector, excepting, rule.scope)
-        return countings.setdefault(key, Counting(len(countings), selector, excepting, rule.scope, groups))
+        if key not in countings:
+            countings[key] = Counting(len(countings), selector, excepting, rule.scope, groups, vocabulary)
+        return countings[key]
 
     return tuple(
         _compiled_rule(number, rule, counting, tables) for number, (_, rule) in enumerate(ordered, len(BUILT_IN))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from streams.decision.tables import HolidayCalendar, ZoneTable
+from streams.decision.tables import DAY_MS, HolidayCalendar, ZoneTable
 
 if TYPE_CHECKING:
     from streams.decision.counting import Counting
@@ -25,7 +25,7 @@ Zones = tuple[ZoneTable, ...]
 class Question:
     """An intent, its customer's ledger and the policy."""
 
-    __slots__ = ("_counted", "_zones", "intent", "ledger", "place", "policy", "tag")
+    __slots__ = ("_all_known", "_counted", "_local", "_pairs", "_zones", "intent", "ledger", "place", "policy", "tag")
 
     def __init__(self, intent: Intent, tag: Tag, ledger: Ledger, policy: Policy) -> None:
         self.intent = intent
@@ -34,6 +34,9 @@ class Question:
         self.policy = policy
         self._zones: tuple[Zones, str, str] = _UNASKED
         self._counted: dict[int, list[bool]] = {}
+        self._pairs: list[tuple[str, str]] | None = None
+        self._all_known = False
+        self._local: tuple[ZoneTable | None, int, tuple[int, int, int]] = (None, 0, (0, 0, 0))
         self.place = self._place()
 
     def _place(self) -> tuple[str | None, str | None]:
@@ -98,6 +101,21 @@ class Question:
         """For each tag of the ledger, whether its contacts count for this intent under the counting."""
         found = self._counted.get(counting.index)
         if found is None:
-            own = self.tag
-            found = self._counted[counting.index] = [counting.counts(tag, own) for tag in self.ledger.tags]
+            tags = self.ledger.tags
+            if self._pairs is None:
+                self._pairs = [(tag.channel, tag.purpose) for tag in tags]
+                self._all_known = self.policy.plans.keys() >= set(self._pairs)
+            pairs = self._pairs if self._all_known else None
+            found = self._counted[counting.index] = counting.counted(tags, pairs, self.tag)
+        return found
+
+    def local(self, zone: ZoneTable, moment_ms: int) -> tuple[int, int, int]:
+        """Local day, local time of day, and until when the zone's offset holds. The last answer is kept."""
+        asked = self._local
+        if asked[0] is zone and asked[1] == moment_ms:
+            return asked[2]
+        offset_ms, until_ms = zone.segment(moment_ms)
+        day, time_of_day = divmod(moment_ms + offset_ms, DAY_MS)
+        found = day, time_of_day, until_ms
+        self._local = zone, moment_ms, found
         return found

@@ -16,7 +16,7 @@ from streams.decision.question import Question, Zones
 from streams.decision.reasons import PASSED
 from streams.decision.rules.rule import PASS, Answer, Rule, denial, too_short
 from streams.decision.specification import CapSpecification, Period
-from streams.decision.tables import DAY_MS, NEVER, ZoneTable, first_of_month, weekday
+from streams.decision.tables import DAY_MS, NEVER, OFFSET_MAX_MS, ZoneTable, first_of_month, weekday
 
 
 class CapRule(Rule):
@@ -96,7 +96,7 @@ class CalendarCapRule(CapRule):
         passing: tuple[int | None, ...] = ()
         closing: Answer | None = None
         for zone in zones:
-            bucket_start_ms, bucket_end_ms = bucket(zone, self._period, moment_ms)
+            bucket_start_ms, bucket_end_ms = _bucket_of(question, zone, self._period, moment_ms)
             count = self.counting.count_after(question, bucket_start_ms - 1)
             numbers = (count, bucket_start_ms - moment_ms, bucket_end_ms - moment_ms)
             if count >= self.limit:
@@ -128,6 +128,17 @@ def _first_with_room(zones: Zones, period: Period, moment_ms: int) -> int:
         if not short:
             return moment_ms
         moment_ms = max(short)
+
+
+def _bucket_of(question: Question, zone: ZoneTable, period: Period, moment_ms: int) -> tuple[int, int]:
+    """The bucket, without looking the zone up again where its clock does not change inside it."""
+    _, time_of_day, segment_end_ms = question.local(zone, moment_ms)
+    if period == "day":
+        start_ms = moment_ms - time_of_day
+        end_ms = start_ms + DAY_MS
+        if end_ms < segment_end_ms and zone.segment(start_ms - OFFSET_MAX_MS)[1] == segment_end_ms:
+            return start_ms, end_ms
+    return bucket(zone, period, moment_ms)
 
 
 def bucket(zone: ZoneTable, period: Period, moment_ms: int) -> tuple[int, int]:

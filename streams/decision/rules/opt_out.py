@@ -42,7 +42,9 @@ class OptOutRule(Rule):
 
     def earliest(self, question: Question, moment_ms: int) -> int | None:
         """The first moment from which no track denies, and long enough."""
-        for point in (moment_ms, *change_points(self._covering(question), moment_ms)):
+        if self.ask(question, moment_ms)[0] == PASSED:
+            return moment_ms
+        for point in change_points(self._covering(question), moment_ms):
             if self.ask(question, point)[0] == PASSED:
                 return point
         return None

@@ -58,17 +58,17 @@ class WindowRule(Rule):
         calendar = self._calendar_for(question)
         if calendar is None and self._recipient_holidays and not self._allow_missing:
             return denial("calendar_unknown")
-        state, _ = self._state(zones, calendar, moment_ms)
+        state, _ = self._state(question, zones, calendar, moment_ms)
         if state == UNKNOWN_DAY:
             return denial("calendar_unknown")
         if state == OPEN:
-            end_ms = self._closing(zones, calendar, moment_ms)
+            end_ms = self._closing(question, zones, calendar, moment_ms)
             if not too_short(end_ms, moment_ms):
                 return PASS if end_ms == NEVER else (PASSED, end_ms, (end_ms - moment_ms,))
             reason = "closing"
         else:
-            reason = self._why_closed(zones, calendar, moment_ms)
-        opens_ms = self._opening(zones, calendar, moment_ms)
+            reason = self._why_closed(question, zones, calendar, moment_ms)
+        opens_ms = self._opening(question, zones, calendar, moment_ms)
         return denial(reason, None if opens_ms is None else opens_ms - moment_ms)
 
     def earliest(self, question: Question, moment_ms: int) -> int | None:
@@ -79,41 +79,49 @@ class WindowRule(Rule):
         calendar = self._calendar_for(question)
         if calendar is None and self._recipient_holidays and not self._allow_missing:
             return None
-        return self._opening(zones, calendar, moment_ms)
+        return self._opening(question, zones, calendar, moment_ms)
 
     def _calendar_for(self, question: Question) -> HolidayCalendar | None:
         return question.recipient_calendar() if self._recipient_holidays else self._calendar
 
-    def _opening(self, zones: Zones, calendar: HolidayCalendar | None, moment_ms: int) -> int | None:
+    def _opening(
+        self, question: Question, zones: Zones, calendar: HolidayCalendar | None, moment_ms: int
+    ) -> int | None:
         limit_ms = moment_ms + NEXT_ELIGIBLE_HORIZON_MS
         while moment_ms <= limit_ms:
-            state, change_ms = self._state(zones, calendar, moment_ms)
+            state, change_ms = self._state(question, zones, calendar, moment_ms)
             if state == OPEN:
-                change_ms = self._closing(zones, calendar, moment_ms)
+                change_ms = self._closing(question, zones, calendar, moment_ms)
                 if not too_short(change_ms, moment_ms):
                     return moment_ms
             moment_ms = change_ms
         return None
 
-    def _closing(self, zones: Zones, calendar: HolidayCalendar | None, moment_ms: int) -> int:
+    def _closing(self, question: Question, zones: Zones, calendar: HolidayCalendar | None, moment_ms: int) -> int:
         """The first later moment at which it is not open, or NEVER beyond the closing horizon."""
         limit_ms = moment_ms + CLOSING_HORIZON_MS
-        state, change_ms = self._state(zones, calendar, moment_ms)
+        state, change_ms = self._state(question, zones, calendar, moment_ms)
+        if state == OPEN and len(zones) == 1:
+            _, time_of_day, segment_end_ms = question.local(zones[0], moment_ms)
+            if time_of_day + change_ms - moment_ms < DAY_MS and change_ms < segment_end_ms:
+                return change_ms  # the end of an interval within the day: intervals never touch
         while state == OPEN:
             if change_ms > limit_ms:
                 return NEVER
             moment_ms = change_ms
-            state, change_ms = self._state(zones, calendar, moment_ms)
+            state, change_ms = self._state(question, zones, calendar, moment_ms)
         return moment_ms
 
-    def _state(self, zones: Zones, calendar: HolidayCalendar | None, moment_ms: int) -> tuple[int, int]:
+    def _state(
+        self, question: Question, zones: Zones, calendar: HolidayCalendar | None, moment_ms: int
+    ) -> tuple[int, int]:
         """Open, closed or unknown at the moment, and a later moment until which that holds."""
         if len(zones) == 1:
-            return self._state_in(zones[0], calendar, moment_ms)
+            return self._state_in(question, zones[0], calendar, moment_ms)
         until_open, until_closed = NEVER, moment_ms
         worst = OPEN
         for zone in zones:
-            state, change_ms = self._state_in(zone, calendar, moment_ms)
+            state, change_ms = self._state_in(question, zone, calendar, moment_ms)
             if state == OPEN:
                 until_open = min(until_open, change_ms)
             else:
@@ -122,9 +130,10 @@ class WindowRule(Rule):
                 worst = max(worst, state)
         return (OPEN, until_open) if worst == OPEN else (worst, until_closed)
 
-    def _state_in(self, zone: ZoneTable, calendar: HolidayCalendar | None, moment_ms: int) -> tuple[int, int]:
-        offset_ms, segment_end_ms = zone.segment(moment_ms)
-        day, time_of_day = divmod(moment_ms + offset_ms, DAY_MS)
+    def _state_in(
+        self, question: Question, zone: ZoneTable, calendar: HolidayCalendar | None, moment_ms: int
+    ) -> tuple[int, int]:
+        day, time_of_day, segment_end_ms = question.local(zone, moment_ms)
         midnight_ms = moment_ms - time_of_day
         hours = self._hours_of(day, calendar)
         if hours is None:
@@ -150,11 +159,10 @@ class WindowRule(Rule):
             kind += 14
         return self._hours[kind]
 
-    def _why_closed(self, zones: Zones, calendar: HolidayCalendar | None, moment_ms: int) -> str:
+    def _why_closed(self, question: Question, zones: Zones, calendar: HolidayCalendar | None, moment_ms: int) -> str:
         for zone in zones:
-            if self._state_in(zone, calendar, moment_ms)[0] == CLOSED:
-                local_ms = moment_ms + zone.offset_ms(moment_ms)
-                day, time_of_day = divmod(local_ms, DAY_MS)
+            if self._state_in(question, zone, calendar, moment_ms)[0] == CLOSED:
+                day, time_of_day, _ = question.local(zone, moment_ms)
                 ordinary = self._hours[weekday(day)]
                 if calendar is not None and day in calendar.days and _contains(ordinary, time_of_day):
                     return "holiday"
@@ -174,7 +182,7 @@ def _hours_by_kind_of_day(specification: WindowSpecification) -> tuple[Hours, ..
     ordinary = [hours.get(DAY_NAMES[day], hours.get(_class_of(day), _CLOSED_DAY)) for day in range(7)]
     on_holidays = [day if holiday is None else _intersection(day, holiday) for day in ordinary]
     every = (*ordinary, *on_holidays)
-    return (*every, *(day if eve is None else _intersection(day, eve) for day in every))
+    return tuple(map(_joined, (*every, *(day if eve is None else _intersection(day, eve) for day in every))))
 
 
 def _class_of(day: int) -> str:
@@ -184,3 +192,14 @@ def _class_of(day: int) -> str:
 def _intersection(one: Hours, other: Hours) -> Hours:
     found = [(max(a, c), min(b, d)) for a, b in one for c, d in other]
     return tuple(sorted((opens, closes) for opens, closes in found if opens < closes))
+
+
+def _joined(hours: Hours) -> Hours:
+    """The same hours with intervals that touch made one."""
+    joined: list[Interval] = []
+    for opens, closes in sorted(hours):
+        if joined and joined[-1][1] >= opens:
+            joined[-1] = joined[-1][0], max(joined[-1][1], closes)
+        else:
+            joined.append((opens, closes))
+    return tuple(joined)
