@@ -1,0 +1,61 @@
+"""What can be wrong with a record, as one typed error and a closed list of reasons.
+
+Rules of this module
+1. `RecordRefused` is the only error that decoding and routing raise for what a record contains.
+2. A reason is one of `REFUSALS`; it becomes a metric label and a header, so the list is short and closed.
+3. A detail says where and what was expected. It never holds a value, a field name of the sender's own making, or any
+   other part of the record.
+
+RecordRefused    the record goes to the dead-letter topic
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+RefusalReason = Literal[
+    "no_value",
+    "too_large",
+    "not_utf8",
+    "not_json",
+    "bad_envelope",
+    "repeated_field",
+    "missing_field",
+    "wrong_type",
+    "unknown_type",
+    "bad_time",
+    "out_of_range",
+    "from_the_future",
+    "misrouted",
+    "misrouted_again",
+]
+
+REFUSALS: Final[dict[RefusalReason, str]] = {
+    "no_value": "The record has no value: null (a tombstone), empty, or nothing after its prefix.",
+    "too_large": "The value is longer than the gate reads.",
+    "not_utf8": "The value is not UTF-8.",
+    "not_json": "The value is not one JSON document, or is nested too deeply.",
+    "bad_envelope": "The CloudEvents envelope cannot be opened.",
+    "repeated_field": "A field stands more than once, so that nobody can say which of them was meant.",
+    "missing_field": "A required field is absent.",
+    "wrong_type": "A field has another JSON type than the contract says.",
+    "unknown_type": "The event's type is none the contract knows.",
+    "bad_time": "A time is neither epoch milliseconds nor RFC 3339 with a zone.",
+    "out_of_range": "A value is too long, too short, too great, too small, or not of the form the contract says.",
+    "from_the_future": "The event says it comes from further ahead than clocks may differ.",
+    "misrouted": "The record's key or partition is not its customer's, and it could not be forwarded in this run.",
+    "misrouted_again": "The record's key or partition is not its customer's, although it had been forwarded once.",
+}
+"""Each reason with a sentence for people. `schemas/reasons.json` says the same (a test compares them)."""
+
+
+class RecordRefused(Exception):
+    """The record cannot be read, or may not be acted on. `reason` is stable; `detail` is for people and may change."""
+
+    def __init__(self, reason: RefusalReason, detail: str = "") -> None:
+        super().__init__(reason, detail)
+        self.reason: Final = reason
+        self.detail: Final = detail
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail or REFUSALS[self.reason]}"

@@ -1,0 +1,57 @@
+"""No field stands twice.
+
+Rules of this module
+1. Exact: a payload in which a known field, or an attribute, is repeated is always refused (RFC 8259, section 4, leaves
+   the meaning open; RFC 7493, section 2.3, forbids it). Of two `type`s of one opt-out nobody can say which was meant.
+2. Cheap: every name in JSON is followed by a colon, so there are at most as many names as colons. If that many
+   *different* members were decoded, none was repeated. Only where colons stand elsewhere too is more work done.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from streams.contracts.errors import RecordRefused
+from streams.contracts.wire import decode_members
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+# The colon after a name is preceded by a quote or by white space; in times and most identifiers it is not. Counted with
+# white space made quotes, which is twice as fast as a regular expression (measured).
+_BLANKS_TO_QUOTES: Final = bytes.maketrans(b" \t\n\r", b'""""')
+
+
+def refuse_repeated(payload: bytes, members: int, attributes: int, fields: Collection[str]) -> None:
+    """Refuse the payload if one of `fields`, or a name inside `attributes`, is repeated.
+
+    `payload` is an object that has been decoded before. `members` is how many different names it is known to hold at
+    least, `attributes` how many there are in its attributes.
+
+    Raises:
+        RecordRefused: `repeated_field`; `not_json` if a skipped field holds what only looked like JSON.
+    """
+    names = payload.translate(_BLANKS_TO_QUOTES).count(b'":') - attributes
+    if names <= members or names <= len(decode_members(payload)):
+        return
+    # Slow and exact. Numbers are not wanted, and Python's own limits on them are not ours.
+    try:
+        pairs: list[tuple[str, Any]] = json.loads(
+            payload, object_pairs_hook=_Pairs, parse_int=str, parse_float=str, parse_constant=str
+        )
+    except ValueError:  # in a field that was skipped, and so not looked at closely
+        raise RecordRefused("not_json") from None
+    _refuse_repeated_names([name for name, _ in pairs if name in fields], "$")
+    for name, content in pairs:
+        if name == "attributes" and isinstance(content, _Pairs):
+            _refuse_repeated_names([inner for inner, _ in content], "$.attributes")
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """An object with its members in order, repeated ones included; to tell it from an array."""
+
+
+def _refuse_repeated_names(names: list[str], where: str) -> None:
+    if len(set(names)) < len(names):
+        raise RecordRefused("repeated_field", f"in `{where}`")

@@ -1,0 +1,80 @@
+"""Whether a record stands where its customer lives, and where to send it if not.
+
+Rules of this module
+1. A customer lives on the partition that murmur2 of `customer_id` (UTF-8) gives, as Kafka's own clients compute it.
+2. A misrouted record is forwarded once, unchanged but for its key, and never twice: what is wrong on arrival from
+   the rerouting topic is refused, so that no record can circle.
+3. A forwarded record says in headers where it first stood and when; that its value and the headers it had are
+   untouched is what makes the first place a proof.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from aiokafka.partitioner import murmur2
+
+from streams.contracts.errors import RecordRefused
+from streams.contracts.header_names import ORIGIN_OFFSET, ORIGIN_PARTITION, ORIGIN_TIMESTAMP, ORIGIN_TOPIC
+from streams.exactly_once.interfaces import OutputRecord
+
+if TYPE_CHECKING:
+    from streams.exactly_once.interfaces import Headers, InputRecord
+
+
+class FirstPlace(NamedTuple):
+    """Where a forwarded record first stood. `topic` tells which kind of event it is."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+
+
+def expected_partition(key: bytes, partitions: int) -> int:
+    """The partition on which the customer with this key lives (`Utils.toPositive(Utils.murmur2(key)) % partitions`)."""
+    return int(murmur2(key) & 0x7FFFFFFF) % partitions
+
+
+def reroute(record: InputRecord, partition: int, customer_id: str, *, partitions: int, topic: str) -> OutputRecord:
+    """The record as it is forwarded to `topic`: under its customer's key, on its customer's partition.
+
+    `partition` is the one it arrived on, `topic` the rerouting topic.
+
+    Raises:
+        RecordRefused: `misrouted_again` if it comes from the rerouting topic.
+    """
+    if record.topic == topic:
+        raise RecordRefused("misrouted_again")
+    key = customer_id.encode()
+    return OutputRecord(
+        topic=topic,
+        key=key,
+        value=record.value,
+        headers=(
+            *record.headers,
+            (ORIGIN_TOPIC, record.topic.encode()),
+            (ORIGIN_PARTITION, b"%d" % partition),
+            (ORIGIN_OFFSET, b"%d" % record.offset),
+            (ORIGIN_TIMESTAMP, b"%d" % record.timestamp_ms),
+        ),
+        partition=expected_partition(key, partitions),
+    )
+
+
+def first_place(headers: Headers) -> FirstPlace:
+    """Where a record of the rerouting topic first stood. If a name stands twice, the last is the gate's.
+
+    Raises:
+        RecordRefused: `misrouted_again` if the headers do not say it: the record was not forwarded by a gate.
+    """
+    found = dict(headers)
+    try:
+        return FirstPlace(
+            found[ORIGIN_TOPIC].decode(),
+            int(found[ORIGIN_PARTITION]),
+            int(found[ORIGIN_OFFSET]),
+            int(found[ORIGIN_TIMESTAMP]),
+        )
+    except (KeyError, ValueError, TypeError, AttributeError):
+        raise RecordRefused("misrouted_again", "the headers do not say where the record first stood") from None
