@@ -1,0 +1,177 @@
+"""YAML text → plain data, with the line of everything in it.
+
+Rules of this module
+1. What is written is what is read. Only `true`, `false`, `null`, `~` and whole numbers without leading zeros are anything
+   but text, so `on`, `no` (Norway), `08:30`, `2026-12-24` and `2026.10` stay as they stand in the file.
+2. A key given twice is refused: the parser would keep the last, and the reader sees the first.
+3. No tags, no merge keys; anchors and aliases within a budget, so that a small file cannot become a large one.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import yaml
+
+from streams.policy.findings import Finding, PolicyRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Path = tuple[str | int, ...]
+
+# A policy's text travels in one Kafka record (1 MiB at most by default), and 200 commented rules need a fifth of this.
+TEXT_MAX_BYTES: Final = 256 * 1024
+# Values in the file, those repeated by aliases included: 200 rules of 60 values, four times over.
+VALUES_MAX: Final = 50_000
+# The format nests five deep (rules, rule, hours, day, interval).
+DEPTH_MAX: Final = 16
+
+_INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
+_CONSTANTS: Final = {"true": True, "false": False, "null": None, "~": None, "": None}
+_TEXT_TAG: Final = "tag:yaml.org,2002:str"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A parsed file: `data` of dicts, lists, strings, integers, booleans and None."""
+
+    data: Any
+    lines: dict[Path, int]
+    findings: list[Finding]
+
+    def line(self, path: Path) -> int:
+        """Line of the key or list item at `path`, or of the nearest thing around it."""
+        while path:
+            if path in self.lines:
+                return self.lines[path]
+            path = path[:-1]
+        return self.lines.get((), 1)
+
+    def rule_id(self, path: Path) -> str | None:
+        """Id of the rule that `path` lies in, if it lies in one that has an id."""
+        if len(path) < 2 or path[0] != "rules":
+            return None
+        rule = self.data["rules"][path[1]]
+        name = rule.get("id") if isinstance(rule, dict) else None
+        return name if isinstance(name, str) else None
+
+
+def parse(text: str) -> Document:
+    """Parse a policy's text.
+
+    Raises `PolicyRefused` if it is not YAML, too large, too deep, or empty; lesser findings are in `Document.findings`.
+    """
+    if len(text.encode("utf-8", "surrogatepass")) > TEXT_MAX_BYTES:
+        raise PolicyRefused([Finding(1, None, f"The file is larger than {TEXT_MAX_BYTES // 1024} KiB.", "Split it.")])
+    try:
+        return _Builder(text).document()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        message = f"This is not YAML: {error.problem or error.context or 'it cannot be read'}."
+        where = f"Look at column {mark.column + 1} of the line, and at the line before it." if mark else ""
+        raise PolicyRefused([Finding(mark.line + 1 if mark else 1, None, message, where)]) from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        message = f"The character U+{ord(str(error.character)[0]):04X} is not allowed in YAML."
+        raise PolicyRefused([Finding(line, None, message, "Remove it.")]) from None
+
+
+@dataclass(slots=True)
+class _Builder:
+    """Builds values from the parser's events, so that nothing is ever constructed that was not asked for."""
+
+    text: str
+    lines: dict[Path, int] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    anchors: dict[str, tuple[Any, int]] = field(default_factory=dict)
+    count: int = 0
+    events: Iterator[Any] = field(init=False)
+
+    def document(self) -> Document:
+        self.events = yaml.parse(self.text, Loader=yaml.SafeLoader)
+        next(self.events)  # the stream's start
+        first = next(self.events)
+        if isinstance(first, yaml.StreamEndEvent):
+            raise PolicyRefused([Finding(1, None, "The file is empty.", "Start with `mesura: 1`.")])
+        data = self.value(next(self.events), ())
+        next(self.events)  # the document's end
+        second = next(self.events)
+        if not isinstance(second, yaml.StreamEndEvent):
+            self.report(second, "There is a second document in the file.", "Keep one; remove the `---` between them.")
+        return Document(data, self.lines, self.findings)
+
+    def report(self, event: Any, message: str, fix: str) -> None:
+        self.findings.append(Finding(event.start_mark.line + 1, None, message, fix))
+
+    def value(self, event: Any, path: Path) -> Any:
+        line = event.start_mark.line + 1
+        self.lines.setdefault(path, line)
+        if len(path) > DEPTH_MAX:
+            raise PolicyRefused([Finding(line, None, f"Nested more than {DEPTH_MAX} deep.", "No policy needs that.")])
+        if isinstance(event, yaml.AliasEvent):
+            return self.alias(event)
+        before = self.count
+        self.spend(1, line)
+        data: Any
+        if event.tag is not None and event.tag != _TEXT_TAG:
+            self.report(event, f"The tag {event.tag} is not allowed.", "Write the plain value.")
+        if isinstance(event, yaml.ScalarEvent):
+            data = self.scalar(event)
+        elif isinstance(event, yaml.SequenceStartEvent):
+            data = []
+            while not isinstance(entry := next(self.events), yaml.SequenceEndEvent):
+                data.append(self.value(entry, (*path, len(data))))
+        else:
+            data = self.mapping(path)
+        if event.anchor is not None:
+            self.anchors[event.anchor] = data, self.count - before
+        return data
+
+    def mapping(self, path: Path) -> dict[str, Any]:
+        data: dict[str, Any] = {}
+        while not isinstance(event := next(self.events), yaml.MappingEndEvent):
+            line = event.start_mark.line + 1
+            if not isinstance(event, yaml.ScalarEvent):
+                self.report(event, "A key must be a plain word.", "Remove the brackets or the alias before the colon.")
+                self.value(event, (*path, f"?{line}"))
+                self.value(next(self.events), (*path, f"?{line}"))
+                continue
+            key: str = event.value
+            here = (*path, key)
+            if key in data:
+                message = f"`{key}` is given twice; the first is on line {self.lines[here]}."
+                self.report(event, message, "Keep one of the two.")
+                self.value(next(self.events), (*path, f"?{line}"))
+                continue
+            if key == "<<" and event.style is None:
+                self.report(event, "Merge keys (`<<`) are not supported.", "Write the fields out.")
+            self.lines[here] = line
+            data[key] = self.value(next(self.events), here)
+        data.pop("<<", None)
+        return data
+
+    def alias(self, event: Any) -> Any:
+        if event.anchor not in self.anchors:
+            self.report(event, f"There is no finished value named &{event.anchor} above.", "Define it first, or write it out.")
+            return None
+        data, size = self.anchors[event.anchor]
+        self.spend(size, event.start_mark.line + 1)
+        return data
+
+    def spend(self, values: int, line: int) -> None:
+        self.count += values
+        if self.count > VALUES_MAX:
+            message = f"The file holds more than {VALUES_MAX} values, those repeated by aliases included."
+            raise PolicyRefused([Finding(line, None, message, "Split it, or repeat less.")])
+
+    @staticmethod
+    def scalar(event: Any) -> Any:
+        text: str = event.value
+        if event.style is not None or event.tag is not None:
+            return text
+        if text in _CONSTANTS:
+            return _CONSTANTS[text]
+        return int(text) if _INTEGER.fullmatch(text) else text

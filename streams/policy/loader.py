@@ -1,0 +1,171 @@
+"""A policy file → a `PolicySpecification`, or all the reasons why not.
+
+Rules of this module
+1. A policy is loaded whole or refused whole; there is no half of a policy.
+2. The hash covers everything that can change a decision or its explanation: what the file says (not how it is laid out),
+   the versions of the zone and holiday packages, and the holidays themselves.
+3. Nothing here reads a clock: whoever wants to hear that the holiday years are about to end says what day it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from streams.decision.specification import PolicySpecification
+from streams.policy import build, holidays
+from streams.policy.advice import advise, reach_ms
+from streams.policy.document import TEXT_MAX_BYTES, parse
+from streams.policy.findings import Finding, PolicyRefused
+from streams.policy.header import IDENTITIES, Context, read_header
+from streams.policy.schema import broken
+from streams.policy.values import duration_text
+from streams.policy.zones import load_zones
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import date
+
+    from streams.decision.specification import RuleSpecification
+    from streams.policy.header import Header
+    from streams.policy.holidays import Calendar
+
+# 128 bits: nobody finds two policies with one hash by accident, and it is short enough to read aloud.
+HASH_DIGITS: Final = 32
+# Part of the hash, to be raised when the same file comes to mean something else.
+MEANING: Final = "mesura-policy-1"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPolicy:
+    """A policy that may be put in force, with what its author and an auditor want to know."""
+
+    specification: PolicySpecification
+    text: str
+    warnings: tuple[Finding, ...]
+    calendars: Mapping[str, Calendar]
+    tzdata_version: str
+    holidays_version: str
+
+
+def load_policy(source: Path | str, *, today: date | None = None) -> LoadedPolicy:
+    """Load a policy from a file (`Path`) or from its text (`str`).
+
+    `today` only decides whether a warning says that the holiday years are about to end. Raises `PolicyRefused` with all
+    findings if the policy is not sound, and `OSError` if the file cannot be read.
+    """
+    text = read_text(source) if isinstance(source, Path) else source
+    document = parse(text)
+    findings = list(document.findings)
+    shape, paths = broken(document)
+    findings += shape
+    if not isinstance(document.data, dict):
+        raise PolicyRefused(findings)
+    context = Context(document, load_zones(), frozenset(paths))
+    header = read_header(context)
+    rules = _rules(context)
+    obligations = _obligations(context)
+    needed = max((reach_ms(rule) for rule in rules.values() if rule.state != "off"), default=0)
+    history_ms = max(header.history_ms, needed)
+    identities_ms = _identities(context, header, history_ms)
+    findings += context.findings
+    if findings:
+        raise PolicyRefused(findings)
+    calendars = context.calendars or {}
+    specification = PolicySpecification(
+        name=header.name,
+        version=header.version,
+        content_hash=content_hash(document.data, context.zones.version, holidays.version(), calendars),
+        zone=header.zone,
+        recipient_zone=header.recipient_zone,
+        time_to_live_ms=header.time_to_live_ms,
+        history_ms=history_ms,
+        identities_ms=identities_ms,
+        default_purpose=header.default_purpose,
+        channels=context.channels or {},
+        purposes=context.purposes or frozenset(),
+        rules=tuple(rules.values()),
+        obligations=obligations,
+        zones=context.zones.by_name,
+        country_zones=context.zones.by_country,
+        regions=header.regions,
+        calendars={name: calendar.table for name, calendar in calendars.items()},
+    )
+    warnings = sorted(advise(context, header, rules, today), key=lambda finding: finding.line)
+    return LoadedPolicy(specification, text, tuple(warnings), calendars, context.zones.version, holidays.version())
+
+
+def read_text(path: Path) -> str:
+    """The text of a policy file. Raises `PolicyRefused` if it is too large or not UTF-8, `OSError` if it cannot be read."""
+    with path.open("rb") as file:
+        content = file.read(TEXT_MAX_BYTES + 1)
+    return decoded(content)
+
+
+def decoded(content: bytes) -> str:
+    """Bytes of a policy file as text. Raises `PolicyRefused` if they are too many or not UTF-8."""
+    if len(content) > TEXT_MAX_BYTES:
+        raise PolicyRefused([Finding(1, None, f"The file is larger than {TEXT_MAX_BYTES // 1024} KiB.", "Split it.")])
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise PolicyRefused([Finding(line, None, "The file is not UTF-8.", "Save it as UTF-8.")]) from None
+
+
+def content_hash(data: Any, tzdata_version: str, holidays_version: str, calendars: Mapping[str, Calendar]) -> str:
+    """The policy's hash: equal for the same content however it is laid out, different if anything it rests on differs."""
+    covered = {
+        "meaning": MEANING,
+        "content": data,
+        "tzdata": tzdata_version,
+        "holidays": holidays_version,
+        "calendars": {
+            name: [calendar.table.first_day, calendar.table.last_day, *sorted(calendar.table.days)]
+            for name, calendar in calendars.items()
+        },
+    }
+    canonical = json.dumps(covered, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:HASH_DIGITS]
+
+
+def _rules(context: Context) -> dict[int, RuleSpecification]:
+    written = context.document.data.get("rules")
+    if not isinstance(written, list):
+        return {}
+    _unique(context, "rules", written)
+    return {index: build.rule(context, index, data) for index, data in enumerate(written) if context.is_sound("rules", index)}
+
+
+def _obligations(context: Context) -> tuple[Any, ...]:
+    written = context.document.data.get("obligations", [])
+    if not isinstance(written, list):
+        return ()
+    _unique(context, "obligations", written)
+    sound = [(i, data) for i, data in enumerate(written) if context.is_sound("obligations", i)]
+    return tuple(build.obligation(context, index, data) for index, data in sound)
+
+
+def _unique(context: Context, section: str, written: list[Any]) -> None:
+    first: dict[str, int] = {}
+    for index, data in enumerate(written):
+        name = data.get("id") if isinstance(data, dict) else None
+        if not isinstance(name, str):
+            continue
+        if name in first:
+            line = context.document.line((section, first[name], "id"))
+            message = f"The id `{name}` is taken by the one on line {line}."
+            context.report((section, index, "id"), message, "Choose another: explanations and metrics go by it.")
+        first.setdefault(name, index)
+
+
+def _identities(context: Context, header: Header, history_ms: int) -> int:
+    if header.identities_ms is None:
+        return min(IDENTITIES.default_ms, history_ms)
+    if header.identities_ms > history_ms:
+        message = f"`identities` is longer than the history of {duration_text(history_ms)}."
+        context.report(("identities",), message, f"Write at most {duration_text(history_ms)}, or a longer history.")
+    return header.identities_ms
