@@ -1,0 +1,295 @@
+"""The gate: bytes → contracts → decision → contracts → bytes, one batch of one partition at a time.
+
+Rules of this module
+1. It is the engine's state machine: the same batch on the same store gives the same result, and nothing is remembered
+   between batches. What it counted goes out as a tally, to be believed after the commit.
+2. Every input record leaves exactly one trace: a decision, a change of a ledger, a forwarding, or a dead letter.
+3. A record that cannot be read hurts nobody else.
+4. Identifiers and contents go into topics only, never into tallies or error texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from time import perf_counter
+from typing import Final, NamedTuple
+
+from streams.contracts.dead_letters import dead_letter
+from streams.contracts.decode import decode_intent, decode_outcome, decode_preference
+from streams.contracts.encode import encode_approval, encode_suppression, encode_withdrawal, policy_fragment
+from streams.contracts.errors import RecordRefused
+from streams.contracts.origin import Header, applied_headers, origin_headers
+from streams.contracts.routing import FirstPlace, expected_partition, first_place, reroute
+from streams.decision.decide import Decision, decide
+from streams.decision.intent import Intent
+from streams.decision.ledger import EMPTY_LEDGER, Ledger, decode_ledger, encode_ledger
+from streams.decision.outcomes import apply_outcome
+from streams.decision.policy import Policy
+from streams.decision.preferences import FUTURE_TOLERANCE_MS, Withdrawal, apply_preference
+from streams.exactly_once.changelog import customer_key, erased_key
+from streams.exactly_once.interfaces import Batch, BatchResult, InputRecord, OutputRecord
+from streams.settings import TopicNames
+from streams.telemetry.tally import Tally
+
+# Enough that no two customers of one gate share a hash.
+ERASED_HASH_BYTES: Final = 16
+
+
+class GateSettings(NamedTuple):
+    """What the gate needs to know beside its policy."""
+
+    topics: TopicNames
+    partitions: int
+    erasure_key: bytes
+    # With the record clock nothing is forwarded: a misrouted record is a dead letter.
+    is_bounded: bool
+    dead_letter_bytes_max: int
+
+
+class Gate:
+    """Decides batches under one policy. A new policy is a new gate."""
+
+    def __init__(self, policy: Policy, settings: GateSettings) -> None:
+        self.policy = policy
+        self.settings = settings
+        specification = policy.specification
+        self.policy_name = policy_fragment(specification.name, specification.version, specification.content_hash)
+
+    def apply(self, batch: Batch, store: Mapping[bytes, bytes]) -> BatchResult:
+        """Apply a batch to a partition's store, without changing it."""
+        return _Run(self, batch, store).result()
+
+    def ledger_of(self, customer_id: bytes, store: Mapping[bytes, bytes]) -> Ledger | None:
+        """The ledger stored for a customer, or what an erasure left of it; None if nothing is known."""
+        value = store.get(customer_key(customer_id)) or store.get(self.erased_key(customer_id))
+        return None if value is None else decode_ledger(value)
+
+    def erased_key(self, customer_id: bytes) -> bytes:
+        """The changelog key of an erased customer: a keyed hash, from which nobody can tell who it was."""
+        return erased_key(blake2b(customer_id, key=self.settings.erasure_key, digest_size=ERASED_HASH_BYTES).digest())
+
+
+class _Arrival(NamedTuple):
+    """One record as the gate looks at it: where it stands, and where it first stood if it was forwarded."""
+
+    record: InputRecord
+    first: FirstPlace | None
+    now: int
+
+    @property
+    def topic(self) -> str:
+        """The topic it was sent to, which says what kind of event it is."""
+        return self.record.topic if self.first is None else self.first.topic
+
+    @property
+    def recorded_ms(self) -> int:
+        """Its timestamp there: forwarding makes nothing younger."""
+        return self.record.timestamp_ms if self.first is None else self.first.timestamp_ms
+
+
+class _Run:
+    """One application of one batch."""
+
+    def __init__(self, gate: Gate, batch: Batch, store: Mapping[bytes, bytes]) -> None:
+        self._gate = gate
+        self._policy = gate.policy
+        self._topics = gate.settings.topics
+        self._batch = batch
+        self._store = store
+        self._ledgers: dict[bytes, Ledger] = {}
+        self._outputs: list[OutputRecord] = []
+        self._tally = Tally()
+        barrier_topics = (self._topics.preferences, self._topics.outcomes)
+        self._next_offsets = {topic: batch.positions.get(topic, 0) for topic in barrier_topics}
+        self._applied = applied_headers(self._next_offsets)
+
+    def result(self) -> BatchResult:
+        """Everything the batch changes and says."""
+        began = perf_counter()
+        for record, now in zip(self._batch.records, self._batch.moments_ms, strict=True):
+            arrival = _Arrival(record, None, now)
+            try:
+                if record.topic == self._topics.rerouted:
+                    arrival = _Arrival(record, first_place(record.headers), now)
+                self._take(arrival)
+            except RecordRefused as refusal:
+                self._set_aside(arrival, refusal)
+            if record.topic in self._next_offsets:
+                self._next_offsets[record.topic] = record.offset + 1
+                self._applied = applied_headers(self._next_offsets)
+        changes = self._changes()
+        self._tally.decide_seconds = perf_counter() - began
+        return BatchResult(self._outputs, changes, self._tally)
+
+    def _take(self, arrival: _Arrival) -> None:
+        topic = arrival.topic
+        if topic in self._topics.intents:
+            self._take_intent(arrival)
+        elif topic == self._topics.preferences:
+            self._take_preference(arrival)
+        elif topic == self._topics.outcomes:
+            self._take_outcome(arrival)
+        else:
+            raise RecordRefused("misrouted_again", "forwarded from a topic that is no input of this gate")
+
+    def _take_intent(self, arrival: _Arrival) -> None:
+        record, now = arrival.record, arrival.now
+        intent, unknown = decode_intent(record.value, record.headers)
+        customer = intent.customer_id.encode()
+        if not self._is_at_home(arrival, intent.customer_id, customer):
+            return
+        if intent.created_at > now + FUTURE_TOLERANCE_MS:
+            raise RecordRefused("from_the_future", "created_at")
+        decision = decide(intent, self._ledger(customer), self._policy, now)
+        self._ledgers[customer] = decision.ledger
+        self._answer(arrival, intent, customer, decision)
+        tally = self._tally
+        if unknown:
+            tally.unknown_fields["intent"] += unknown
+        tally.decisions[intent.channel, "approved" if decision.is_approved else "suppressed", decision.reason] += 1
+        tally.intent_timestamps_ms.append(arrival.recorded_ms)
+        if decision.reason == "duplicate":
+            tally.duplicates += 1
+        elif decision.reason == "ledger_full":
+            tally.ledger_full += 1
+
+    def _answer(self, arrival: _Arrival, intent: Intent, customer: bytes, decision: Decision) -> None:
+        if decision.is_approved:
+            topic = self._topics.approved
+            value = encode_approval(
+                decision_id=decision.decision_id,
+                intent_id=intent.intent_id,
+                customer_id=intent.customer_id,
+                channel=intent.channel,
+                decided_at=arrival.now,
+                valid_until=decision.valid_until,
+                policy=self._gate.policy_name,
+                remaining=decision.remaining,
+                obligations=decision.obligations,
+                attributes=intent.attributes,
+                zone=decision.zone,
+                rules=decision.entries,
+            )
+        else:
+            topic = self._topics.suppressed
+            value = encode_suppression(
+                decision_id=decision.decision_id,
+                intent_id=intent.intent_id,
+                customer_id=intent.customer_id,
+                channel=intent.channel,
+                decided_at=arrival.now,
+                reason=decision.reason,
+                rule=decision.rule_id,
+                next_eligible_at=decision.next_eligible_at,
+                policy=self._gate.policy_name,
+                attributes=intent.attributes,
+                zone=decision.zone,
+                rules=decision.entries,
+            )
+        self._outputs.append(OutputRecord(topic, customer, value, self._headers(arrival)))
+
+    def _take_preference(self, arrival: _Arrival) -> None:
+        event, unknown = decode_preference(arrival.record.value, arrival.record.headers)
+        customer = event.customer_id.encode()
+        if not self._is_at_home(arrival, event.customer_id, customer):
+            return
+        result = apply_preference(event, self._ledger(customer), recorded_ms=arrival.recorded_ms, now=arrival.now)
+        if result.refused is not None:
+            raise RecordRefused("from_the_future", "effective_at")
+        self._ledgers[customer] = result.ledger
+        self._withdraw(arrival, event.customer_id, result.withdrawals)
+        if unknown:
+            self._tally.unknown_fields["preference"] += unknown
+        self._tally.preferences[event.type] += 1
+        self._tally.preference_timestamps_ms.append(arrival.recorded_ms)
+
+    def _take_outcome(self, arrival: _Arrival) -> None:
+        outcome, unknown = decode_outcome(arrival.record.value, arrival.record.headers)
+        customer = outcome.customer_id.encode()
+        if not self._is_at_home(arrival, outcome.customer_id, customer):
+            return
+        result = apply_outcome(outcome, self._ledger(customer), recorded_ms=arrival.recorded_ms, now=arrival.now)
+        self._ledgers[customer] = result.ledger
+        self._withdraw(arrival, outcome.customer_id, result.withdrawals)
+        if unknown:
+            self._tally.unknown_fields["outcome"] += unknown
+        self._tally.outcomes[outcome.type, result.matched] += 1
+
+    def _withdraw(self, arrival: _Arrival, customer_id: str, withdrawals: tuple[Withdrawal, ...]) -> None:
+        for withdrawal in withdrawals:
+            value = encode_withdrawal(
+                decision_id=withdrawal.decision_id,
+                customer_id=customer_id,
+                channel=withdrawal.channel,
+                reason=withdrawal.reason,
+                decided_at=arrival.now,
+                policy=self._gate.policy_name,
+            )
+            self._outputs.append(
+                OutputRecord(self._topics.approved, customer_id.encode(), value, self._headers(arrival))
+            )
+            self._tally.withdrawals[withdrawal.reason] += 1
+
+    def _is_at_home(self, arrival: _Arrival, customer_id: str, customer: bytes) -> bool:
+        """Whether the record is under its customer's key and on its partition; if not it is forwarded, once.
+
+        A customer this partition knows is at home here: only unknown ones cost a hash.
+        """
+        settings, record, partition = self._gate.settings, arrival.record, self._batch.partition
+        if record.key == customer and (
+            customer in self._ledgers
+            or customer_key(customer) in self._store
+            or expected_partition(customer, settings.partitions) == partition
+        ):
+            return True
+        if settings.is_bounded:
+            raise RecordRefused("misrouted")
+        topic = self._topics.rerouted
+        self._outputs.append(reroute(record, partition, customer_id, partitions=settings.partitions, topic=topic))
+        self._tally.rerouted[record.topic] += 1
+        return False
+
+    def _set_aside(self, arrival: _Arrival, refusal: RecordRefused) -> None:
+        limit = self._gate.settings.dead_letter_bytes_max
+        topic, partition = self._topics.dead_letter, self._batch.partition
+        self._outputs.append(dead_letter(arrival.record, partition, refusal, topic=topic, value_bytes_max=limit))
+        self._tally.dead_letters[arrival.topic, refusal.reason] += 1
+        if arrival.topic == self._topics.preferences:
+            self._tally.unreadable_opt_outs += 1
+
+    def _headers(self, arrival: _Arrival) -> tuple[Header, ...]:
+        record = arrival.record
+        return origin_headers(record.topic, self._batch.partition, record.offset, self._applied, arrival.first)
+
+    def _ledger(self, customer: bytes) -> Ledger:
+        found = self._ledgers.get(customer)
+        if found is None:
+            found = self._gate.ledger_of(customer, self._store) or EMPTY_LEDGER
+        return found
+
+    def _changes(self) -> dict[bytes, bytes | None]:
+        """The changelog of the batch: one value per customer touched, however often."""
+        changes: dict[bytes, bytes | None] = {}
+        latest = self._batch.moments_ms[-1] if self._batch.moments_ms else 0
+        for customer, touched in self._ledgers.items():
+            key = customer_key(customer)
+            ledger = self._policy.prune(touched, latest)
+            if _holds_only_what_survives_erasure(ledger):
+                changes[self._gate.erased_key(customer)] = encode_ledger(ledger)
+                if key in self._store:
+                    changes[key] = None
+            else:
+                changes[key] = encode_ledger(ledger)
+        return changes
+
+
+def _holds_only_what_survives_erasure(ledger: Ledger) -> bool:
+    return (
+        ledger.erased_ms is not None
+        and not ledger.contacts
+        and not ledger.identities
+        and not ledger.archived
+        and ledger.profile is None
+        and not any(preference.type.startswith("consent") for preference in ledger.preferences)
+    )
