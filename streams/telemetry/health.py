@@ -1,8 +1,8 @@
 """Whether this worker should be restarted (liveness) and whether it is deciding (readiness), each with a sentence why.
 
 Rules of this module
-1. Liveness never depends on a broker, a policy or a clock: a restart heals none of them and costs a restore. Only a
-   lane that has work and shows no sign of life is a reason to restart.
+1. Liveness never depends on a broker, a policy or a clock: a restart heals none of them and costs a restore. Only
+   lanes that have work, may do it, and show no sign of life are a reason to restart.
 2. Readiness is false from the moment partitions are taken away until whatever replaces them is restored, and false
    again whenever something the promises rest on is missing.
 3. Nothing here reads a clock of its own: time is the `monotonic` function handed in.
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 STALL_SECONDS = 120.0
-"""A lane with work that shows no sign of life for this long is stuck. Shorter than the longest commit plus a rebalance
-(about a minute) would restart healthy workers; longer leaves customers' intents waiting for nobody."""
+"""A worker with work that shows no sign of life for this long is stuck. Shorter than the longest commit plus a
+rebalance (about a minute) would restart healthy workers; longer leaves customers' intents waiting for nobody."""
 
 BARRIER_LIMIT_SECONDS = 10.0
 """Without an answer for longer than this the worker is not ready. The barrier answers in milliseconds; ten seconds is
@@ -44,9 +44,10 @@ class Standing:
 
 @dataclass(slots=True)
 class _Partition:
-    last_sign: float
+    is_assigned: bool = False
     restored_records: int = 0
     remaining_records: int | None = None
+    """None: not said yet."""
     lag_records: dict[str, int] = field(default_factory=dict)
     lag_seconds: dict[str, float] = field(default_factory=dict)
 
@@ -69,6 +70,7 @@ class Health:
         self._policy = Standing(False, "no policy is loaded yet")
         self._engine = Standing(False, "the engine has not started")
         self._partitions: dict[int, _Partition] = {}
+        self._last_sign = monotonic()
         self._barrier_seconds = 0.0
         self._barrier_reported_at = 0.0
         self._clock_difference_seconds = 0.0
@@ -81,53 +83,48 @@ class Health:
 
     def engine(self, is_ready: bool, why: str) -> None:
         """The engine's own word. Ready also says that partitions without a restore report needed none."""
+        if is_ready and not self._engine.ok:
+            self.turned()
         self._engine = Standing(is_ready, why or "the engine is not ready")
         if is_ready:
             for state in self._partitions.values():
                 state.remaining_records = state.remaining_records or 0
 
     def assigned(self, partitions: frozenset[int]) -> bool:
-        """The set this worker decides for now. Returns whether it changed; partitions new in it count as restoring."""
-        if partitions == self._partitions.keys():
-            return False
-        now = self._monotonic()
+        """The partitions this worker decides for now. Returns whether they changed; others are forgotten."""
+        before = {partition for partition, state in self._partitions.items() if state.is_assigned}
         self._partitions = {
-            partition: self._partitions.get(partition) or _Partition(last_sign=now) for partition in sorted(partitions)
+            partition: self._partitions.get(partition) or _Partition() for partition in sorted(partitions)
         }
-        return True
+        for state in self._partitions.values():
+            state.is_assigned = True
+        self.turned()
+        return before != partitions
 
     def restore_progress(self, partition: int, restored_records: int, remaining_records: int) -> int:
-        """Returns how many records were restored since the last report of this partition."""
-        state = self._partitions.get(partition)
-        if state is None:
-            return 0
+        """Progress of a partition, which may be assigned only once it is restored.
+
+        Returns how many records were restored since its last report.
+        """
+        state = self._partitions.setdefault(partition, _Partition())
         before = state.restored_records if restored_records >= state.restored_records else 0
         state.restored_records = restored_records
         state.remaining_records = max(0, remaining_records)
-        state.last_sign = self._monotonic()
+        self.turned()
         return max(0, restored_records - before)
 
-    def progressed(self, partition: int) -> None:
-        """The lane of this partition committed a batch."""
-        state = self._partitions.get(partition)
-        if state is not None:
-            state.last_sign = self._monotonic()
-
     def turned(self) -> None:
-        """Some lane is alive though it cannot progress (it waits for the broker, or decides a batch again)."""
-        now = self._monotonic()
-        for state in self._partitions.values():
-            state.last_sign = now
+        """A lane moved: it committed, or is alive though it cannot (it waits for the broker, or decides again)."""
+        self._last_sign = self._monotonic()
 
     def lag(self, topic: str, partition: int, records: int, seconds: float) -> None:
-        """What a topic still holds for this partition; having nothing to do is a sign of life."""
+        """What a topic still holds for this partition."""
         state = self._partitions.get(partition)
-        if state is None:
-            return
-        state.lag_records[topic] = max(0, records)
-        state.lag_seconds[topic] = max(0.0, seconds)
-        if not any(state.lag_records.values()):
-            state.last_sign = self._monotonic()
+        if state is not None:
+            state.lag_records[topic] = max(0, records)
+            state.lag_seconds[topic] = max(0.0, seconds)
+        if not self._has_work():
+            self.turned()
 
     def barrier_waited(self, seconds: float) -> None:
         """A lane has its answer. It ends the silence reported last if it waited at least as long."""
@@ -151,13 +148,14 @@ class Health:
     # Asked
 
     def liveness(self) -> Standing:
-        """False only when a lane has work and no sign of life. That the question is answered shows the loop turns."""
-        now = self._monotonic()
-        for partition, state in self._partitions.items():
-            silent = now - state.last_sign
-            has_work = any(state.lag_records.values()) or bool(state.remaining_records)
-            if has_work and silent > self._stall_seconds:
-                return Standing(False, f"partition {partition} has work and has not moved for {silent:.0f} s")
+        """False only when there is work and nothing has moved. That the question is answered shows the loop turns.
+
+        The worker is judged as a whole: one partition may stand still for a reason that no restart heals, such as a
+        stranger's open transaction.
+        """
+        silent = self._monotonic() - self._last_sign
+        if self._has_work() and silent > self._stall_seconds:
+            return Standing(False, f"there is work, and no lane has moved for {silent:.0f} s")
         return Standing(True, "the event loop turns and no lane is stuck")
 
     def readiness(self) -> Standing:
@@ -174,10 +172,10 @@ class Health:
             self._engine,
         )
         missing = (condition for condition in conditions if not condition.ok)
-        return next(missing, Standing(True, f"deciding for {len(self._partitions)} partitions"))
+        return next(missing, Standing(True, f"deciding for {self.partitions()} partitions"))
 
     def partitions(self) -> int:
-        return len(self._partitions)
+        return sum(state.is_assigned for state in self._partitions.values())
 
     def restoring(self) -> bool:
         return any(state.remaining_records != 0 for state in self._partitions.values())
@@ -204,3 +202,9 @@ class Health:
             for topic, seconds in state.lag_seconds.items():
                 worst[topic] = max(seconds, worst.get(topic, 0.0))
         return worst
+
+    def _has_work(self) -> bool:
+        """Records wait and the engine may decide them, or ledgers are being restored."""
+        if any(state.remaining_records for state in self._partitions.values()):
+            return True
+        return self._engine.ok and any(any(state.lag_records.values()) for state in self._partitions.values())

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 class TelemetryObserver:
     """Implements `streams.exactly_once.interfaces.Observer`. Never raises, never blocks, counts only what committed.
 
-    The engine is expected to report lag of every assigned partition at least every 30 seconds, idle or not; to repeat
-    `barrier_unanswered` while it lasts; and to end each restore with nothing remaining, or with `ready(True, ...)`.
+    The engine is expected to report lag every few seconds, idle or not; to repeat `barrier_unanswered` while it lasts;
+    and to end each restore with nothing remaining, or with `ready(True, ...)`. A restore may be reported before its
+    partition is assigned.
     """
 
     def __init__(self, telemetry: Telemetry, health: Health) -> None:
@@ -32,8 +33,8 @@ class TelemetryObserver:
 
     # Told by the engine
 
-    def committed(self, partition: int, tally: object, *, decided_at_ms: int, committed_at_ms: int) -> None:
-        self._health.progressed(partition)
+    def committed(self, partition: int, tally: object, *, decided_at_ms: int, committed_at_ms: int) -> None:  # noqa: ARG002
+        self._health.turned()
         if isinstance(tally, Tally):
             self._telemetry.count(tally, decided_at_ms=decided_at_ms, committed_at_ms=committed_at_ms)
 

@@ -61,7 +61,7 @@ REASONS = Vocabulary("reasons", ("duplicate", "expired", "ledger_full"), declare
 TOPICS = Vocabulary("topics", ("contact-outcome", "mesura-rerouted", "opt-out", "outbound-intent"), "the settings")
 DEAD_LETTER_REASONS = Vocabulary("dead letter reasons", (), declared_by="the contracts")
 WITHDRAWAL_REASONS = Vocabulary("withdrawal reasons", ("opt_out",), declared_by="the catalogue of reason codes")
-ABORT_REASONS = Vocabulary("abort reasons", (), declared_by="the engine")
+ABORT_REASONS = Vocabulary("abort reasons", ("clock", "late", "refused"), declared_by="the engine")
 PREFERENCE_TYPES = Vocabulary(
     "preference types",
     (
@@ -226,7 +226,10 @@ MISSING_RECORDS = MetricSpec(
     (_TOPIC,),
 )
 CLOCK_DIFFERENCE = MetricSpec(
-    "clock_difference_seconds", "gauge", "seconds", "This worker's clock minus the broker's, at the latest comparison."
+    "clock_difference_seconds",
+    "gauge",
+    "seconds",
+    "How far this worker's clock is from the broker's, at the latest comparison.",
 )
 POLICY_INFO = MetricSpec(
     "policy_info",

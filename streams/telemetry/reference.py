@@ -1,0 +1,72 @@
+"""The reference page of the metrics: `python -m streams.telemetry.reference` writes `docs/metrics.md`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from streams.telemetry import registry
+
+if TYPE_CHECKING:
+    from streams.telemetry.registry import Label, MetricSpec
+
+PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
+
+_HEAD = """\
+# Metrics
+
+Written from `streams/telemetry/registry.py` by `python -m streams.telemetry.reference`; do not edit by hand.
+
+A worker serves these at `/metrics`. What a batch counted appears after its transaction has committed, never before, so
+an aborted batch leaves no trace but `mesura_batches_aborted_total`. No label ever holds a customer, an address, a
+message or a partition. A word outside a label's vocabulary is exported as `other`, so that a producer's typing error
+costs one series. Series whose labels are known stand at 0 from the start.
+
+Alerts on them are explained in [operations.md](operations.md). The standard `process_*` metrics are served as well.
+"""
+
+
+def page() -> str:
+    """The whole page, from the registry and nothing else."""
+    sections = [
+        _HEAD,
+        "\n## All metrics\n\n| metric | kind | unit | labels | meaning |\n|---|---|---|---|---|\n",
+        "".join(_row(spec) for spec in registry.METRICS),
+        "\n## What the labels may say\n\n| label | words | more are declared by |\n|---|---|---|\n",
+        "".join(_vocabulary_row(label) for label in _labels()),
+        "\n## Buckets\n\nClassic histograms, exact at their bounds.\n\n| metric | bounds | why |\n|---|---|---|\n",
+        "".join(_bounds_row(spec) for spec in registry.METRICS if spec.kind == "histogram"),
+    ]
+    return "".join(sections)
+
+
+def _row(spec: MetricSpec) -> str:
+    labels = ", ".join(f"`{name}`" for name in spec.label_names) or "—"
+    return f"| `{spec.full_name}` | {spec.kind} | {spec.unit} | {labels} | {spec.help} |\n"
+
+
+def _labels() -> list[tuple[str, Label]]:
+    """Each label once per vocabulary, in the order of the metrics, with the metrics that carry it."""
+    carriers: dict[int, tuple[list[str], Label]] = {}
+    for spec in registry.METRICS:
+        for label in spec.labels:
+            key = id(label.vocabulary) if label.vocabulary is not None else id(label)
+            carriers.setdefault(key, ([], label))[0].append(spec.full_name)
+    return [(", ".join(f"`{name}`" for name in names), label) for names, label in carriers.values()]
+
+
+def _vocabulary_row(carried: tuple[str, Label]) -> str:
+    names, label = carried
+    if label.vocabulary is None:
+        return f"| `{label.name}` of {names} | free text, one series per worker | — |\n"
+    words = ", ".join(f"`{word}`" for word in label.vocabulary.words) or "—"
+    return f"| `{label.name}` of {names} | {words} | {label.vocabulary.declared_by or '—'} |\n"
+
+
+def _bounds_row(spec: MetricSpec) -> str:
+    bounds = ", ".join(f"{bound:g}" for bound in spec.bounds)
+    return f"| `{spec.full_name}` | {bounds} | {spec.why_bounds} |\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
