@@ -1,0 +1,104 @@
+"""`mesura`: the one command, and what its parts are called.
+
+Rules of this module
+1. `mesura --help` reads this table and imports no part: it must answer before anybody looks away.
+2. What a part raises on purpose becomes one plain sentence and an exit code (see `errors`); a traceback is a bug.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import click
+
+from streams.cli.errors import EXIT_INTERRUPTED, EXIT_NOT_DONE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class _Part(NamedTuple):
+    module: str
+    attribute: str
+    help: str
+
+
+PARTS: Final = {
+    "demo": _Part("streams.cli.demo", "demo", "See the gate at work, with nothing else installed."),
+    "run": _Part("streams.cli.run", "run", "Run the gate, and start it again when it ends."),
+    "publish": _Part("streams.cli.publish", "publish", "Publish intents, preferences and outcomes from a file."),
+    "watch": _Part("streams.cli.watch", "watch", "Show decisions as they come."),
+    "explain": _Part("streams.cli.explain", "explain", "Say why an intent may or may not be sent."),
+    "topics": _Part("streams.cli.topics", "topics", "Create and check the topics."),
+    "policy": _Part("streams.cli.policy", "policy", "Check, read and try policies."),
+}
+
+EPILOG: Final = (
+    "Exit codes: 0 done; 1 done, and the answer is no (rejected, different, not adding up); "
+    "2 not done (wrong usage, unreadable file, no broker, start-up refused); 130 interrupted."
+)
+
+
+class _Parts(click.Group):
+    """The parts of the table, imported when they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's signature
+        return list(PARTS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        part = PARTS.get(cmd_name)
+        if part is None:
+            return None
+        command: click.Command = getattr(importlib.import_module(part.module), part.attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, part.help) for name, part in PARTS.items()])
+
+
+def installed_version() -> str:
+    """The version of the installed distribution; a source tree that is not installed has none."""
+    try:
+        return version("mesura")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+@click.command(cls=_Parts, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(installed_version(), message="mesura %(version)s")
+def mesura() -> None:
+    """A contact-policy gate for outbound messaging on Kafka.
+
+    Upstream systems publish what they want to send; mesura decides, customer by customer and channel by channel, what
+    may be sent now, and says why not when it may not.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and end the process with its exit code."""
+    try:
+        result: Any = mesura.main(args=arguments, prog_name="mesura", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+    except ModuleNotFoundError as error:
+        if error.name is None or not error.name.startswith("streams."):
+            raise
+        click.echo(f"Error: this installation is incomplete: {error.name} is missing. Install it again.", err=True)
+        sys.exit(EXIT_NOT_DONE)
+    except BrokenPipeError:
+        # Whoever read us (head, less) has seen enough. Nothing may be written to the pipe again, also not at exit.
+        sys.stdout = None
+        sys.exit(0)
+    sys.exit(result if isinstance(result, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

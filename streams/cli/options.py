@@ -1,0 +1,125 @@
+"""Options that several commands have in common, so that they are spelt and explained alike.
+
+Rules of this module
+1. Every option may also be given in the environment as `MESURA_…`; the command line wins.
+2. A secret has no option: a command line is shown to everybody on the machine.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import click
+import msgspec
+
+from streams.cli.errors import CommandError, Unreadable
+from streams.settings import TopicNames
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Command = TypeVar("Command", bound="Callable[..., object]")
+
+ERASURE_KEY_VARIABLE: Final = "MESURA_ERASURE_KEY"
+ERASURE_KEY_FILE_VARIABLE: Final = "MESURA_ERASURE_KEY_FILE"
+
+bootstrap_option = click.option(
+    "--bootstrap",
+    required=True,
+    metavar="HOST:PORT",
+    envvar=["MESURA_BOOTSTRAP", "MESURA_BOOTSTRAP_SERVERS"],
+    show_envvar=True,
+    help="A Kafka broker, or several with commas.",
+)
+
+
+def topic_options(command: Command) -> Command:
+    """`--prefix`, `--intent-topic` and `--topic`; `topic_names` makes names of them."""
+    for option in (
+        click.option(
+            "--topic",
+            "renamed_topics",
+            multiple=True,
+            metavar="ROLE=NAME",
+            envvar="MESURA_TOPIC",
+            show_envvar=True,
+            help="Another name for a topic, by role: preferences, outcomes, approved, suppressed, dead_letter, "
+            "rerouted, ledger, control; repeatable.",
+        ),
+        click.option(
+            "--intent-topic",
+            "intent_topics",
+            multiple=True,
+            metavar="NAME",
+            envvar="MESURA_INTENT_TOPIC",
+            show_envvar=True,
+            help="Intent topic, most urgent first; repeatable.",
+        ),
+        click.option(
+            "--prefix",
+            default="",
+            metavar="TEXT",
+            envvar="MESURA_PREFIX",
+            show_envvar=True,
+            help="Put this before every topic name.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def topic_names(prefix: str, intent_topics: tuple[str, ...], renamed_topics: tuple[str, ...]) -> TopicNames:
+    """The names that the topic options ask for.
+
+    Raises:
+        click.UsageError: a role does not exist, or two topics would have the same name.
+    """
+    names = TopicNames(intents=intent_topics) if intent_topics else TopicNames()
+    roles = [role for role in TopicNames.__struct_fields__ if role != "intents"]
+    for text in renamed_topics:
+        role, equals, name = text.partition("=")
+        if role not in roles or not equals or not name:
+            raise click.UsageError(f"--topic wants ROLE=NAME with one of these roles: {', '.join(roles)}.")
+        names = msgspec.structs.replace(names, **{role: name})
+    names = names.prefixed(prefix) if prefix else names
+    every = [*names.intents, *(getattr(names, role) for role in roles)]
+    twice = sorted({name for name in every if every.count(name) > 1})
+    if twice:
+        raise click.UsageError(f"Every topic needs a name of its own; used twice: {', '.join(twice)}.")
+    return names
+
+
+def erasure_key() -> str:
+    """The erasure key, in hexadecimal, from the environment or from the file that the environment names.
+
+    Raises:
+        CommandError: neither or both are given, or the file cannot be read.
+    """
+    key, file = os.environ.get(ERASURE_KEY_VARIABLE), os.environ.get(ERASURE_KEY_FILE_VARIABLE)
+    if key and file:
+        raise CommandError(f"Both {ERASURE_KEY_VARIABLE} and {ERASURE_KEY_FILE_VARIABLE} are set. Keep one.")
+    if key:
+        return key.strip()
+    if not file:
+        raise CommandError(
+            f"No erasure key. Set {ERASURE_KEY_VARIABLE}, or {ERASURE_KEY_FILE_VARIABLE} to a file that holds it. "
+            "Make one with `openssl rand -hex 32`, and keep it: the opt-outs of erased customers are found again only "
+            "with it."
+        )
+    return read_text(Path(file), "erasure key file").strip()
+
+
+def read_text(path: Path, what: str) -> str:
+    """The text of a file.
+
+    Raises:
+        Unreadable: there is no such file, it may not be read, or it is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise Unreadable(f"The {what} {path} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise Unreadable(f"The {what} {path} is not UTF-8 text.") from None

@@ -1,0 +1,144 @@
+"""`mesura run`: the gate against a cluster, kept running.
+
+Exit codes: 0 stopped as asked, or the end of a bounded run (`--clock record`); 2 start-up was refused, in a sentence on
+standard error: starting again would not help. Standard output carries one line of JSON for every start of the worker,
+`{"ops": "http://…"}`; logs and sentences go to standard error.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final, Literal
+
+import click
+
+from streams.cli.errors import CommandError
+from streams.cli.options import (
+    ERASURE_KEY_FILE_VARIABLE,
+    ERASURE_KEY_VARIABLE,
+    bootstrap_option,
+    erasure_key,
+    topic_names,
+    topic_options,
+)
+from streams.cli.supervisor import Supervisor
+from streams.settings import LANES_MAX, SETTINGS_VARIABLE, SettingsRefused, WorkerSettings
+
+WORKER_MODULE: Final = "streams.worker"
+
+
+@click.command(
+    epilog="The erasure key comes from MESURA_ERASURE_KEY or from the file named by MESURA_ERASURE_KEY_FILE."
+)
+@bootstrap_option
+@click.option(
+    "--policy",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    envvar="MESURA_POLICY",
+    show_envvar=True,
+    help="The policy file; read again when it changes.",
+)
+@click.option(
+    "--application-id",
+    default="mesura",
+    show_default=True,
+    envvar="MESURA_APPLICATION_ID",
+    show_envvar=True,
+    help="Consumer group, and prefix of the transactional ids.",
+)
+@click.option(
+    "--slot",
+    default="0",
+    show_default=True,
+    envvar="MESURA_SLOT",
+    show_envvar=True,
+    help="Tells workers of one application apart; each restarted worker must come back with its own.",
+)
+@click.option(
+    "--clock",
+    type=click.Choice(["wall", "record"]),
+    default="wall",
+    show_default=True,
+    envvar="MESURA_CLOCK",
+    show_envvar=True,
+    help="wall: service. record: decide what the topics hold now by the records' own timestamps, then end.",
+)
+@click.option(
+    "--lanes",
+    type=click.IntRange(1, LANES_MAX),
+    default=1,
+    show_default=True,
+    envvar="MESURA_LANES",
+    show_envvar=True,
+    help="Transactions that may be under way at once.",
+)
+@click.option(
+    "--ops-host",
+    default="127.0.0.1",
+    show_default=True,
+    envvar="MESURA_OPS_HOST",
+    show_envvar=True,
+    help="Where /metrics, /live and /ready listen. There is no authentication.",
+)
+@click.option(
+    "--ops-port",
+    type=click.IntRange(0, 65_535),
+    default=9464,
+    show_default=True,
+    envvar="MESURA_OPS_PORT",
+    show_envvar=True,
+    help="0: any free port.",
+)
+@click.option(
+    "--accept-missing-records",
+    is_flag=True,
+    envvar="MESURA_ACCEPT_MISSING_RECORDS",
+    show_envvar=True,
+    help="Go on, counting, where records were deleted before they were decided.",
+)
+@topic_options
+def run(
+    bootstrap: str,
+    policy: Path,
+    application_id: str,
+    slot: str,
+    clock: Literal["wall", "record"],
+    lanes: int,
+    ops_host: str,
+    ops_port: int,
+    accept_missing_records: bool,
+    prefix: str,
+    intent_topics: tuple[str, ...],
+    renamed_topics: tuple[str, ...],
+) -> int:
+    """Run the gate, and start it again when it ends."""
+    settings = WorkerSettings(
+        bootstrap_servers=bootstrap,
+        policy_path=str(policy.resolve()),
+        application_id=application_id,
+        slot=slot,
+        topics=topic_names(prefix, intent_topics, renamed_topics),
+        clock=clock,
+        lanes=lanes,
+        ops_host=ops_host,
+        ops_port=ops_port,
+        accept_missing_records=accept_missing_records,
+        erasure_key=erasure_key(),
+    )
+    try:
+        settings.checked()
+    except SettingsRefused as error:
+        raise CommandError(str(error)) from None
+    return Supervisor(WORKER_MODULE, worker_environment(settings), say=lambda text: click.echo(text, err=True)).run()
+
+
+def worker_environment(settings: WorkerSettings) -> dict[str, str]:
+    """The environment of a worker: ours, its settings, and the erasure key in one place only."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in {ERASURE_KEY_VARIABLE, ERASURE_KEY_FILE_VARIABLE}
+    }
+    return {**inherited, SETTINGS_VARIABLE: settings.to_environment()}

@@ -1,0 +1,69 @@
+"""Start what is supervised as a process of its own, and hear what it says. Ends what it started, by process id."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+SUPERVISE = """
+import os, sys
+from streams.cli.supervisor import Supervisor
+supervisor = Supervisor(
+    "tests.cli.fake_worker", dict(os.environ), say=lambda text: print(text, file=sys.stderr, flush=True),
+    restarts_max=5, pause_first_seconds=float(os.environ.get("PAUSE", "0.01")),
+    stop_seconds=float(os.environ.get("STOP", "5")),
+)
+sys.exit(supervisor.run())
+"""
+
+RUN = """
+import streams.cli.run
+streams.cli.run.WORKER_MODULE = "tests.cli.fake_worker"
+from streams.cli.main import main
+main()
+"""
+
+
+@contextlib.contextmanager
+def started(script: str, *arguments: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A Python process that runs the script; killed at the end if it still runs."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, *arguments],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def hear(process: subprocess.Popen[bytes]) -> dict[str, Any]:
+    """The next line of JSON on its standard output."""
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line, process.stderr and process.stderr.read().decode()
+    said: dict[str, Any] = json.loads(line)
+    return said
+
+
+def is_alive(process_id: int) -> bool:
+    """Whether a process with this id runs (one that has ended and not been waited for does not)."""
+    try:
+        stat = Path(f"/proc/{process_id}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"

@@ -1,0 +1,54 @@
+"""`mesura`: its parts, its version, and how it fails."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from streams.cli import main as main_module
+from streams.cli.main import PARTS, main, mesura
+from tests.cli.supervised import REPOSITORY
+
+
+def test_help_names_every_part_and_imports_none() -> None:
+    script = (
+        "import sys\nfrom streams.cli.main import main\ntry:\n main(['--help'])\nfinally:\n print(sorted(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=60
+    )
+    for name, part in PARTS.items():
+        assert f"  {name} " in done.stdout
+        assert f"'{part.module}'" not in done.stdout
+    for heavy in ("'faust'", "'aiokafka'", "'confluent_kafka'", "'rich'"):
+        assert heavy not in done.stdout
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_every_part_has_help(name: str) -> None:
+    pytest.importorskip(PARTS[name].module)
+    result = CliRunner().invoke(mesura, [name, "--help"])
+    assert result.exit_code == 0
+    assert "Usage: " in result.output
+
+
+def test_version() -> None:
+    assert CliRunner().invoke(mesura, ["--version"]).output.startswith("mesura ")
+
+
+def test_wrong_usage_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["nonsense"])
+    assert ended.value.code == 2
+    assert "No such command" in capsys.readouterr().err
+
+
+def test_a_missing_part_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(main_module.PARTS, "run", main_module._Part("streams.nowhere", "run", ""))
+    with pytest.raises(SystemExit) as ended:
+        main(["run"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("Error: this installation is incomplete: streams.nowhere")
