@@ -4,6 +4,7 @@ Rules of this module (docs/semantics.md, 3)
 1. What cannot apply to an intent of a channel and purpose is left out here, once, and not asked per intent.
 2. The order is fixed: built-in checks, then campaign, opt-out, sender, consent, window, cap, gap; within a kind the file's.
 3. The rule table numbers every rule, those switched off too, so a number means the same in every explanation of this policy.
+   `opt-out` comes first in it, campaigns are asked before.
 """
 
 from __future__ import annotations
@@ -78,6 +79,7 @@ class Policy:
     """A policy compiled for deciding. Immutable once built; build it with `compile_policy`."""
 
     __slots__ = (
+        "_rules",
         "calendars",
         "country_zones",
         "groups",
@@ -103,12 +105,18 @@ class Policy:
         self.keep_lifetime = any(isinstance(r, CapSpecification) and r.lifetime for r in specification.rules)
         self.history_ms = max(specification.history_ms, *(_reach_ms(rule) for rule in specification.rules), 0)
         rules = _compiled_rules(specification, self.groups)
+        self._rules = rules
         self.rule_table: tuple[str, ...] = (*BUILT_IN, *(rule.rule_id for rule in rules))
+        in_order = tuple(sorted(rules, key=lambda rule: KINDS.index(rule.kind)))
         self.plans: dict[tuple[str, str], Plan] = {
-            (channel, purpose): self._plan(rules, channel, purpose)
+            (channel, purpose): self._plan(in_order, channel, purpose)
             for channel in specification.channels
             for purpose in specification.purposes
         }
+
+    def rule(self, number: int) -> Rule | None:
+        """The rule of that number in the rule table, or None if it is a built-in check."""
+        return None if number < len(BUILT_IN) else self._rules[number - len(BUILT_IN)]
 
     def zone_by_name(self, name: str) -> Zones:
         """The zone of that name, or nothing if there is none."""
@@ -182,9 +190,9 @@ def _reach_ms(rule: RuleSpecification) -> int:
 
 
 def _compiled_rules(specification: PolicySpecification, groups: dict[str, str]) -> tuple[Rule, ...]:
-    """Every rule but the exemptions, in the order asked, numbered on from the built-in checks."""
+    """Every rule but the exemptions, as the rule table has them, numbered on from the built-in checks."""
     tables = PolicyTables(specification.zones, specification.zone, specification.calendars)
-    ordered = sorted(_kinds(specification), key=lambda pair: KINDS.index(pair[0]))
+    ordered = sorted(_kinds(specification), key=lambda pair: (pair[0] != OptOutRule.kind, KINDS.index(pair[0])))
     vocabulary = [(channel, purpose) for channel in specification.channels for purpose in specification.purposes]
     countings: dict[tuple[Selector, Selector | None, tuple[ScopeField, ...]], Counting] = {}
 
