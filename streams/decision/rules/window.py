@@ -51,7 +51,7 @@ class WindowRule(Rule):
         self._hours = _hours_by_kind_of_day(specification)
 
     def ask(self, question: Question, moment_ms: int) -> Answer:
-        """Number: when it closes (if it passes), or the first moment at which it passes."""
+        """Number: when it closes (if it is open), or the first moment at which it passes."""
         zones = self._zones if self._zones is not None else question.recipient_zones()
         if not zones:
             return PASS if self._allow_missing else denial("zone_unknown")
@@ -63,11 +63,10 @@ class WindowRule(Rule):
             return denial("calendar_unknown")
         if state == OPEN:
             end_ms = self._closing(question, zones, calendar, moment_ms)
-            if not too_short(end_ms, moment_ms):
-                return PASS if end_ms == NEVER else (PASSED, end_ms, (end_ms - moment_ms,))
-            reason = "closing"
-        else:
-            reason = self._why_closed(question, zones, calendar, moment_ms)
+            if too_short(end_ms, moment_ms):
+                return denial("closing", end_ms - moment_ms)
+            return PASS if end_ms == NEVER else (PASSED, end_ms, (end_ms - moment_ms,))
+        reason = self._why_closed(question, zones, calendar, moment_ms)
         opens_ms = self._opening(question, zones, calendar, moment_ms)
         return denial(reason, None if opens_ms is None else opens_ms - moment_ms)
 
