@@ -1,0 +1,308 @@
+"""One worker process: policy, engine, telemetry and the operations endpoint, put together.
+
+    MESURA_WORKER_SETTINGS='{…}' python -m streams.worker
+
+Prints one JSON line, `{"ops": "http://…"}`, once its endpoint listens. Ends with 0 when it was asked to stop or a bounded
+run is over, 2 when starting was refused (starting again would not help), anything else when it should be started again.
+
+Rules of this module
+1. Wiring only: no rule is decided here and no record is read.
+2. A policy is in force only after its text has been acknowledged by the control topic.
+3. A policy that cannot be loaded never replaces one that can.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import structlog
+from aiohttp import web
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import IncompatibleBrokerVersion
+
+from streams.app import SystemClock, Worker, input_topics
+from streams.contracts.control import PolicyRecord, PolicyRule, encode_policy
+from streams.contracts.dead_letters import VALUE_BYTES_MAX
+from streams.contracts.decode import decode_intent
+from streams.contracts.errors import REFUSALS, RecordRefused
+from streams.contracts.routing import expected_partition
+from streams.decision.ledger import LedgerUnreadable
+from streams.decision.policy import BUILT_IN, Policy, compile_policy
+from streams.decision.reasons import REASONS, WITHDRAWAL_REASONS
+from streams.exactly_once.control import POLICY_KEY, ControlTopic, policy_text_key
+from streams.exactly_once.errors import StartupRefusedError
+from streams.exactly_once.settings import EXIT_REFUSED, EXIT_STOPPED, ClockMode, EngineSettings
+from streams.exactly_once.startup import check_topics
+from streams.explain import explain
+from streams.gate import Gate, GateSettings
+from streams.policy.findings import PolicyRefused
+from streams.policy.loader import LoadedPolicy, load_policy
+from streams.settings import SETTINGS_VARIABLE, SettingsRefused, WorkerSettings
+from streams.telemetry.health import Health
+from streams.telemetry.logs import configure_logging
+from streams.telemetry.metrics import Telemetry
+from streams.telemetry.observer import TelemetryObserver
+from streams.web.ops import OpsServer
+
+ENDED: Final = 0
+REFUSED: Final = 2
+START_AGAIN: Final = 3
+
+# How often the policy file is looked at. A change is in force within a second or two; a look is one `stat`.
+POLICY_LOOK_SECONDS: Final = 1.0
+# A question is one intent: more is not a question.
+QUESTION_BYTES_MAX: Final = 64 * 1024
+# Headers that a dead letter gains, with room: topic names have at most 249 characters.
+DEAD_LETTER_OVERHEAD_BYTES: Final = 8 * 1024
+
+log = structlog.get_logger(__name__)
+
+
+def engine_settings(settings: WorkerSettings) -> EngineSettings:
+    """What the engine needs to know of these settings."""
+    topics = settings.topics
+    is_bounded = settings.clock == "record"
+    return EngineSettings(
+        bootstrap_servers=settings.bootstrap_servers,
+        input_topics=input_topics(
+            intents=topics.intents,
+            opt_out=topics.preferences,
+            outcome=topics.outcomes,
+            rerouted=None if is_bounded else topics.rerouted,
+        ),
+        application_id=settings.application_id,
+        changelog_topic=topics.ledger,
+        output_topics=(topics.approved, topics.suppressed, topics.dead_letter, topics.rerouted),
+        control_topic=topics.control,
+        worker_slot=settings.slot,
+        lanes=settings.lanes,
+        clock_mode=ClockMode.RECORD if is_bounded else ClockMode.WALL,
+        accept_missing_records=settings.accept_missing_records,
+        transaction_timeout_ms=int(settings.transaction_timeout_seconds * 1000),
+        session_timeout_ms=int(settings.session_timeout_seconds * 1000),
+    )
+
+
+def policy_record(loaded: LoadedPolicy, policy: Policy) -> PolicyRecord:
+    """The policy as it is published, so that every decision under it can be explained later."""
+    specification = loaded.specification
+    return PolicyRecord(
+        name=specification.name,
+        version=specification.version,
+        hash=specification.content_hash,
+        text=loaded.text,
+        rules=[_policy_rule(number, policy) for number in range(len(policy.rule_table))],
+        versions={"tzdata": loaded.tzdata_version, "holidays": loaded.holidays_version},
+        calendars={
+            name: [day.isoformat() for day in sorted(calendar.days)] for name, calendar in loaded.calendars.items()
+        },
+    )
+
+
+def _policy_rule(number: int, policy: Policy) -> PolicyRule:
+    rule = policy.rule(number)
+    if rule is None:
+        return PolicyRule(id=BUILT_IN[number], kind=BUILT_IN[number].partition(":")[0])
+    specification = rule.specification
+    return PolicyRule(
+        id=rule.rule_id,
+        kind=rule.kind,
+        state=specification.state,
+        limit=getattr(specification, "limit", None),
+        because=specification.because or None,
+    )
+
+
+class GateWorker:
+    """A worker's parts and their life."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self.settings = settings
+        self._path = Path(settings.policy_path)
+        self._engine = engine_settings(settings)
+        self._clock = SystemClock()
+        self._telemetry = Telemetry(version=version("mesura"))
+        self._health = Health()
+        self._observer = TelemetryObserver(self._telemetry, self._health)
+        self._gate: Gate | None = None
+        self._worker: Worker | None = None
+
+    async def run(self, stop: asyncio.Event) -> int:
+        """Run until asked to stop, until a bounded run is over, or until something goes wrong; returns the exit code.
+
+        Raises:
+            PolicyRefused, StartupRefusedError, OSError: nothing was started.
+        """
+        ops = OpsServer(
+            self._telemetry,
+            self._health,
+            host=self.settings.ops_host,
+            port=self.settings.ops_port,
+            routes=[web.post("/explain", self._explain)],
+        )
+        port = await ops.start()
+        print(json.dumps({"ops": f"http://{self.settings.ops_host}:{port}"}), flush=True)
+        try:
+            return await self._run(stop)
+        finally:
+            await ops.stop()
+
+    async def _run(self, stop: asyncio.Event) -> int:
+        report = await check_topics(self._engine)
+        loaded = await asyncio.to_thread(load_policy, self._path)
+        gate = self._gate = Gate(
+            compile_policy(loaded.specification), await self._gate_settings(report.partition_count)
+        )
+        self._declare(gate.policy)
+        async with ControlTopic(self._engine, self.settings.topics.control) as control:
+            await self._publish(control, loaded, gate.policy)
+            worker = self._worker = Worker(self._engine, gate, self._observer, self._clock)
+            reloading = asyncio.create_task(self._reload_policy(control, worker, loaded.text))
+            try:
+                end = await worker.run(stop)
+            finally:
+                reloading.cancel()
+                await asyncio.wait([reloading])
+        if end.exit_code == EXIT_STOPPED:
+            log.info("The worker has ended.", reason=end.reason)
+            return ENDED
+        log.error("The worker has ended.", reason=end.reason)
+        return REFUSED if end.exit_code == EXIT_REFUSED else START_AGAIN
+
+    async def _gate_settings(self, partitions: int) -> GateSettings:
+        topics = self.settings.topics
+        largest = await _largest_record(self._engine, topics.dead_letter)
+        return GateSettings(
+            topics=topics,
+            partitions=partitions,
+            erasure_key=bytes.fromhex(self.settings.erasure_key),
+            is_bounded=self.settings.clock == "record",
+            dead_letter_bytes_max=VALUE_BYTES_MAX if largest is None else largest - DEAD_LETTER_OVERHEAD_BYTES,
+        )
+
+    def _declare(self, policy: Policy) -> None:
+        self._telemetry.declare_channels(policy.specification.channels)
+        self._telemetry.declare_reasons(reason.code for reason in REASONS)
+        self._telemetry.declare_withdrawal_reasons(WITHDRAWAL_REASONS)
+        self._telemetry.declare_dead_letter_reasons(REFUSALS)
+        self._telemetry.declare_topics(topic.name for topic in self._engine.input_topics)
+
+    async def _publish(self, control: ControlTopic, loaded: LoadedPolicy, policy: Policy) -> None:
+        """Publish the policy and wait for the acknowledgement; only then is it in force."""
+        specification = loaded.specification
+        key = policy_text_key(specification.content_hash)
+        if control.get(key) is None:
+            await control.put(key, encode_policy(policy_record(loaded, policy)))
+        if control.get(POLICY_KEY) != specification.content_hash.encode():
+            await control.put(POLICY_KEY, specification.content_hash.encode())
+        now = self._clock.now_ms()
+        self._observer.policy_loaded(specification.name, specification.version, specification.content_hash, at_ms=now)
+        log.info(
+            "The policy is in force.",
+            policy_name=specification.name,
+            policy_version=specification.version,
+            policy_hash=specification.content_hash,
+        )
+
+    async def _reload_policy(self, control: ControlTopic, worker: Worker, text: str) -> None:
+        """Take over changes of the file, between batches. A bounded run keeps the policy it began with."""
+        if self.settings.clock == "record":
+            return
+        from streams.policy.reload import PolicyWatch
+
+        watch = PolicyWatch(self._path, text)
+        while True:
+            await asyncio.sleep(POLICY_LOOK_SECONDS)
+            try:
+                loaded = await asyncio.to_thread(watch.changed)
+                if loaded is None:
+                    continue
+                assert self._gate is not None
+                gate = Gate(compile_policy(loaded.specification), self._gate.settings)
+                await self._publish(control, loaded, gate.policy)
+            except (PolicyRefused, OSError) as error:
+                self._observer.policy_rejected()
+                log.error("The policy file cannot be loaded; the last good one stays in force.", error=str(error))
+            else:
+                self._declare(gate.policy)
+                self._gate = gate
+                worker.replace_state_machine(gate)
+
+    async def _explain(self, request: web.Request) -> web.Response:
+        """What would be answered to an intent now, and why. Nothing is recorded."""
+        if self._gate is None or self._worker is None:
+            return _problem(503, "The gate has not started yet.")
+        body = await request.content.read(QUESTION_BYTES_MAX)
+        try:
+            intent, _ = decode_intent(body)
+        except RecordRefused as refusal:
+            return _problem(400, str(refusal))
+        customer = intent.customer_id.encode()
+        partition = expected_partition(customer, self._gate.settings.partitions)
+        store = self._worker.committed_store(partition)
+        if store is None:
+            return _problem(503, f"This worker does not own partition {partition} now. Ask another, or ask again.")
+        try:
+            ledger = self._gate.ledger_of(customer, store)
+        except LedgerUnreadable as unreadable:
+            return _problem(500, str(unreadable))
+        answer = explain(intent, ledger, self._gate.policy, self._clock.now_ms())
+        return web.json_response(answer, headers={"Cache-Control": "no-store"})
+
+
+async def _largest_record(settings: EngineSettings, topic: str) -> int | None:
+    """The largest record the topic takes, or None if the broker cannot say (the embedded one cannot)."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers, **settings.client_options)
+    await admin.start()
+    try:
+        answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
+    except IncompatibleBrokerVersion:
+        return None
+    finally:
+        await admin.close()
+    found = [
+        entry[1]
+        for answer in answers
+        for *_, entries in answer.resources
+        for entry in entries
+        if entry[0] == "max.message.bytes"
+    ]
+    return int(found[0]) if found else None
+
+
+def _problem(status: int, sentence: str) -> web.Response:
+    return web.json_response({"error": sentence}, status=status)
+
+
+async def _main(settings: WorkerSettings) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return await GateWorker(settings).run(stop)
+
+
+def main() -> int:
+    """Run the worker of this process's environment."""
+    configure_logging()
+    try:
+        settings = WorkerSettings.from_environment(os.environ[SETTINGS_VARIABLE]).checked()
+        return asyncio.run(_main(settings))
+    except (SettingsRefused, PolicyRefused, StartupRefusedError) as refused:
+        print(refused, file=sys.stderr, flush=True)
+        return REFUSED
+    except KeyError:
+        print(f"{SETTINGS_VARIABLE} is not set. Use `mesura run`, which sets it.", file=sys.stderr, flush=True)
+        return REFUSED
+
+
+if __name__ == "__main__":
+    sys.exit(main())
