@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from streams.decision.intent import Intent
-from streams.decision.ledger import Contact, Ledger, Tag, with_contact, with_identity
+from streams.decision.ledger import UNCOUNTED, Contact, Ledger, Tag, with_contact, with_identity
 from streams.decision.policy import BUILT_IN, Plan, Policy
 from streams.decision.question import Question
 from streams.decision.reasons import EXEMPT, PASSED, REASON_BY_NUMBER
@@ -147,6 +147,7 @@ def _approved(
     binding: list[tuple[Rule, Answer]],
 ) -> Decision:
     contact = Contact(identity, now, valid_until, 0, plan.contact_flags)
+    is_counted = not plan.contact_flags & UNCOUNTED
     return Decision(
         is_approved=True,
         decision_id=identity.hex(),
@@ -157,7 +158,7 @@ def _approved(
         zone=question.zone_label(),
         valid_until=valid_until,
         remaining={
-            rule.rule_id: rule.remaining(answer, question)
+            rule.rule_id: rule.remaining(answer, question, is_counted=is_counted)
             for rule, answer in binding
             if isinstance(rule, CapRule) and answer[2]
         },

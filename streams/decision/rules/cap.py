@@ -30,11 +30,11 @@ class CapRule(Rule):
         self.limit = specification.limit
         self.counting = counting
 
-    def remaining(self, answer: Answer, question: Question) -> int:
-        """How many more contacts fit once the approval this answer led to is counted."""
-        count = answer[2][0] if answer[2] else 0
-        own = 1 if self.counting.selects(question.tag) else 0
-        return self.limit - (count or 0) - own
+    def remaining(self, answer: Answer, question: Question, *, is_counted: bool) -> int:
+        """How many more contacts fit after the approval this answer led to; `is_counted` unless an exemption says not."""
+        count = answer[2][0] or 0
+        own = 1 if is_counted and self.counting.selects(question.tag) else 0
+        return self.limit - count - own
 
 
 class RollingCapRule(CapRule):
