@@ -24,8 +24,8 @@ from streams.decision.rules.rule import NEXT_ELIGIBLE_HORIZON_MS, Answer, Rule, 
 from streams.decision.rules.vocabulary import ask_vocabulary
 from streams.decision.selection import COUNTRY_UNKNOWN, NO
 
-# Answers whose intent is not remembered: it is already, or there is no room, or it was too old to be.
-_NOT_REMEMBERED: Final = frozenset({"expired:horizon", "duplicate", "ledger_full"})
+# Checks after whose denial the intent is not remembered: it was too old to be, or it is already, or there is no room.
+_FORGETTING: Final = tuple(BUILT_IN.index(check) for check in ("expired:horizon", "duplicate", "ledger_full"))
 _COUNTRY_UNKNOWN: Final = denial("country_unknown")
 
 # One rule's entry: rule number, verdict number, then the kind's numbers (docs/semantics.md, 7).
@@ -124,16 +124,15 @@ def _built_in_checks(
 def _refused_by_check(
     number: int, intent: Intent, ledger: Ledger, identity: bytes, checks: tuple[Answer, ...]
 ) -> Decision:
-    rule_id = BUILT_IN[number]
-    remembered = ledger if rule_id in _NOT_REMEMBERED else with_identity(ledger, identity, intent.created_at)
+    is_forgotten = any(checks[place][0] != PASSED for place in _FORGETTING)
     return Decision(
         is_approved=False,
         decision_id=identity.hex(),
-        ledger=remembered,
+        ledger=ledger if is_forgotten else with_identity(ledger, identity, intent.created_at),
         entries=tuple((place, answer[0], *answer[2]) for place, answer in enumerate(checks)),
         zone=None,
         reason=REASON_BY_NUMBER[checks[number][0]].code,
-        rule_id=rule_id,
+        rule_id=BUILT_IN[number],
     )
 
 
