@@ -2,7 +2,7 @@
 
 Rules of this module
 1. Only rules the schema has nothing against come here; what is left to check is what a schema cannot say.
-2. A rule with a finding still yields a specification, so that the rules after it are checked too; the loader throws it away.
+2. A rule with a finding still yields a specification, so that all findings come together; the loader throws it away.
 """
 
 from __future__ import annotations
@@ -199,7 +199,8 @@ def _exempt(context: Context, path: Path, data: Data, common: Data) -> ExemptSpe
     frees_opt_out = "opt_out" in data["from"]
     if frees_opt_out and "even_if_opted_out" not in data:
         message = "It frees from opt_out, so people who said no would be contacted."
-        context.report((*path, "from"), message, "If that is meant, add `even_if_opted_out: true`; else remove opt_out.")
+        fix = "If that is meant, add `even_if_opted_out: true`; else remove opt_out."
+        context.report((*path, "from"), message, fix)
     if not frees_opt_out and "even_if_opted_out" in data:
         message = "`even_if_opted_out` is given, but `from` does not name opt_out."
         context.report((*path, "even_if_opted_out"), message, "Remove it, or add opt_out to `from`.")

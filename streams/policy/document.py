@@ -1,8 +1,8 @@
 """YAML text → plain data, with the line of everything in it.
 
 Rules of this module
-1. What is written is what is read. Only `true`, `false`, `null`, `~` and whole numbers without leading zeros are anything
-   but text, so `on`, `no` (Norway), `08:30`, `2026-12-24` and `2026.10` stay as they stand in the file.
+1. What is written is what is read. Only `true`, `false`, `null`, `~` and whole numbers without leading zeros are
+   anything but text, so `on`, `no` (Norway), `08:30`, `2026-12-24` and `2026.10` stay as they stand.
 2. A key given twice is refused: the parser would keep the last, and the reader sees the first.
 3. No tags, no merge keys; anchors and aliases within a budget, so that a small file cannot become a large one.
 """
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Path = tuple[str | int, ...]
+# Dicts, lists, strings, integers, booleans and None. What shape they have only the schema can say.
+Plain = Any
 
 # A policy's text travels in one Kafka record (1 MiB at most by default), and 200 commented rules need a fifth of this.
 TEXT_MAX_BYTES: Final = 256 * 1024
@@ -36,9 +38,9 @@ _TEXT_TAG: Final = "tag:yaml.org,2002:str"
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A parsed file: `data` of dicts, lists, strings, integers, booleans and None."""
+    """A parsed file, and the line of everything in it."""
 
-    data: Any
+    data: Plain
     lines: dict[Path, int]
     findings: list[Finding]
 
@@ -86,9 +88,9 @@ class _Builder:
     text: str
     lines: dict[Path, int] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
-    anchors: dict[str, tuple[Any, int]] = field(default_factory=dict)
+    anchors: dict[str, tuple[Plain, int]] = field(default_factory=dict)
     count: int = 0
-    events: Iterator[Any] = field(init=False)
+    events: Iterator[yaml.Event] = field(init=False)
 
     def document(self) -> Document:
         self.events = yaml.parse(self.text, Loader=yaml.SafeLoader)
@@ -103,19 +105,20 @@ class _Builder:
             self.report(second, "There is a second document in the file.", "Keep one; remove the `---` between them.")
         return Document(data, self.lines, self.findings)
 
-    def report(self, event: Any, message: str, fix: str) -> None:
-        self.findings.append(Finding(event.start_mark.line + 1, None, message, fix))
+    def report(self, event: yaml.Event, message: str, fix: str) -> None:
+        self.findings.append(Finding(_line(event), None, message, fix))
 
-    def value(self, event: Any, path: Path) -> Any:
-        line = event.start_mark.line + 1
+    def value(self, event: yaml.Event, path: Path) -> Plain:
+        line = _line(event)
         self.lines.setdefault(path, line)
         if len(path) > DEPTH_MAX:
             raise PolicyRefused([Finding(line, None, f"Nested more than {DEPTH_MAX} deep.", "No policy needs that.")])
         if isinstance(event, yaml.AliasEvent):
             return self.alias(event)
+        assert isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent)
         before = self.count
         self.spend(1, line)
-        data: Any
+        data: Plain
         if event.tag is not None and event.tag != _TEXT_TAG:
             self.report(event, f"The tag {event.tag} is not allowed.", "Write the plain value.")
         if isinstance(event, yaml.ScalarEvent):
@@ -130,10 +133,10 @@ class _Builder:
             self.anchors[event.anchor] = data, self.count - before
         return data
 
-    def mapping(self, path: Path) -> dict[str, Any]:
-        data: dict[str, Any] = {}
+    def mapping(self, path: Path) -> dict[str, Plain]:
+        data: dict[str, Plain] = {}
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
-            line = event.start_mark.line + 1
+            line = _line(event)
             if not isinstance(event, yaml.ScalarEvent):
                 self.report(event, "A key must be a plain word.", "Remove the brackets or the alias before the colon.")
                 self.value(event, (*path, f"?{line}"))
@@ -153,12 +156,13 @@ class _Builder:
         data.pop("<<", None)
         return data
 
-    def alias(self, event: Any) -> Any:
+    def alias(self, event: yaml.AliasEvent) -> Plain:
         if event.anchor not in self.anchors:
-            self.report(event, f"There is no finished value named &{event.anchor} above.", "Define it first, or write it out.")
+            message = f"There is no finished value named &{event.anchor} above."
+            self.report(event, message, "Define it first, or write it out.")
             return None
         data, size = self.anchors[event.anchor]
-        self.spend(size, event.start_mark.line + 1)
+        self.spend(size, _line(event))
         return data
 
     def spend(self, values: int, line: int) -> None:
@@ -168,10 +172,14 @@ class _Builder:
             raise PolicyRefused([Finding(line, None, message, "Split it, or repeat less.")])
 
     @staticmethod
-    def scalar(event: Any) -> Any:
+    def scalar(event: yaml.ScalarEvent) -> Plain:
         text: str = event.value
         if event.style is not None or event.tag is not None:
             return text
         if text in _CONSTANTS:
             return _CONSTANTS[text]
         return int(text) if _INTEGER.fullmatch(text) else text
+
+
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark else 1

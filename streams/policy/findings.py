@@ -31,7 +31,7 @@ class Finding(NamedTuple):
         return f"line {self.line}:{rule} {self.message} {self.fix}".rstrip()
 
 
-class PolicyRefused(ValueError):  # noqa: N818 - named for what happened to the policy
+class PolicyRefused(ValueError):
     """The policy file was refused. `findings` holds everything wrong with it, in the order of its lines."""
 
     def __init__(self, findings: Iterable[Finding]) -> None:

@@ -82,7 +82,7 @@ class Context:
         """Check the country of `CO` or `US-FL`."""
         country = code[:2]
         if country not in self.zones.countries:
-            fix = "Did you mean GB?" if country == "UK" else did_you_mean(country, self.zones.countries, "Use ISO 3166 codes.")
+            fix = "Did you mean GB?" if country == "UK" else "Use a code of ISO 3166, as CO."
             self.report(path, f"There is no country `{country}`.", fix)
 
     def known(self, path: Path, what: str, names: Iterable[str], declared: Iterable[str] | None) -> None:
@@ -193,7 +193,8 @@ def _calendars(context: Context, data: Mapping[str, Any]) -> None:
     years = sorted(data["holidays"]["years"])
     if years != list(range(years[0], years[-1] + 1)):
         missing = next(year for year in range(years[0], years[-1]) if year not in years)
-        context.report(("holidays", "years"), f"The years are not consecutive: {missing} is missing.", f"Add {missing}.")
+        message = f"The years are not consecutive: {missing} is missing."
+        context.report(("holidays", "years"), message, f"Add {missing}.")
         return
     calendars = {}
     before = len(context.findings)
@@ -215,7 +216,8 @@ def _calendar(context: Context, name: str, entry: Mapping[str, Any], years: list
         _check_country(context, path, code, subdivision, categories)
     add, remove = (_dates(context, (*path, key), entry.get(key, []), years) for key in ("add", "remove"))
     if (add or remove) and not entry.get("because"):
-        context.report(path, f"The calendar `{name}` adds or removes days without `because`.", "Say why, for whoever reads it.")
+        message = f"The calendar `{name}` adds or removes days without `because`."
+        context.report(path, message, "Say why, for whoever reads it.")
     if code is None and not add:
         context.report(path, f"The calendar `{name}` has neither a country nor days.", "Give it `country` or `add`.")
     if len(context.findings) > before:
@@ -230,9 +232,7 @@ def _calendar(context: Context, name: str, entry: Mapping[str, Any], years: list
     return holidays.resolve(name, years, code, subdivision, categories, add, remove)
 
 
-def _check_country(
-    context: Context, path: Path, code: str, subdivision: str | None, categories: Iterable[str]
-) -> None:
+def _check_country(context: Context, path: Path, code: str, subdivision: str | None, categories: Iterable[str]) -> None:
     if code not in holidays.countries():
         fix = did_you_mean(code, holidays.countries(), "Leave `country` out and `add` the days.")
         context.report((*path, "country"), f"No holidays are known for the country `{code}`.", fix)
@@ -257,6 +257,7 @@ def _dates(context: Context, path: Path, texts: Iterable[str], years: list[int])
             context.report((*path, index), f"There is no day {text}.", "Write a date, as 2026-12-24.")
             continue
         if value.year not in years:
-            context.report((*path, index), f"{text} is outside the years {years[0]} to {years[-1]}.", "Add the year, or remove the date.")
+            message = f"{text} is outside the years {years[0]} to {years[-1]}."
+            context.report((*path, index), message, "Add the year, or remove the date.")
         dates.append(value)
     return dates

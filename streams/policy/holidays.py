@@ -58,7 +58,7 @@ def countries() -> Mapping[str, tuple[str, ...]]:
 
 @cache
 def country(code: str) -> Country:
-    """Subdivisions (aliases included) and categories of a country. Raises `KeyError` if the package has no such country."""
+    """Subdivisions, aliases included, and categories of a country. Raises `KeyError` if it is not in the package."""
     subdivisions = countries()[code]
     entity = holidays.country_holidays(code)
     aliases: Sequence[str] = tuple(getattr(entity, "subdivisions_aliases", {}))

@@ -2,8 +2,8 @@
 
 Rules of this module
 1. A policy is loaded whole or refused whole; there is no half of a policy.
-2. The hash covers everything that can change a decision or its explanation: what the file says (not how it is laid out),
-   the versions of the zone and holiday packages, and the holidays themselves.
+2. The hash covers everything that can change a decision or its explanation: what the file says (not how it is laid
+   out), the versions of the zone and holiday packages, and the holidays themselves.
 3. Nothing here reads a clock: whoever wants to hear that the holiday years are about to end says what day it is.
 """
 
@@ -13,7 +13,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from streams.decision.specification import PolicySpecification
 from streams.policy import build, holidays
@@ -21,7 +21,7 @@ from streams.policy.advice import advise, reach_ms
 from streams.policy.document import TEXT_MAX_BYTES, parse
 from streams.policy.findings import Finding, PolicyRefused
 from streams.policy.header import IDENTITIES, Context, read_header
-from streams.policy.schema import broken
+from streams.policy.schema import broken, schema
 from streams.policy.values import duration_text
 from streams.policy.zones import load_zones
 
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import date
 
-    from streams.decision.specification import RuleSpecification
+    from streams.decision.specification import Obligation, RuleSpecification
+    from streams.policy.document import Plain
     from streams.policy.header import Header
     from streams.policy.holidays import Calendar
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 HASH_DIGITS: Final = 32
 # Part of the hash, to be raised when the same file comes to mean something else.
 MEANING: Final = "mesura-policy-1"
+# Fields on which findings about other fields depend.
+_CONTEXT_OF_OTHERS: Final = frozenset({"id", "kind", "state", "applies_to", "holidays", "even_if_opted_out"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,10 @@ def load_policy(source: Path | str, *, today: date | None = None) -> LoadedPolic
 
 
 def read_text(path: Path) -> str:
-    """The text of a policy file. Raises `PolicyRefused` if it is too large or not UTF-8, `OSError` if it cannot be read."""
+    """The text of a policy file.
+
+    Raises `PolicyRefused` if it is too large or not UTF-8, `OSError` if it cannot be read.
+    """
     with path.open("rb") as file:
         content = file.read(TEXT_MAX_BYTES + 1)
     return decoded(content)
@@ -116,8 +122,8 @@ def decoded(content: bytes) -> str:
         raise PolicyRefused([Finding(line, None, "The file is not UTF-8.", "Save it as UTF-8.")]) from None
 
 
-def content_hash(data: Any, tzdata_version: str, holidays_version: str, calendars: Mapping[str, Calendar]) -> str:
-    """The policy's hash: equal for the same content however it is laid out, different if anything it rests on differs."""
+def content_hash(data: Plain, tzdata_version: str, holidays_version: str, calendars: Mapping[str, Calendar]) -> str:
+    """The policy's hash: the same however the file is laid out, another if anything it rests on differs."""
     covered = {
         "meaning": MEANING,
         "content": data,
@@ -137,10 +143,23 @@ def _rules(context: Context) -> dict[int, RuleSpecification]:
     if not isinstance(written, list):
         return {}
     _unique(context, "rules", written)
-    return {index: build.rule(context, index, data) for index, data in enumerate(written) if context.is_sound("rules", index)}
+    parts = ((index, _sound_part(context, index, data)) for index, data in enumerate(written))
+    return {index: build.rule(context, index, part) for index, part in parts if part is not None}
 
 
-def _obligations(context: Context) -> tuple[Any, ...]:
+def _sound_part(context: Context, index: int, data: Plain) -> dict[str, Plain] | None:
+    """The rule without the fields the schema refused, or None if what is left could not be judged by itself."""
+    refused = [path for path in context.broken if path[:2] == ("rules", index)]
+    if not refused:
+        return cast("dict[str, Plain]", data)
+    fields = {path[2] for path in refused if len(path) > 2}
+    if ("rules", index) in refused or fields & _CONTEXT_OF_OTHERS:
+        return None
+    needed = schema()["$defs"][f"rule_{data['kind']}"]["required"]
+    return None if fields & set(needed) else {key: value for key, value in data.items() if key not in fields}
+
+
+def _obligations(context: Context) -> tuple[Obligation, ...]:
     written = context.document.data.get("obligations", [])
     if not isinstance(written, list):
         return ()
@@ -149,7 +168,7 @@ def _obligations(context: Context) -> tuple[Any, ...]:
     return tuple(build.obligation(context, index, data) for index, data in sound)
 
 
-def _unique(context: Context, section: str, written: list[Any]) -> None:
+def _unique(context: Context, section: str, written: list[Plain]) -> None:
     first: dict[str, int] = {}
     for index, data in enumerate(written):
         name = data.get("id") if isinstance(data, dict) else None

@@ -2,7 +2,7 @@
 
 Rules of this module
 1. Reads bytes, knows no files and no names.
-2. After the file's last transition the footer's POSIX rule holds, as the format says; it is written out up to the horizon.
+2. After the file's last transition the footer's POSIX rule holds; it is written out up to the horizon.
 3. A transition that changes no offset (only a name or the summer-time flag) is no transition here.
 """
 
@@ -80,27 +80,29 @@ def _written_out(footer: str, first: int, horizon: int) -> Transitions:
         return ()
     parts = _parts(footer)
     standard = -_seconds(parts["standard"])
-    if parts["start"] is None:
+    start, end = parts["start"], parts["end"]
+    if start is None or end is None:
         return ((first - _DAY_SECONDS, standard),)
     summer = -_seconds(parts["summer"]) if parts["summer"] else standard + 3_600
     changes: list[tuple[int, int]] = []
     for year in range(_year(first) - 1, _year(horizon) + 1):
-        starts = _day(parts["start"], year) + _seconds(parts["start_time"] or "2") - standard
-        ends = _day(parts["end"], year) + _seconds(parts["end_time"] or "2") - summer
+        starts = _day(start, year) + _seconds(parts["start_time"], "2") - standard
+        ends = _day(end, year) + _seconds(parts["end_time"], "2") - summer
         changes += [(starts, summer), (ends, standard)]
     return tuple(sorted(changes))
 
 
-def _parts(footer: str) -> dict[str, str]:
+def _parts(footer: str) -> dict[str, str | None]:
     found = _POSIX.fullmatch(footer)
     if found is None:
         raise ValueError(f"unreadable rule {footer!r} at the end of a TZif file")
     return found.groupdict()
 
 
-def _seconds(text: str) -> int:
+def _seconds(text: str | None, default: str = "0") -> int:
+    text = text or default
     sign = -1 if text.startswith("-") else 1
-    hours, minutes, seconds = (text.lstrip("+-").split(":") + ["0", "0"])[:3]
+    hours, minutes, seconds = [*text.lstrip("+-").split(":"), "0", "0"][:3]
     return sign * (int(hours) * 3_600 + int(minutes) * 60 + int(seconds))
 
 

@@ -1,0 +1,158 @@
+"""Watching a policy file, so that a new policy takes effect without a restart.
+
+Rules of this module
+1. The last good policy stays in force whatever happens to the file; what is wrong with the file is said once.
+2. A file is read only after it has stopped changing, and what was read counts only if it did not change meanwhile: a
+   half-written policy is never judged. Atomic replacement and swapped links (as Kubernetes does) are ordinary changes.
+3. Pure logic: time and file are given. `poll` is called by whoever decides, between batches, so that a policy never
+   changes within one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from streams.policy.findings import PolicyRefused
+from streams.policy.loader import decoded, load_policy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from streams.policy.loader import LoadedPolicy
+
+# One stat a second costs nothing, and nobody who saves a policy expects it sooner.
+POLL_MS: Final = 1_000
+# An editor, rsync or a mounted volume writes a policy in well under this.
+SETTLE_MS: Final = 500
+# Some file systems keep times by the second or not at all: once a minute the content itself is looked at.
+CONTENT_CHECK_MS: Final = 60_000
+
+
+class Stamp(NamedTuple):
+    """What tells one state of a file from another without reading it."""
+
+    modified_ns: int
+    size: int
+    inode: int
+
+
+class FileView(Protocol):
+    """The file as the watcher sees it."""
+
+    def stamp(self) -> Stamp | None:
+        """State of the file now, links followed; None if there is none."""
+
+    def read(self) -> bytes:
+        """The whole content. Raises `OSError`."""
+
+
+class Listener(Protocol):
+    """Who wants to know. All calls come from within `poll`."""
+
+    def policy_changed(self, policy: LoadedPolicy) -> None:
+        """Another policy (another hash) is in force from now on."""
+
+    def policy_refused(self, error: PolicyRefused | OSError) -> None:
+        """The file is not usable; the policy in force stays. Called once for each state of the file."""
+
+    def policy_restored(self) -> None:
+        """The file had been refused and now says again what is in force."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathView:
+    """A real file."""
+
+    path: Path
+
+    def stamp(self) -> Stamp | None:
+        """State of the file the path leads to."""
+        try:
+            status = self.path.stat()
+        except OSError:
+            return None
+        return Stamp(status.st_mtime_ns, status.st_size, status.st_ino)
+
+    def read(self) -> bytes:
+        """The whole content."""
+        return self.path.read_bytes()
+
+
+class PolicyWatcher:
+    """Keeps the policy in force in step with its file. Not thread-safe: one caller polls."""
+
+    def __init__(
+        self,
+        view: FileView,
+        in_force: LoadedPolicy,
+        listener: Listener,
+        load: Callable[[str], LoadedPolicy] = load_policy,
+    ) -> None:
+        """`in_force` was loaded from the file by the caller; the first poll looks whether it still says the same."""
+        self.in_force = in_force
+        self.error: PolicyRefused | OSError | None = None
+        self._view = view
+        self._listener = listener
+        self._load = load
+        self._judged: str | None = hashlib.sha256(in_force.text.encode()).hexdigest()
+        self._judged_stamp: Stamp | None = None
+        self._pending: tuple[Stamp | None, int] | None = None
+        self._next_poll_ms: int | None = None
+        self._next_content_check_ms: int | None = None
+
+    def poll(self, now_ms: int) -> None:
+        """Look at the file if it is time to, and tell the listener what came of it. Raises nothing of the file's.
+
+        Costs one comparison until a second has passed, then one stat; loading takes tens of milliseconds.
+        """
+        if self._next_poll_ms is not None and now_ms < self._next_poll_ms:
+            return
+        self._next_poll_ms = now_ms + (SETTLE_MS if self._pending else POLL_MS)
+        stamp = self._view.stamp()
+        is_due = self._next_content_check_ms is None or now_ms >= self._next_content_check_ms
+        if stamp == self._judged_stamp and stamp is not None and not is_due:
+            self._pending = None
+            return
+        if self._pending is None or self._pending[0] != stamp:
+            self._pending = stamp, now_ms
+            self._next_poll_ms = now_ms + SETTLE_MS
+            return
+        if now_ms - self._pending[1] >= SETTLE_MS:
+            self._pending = None
+            self._next_poll_ms = now_ms + POLL_MS
+            self._next_content_check_ms = now_ms + CONTENT_CHECK_MS
+            self._judge(stamp)
+
+    def _judge(self, stamp: Stamp | None) -> None:
+        try:
+            content = self._view.read()
+        except OSError as error:
+            self._refuse(error, f"unreadable:{error.errno}", stamp)
+            return
+        if self._view.stamp() != stamp:
+            return  # it changed under our hands; the next poll sees that
+        state = hashlib.sha256(content).hexdigest()
+        if state == self._judged:
+            self._judged_stamp = stamp
+            return
+        try:
+            policy = self._load(decoded(content))
+        except PolicyRefused as error:
+            self._refuse(error, state, stamp)
+            return
+        self._judged, self._judged_stamp = state, stamp
+        was_refused, self.error = self.error is not None, None
+        if policy.specification.content_hash != self.in_force.specification.content_hash:
+            self.in_force = policy
+            self._listener.policy_changed(policy)
+        elif was_refused:
+            self._listener.policy_restored()
+
+    def _refuse(self, error: PolicyRefused | OSError, state: str, stamp: Stamp | None) -> None:
+        is_news = state != self._judged
+        self._judged, self._judged_stamp, self.error = state, stamp, error
+        if is_news:
+            self._listener.policy_refused(error)
