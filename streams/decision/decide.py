@@ -174,8 +174,11 @@ def _next_eligible_at(question: Question, now: int, binding: list[tuple[Rule, An
     """
     if any(answer == _COUNTRY_UNKNOWN for _, answer in binding):
         return None
+    erased_ms = question.ledger.erased_ms
+    # An intent created then is not from before an erasure dated ahead.
+    moment_ms = now if erased_ms is None else max(now, erased_ms + 1)
     # What passed now does not move the first round.
-    asked, moment_ms, settled = [rule for rule, answer in binding if answer[0] != PASSED], now, False
+    asked, settled = [rule for rule, answer in binding if answer[0] != PASSED or moment_ms > now], False
     while not settled:
         settled = True
         for rule in asked:

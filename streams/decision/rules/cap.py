@@ -31,7 +31,7 @@ class CapRule(Rule):
         self.counting = counting
 
     def remaining(self, answer: Answer, question: Question, *, is_counted: bool) -> int:
-        """How many more contacts fit after the approval this answer led to; `is_counted` unless an exemption says not."""
+        """How many more contacts fit after the approval this answer led to, if it `is_counted` at all."""
         count = answer[2][0] or 0
         own = 1 if is_counted and self.counting.selects(question.tag) else 0
         return self.limit - count - own
