@@ -91,7 +91,7 @@ def apply_preference(event: PreferenceEvent, ledger: Ledger, *, recorded_ms: int
         type=event.type,
         order_ms=order_ms,
         effective_ms=effective_ms,
-        end_ms=event.expires_at if event.type == "consent_granted" else event.until,
+        end_ms=_end_given(event),
         event_id=event.event_id,
         channel=event.channel,
         purpose=event.purpose,
@@ -104,6 +104,13 @@ def apply_preference(event: PreferenceEvent, ledger: Ledger, *, recorded_ms: int
     if event.type not in RESTRICTIVE:
         return PreferenceResult(changed)
     return _withdraw(changed, now, lambda contact, tag: _reason_to_withdraw(event.type, changed, contact, tag, now))
+
+
+def _end_given(event: PreferenceEvent) -> int | None:
+    """When the event stops acting; a consent given with both ends, at the earlier."""
+    if event.type != "consent_granted" or event.expires_at is None:
+        return event.until
+    return event.expires_at if event.until is None else min(event.until, event.expires_at)
 
 
 def covers(preference: Preference, tag: Tag) -> bool:
