@@ -75,9 +75,7 @@ class Question:
                 zones = policy.regions.get(key)
                 if zones is not None:
                     return zones, key, "region"
-            zones = policy.country_zones.get(country)
-            if zones is not None:
-                return zones, country, "country"
+            return policy.country_zones.get(country, ()), country, "country"
         if policy.recipient_zone is not None:
             return (policy.recipient_zone,), policy.recipient_zone.name, "policy"
         return (), "", ""
