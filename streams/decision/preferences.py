@@ -262,15 +262,13 @@ def _erase(ledger: Ledger, order_ms: int, now: int) -> PreferenceResult:
 
 
 def _reason_to_withdraw(event_type: str, ledger: Ledger, contact: Contact, tag: Tag, now: int) -> str | None:
-    if event_type == "consent_withdrawn":
-        if not contact.flags & NEEDED_CONSENT:
-            return None
-        best = winner(covering(ledger.preferences, CONSENT, tag), now)
-        return None if best is not None and best.type == "consent_granted" else "consent_withdrawn"
-    if contact.flags & OPT_OUT_EXEMPT:
+    denier = None if contact.flags & OPT_OUT_EXEMPT else denying(ledger, tag, now)
+    if denier is not None:
+        return REASON_OF[denier.type]
+    if event_type != "consent_withdrawn" or not contact.flags & NEEDED_CONSENT:
         return None
-    denier = denying(ledger, tag, now)
-    return None if denier is None else REASON_OF[denier.type]
+    best = winner(covering(ledger.preferences, CONSENT, tag), now)
+    return None if best is not None and best.type == "consent_granted" else "consent_withdrawn"
 
 
 def _withdraw(ledger: Ledger, now: int, reason_for: Callable[[Contact, Tag], str | None]) -> PreferenceResult:
