@@ -249,14 +249,15 @@ def _kinds(specification: PolicySpecification) -> Iterator[tuple[str, RuleSpecif
 
 
 def _counted(rule: CapSpecification | GapSpecification) -> tuple[Selector, Selector | None]:
-    """What the rule counts: as written, or what it applies to as far as a contact can tell."""
+    """What the rule counts: as written, or what it applies to as far as a contact can tell.
+
+    An exception that needs more than a contact can tell leaves none uncounted: who obeys the rule would be among them.
+    """
     if rule.counts is not None:
         return rule.counts, rule.counts_excepting
     excepting = rule.counts_excepting
-    if excepting is None and rule.excepting is not None:
-        excepting = _of_contacts(rule.excepting)
-        if excepting == Selector():
-            excepting = None
+    if excepting is None and rule.excepting is not None and rule.excepting == _of_contacts(rule.excepting):
+        excepting = rule.excepting
     return _of_contacts(rule.applies_to), excepting
 
 
