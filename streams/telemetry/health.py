@@ -82,13 +82,20 @@ class Health:
         self._policy = Standing(is_loaded, why or ("a policy is in force" if is_loaded else "no policy is in force"))
 
     def engine(self, is_ready: bool, why: str) -> None:
-        """The engine's own word. Ready also says that partitions without a restore report needed none."""
+        """The engine's own word. Ready also says that partitions without a restore report needed none.
+
+        Not ready also says that a restore under way was given up; one that is not will report again.
+        """
         if is_ready and not self._engine.ok:
             self.turned()
         self._engine = Standing(is_ready, why or "the engine is not ready")
         if is_ready:
             for state in self._partitions.values():
                 state.remaining_records = state.remaining_records or 0
+        else:
+            self._partitions = {partition: state for partition, state in self._partitions.items() if state.is_assigned}
+            for state in self._partitions.values():
+                state.remaining_records = None if state.remaining_records else state.remaining_records
 
     def assigned(self, partitions: frozenset[int]) -> bool:
         """The partitions this worker decides for now. Returns whether they changed; others are forgotten."""

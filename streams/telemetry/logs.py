@@ -13,6 +13,7 @@ Rules of this module
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 import traceback
@@ -23,6 +24,8 @@ import orjson
 import structlog
 
 REDACTED = "[redacted]"
+
+LEVEL_VARIABLE = "MESURA_LOG_LEVEL"
 
 MAX_TEXT = 500
 """Characters kept of a text. A sentence fits; a payload that slipped through does not."""
@@ -54,10 +57,10 @@ MESSAGES_SHOWN = ("aiokafka.", "asyncio.", "streams.")
 """Modules whose exceptions keep their message: they quote the network or our own sentences, never a record."""
 
 
-def configure_logging(*, level: str = "INFO", stream: TextIO | None = None, pretty: bool | None = None) -> None:
+def configure_logging(*, level: str | None = None, stream: TextIO | None = None, pretty: bool | None = None) -> None:
     """Send every log of this process, structlog's and the standard library's, to `stream` (default: standard error).
 
-    `pretty=None` decides by whether the stream is a terminal.
+    `pretty=None` decides by whether the stream is a terminal; `level=None` takes `MESURA_LOG_LEVEL`, else INFO.
     """
     out = stream if stream is not None else sys.stderr
     pretty = out.isatty() if pretty is None else pretty
@@ -84,7 +87,7 @@ def configure_logging(*, level: str = "INFO", stream: TextIO | None = None, pret
     )
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(level.upper())
+    root.setLevel(_level(level if level is not None else os.environ.get(LEVEL_VARIABLE, "")))
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
@@ -134,6 +137,11 @@ def _guard_foreign(_logger: object, _method: str, event: MutableMapping[str, Any
     elif arguments:
         event["event"] = _fill(record.msg, arguments, shown)
     return event
+
+
+def _level(name: str) -> int:
+    """The level of that name. One that does not exist must not keep a gate from starting: it means INFO."""
+    return logging.getLevelNamesMapping().get(name.upper(), logging.INFO)
 
 
 def _fill(template: str, arguments: tuple[object, ...] | Mapping[str, object], shown: bool) -> str:

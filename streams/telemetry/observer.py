@@ -83,6 +83,6 @@ class TelemetryObserver:
         """A policy could not be loaded; the one before it, if any, stays in force."""
         self._telemetry.add(registry.POLICY_RELOAD, 1, "failure")
 
-    def worker_restarted(self) -> None:
-        """The engine is being started again in this process after a failure."""
-        self._telemetry.add(registry.WORKER_RESTARTS, 1)
+    def worker_restarted(self, times: int) -> None:
+        """How often this worker has been started again after a failure, told once by each new process."""
+        self._telemetry.add(registry.WORKER_RESTARTS, max(0, times))

@@ -262,7 +262,7 @@ WORKER_RESTARTS = MetricSpec(
     "worker_restarts_total",
     "counter",
     "restarts",
-    "Times the engine was started again in this process after a failure.",
+    "Times this worker was started again after a failure, by `mesura run`.",
 )
 
 METRICS: tuple[MetricSpec, ...] = (

@@ -181,6 +181,17 @@ def test_a_restore_is_live_while_it_reports(health: Health, now: Time) -> None:
     assert not health.liveness().ok
 
 
+def test_a_restore_given_up_is_nothing_to_be_stuck_with(deciding: Health, now: Time) -> None:
+    deciding.engine(False, "restoring")
+    deciding.restore_progress(1, 0, 100)
+    deciding.restore_progress(7, 0, 100)
+    deciding.engine(False, "not assigned")
+    now.seconds += 10 * STALL_SECONDS
+    assert deciding.liveness().ok
+    assert deciding.readiness().why == "ledgers are being restored, 0 records remain"
+    assert deciding.partitions() == 2
+
+
 def test_restored_records_are_counted_once(health: Health) -> None:
     assert [health.restore_progress(0, restored, 10) for restored in (0, 4, 4, 9)] == [0, 4, 0, 5]
     assert health.restore_progress(0, 2, 10) == 2  # restored anew, from the start

@@ -99,7 +99,6 @@ def test_libraries_are_routed_and_guarded(out: io.StringIO) -> None:
     logging.getLogger("faust.agents").error("cannot decode %(value)s", {"value": CUSTOMER})
     logging.getLogger("faust.agents").error("cannot decode %r", {CUSTOMER: 1})
     logging.getLogger("faust.agents").error({"value": CUSTOMER})
-    logging.getLogger("faust.agents").error("wrong template %d", CUSTOMER)
     logging.getLogger("aiokafka.consumer").warning("group %s: %s", "mesura", TimeoutError())
     logging.getLogger("faust").debug("below the level")
     assert [line["event"] for line in lines(out)] == [
@@ -107,10 +106,15 @@ def test_libraries_are_routed_and_guarded(out: io.StringIO) -> None:
         "cannot decode [redacted]",
         "cannot decode '[redacted]'",
         "dict",
-        "wrong template %d",
         "group mesura: ",
     ]
     assert CUSTOMER not in out.getvalue()
+
+
+def test_a_template_that_does_not_fit_is_shown_without_its_arguments(out: io.StringIO) -> None:
+    (ours,) = [h for h in logging.getLogger().handlers if isinstance(h, logging.StreamHandler) and h.stream is out]
+    ours.handle(logging.LogRecord("faust", logging.ERROR, "", 0, "partition %d", (CUSTOMER,), None))
+    assert lines(out)[0]["event"] == "partition %d"
 
 
 def test_a_person_at_a_terminal_gets_lines_to_read(out: io.StringIO) -> None:
@@ -121,6 +125,17 @@ def test_a_person_at_a_terminal_gets_lines_to_read(out: io.StringIO) -> None:
     assert CUSTOMER not in out.getvalue()
     with pytest.raises(orjson.JSONDecodeError):
         orjson.loads(out.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("said", "level"), [("debug", "DEBUG"), ("WARNING", "WARNING"), ("loud", "INFO"), ("", "INFO")]
+)
+def test_the_level_comes_from_the_environment(
+    out: io.StringIO, monkeypatch: pytest.MonkeyPatch, said: str, level: str
+) -> None:
+    monkeypatch.setenv("MESURA_LOG_LEVEL", said)
+    configure_logging(stream=out)
+    assert logging.getLevelName(logging.getLogger().level) == level
 
 
 def test_a_terminal_is_recognised(out: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
