@@ -4,6 +4,7 @@ TestingError
 ├── BrokerNotAvailableError      a broker could not be started, or has ended
 │   └── KafkaNotInstalledError   Java or Maven is missing, or Kafka could not be fetched
 ├── DeadlineError                a condition did not come true in time
+├── RefusedError                 a broker refused what it was asked to do
 └── OffsetGapError               a log has a hole that no transaction marker explains
 """
 
@@ -22,6 +23,10 @@ class BrokerNotAvailableError(TestingError):
 
 class KafkaNotInstalledError(BrokerNotAvailableError):
     """Java or Maven is missing, or Apache Kafka could not be fetched. The message says what to install."""
+
+
+class RefusedError(TestingError):
+    """A broker runs but refused what it was asked to do, for instance to create a topic that exists."""
 
 
 class DeadlineError(TestingError):

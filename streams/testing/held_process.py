@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streams.testing.errors import BrokerNotAvailableError
+from streams.testing.errors import BrokerNotAvailableError, RefusedError
 
 if TYPE_CHECKING:
     from streams.testing.lifeline import Answer, Command
@@ -81,7 +81,8 @@ class HeldProcess:
         """Send a command and return its answer.
 
         Raises:
-            BrokerNotAvailableError: the child has ended, did not answer in time, or answered with an error.
+            BrokerNotAvailableError: the child has ended, or did not answer in time.
+            RefusedError: it answered with an error.
         """
         assert self._process.stdin is not None
         with self._lock:
@@ -91,7 +92,7 @@ class HeldProcess:
                 raise BrokerNotAvailableError(f"{self._module} has ended") from error
             answer = self.read(deadline_seconds)
         if "error" in answer:
-            raise BrokerNotAvailableError(f"{self._module}: {answer['error']}")
+            raise RefusedError(str(answer["error"]))
         return answer
 
     def stop(self, deadline_seconds: float = ANSWER_SECONDS) -> int:

@@ -84,6 +84,8 @@ def _settings(directory: Path, port: int, controller_port: int) -> dict[str, str
         # Members join at once, and a killed one is noticed in a second or two where a test asks for it.
         "group.initial.rebalance.delay.ms": "0",
         "group.min.session.timeout.ms": "1000",
+        # The open transaction of a process that is gone is aborted this soon after its timeout (10 s by default).
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms": "500",
         # The controller lets a broker come back only when the session of the killed one is over (9 s by default).
         "broker.session.timeout.ms": "2000",
         "broker.heartbeat.interval.ms": "250",

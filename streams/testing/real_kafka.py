@@ -25,12 +25,13 @@ import socket
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from streams.testing import keeper
+from streams.testing.broker import KafkaAdmin
 from streams.testing.errors import BrokerNotAvailableError
 from streams.testing.held_process import HeldProcess
 from streams.testing.kafka_directory import prepare_directory
@@ -54,21 +55,19 @@ _BIND_ATTEMPTS: Final = 3
 _LOG_LINES_SHOWN: Final = 15
 
 
-class Kafka(Protocol):
-    """A cluster one can connect to."""
-
-    @property
-    def bootstrap_servers(self) -> str: ...
-
-
-class ExternalKafka:
+class ExternalKafka(KafkaAdmin):
     """A cluster somebody else runs, named by `KAFKA_BOOTSTRAP`."""
 
     def __init__(self, bootstrap_servers: str) -> None:
-        self.bootstrap_servers = bootstrap_servers
+        self._bootstrap_servers = bootstrap_servers
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """The `host:port` list to give to clients."""
+        return self._bootstrap_servers
 
 
-class RealKafka:
+class RealKafka(KafkaAdmin):
     """One Kafka node on loopback; may be killed, frozen and started again on the same data and address.
 
     Args:
@@ -193,7 +192,7 @@ class RealKafka:
 
 
 @contextlib.contextmanager
-def open_kafka() -> Iterator[Kafka]:
+def open_kafka() -> Iterator[KafkaAdmin]:
     """The cluster named by `KAFKA_BOOTSTRAP`, else a `RealKafka` for as long as the block runs."""
     external = os.environ.get(BOOTSTRAP_VARIABLE)
     if external:

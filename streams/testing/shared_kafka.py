@@ -28,11 +28,11 @@ from streams.testing.real_kafka import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from streams.testing.real_kafka import Kafka
+    from streams.testing.broker import KafkaAdmin
 
 
 @contextlib.contextmanager
-def share_kafka(directory: Path) -> Iterator[Kafka]:
+def share_kafka(directory: Path) -> Iterator[KafkaAdmin]:
     """One Apache Kafka for all processes that name the same directory at the same time.
 
     The first starts it, the last one to leave ends it; it does not matter which is which, or how they leave.
