@@ -1,0 +1,218 @@
+"""`mesura topics`: create the topics of the plan, check them, say what they are.
+
+Exit codes: 0 all is as planned; 1 something differs or is missing (each said in a line); 2 wrong usage or no broker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final, TypedDict, Unpack
+
+import click
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+
+from streams.topics import DEFAULT_PARTITIONS, DEFAULT_REPLICATION_FACTOR, PlannedTopic, TopicNames, TopicPlan
+
+ANSWER_SECONDS: Final = 30.0
+"""How long the cluster may take for one answer. Creating a thousand partitions on a busy cluster takes seconds."""
+
+
+class State(Enum):
+    """How a topic compares with its plan."""
+
+    CREATED = "created"
+    EXISTS = "exists"
+    DIFFERS = "differs"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class TopicReport:
+    """One topic, and in which ways it is not as planned."""
+
+    topic: PlannedTopic
+    state: State
+    differences: tuple[str, ...] = ()
+
+    @property
+    def is_as_planned(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.state in {State.CREATED, State.EXISTS} and not self.differences
+
+
+def create_topics(bootstrap_servers: str, plan: TopicPlan) -> list[TopicReport]:
+    """Create what is missing, change nothing that exists, and report every topic of the plan.
+
+    A broker that does not know CreateTopics (the embedded one) makes a topic when its metadata is asked for, with a
+    number of partitions of its own and no settings: those topics are reported as created, with what differs.
+
+    Raises:
+        KafkaException: the cluster is not reachable, or refused for another reason than that a topic exists.
+    """
+    client = AdminClient({"bootstrap.servers": bootstrap_servers})
+    existing = client.list_topics(timeout=ANSWER_SECONDS).topics
+    missing = [topic for topic in plan.topics() if topic.name not in existing]
+    created = _create(client, missing)
+    return [
+        TopicReport(report.topic, State.CREATED, report.differences) if report.topic.name in created else report
+        for report in _compare(client, plan)
+    ]
+
+
+def check_topics(bootstrap_servers: str, plan: TopicPlan) -> list[TopicReport]:
+    """Compare every topic of the plan with the cluster, changing nothing.
+
+    Raises:
+        KafkaException: the cluster is not reachable or refused to answer.
+    """
+    return _compare(AdminClient({"bootstrap.servers": bootstrap_servers}), plan)
+
+
+def _create(client: AdminClient, topics: Iterable[PlannedTopic]) -> set[str]:
+    wanted = [NewTopic(t.name, t.partitions, t.replication_factor, config=dict(t.config)) for t in topics]
+    if not wanted:
+        return set()
+    created = set()
+    for name, future in client.create_topics(wanted, request_timeout=ANSWER_SECONDS).items():
+        try:
+            future.result()
+        except KafkaException as error:
+            code = error.args[0].code()
+            if code == KafkaError.TOPIC_ALREADY_EXISTS:
+                continue  # somebody else was faster
+            if code != KafkaError._UNSUPPORTED_FEATURE:  # noqa: SLF001  # its public name
+                raise
+            client.list_topics(name, timeout=ANSWER_SECONDS)
+        created.add(name)
+    return created
+
+
+def _compare(client: AdminClient, plan: TopicPlan) -> list[TopicReport]:
+    existing = client.list_topics(timeout=ANSWER_SECONDS).topics
+    present = [topic for topic in plan.topics() if topic.name in existing]
+    configs = _read_configs(client, [topic.name for topic in present])
+    reports = []
+    for topic in plan.topics():
+        if topic.name not in existing:
+            reports.append(TopicReport(topic, State.MISSING))
+            continue
+        differences = _differences(topic, existing[topic.name].partitions, configs.get(topic.name))
+        reports.append(TopicReport(topic, State.DIFFERS if differences else State.EXISTS, differences))
+    return reports
+
+
+def _read_configs(client: AdminClient, names: list[str]) -> Mapping[str, Mapping[str, str]]:
+    """The settings in force by topic; nothing for a broker that cannot tell."""
+    if not names:
+        return {}
+    found: dict[str, Mapping[str, str]] = {}
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+    for resource, future in client.describe_configs(resources, request_timeout=ANSWER_SECONDS).items():
+        try:
+            found[resource.name] = {key: entry.value for key, entry in future.result().items()}
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError._UNSUPPORTED_FEATURE:  # noqa: SLF001  # its public name
+                raise
+    return found
+
+
+def _differences(
+    topic: PlannedTopic, partitions: Mapping[int, Any], config: Mapping[str, str] | None
+) -> tuple[str, ...]:
+    found = []
+    if len(partitions) != topic.partitions:
+        found.append(f"partitions: {len(partitions)}, planned {topic.partitions}")
+    copies = min((len(partition.replicas) for partition in partitions.values()), default=0)
+    if copies < topic.replication_factor:
+        found.append(f"replicas: {copies}, planned {topic.replication_factor}")
+    if config is None:
+        return (*found, "settings: this broker cannot tell them")
+    found += [
+        f"{setting.key}: {config.get(setting.key)}, planned {setting.value}, because {setting.reason}"
+        for setting in topic.settings
+        if config.get(setting.key) != setting.value
+    ]
+    return tuple(found)
+
+
+@click.group()
+def topics() -> None:
+    """Create and check the topics."""
+
+
+class _PlanOptions(TypedDict):
+    intent_topics: tuple[str, ...]
+    prefix: str
+    partitions: int
+    replication_factor: int
+
+
+def _plan_options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        click.option("--intent-topic", "intent_topics", multiple=True, help="Repeatable; the most urgent first."),
+        click.option("--prefix", default="", help="Put this before every topic name."),
+        click.option("--partitions", type=int, default=DEFAULT_PARTITIONS, show_default=True),
+        click.option("--replication-factor", type=int, default=DEFAULT_REPLICATION_FACTOR, show_default=True),
+    ):
+        command = option(command)
+    return command
+
+
+_bootstrap_option = click.option(
+    "--bootstrap", required=True, envvar="MESURA_BOOTSTRAP", help="host:port of a broker, or several with commas."
+)
+
+
+def _plan(intent_topics: tuple[str, ...], prefix: str, partitions: int, replication_factor: int) -> TopicPlan:
+    try:
+        names = TopicNames(intents=intent_topics) if intent_topics else TopicNames()
+        return TopicPlan(names.with_prefix(prefix), partitions, replication_factor)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+@topics.command()
+@_plan_options
+@_bootstrap_option
+def create(bootstrap: str, **plan: Unpack[_PlanOptions]) -> None:
+    """Create what is missing; change nothing that exists."""
+    _report(create_topics, bootstrap, _plan(**plan))
+
+
+@topics.command()
+@_plan_options
+@_bootstrap_option
+def check(bootstrap: str, **plan: Unpack[_PlanOptions]) -> None:
+    """Compare the topics with the plan; change nothing."""
+    _report(check_topics, bootstrap, _plan(**plan))
+
+
+@topics.command()
+@_plan_options
+def describe(**plan: Unpack[_PlanOptions]) -> None:
+    """Print the plan, each setting with its reason. Needs no broker."""
+    for topic in _plan(**plan).topics():
+        click.echo(f"{topic.name}: {topic.purpose}")
+        click.echo(f"  partitions {topic.partitions}, replication factor {topic.replication_factor}")
+        for setting in topic.settings:
+            click.echo(f"  {setting.key}={setting.value}  # {setting.reason}")
+
+
+def _report(act: Callable[[str, TopicPlan], list[TopicReport]], bootstrap: str, plan: TopicPlan) -> None:
+    try:
+        reports = act(bootstrap, plan)
+    except KafkaException as error:
+        raise _Unreachable(f"{bootstrap}: {error.args[0].str()}") from error
+    for report in reports:
+        click.echo(f"{report.topic.name}: {report.state.value}")
+        for difference in report.differences:
+            click.echo(f"  {difference}")
+    if not all(report.is_as_planned for report in reports):
+        raise SystemExit(1)
+
+
+class _Unreachable(click.ClickException):
+    exit_code = 2
