@@ -54,21 +54,17 @@ class Counting:
         self._open_scope = tuple(_OPEN_FIELDS[field] for field in scope if field in _OPEN_FIELDS)
         self._is_settled_by_pair = not self._open_scope and excepting is None and not _names_more(selector)
         pairs = tuple(vocabulary)
-        self._pairs: dict[Pair, frozenset[Pair]] = {
-            own: frozenset(pair for pair in pairs if self._pair_counts(pair, own)) for own in pairs
-        }
+        # For each pair an intent may have: does a contact's pair count? Pairs the policy no longer declares are absent.
+        self._pairs = {own: {pair: self._pair_counts(pair, own) for pair in pairs} for own in pairs}
 
-    def counted(self, tags: tuple[Tag, ...], pairs: list[Pair] | None, own: Tag) -> list[bool]:
-        """For each tag whether contacts with it count for an intent with its own tag.
-
-        `pairs` are the tags' pairs if the vocabulary knows them all, else None (a channel the policy no longer declares).
-        """
-        if pairs is None:
-            return [self.counts(tag, own) for tag in tags]
-        allowed = self._pairs[own.channel, own.purpose]
+    def counted(self, tags: tuple[Tag, ...], pairs: list[Pair], own: Tag) -> list[bool]:
+        """For each tag (`pairs` are the tags' pairs) whether contacts with it count for an intent with its own tag."""
+        verdicts = self._pairs[own.channel, own.purpose]
         if self._is_settled_by_pair:
-            return [pair in allowed for pair in pairs]
-        return [pair in allowed and self.counts(tag, own) for pair, tag in zip(pairs, tags, strict=True)]
+            settled = [verdicts.get(pair) for pair in pairs]
+            if None not in settled:
+                return settled  # type: ignore[return-value]  # None is not in it
+        return [verdicts.get(pair, True) and self.counts(tag, own) for pair, tag in zip(pairs, tags, strict=True)]
 
     def counts(self, tag: Tag, own: Tag) -> bool:
         """Whether contacts with the tag count for an intent with its own tag."""

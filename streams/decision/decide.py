@@ -12,11 +12,12 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from streams.decision.intent import Intent
-from streams.decision.ledger import UNCOUNTED, Contact, Ledger, Tag, with_contact, with_identity
+from streams.decision.ledger import NEEDED_CONSENT, UNCOUNTED, Contact, Ledger, Tag, with_contact, with_identity
 from streams.decision.policy import BUILT_IN, Plan, Policy
 from streams.decision.question import Question
 from streams.decision.reasons import EXEMPT, PASSED, REASON_BY_NUMBER
 from streams.decision.rules.cap import CapRule
+from streams.decision.rules.consent import ConsentRule
 from streams.decision.rules.duplicate import ask_duplicate, decision_id
 from streams.decision.rules.expired import ask_deadline, ask_erasure, ask_horizon
 from streams.decision.rules.ledger_full import ask_ledger_full
@@ -110,14 +111,7 @@ def _built_in_checks(
         ask_deadline(intent, now),
         ask_duplicate(ledger, identity, identities_ms, now),
         ask_vocabulary(tag.channel, tag.purpose, specification.channels, specification.purposes),
-        ask_ledger_full(
-            ledger,
-            tag,
-            now=now,
-            history_ms=policy.history_ms,
-            identities_ms=identities_ms,
-            keep_lifetime=policy.keep_lifetime,
-        ),
+        ask_ledger_full(ledger, tag, policy, now),
     )
 
 
@@ -145,7 +139,8 @@ def _approved(
     entries: list[Entry],
     binding: list[tuple[Rule, Answer]],
 ) -> Decision:
-    contact = Contact(identity, now, valid_until, 0, plan.contact_flags)
+    needed_consent = NEEDED_CONSENT if any(rule.kind == ConsentRule.kind for rule, _ in binding) else 0
+    contact = Contact(identity, now, valid_until, 0, plan.contact_flags | needed_consent)
     is_counted = not plan.contact_flags & UNCOUNTED
     return Decision(
         is_approved=True,

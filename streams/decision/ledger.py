@@ -188,7 +188,7 @@ def pruned(ledger: Ledger, *, now: int, history_ms: int, identities_ms: int, kee
     while keep and contacts[keep - 1].latest_ms <= contacts_from:
         keep -= 1
     identities = ledger.identities
-    if any(created < identities_from for created in identities.values()):
+    if identities and min(identities.values()) < identities_from:
         identities = {key: created for key, created in identities.items() if created >= identities_from}
     if keep == len(contacts):
         if identities is ledger.identities:

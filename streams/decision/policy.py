@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from streams.decision.counting import Counting
 from streams.decision.intent import Intent
-from streams.decision.ledger import NEEDED_CONSENT, OPT_OUT_EXEMPT, UNCOUNTED, Ledger, pruned
+from streams.decision.ledger import OPT_OUT_EXEMPT, UNCOUNTED, Ledger, pruned
 from streams.decision.policy_types import PolicyTables
 from streams.decision.question import Zones
 from streams.decision.rules.campaign import CampaignRule
@@ -159,8 +159,6 @@ class Policy:
         flags = 0 if exempted.counts else UNCOUNTED
         if "opt_out" in exempted.kinds:
             flags |= OPT_OUT_EXEMPT
-        if any(a.rule.kind == "consent" and not a.is_exempt and not a.rule.is_shadow for a in asked):
-            flags |= NEEDED_CONSENT
         obligations = []
         for obligation in self.specification.obligations:
             carrier = RuleSpecification(

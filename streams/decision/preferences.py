@@ -144,6 +144,15 @@ def covering(preferences: Iterable[Preference], track: str, tag: Tag) -> list[Pr
     return [p for p in preferences if TRACK_OF[p.type] == track and covers(p, tag)]
 
 
+def covering_by_track(preferences: Iterable[Preference], tag: Tag) -> dict[str, list[Preference]]:
+    """The events that cover the tag, by track; tracks without any are absent."""
+    found: dict[str, list[Preference]] = {}
+    for preference in preferences:
+        if covers(preference, tag):
+            found.setdefault(TRACK_OF[preference.type], []).append(preference)
+    return found
+
+
 def winner(
     candidates: Iterable[Preference], moment_ms: int, end: Callable[[Preference], int] = end_of
 ) -> Preference | None:

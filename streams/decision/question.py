@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from streams.decision.ledger import Preference
+from streams.decision.preferences import covering_by_track
 from streams.decision.tables import DAY_MS, HolidayCalendar, ZoneTable
 
 if TYPE_CHECKING:
@@ -20,12 +22,13 @@ if TYPE_CHECKING:
 # "Not looked up yet", where None and () are answers.
 _UNASKED: Final = ((), "?", "?")
 Zones = tuple[ZoneTable, ...]
+_NOTHING_SAID: Final[list[Preference]] = []
 
 
 class Question:
     """An intent, its customer's ledger and the policy."""
 
-    __slots__ = ("_all_known", "_counted", "_local", "_pairs", "_zones", "intent", "ledger", "place", "policy", "tag")
+    __slots__ = ("_counted", "_covering", "_local", "_pairs", "_zones", "intent", "ledger", "place", "policy", "tag")
 
     def __init__(self, intent: Intent, tag: Tag, ledger: Ledger, policy: Policy) -> None:
         self.intent = intent
@@ -35,7 +38,7 @@ class Question:
         self._zones: tuple[Zones, str, str] = _UNASKED
         self._counted: dict[int, list[bool]] = {}
         self._pairs: list[tuple[str, str]] | None = None
-        self._all_known = False
+        self._covering: dict[str, list[Preference]] | None = None
         self._local: tuple[ZoneTable | None, int, tuple[int, int, int]] = (None, 0, (0, 0, 0))
         self.place = self._place()
 
@@ -100,12 +103,17 @@ class Question:
         found = self._counted.get(counting.index)
         if found is None:
             tags = self.ledger.tags
-            if self._pairs is None:
-                self._pairs = [(tag.channel, tag.purpose) for tag in tags]
-                self._all_known = self.policy.plans.keys() >= set(self._pairs)
-            pairs = self._pairs if self._all_known else None
+            pairs = self._pairs
+            if pairs is None:
+                pairs = self._pairs = [(tag.channel, tag.purpose) for tag in tags]
             found = self._counted[counting.index] = counting.counted(tags, pairs, self.tag)
         return found
+
+    def covering(self, track: str) -> list[Preference]:
+        """The customer's preference events of a track that are about contacts like this one."""
+        if self._covering is None:
+            self._covering = covering_by_track(self.ledger.preferences, self.tag)
+        return self._covering.get(track, _NOTHING_SAID)
 
     def local(self, zone: ZoneTable, moment_ms: int) -> tuple[int, int, int]:
         """Local day, local time of day, and until when the zone's offset holds. The last answer is kept."""

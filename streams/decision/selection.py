@@ -18,35 +18,33 @@ from streams.decision.specification import CountryUnknown, RuleSpecification, Se
 
 NO, YES, COUNTRY_UNKNOWN = 0, 1, 2
 _ANY: Final = Selector()
+_WITHOUT_COUNTRY: Final = {"deny": COUNTRY_UNKNOWN, "apply": YES, "skip": NO}
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
     """What remains to be asked of an intent once its channel and purpose are known to match."""
 
-    applies_to: Selector
+    applies_to: Selector  # without countries
+    countries: frozenset[str] | None
     excepting: Selector | None
     country_unknown: CountryUnknown
+    asks_more: bool  # whether `applies_to` names anything at all
 
     def holds(self, question: Question) -> int:
         """NO, YES, or COUNTRY_UNKNOWN where the rule is to deny for want of a country."""
         excepting = self.excepting
         if excepting is not None and _matches(excepting, question, missing_automated=False):
             return NO
-        applies = self.applies_to
-        if not _matches(replace_countries(applies), question, missing_automated=True):
+        if self.asks_more and not _matches(self.applies_to, question, missing_automated=True):
             return NO
-        if applies.countries is None:
+        countries = self.countries
+        if countries is None:
             return YES
         country, region = question.place
         if country is None:
-            return {"deny": COUNTRY_UNKNOWN, "apply": YES, "skip": NO}[self.country_unknown]
-        return YES if _is_in(applies.countries, country, region) else NO
-
-
-def replace_countries(selector: Selector) -> Selector:
-    """The selector without its countries."""
-    return selector if selector.countries is None else replace(selector, countries=None)
+            return _WITHOUT_COUNTRY[self.country_unknown]
+        return YES if _is_in(countries, country, region) else NO
 
 
 def condition(rule: RuleSpecification, channel: str, group: str, purpose: str) -> tuple[bool, Condition | None]:
@@ -59,7 +57,8 @@ def condition(rule: RuleSpecification, channel: str, group: str, purpose: str) -
         return False, None
     if applies == _ANY and excepting is None:
         return True, None
-    return True, Condition(applies, excepting, rule.country_unknown)
+    more = replace(applies, countries=None)
+    return True, Condition(more, applies.countries, excepting, rule.country_unknown, more != _ANY)
 
 
 def _rest(selector: Selector, channel: str, group: str, purpose: str) -> Selector | None:

@@ -8,7 +8,7 @@ Rules of this module (docs/semantics.md, 1 and 3)
 from __future__ import annotations
 
 from streams.decision.ledger import Preference
-from streams.decision.preferences import CONSENT, change_points, covering, end_of, in_force, winner
+from streams.decision.preferences import CONSENT, change_points, end_of, in_force, winner
 from streams.decision.question import Question
 from streams.decision.reasons import PASSED
 from streams.decision.rules.rule import PASS, Answer, Rule, denial, too_short
@@ -30,7 +30,7 @@ class ConsentRule(Rule):
 
     def ask(self, question: Question, moment_ms: int) -> Answer:
         """Number when it passes: the consent's end, if it has one."""
-        candidates = covering(question.ledger.preferences, CONSENT, question.tag)
+        candidates = question.covering(CONSENT)
         proven = self._proven(candidates)
         best = winner(proven, moment_ms, self._end)
         if best is None:
@@ -46,7 +46,7 @@ class ConsentRule(Rule):
 
     def earliest(self, question: Question, moment_ms: int) -> int | None:
         """Now, or the date of a consent given ahead."""
-        candidates = covering(question.ledger.preferences, CONSENT, question.tag)
+        candidates = question.covering(CONSENT)
         for point in (moment_ms, *change_points(candidates, moment_ms, self._end)):
             if self.ask(question, point)[0] == PASSED:
                 return point

@@ -5,20 +5,22 @@ Counted is only what is still inside its horizon, so the moment of pruning is ne
 
 from __future__ import annotations
 
-from streams.decision.ledger import CONTACTS_MAX, IDENTITIES_MAX, TAGS_MAX, Ledger, Tag, pruned
+from typing import TYPE_CHECKING
+
+from streams.decision.ledger import CONTACTS_MAX, IDENTITIES_MAX, TAGS_MAX, Ledger, Tag
 from streams.decision.rules.rule import PASS, Answer, denial
 
+if TYPE_CHECKING:
+    from streams.decision.policy import Policy
 
-def ask_ledger_full(
-    ledger: Ledger, tag: Tag, *, now: int, history_ms: int, identities_ms: int, keep_lifetime: bool
-) -> Answer:
+
+def ask_ledger_full(ledger: Ledger, tag: Tag, policy: Policy, now: int) -> Answer:
     """Is there room for one more contact of this tag, and for its identity?"""
     if ledger.preference_refused:
         return denial("ledger_full")
     if not _is_full(ledger, tag):
         return PASS
-    live = pruned(ledger, now=now, history_ms=history_ms, identities_ms=identities_ms, keep_lifetime=keep_lifetime)
-    return denial("ledger_full") if _is_full(live, tag) else PASS
+    return denial("ledger_full") if _is_full(policy.prune(ledger, now), tag) else PASS
 
 
 def _is_full(ledger: Ledger, tag: Tag) -> bool:

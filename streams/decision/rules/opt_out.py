@@ -8,11 +8,9 @@ Rules of this module (docs/semantics.md, 1)
 
 from __future__ import annotations
 
-from itertools import chain
-
 from streams.decision.ledger import Preference
 from streams.decision.preference import RESTRICTIVE
-from streams.decision.preferences import DENYING_TRACKS, REASON_OF, change_points, covering, denying
+from streams.decision.preferences import DENYING_TRACKS, REASON_OF, change_points, winner
 from streams.decision.question import Question
 from streams.decision.reasons import PASSED
 from streams.decision.rules.rule import PASS, Answer, Rule, denial, too_short
@@ -27,38 +25,45 @@ class OptOutRule(Rule):
 
     def ask(self, question: Question, moment_ms: int) -> Answer:
         """Numbers when it denies: order of the winner, its end."""
-        preferences = question.ledger.preferences
-        if not preferences:
+        candidates = self._candidates(question)
+        if not candidates:
             return PASS
-        winner = denying(question.ledger, question.tag, moment_ms)
-        if winner is None:
-            end_ms = self._end_of_pass(question, moment_ms)
+        denier = self._denier(question, moment_ms)
+        if denier is None:
+            end_ms = self._end_of_pass(question, candidates, moment_ms)
             if too_short(end_ms, moment_ms):
                 return denial("closing")
             return PASS if end_ms == NEVER else (PASSED, end_ms, ())
-        if winner.end_ms is None:
-            return denial(REASON_OF[winner.type], winner.order_ms - moment_ms)
-        return denial(REASON_OF[winner.type], winner.order_ms - moment_ms, winner.end_ms - moment_ms)
+        if denier.end_ms is None:
+            return denial(REASON_OF[denier.type], denier.order_ms - moment_ms)
+        return denial(REASON_OF[denier.type], denier.order_ms - moment_ms, denier.end_ms - moment_ms)
 
     def earliest(self, question: Question, moment_ms: int) -> int | None:
         """The first moment from which no track denies, and long enough."""
         if self.ask(question, moment_ms)[0] == PASSED:
             return moment_ms
-        for point in change_points(self._covering(question), moment_ms):
+        for point in change_points(self._candidates(question), moment_ms):
             if self.ask(question, point)[0] == PASSED:
                 return point
         return None
 
-    def _covering(self, question: Question) -> list[Preference]:
-        preferences = question.ledger.preferences
-        return list(chain.from_iterable(covering(preferences, track, question.tag) for track in DENYING_TRACKS))
+    def _candidates(self, question: Question) -> list[Preference]:
+        if not question.ledger.preferences:
+            return []
+        return [preference for track in DENYING_TRACKS for preference in question.covering(track)]
 
-    def _end_of_pass(self, question: Question, moment_ms: int) -> int:
+    def _denier(self, question: Question, moment_ms: int) -> Preference | None:
+        for track in DENYING_TRACKS:
+            best = winner(question.covering(track), moment_ms)
+            if best is not None and best.type in RESTRICTIVE:
+                return best
+        return None
+
+    def _end_of_pass(self, question: Question, candidates: list[Preference], moment_ms: int) -> int:
         """The first later moment at which it denies: when an opt-in that was given for a time runs out."""
-        candidates = self._covering(question)
         if all(p.type in RESTRICTIVE or p.end_ms is None for p in candidates):
             return NEVER
         for point in change_points(candidates, moment_ms):
-            if denying(question.ledger, question.tag, point) is not None:
+            if self._denier(question, point) is not None:
                 return point
         return NEVER
