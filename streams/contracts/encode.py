@@ -43,7 +43,7 @@ def encode_approval(
     zone: tuple[str, str] | None,
     rules: Sequence[Sequence[int | None]],
 ) -> bytes:
-    """An approval: `schemas/approved.schema.json`. `remaining` is a dict; `obligations` and `rules` are tuples or lists.
+    """An approval: `schemas/approved.schema.json`. `remaining` is a dict, `obligations` and `rules` tuples or lists.
 
     Raises:
         TypeError: an argument holds what the decoder would not have let in. A defect of the caller, not of a record.

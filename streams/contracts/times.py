@@ -33,7 +33,7 @@ def moment_ms(text: str, field: str) -> int:
 
     Raises:
         RecordRefused: `bad_time` if it is not RFC 3339 with a zone or there is no such date; `out_of_range` if it lies
-            outside 1970 to 9999 (UTC).
+            outside 1970 to 9999, as written or in UTC.
     """
     if _grammar(text) is None:
         raise RecordRefused("bad_time", f"`$.{field}`: neither epoch milliseconds nor RFC 3339 with a zone")
@@ -41,6 +41,6 @@ def moment_ms(text: str, field: str) -> int:
         moment = (datetime.fromisoformat(text.upper()) - _EPOCH) // _MILLISECOND
     except ValueError:
         raise RecordRefused("bad_time", f"`$.{field}`: there is no such date") from None
-    if not 0 <= moment <= MOMENT_MAX_MS:
+    if not 0 <= moment <= MOMENT_MAX_MS or text < "1970":
         raise RecordRefused("out_of_range", f"`$.{field}`: outside the years 1970 to 9999")
     return moment
