@@ -6,11 +6,13 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 import yaml
 
+from streams.decision.outcome import OutcomeType
+from streams.decision.preference import PreferenceType
 from streams.decision.reasons import REASONS
 from streams.telemetry import registry
 from streams.telemetry.reference import page
@@ -161,6 +163,11 @@ def test_a_metric_is_well_declared(spec: MetricSpec) -> None:
     assert not {"customer", "customer_id", "intent_id", "address", "partition", "instance", "job"} & set(
         spec.label_names
     )
+
+
+def test_types_of_events_are_those_of_the_contract() -> None:
+    assert set(registry.PREFERENCE_TYPES.words) == set(get_args(PreferenceType))
+    assert set(registry.OUTCOME_TYPES.words) == set(get_args(OutcomeType))
 
 
 def test_metrics_are_declared_once() -> None:

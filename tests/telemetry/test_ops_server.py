@@ -60,7 +60,7 @@ async def test_metrics_in_the_format_asked_for(client: aiohttp.ClientSession) ->
     async with client.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"}) as answer:
         assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
         assert answer.headers["Content-Encoding"] == "gzip"
-        assert "mesura_decisions" in {family.name for family in read_openmetrics(await answer.text())}
+        assert "mesura_decisions" in {family.name for family in read_openmetrics(await answer.text())}  # type: ignore[no-untyped-call]
 
 
 async def test_readiness_over_http(worker: Worker, client: aiohttp.ClientSession) -> None:
