@@ -540,16 +540,16 @@ class Model:
         return self._withdraw(customer, preference.type, now_ms) if preference.restrictive else []
 
     def _erase(self, customer: Customer, order: int, now: int) -> list[dict[str, str]]:
-        # READING: contacts and identities have no order; all there are go, whatever the order of the erasure.
+        # READING: contacts have no order; all there are go, whatever the order of the erasure.
         withdrawn = []
         for contact in customer.held_contacts():
             if self._can_be_withdrawn(contact, now):
                 contact.withdrawn = True
                 withdrawn.append({"decision_id": contact.decision_id, "reason": "erased"})
             contact.erased = True
-        for identity in customer.identities:
-            identity.erased = True
         customer.erased_at = order if customer.erased_at is None else max(customer.erased_at, order)
+        for identity in customer.identities:
+            identity.erased = identity.erased or identity.created_at <= customer.erased_at
         return withdrawn
 
     @staticmethod
@@ -583,7 +583,8 @@ class Model:
         named = outcome.get("decision_id")
         occurred_at = instant(outcome["occurred_at"])
         assert occurred_at is not None
-        contacts = [c for c in customer.held_contacts() if named is not None and c.decision_id == named]
+        # An identity forgotten and used again names two contacts: the one decided last is meant.
+        contacts = [c for c in customer.held_contacts() if named is not None and c.decision_id == named][-1:]
         if outcome["type"] != "expired":
             for contact in contacts:
                 high = max(contact.valid_until, now_ms)
@@ -632,7 +633,7 @@ class Model:
             self._approve(case, asked, answer, now_ms)
         elif denied.check.number not in range(len(BUILT_IN)):
             answer["next_eligible_at"] = self._next_eligible_at(case, now_ms)
-        self._remember(case, denied, now_ms)
+        self._remember(case, asked, now_ms)
         return answer
 
     def _case(self, customer: Customer, intent: dict[str, Any], created_at: int) -> Case:
@@ -730,13 +731,11 @@ class Model:
             )
         )
 
-    def _remember(self, case: Case, denied: Asked | None, now: int) -> None:
-        if denied is not None and (
-            denied.check.id == "expired:horizon" or denied.answer.reason in {"duplicate", "ledger_full"}
-        ):
-            return
-        # The first answer's created_at stays, also when the intent came back and was found expired.
-        if case.customer.remembers(case.intent_id, now - self.policy.identities) is None:
+    @staticmethod
+    def _remember(case: Case, asked: list[Asked], now: int) -> None:
+        denying = {a.check.id for a in asked if a.answer.reason is not None}
+        # Also where another check gave the answer: the first answer's created_at stays, and a full ledger does not grow.
+        if not denying & {"expired:horizon", "duplicate", "ledger_full"}:
             case.customer.identities.append(Identity(case.intent_id, case.created_at))
 
     # ---- next_eligible_at ----
@@ -866,7 +865,9 @@ class Model:
         def ask(t: int) -> Answer:
             won = opt_out_winner(case.standing, case.subject, t)
             if won is None:
-                return Answer()
+                later = moments_of(case.standing, own_end, t)
+                end = next((m for m in later if opt_out_winner(case.standing, case.subject, m) is not None), None)
+                return ending(end, t, [])
             return Answer(opt_out_reason(won), [won.order - t, None if won.end is None else won.end - t])
 
         return Check(rule.number, rule.id, rule.kind, ask, lambda t: moments_of(case.standing, own_end, t))
@@ -901,8 +902,8 @@ class Model:
 
         def ask(t: int) -> Answer:
             if won_by_grant(t):
-                ends = next(([m] for m in moments_of(track, end_of, t) if not won_by_grant(m)), [])
-                return Answer(None, [m - t for m in ends], ends)
+                end = next((m for m in moments_of(track, end_of, t) if not won_by_grant(m)), None)
+                return ending(end, t, [] if end is None else [end - t])
             if winner(admitted, "consent", case.subject, t, end_of) is not None:
                 return Answer("consent_withdrawn")
             if any(e not in admitted and in_force(e, t, end_of(e)) for e in grants):
@@ -1088,6 +1089,15 @@ class Model:
             "erased_at": customer.erased_at,
             "refused": customer.refused,
         }
+
+
+def ending(end: int | None, t: int, numbers: list[int | None]) -> Answer:
+    """A pass that ends, or a denial because it ends too soon."""
+    if end is None:
+        return Answer()
+    if end - 1 - t < VALIDITY_MIN_MS:
+        return Answer("closing")
+    return Answer(None, numbers, [end])
 
 
 def no_turn(t: int) -> Iterable[int]:
