@@ -2,8 +2,9 @@
 
     MESURA_WORKER_SETTINGS='{…}' python -m streams.worker
 
-Prints one JSON line, `{"ops": "http://…"}`, once its endpoint listens. Ends with 0 when it was asked to stop or a bounded
-run is over, 2 when starting was refused (starting again would not help), anything else when it should be started again.
+Prints one JSON line, `{"ops": "http://…"}`, once its endpoint listens. Ends with 0 when it was asked to stop or a
+bounded run is over, 2 when starting was refused (starting again would not help), anything else when it should be
+started again.
 
 Rules of this module
 1. Wiring only: no rule is decided here and no record is read.
@@ -45,6 +46,7 @@ from streams.explain import explain
 from streams.gate import Gate, GateSettings
 from streams.policy.findings import PolicyRefused
 from streams.policy.loader import LoadedPolicy, load_policy
+from streams.policy.reload import PathView, PolicyWatcher
 from streams.settings import SETTINGS_VARIABLE, SettingsRefused, WorkerSettings
 from streams.telemetry.health import Health
 from streams.telemetry.logs import configure_logging
@@ -56,8 +58,10 @@ ENDED: Final = 0
 REFUSED: Final = 2
 START_AGAIN: Final = 3
 
-# How often the policy file is looked at. A change is in force within a second or two; a look is one `stat`.
-POLICY_LOOK_SECONDS: Final = 1.0
+# Set by the supervisor: how often it has started this worker again.
+RESTARTS_VARIABLE: Final = "MESURA_WORKER_RESTARTS"
+# How often the watcher is asked; it decides itself how often to look. A change is in force within two seconds.
+POLICY_LOOK_SECONDS: Final = 0.25
 # A question is one intent: more is not a question.
 QUESTION_BYTES_MAX: Final = 64 * 1024
 # Headers that a dead letter gains, with room: topic names have at most 249 characters.
@@ -121,6 +125,24 @@ def _policy_rule(number: int, policy: Policy) -> PolicyRule:
     )
 
 
+class _PolicyNews:
+    """What the watcher of the policy file has to say, kept until the worker asks."""
+
+    def __init__(self, observer: TelemetryObserver) -> None:
+        self.changed: LoadedPolicy | None = None
+        self._observer = observer
+
+    def policy_changed(self, policy: LoadedPolicy) -> None:
+        self.changed = policy
+
+    def policy_refused(self, error: PolicyRefused | OSError) -> None:
+        self._observer.policy_rejected()
+        log.error("The policy file cannot be loaded; the last good one stays in force.", why=str(error))
+
+    def policy_restored(self) -> None:
+        log.info("The policy file says again what is in force.")
+
+
 class GateWorker:
     """A worker's parts and their life."""
 
@@ -132,6 +154,7 @@ class GateWorker:
         self._telemetry = Telemetry(version=version("mesura"))
         self._health = Health()
         self._observer = TelemetryObserver(self._telemetry, self._health)
+        self._observer.worker_restarted(int(os.environ.get(RESTARTS_VARIABLE, "0")))
         self._gate: Gate | None = None
         self._worker: Worker | None = None
 
@@ -149,7 +172,8 @@ class GateWorker:
             routes=[web.post("/explain", self._explain)],
         )
         port = await ops.start()
-        print(json.dumps({"ops": f"http://{self.settings.ops_host}:{port}"}), flush=True)
+        sys.stdout.write(json.dumps({"ops": f"http://{self.settings.ops_host}:{port}"}) + "\n")
+        sys.stdout.flush()
         try:
             return await self._run(stop)
         finally:
@@ -165,7 +189,7 @@ class GateWorker:
         async with ControlTopic(self._engine, self.settings.topics.control) as control:
             await self._publish(control, loaded, gate.policy)
             worker = self._worker = Worker(self._engine, gate, self._observer, self._clock)
-            reloading = asyncio.create_task(self._reload_policy(control, worker, loaded.text))
+            reloading = asyncio.create_task(self._reload_policy(control, worker, loaded))
             try:
                 end = await worker.run(stop)
             finally:
@@ -212,29 +236,25 @@ class GateWorker:
             policy_hash=specification.content_hash,
         )
 
-    async def _reload_policy(self, control: ControlTopic, worker: Worker, text: str) -> None:
+    async def _reload_policy(self, control: ControlTopic, worker: Worker, loaded: LoadedPolicy) -> None:
         """Take over changes of the file, between batches. A bounded run keeps the policy it began with."""
         if self.settings.clock == "record":
             return
-        from streams.policy.reload import PolicyWatch
-
-        watch = PolicyWatch(self._path, text)
+        news = _PolicyNews(self._observer)
+        watcher = PolicyWatcher(PathView(self._path), loaded, news)
         while True:
             await asyncio.sleep(POLICY_LOOK_SECONDS)
-            try:
-                loaded = await asyncio.to_thread(watch.changed)
-                if loaded is None:
-                    continue
-                assert self._gate is not None
-                gate = Gate(compile_policy(loaded.specification), self._gate.settings)
-                await self._publish(control, loaded, gate.policy)
-            except (PolicyRefused, OSError) as error:
-                self._observer.policy_rejected()
-                log.error("The policy file cannot be loaded; the last good one stays in force.", error=str(error))
-            else:
-                self._declare(gate.policy)
-                self._gate = gate
-                worker.replace_state_machine(gate)
+            # Loading takes a moment of computing: in a thread, so that the lanes go on.
+            await asyncio.to_thread(watcher.poll, self._clock.now_ms())
+            if news.changed is None:
+                continue
+            changed, news.changed = news.changed, None
+            assert self._gate is not None
+            gate = Gate(compile_policy(changed.specification), self._gate.settings)
+            await self._publish(control, changed, gate.policy)
+            self._declare(gate.policy)
+            self._gate = gate
+            worker.replace_state_machine(gate)
 
     async def _explain(self, request: web.Request) -> web.Response:
         """What would be answered to an intent now, and why. Nothing is recorded."""
@@ -297,10 +317,10 @@ def main() -> int:
         settings = WorkerSettings.from_environment(os.environ[SETTINGS_VARIABLE]).checked()
         return asyncio.run(_main(settings))
     except (SettingsRefused, PolicyRefused, StartupRefusedError) as refused:
-        print(refused, file=sys.stderr, flush=True)
+        sys.stderr.write(f"{refused}\n")
         return REFUSED
     except KeyError:
-        print(f"{SETTINGS_VARIABLE} is not set. Use `mesura run`, which sets it.", file=sys.stderr, flush=True)
+        sys.stderr.write(f"{SETTINGS_VARIABLE} is not set. Use `mesura run`, which sets it.\n")
         return REFUSED
 
 

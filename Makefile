@@ -1,0 +1,56 @@
+# The few verbs of this project. Everything runs from the project's own environment in .venv, made by `make setup`.
+#
+#   make setup           install what is pinned, with hashes
+#   make demo            the gate on the embedded broker, deciding; BROKER=kafka: on Apache Kafka; ARGS="--keep" and others
+#   make test            every test, on the embedded broker and on Apache Kafka (needs Java 17 and Maven)
+#   make check           style, types, walls between packages
+#   make bench           microseconds per intent, decisions per second; results in bench/results/
+#   make mutants         change the decision core in every way mutmut knows; the cases must notice (long)
+#   make fuzz            the core against the independent model, SECONDS=… (long)
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+BROKER ?= embedded
+SECONDS ?= 300
+STAMP := $(VENV)/.installed
+TEST_STAMP := $(VENV)/.installed-dev
+
+.PHONY: setup demo test check bench mutants fuzz
+
+setup: $(TEST_STAMP)
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# What the product needs, and nothing else: a newcomer's demo starts from here.
+$(STAMP): requirements/runtime.lock pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/runtime.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $(STAMP)
+
+$(TEST_STAMP): requirements/dev.lock $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	touch $(TEST_STAMP)
+
+demo: $(STAMP)
+	$(BIN)/mesura demo --broker $(BROKER) $(ARGS)
+
+test: $(TEST_STAMP)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(TEST_STAMP)
+	$(BIN)/ruff check streams tests bench deploy examples
+	$(BIN)/ruff format --check streams tests bench deploy examples
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(TEST_STAMP)
+	$(BIN)/python -m bench.decision $(ARGS)
+	$(BIN)/python -m bench.gate $(ARGS)
+
+mutants: $(TEST_STAMP)
+	$(BIN)/python -m tests.mutants.run $(ARGS)
+
+fuzz: $(TEST_STAMP)
+	$(BIN)/python -m tests.property.campaign --seconds $(SECONDS) $(ARGS)
