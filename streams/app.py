@@ -1,3 +1,4 @@
+# ruff: noqa: ANN401 - Faust is untyped
 """The Faust app: topics, agents, the ledger's table, and one worker run. Wiring only.
 
     end = await run_worker(settings, state_machine, observer, SystemClock(), stop)
@@ -35,7 +36,7 @@ from streams.exactly_once.settings import (
     EngineSettings,
 )
 from streams.exactly_once.startup import StartupReport, check_topics
-from streams.exactly_once.takeover import EngineTableManager
+from streams.exactly_once.takeover import EngineTableManager, watch_group
 from streams.exactly_once.transport import SCHEME, SliceSchema
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from streams.exactly_once.interfaces import Clock, Observer, StateMachine
 
 STREAM_BUFFER_SLICES: Final = 4096
-"""Faust's own queue between consumer and agent. Never full, because agents never wait: the engine's queues hold back."""
+"""Faust's own queue between consumer and agent. Never full, as agents never wait: the engine's queues hold back."""
 
 QUIET_LOGGERS: Final = ("aiokafka", "faust", "mode", "kafka")
 """Loggers that at DEBUG cost 14 % of the processor even when nothing is printed."""
@@ -212,7 +213,8 @@ def _on_revoked(engine: Engine) -> Any:
 async def _started(app: faust.App, engine: Engine) -> None:
     """Start everything; return when the app has ended by itself."""
     await engine.start()
-    await app.start()
+    engine.keep_running(watch_group(app, engine))
+    await app.start()  # returns after the first take-over
     await app.wait_until_stopped()
 
 

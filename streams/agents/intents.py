@@ -1,3 +1,4 @@
+# ruff: noqa: ANN401 - Faust is untyped
 """The agent for intents, whatever their priority."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# ruff: noqa: ANN401 - Faust is untyped
 """The agent for records that arrived on the wrong partition and were forwarded to the right one."""
 
 from __future__ import annotations

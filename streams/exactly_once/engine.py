@@ -25,8 +25,8 @@ from streams.exactly_once.barrier import Barrier
 from streams.exactly_once.errors import EngineError, LaneError, RecordsMissingError
 from streams.exactly_once.fencing import Membership
 from streams.exactly_once.intake import Intake
-from streams.exactly_once.lane import Lane, cancel
 from streams.exactly_once.lag import report_lag
+from streams.exactly_once.lane import Lane, cancel
 from streams.exactly_once.partition import PartitionState
 from streams.exactly_once.record_order import RecordOrder, is_finished
 from streams.exactly_once.restore import Restored, changelog_partitions, restore
@@ -103,8 +103,13 @@ class Engine:
         self._observer.ready(False, "starting")
         await self._barrier.start()
         await asyncio.gather(*(lane.start() for lane in self._lanes))
-        self._tasks = [asyncio.create_task(self._guard(lane.run())) for lane in self._lanes]
-        self._tasks.append(asyncio.create_task(self._guard(self._report_lag())))
+        for lane in self._lanes:
+            self.keep_running(lane.run())
+        self.keep_running(self._report_lag())
+
+    def keep_running(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a loop until the engine stops; whatever ends it earlier ends the worker."""
+        self._tasks.append(asyncio.create_task(self._guard(work)))
 
     async def stand_still(self) -> None:
         """Finish or abandon what is under way; decide nothing until the next take-over."""
@@ -131,6 +136,11 @@ class Engine:
         self.ended.set()
 
     # What others may ask
+
+    @property
+    def generation(self) -> int:
+        """Of the latest take-over that was completed."""
+        return self._membership.generation
 
     def replace_state_machine(self, state_machine: StateMachine) -> None:
         """Decide with this one from the next batch on."""
@@ -309,9 +319,9 @@ class Engine:
 
     def _check_finished(self) -> None:
         """A bounded run ends when all its partitions have."""
-        if self.settings.clock_mode is ClockMode.RECORD and self.partitions:
-            if all(is_finished(state) for state in self.partitions.values()):
-                self.ended.set()
+        bounded = self.settings.clock_mode is ClockMode.RECORD
+        if bounded and self.partitions and all(is_finished(state) for state in self.partitions.values()):
+            self.ended.set()
 
     async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
         """Run a loop of the engine; whatever ends it ends the worker."""

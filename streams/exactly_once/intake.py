@@ -100,10 +100,8 @@ class Intake:
             taken.append(record)
             taken_bytes += record_bytes
         is_all = len(taken) == len(self.queue)
-        if is_all:
-            next_position = self.arrived
-        else:
-            next_position = taken[-1].offset + 1 if taken else self.position
+        decided = taken[-1].offset + 1 if taken else self.position
+        next_position = self.arrived if is_all else decided
         return Peeked(taken, taken_bytes, next_position, is_all)
 
     def advance(self, count: int) -> None:

@@ -1,8 +1,8 @@
 """Everything a worker holds of one partition: queues, positions, the committed store.
 
 Invariants
-1. `store`, `latest_ms` and the positions of the intakes are what the last committed transaction left; `merge` is the only
-   thing that changes them while the partition is owned, and it is called after a commit only.
+1. `store`, `latest_ms` and the positions of the intakes are what the last committed transaction left; `merge` is the
+   only thing that changes them while the partition is owned, and it is called after a commit only.
 2. What a batch takes is chosen without changing anything, so abandoning a batch needs no undo.
 """
 

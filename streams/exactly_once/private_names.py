@@ -21,6 +21,9 @@ ATTRIBUTES: Final = (
     PrivateName("aiokafka.consumer.fetcher:PartitionRecords", "_consume_aborted_up_to", "skips aborted transactions"),
     PrivateName("aiokafka.consumer.fetcher:PartitionRecords", "_contains_abort_marker", "skips aborted transactions"),
     PrivateName("aiokafka.consumer.fetcher:Fetcher", "fetched_records", "polls"),
+    PrivateName(
+        "aiokafka.consumer.group_coordinator:GroupCoordinator", "check_errors", "ends a worker without a group"
+    ),
     PrivateName("aiokafka.producer.sender", "BACKOFF_OVERRIDE", "waits 2 ms, not 20, for the previous markers"),
     PrivateName("aiokafka.producer.sender", "TxnOffsetCommitHandler", "sends generation and member id"),
     PrivateName("aiokafka.producer.sender:Sender", "_do_txn_offset_commit", "chooses our handler"),

@@ -4,7 +4,9 @@ Rules of this module
 1. The heads of the input topics are merged by (timestamp, rank, offset). Nothing is chosen while a topic that has not
    reached its end has no head.
 2. `now` of a record is the largest timestamp among it, the records before it, and the meta record.
-3. Records beyond the ends taken at start are left alone. So the values of a run do not depend on the cuts of its batches.
+3. Records beyond the ends taken at start are left alone.
+
+So the values of a run do not depend on the cuts of its batches.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 Rules of this module
 1. The mark is the changelog's high watermark (read_uncommitted), taken after the assignment. The previous owner's last
    accepted transaction lies below it.
-2. Reading is read_committed until the POSITION reaches the mark: that waits for whatever transaction is still open there,
-   and is not fooled by markers, which are no records.
+2. Reading is read_committed until the POSITION reaches the mark: that waits for whatever transaction is still open
+   there, and is not fooled by markers, which are no records.
 3. What was restored is handed over whole or not at all.
 """
 
@@ -48,10 +48,11 @@ class Restored:
             if key == META_KEY:
                 if value is not None:
                     self.meta = decode_meta(value)
-            elif value is None:
-                store.pop(key, None)
             elif key is not None:
-                store[key] = value
+                if value is None:
+                    store.pop(key, None)
+                else:
+                    store[key] = value
         self.records += len(arrived.records)
 
 

@@ -5,8 +5,8 @@ Rules of this module
    first, in this batch or an earlier one.
 2. Records of other topics enter the batch only if they had arrived before the question. So had anything acknowledged
    before them.
-3. Records of barrier topics wait for nothing. A partition whose barrier is not reached yet applies them alone and does not
-   hold up the other partitions of its lane.
+3. Records of barrier topics wait for nothing. A partition whose barrier is not reached yet applies them alone and does
+   not hold up the other partitions of its lane.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from streams.exactly_once.barrier import Barrier
-    from streams.exactly_once.interfaces import Clock, Observer
     from streams.exactly_once.intake import Peeked
+    from streams.exactly_once.interfaces import Clock, Observer
     from streams.exactly_once.partition import Contribution, Limits, PartitionState
     from streams.exactly_once.rest import Rest
 
 PATIENCE_SECONDS: Final = 0.05
-"""How long partitions that are ready wait for those that are not. Twice what a fetch takes; then they go first."""
+"""How long ready partitions wait for those that are not: twice what a fetch takes. Then they go first."""
 
 STALE_MOMENT_MS: Final = 500
-"""Age of a moment at which the barrier is asked again rather than deciding at it: a quarter of what a commit may take."""
+"""Age of a moment at which the barrier is asked again rather than deciding at it: a quarter of a commit's limit."""
 
 ALARM_SECONDS: Final = 1.0
 """A barrier that is not reached within this is reported, and again each time it has passed."""
@@ -61,14 +61,11 @@ class ServiceOrder:
                 return [], moment_ms
             if not ready or self._clock.now_ms() - moment_ms <= STALE_MOMENT_MS:
                 break
-        chosen = []
-        for state in partitions:
-            contribution = _choose(
-                state, limits, moment_ms, cuts.get(state.partition, {}) if state.partition in ready else {}
-            )
-            if contribution is not None:
-                chosen.append(contribution)
-        return chosen, moment_ms
+        chosen = [
+            _choose(state, limits, moment_ms, cuts[state.partition] if state.partition in ready else {})
+            for state in partitions
+        ]
+        return [contribution for contribution in chosen if contribution is not None], moment_ms
 
     async def _pass(
         self, asking: Sequence[PartitionState], partitions: Sequence[PartitionState], rest: Rest

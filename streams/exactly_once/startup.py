@@ -83,7 +83,7 @@ def check_counts(counts: Mapping[str, int]) -> int:
         listed = ", ".join(f"{name} {count}" for name, count in counts.items())
         raise StartupRefusedError(
             f"The topics have unequal partition counts ({listed}): a customer's opt-outs and intents would be read by "
-            "different lanes. Give all of them the same count; how to move to another count is in the runbook."
+            "different lanes. Give all of them the same count; how to move to another is in the runbook."
         )
     return next(iter(counts.values()))
 
@@ -96,8 +96,8 @@ def check_recorded_count(recorded: int, found: int) -> None:
     """
     if recorded != found:
         raise StartupRefusedError(
-            f"The topics have {found} partitions, the application was started with {recorded}: customers would have moved "
-            "to other partitions and what they said be forgotten. Follow the runbook for changing the partition count."
+            f"The topics have {found} partitions, the application was started with {recorded}: customers would have "
+            "moved to other partitions and what they said be forgotten. Follow the runbook for changing the count."
         )
 
 
@@ -127,15 +127,15 @@ def check_positions(
     for topic, offset in committed.items():
         if offset > recorded.get(topic, 0):
             raise StartupRefusedError(
-                f"The group has committed offset {offset} of {topic}-{partition}, but the changelog was decided only up to "
-                f"{recorded.get(topic, 0)}: the changelog has lost state. Restore the changelog topic from a backup; if it "
-                "was emptied on purpose, delete the group's offsets too and everything is decided again."
+                f"The group has committed offset {offset} of {topic}-{partition}, but the changelog knows "
+                f"decisions only up to {recorded.get(topic, 0)}: it has lost state. Restore the changelog topic from a "
+                "backup; if it was emptied on purpose, delete the group's offsets too, and everything is decided again."
             )
     for topic, end in ends.items():
         if recorded.get(topic, 0) > end:
             raise StartupRefusedError(
-                f"The changelog was decided up to offset {recorded[topic]} of {topic}-{partition}, which ends at {end}: the "
-                "topic was created anew or has lost records. Restore the topic, or start a new application id."
+                f"The changelog was decided up to offset {recorded[topic]} of {topic}-{partition}, which ends at {end}: "
+                "the topic was created anew or has lost records. Restore the topic, or start a new application id."
             )
 
 

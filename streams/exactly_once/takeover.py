@@ -1,26 +1,40 @@
+# ruff: noqa: ANN401 - Faust is untyped
 """Faust's table recovery, replaced: on every assignment the engine takes over, then the flow is resumed.
 
-Why not Faust's own: it replays the changelog record by record (2 500 a second), and would wait for ever for the transaction
-markers at its end. It runs outside the rebalance callback, because during the callback no heartbeats are sent.
+Why not Faust's own: it replays the changelog record by record (2 500 a second), and would wait for ever for the
+transaction markers at its end. Ours runs outside
+the rebalance callback, because during the callback no heartbeats are sent.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Final
 
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import GroupAuthorizationFailedError as AuthorizationError
+from aiokafka.errors import IllegalStateError, KafkaError
 from aiokafka.structs import TopicPartition
 from faust.tables.manager import TableManager
 from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
 from faust.types import TP
 from mode import Service
 
+from streams.exactly_once.errors import LaneError
 from streams.exactly_once.fencing import Membership
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from streams.exactly_once.engine import Engine
+
+GROUP_CHECK_SECONDS: Final = 0.5
+"""Between two looks at the group's health: what an error of coordination may cost before the worker rejoins."""
+
+GROUP_ERRORS_MAX: Final = 10
+"""Errors of coordination without an assignment between them before the worker ends."""
+
+log = logging.getLogger(__name__)
 
 
 class FaustSource:
@@ -55,6 +69,29 @@ class FaustSource:
     def resume(self, partition: TopicPartition) -> None:
         """Fetch it again."""
         self._app.consumer.on_buffer_drop(TP(partition.topic, partition.partition))
+
+
+async def watch_group(app: Any, engine: Engine) -> None:
+    """Let the consumer rejoin after an error of group coordination; too many in a row end the worker.
+
+    Nobody else asks: Faust does not, and aiokafka does not rejoin before. Which generation decides is settled by the
+    transactions, so rejoining is always safe.
+    """
+    errors = 0
+    generation = -1
+    while True:
+        await asyncio.sleep(GROUP_CHECK_SECONDS)
+        if engine.generation != generation:
+            generation, errors = engine.generation, 0
+        try:
+            await app.consumer.slice_thread.check_group()
+        except AuthorizationError as error:
+            raise LaneError(f"the consumer group refuses the worker: {type(error).__name__}") from error
+        except KafkaError as error:
+            errors += 1
+            log.warning("group coordination: %s", type(error).__name__)
+            if errors > GROUP_ERRORS_MAX:
+                raise LaneError(f"the consumer group cannot be joined: {type(error).__name__}") from error
 
 
 class EngineRecovery(Recovery):  # type: ignore[misc]
@@ -92,11 +129,11 @@ class EngineRecovery(Recovery):  # type: ignore[misc]
 
 
 class EngineTableManager(TableManager):  # type: ignore[misc]
-    """Faust's table manager with the engine's recovery."""
+    """Faust's table manager, with the engine's recovery."""
 
     @property
     def recovery(self) -> EngineRecovery:
-        if self._recovery is None:
-            self._recovery = EngineRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
-        recovery: EngineRecovery = self._recovery
+        recovery: EngineRecovery | None = self._recovery  # type: ignore[has-type]
+        if recovery is None:
+            recovery = self._recovery = EngineRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
         return recovery

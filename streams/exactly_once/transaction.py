@@ -3,8 +3,8 @@
 The order, and why
 1. Every record is produced to an explicit partition, and EVERY acknowledgement is awaited. (aiokafka commits a
    transaction although one of its batches failed.)
-2. Then the offsets, with generation and member id. Accepted, they prove that the worker still owned its partitions after
-   its changelog records were in the log; whoever owns them next restores up to there.
+2. Then the offsets, with generation and member id. Accepted, they prove that the worker still owned its partitions
+   after its changelog records were in the log; whoever owns them next restores up to there.
 3. Then the commit. Only when it has returned may anything be merged into memory.
 4. Before 2 and again before 3 the age of the decisions is checked. Too old: abort, decide again.
 
@@ -45,7 +45,7 @@ LOG_APPEND_TIME: Final = 1
 """Timestamp type of an acknowledgement whose time is the broker's."""
 
 
-class TransactionAborted(Exception):  # noqa: N818 - an outcome, not an error: nothing was seen, nothing has changed
+class TransactionAborted(Exception):
     """Nothing of the transaction is ever seen. `reason` is one of the words below."""
 
     LATE = "late"

@@ -1,4 +1,4 @@
-# ruff: noqa: SLF001 - the one place, with fencing.py, where private names of Faust and aiokafka are used (private_names.py)
+# ruff: noqa: SLF001, ANN401 - the one place, with fencing.py, for private names (private_names.py); Faust is untyped
 """Record batches through Faust: one Faust message per poll of one partition, whatever it holds.
 
 Rules of this module
@@ -90,7 +90,7 @@ class SlicedPartitionRecords(PartitionRecords):  # type: ignore[misc]
                 ]
                 if records and records[0].offset < first:  # the fetch began inside this batch
                     records = [record for record in records if record.offset >= first]
-            self.next_fetch_offset = batch.next_offset
+            self.next_fetch_offset: int = batch.next_offset
             yield Slice(topic, partition, records, first, batch.next_offset, missing)
 
     def _is_data(self, batch: Any) -> bool:
@@ -170,9 +170,12 @@ class SliceConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             **settings.client_options,
         )
 
+    is_connected = False
+
     async def on_start(self) -> None:
         await super().on_start()
         read_by_slices(self._ensure_consumer())
+        self.is_connected = True
 
     async def _fetch_records(
         self,
@@ -207,6 +210,14 @@ class SliceConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         """Generation and member id in the consumer group."""
         coordinator = self._ensure_consumer()._coordinator
         return coordinator.generation, coordinator.member_id
+
+    async def check_group(self) -> None:
+        """Raise what keeps the consumer out of its group; aiokafka waits with rejoining until somebody has asked."""
+        if self.is_connected:
+            await self.call_thread(self._check_group)
+
+    async def _check_group(self) -> None:
+        self._ensure_consumer()._coordinator.check_errors()
 
     async def committed_offsets(self, partitions: set[TP]) -> dict[TP, int]:
         """What the group has committed; partitions without an offset are left out."""

@@ -1,16 +1,19 @@
+# ruff: noqa: ANN401
 """A small domain for engine tests, and an oracle that judges a run from what is in the topics alone.
 
-The domain: a key may be said hello to until it said stop. Every intent gets one answer, which carries the number of answers
-the key has had and whether it was allowed, so that a lost, doubled or reordered record shows in every later one.
+The domain: a key may be said hello to until it said stop. Every intent gets one answer, which carries
+the number of answers the key has had and whether it was allowed, so that a lost, doubled or reordered record shows in
+every later one.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from streams.app import input_topics
 from streams.exactly_once.changelog import customer_key
@@ -72,7 +75,7 @@ class Topics:
             "changelog_topic": self.ledger,
             "output_topics": (self.answers,),
             "control_topic": self.control,
-            "session_timeout_ms": 6_000,
+            "session_timeout_ms": 3_000,
             "heartbeat_interval_ms": 500,
         }
         return EngineSettings(**(values | changes))
@@ -94,7 +97,7 @@ class Greeter:
             if record.topic == self.topics.intents:
                 count += 1
                 answer = {"o": record.offset, "n": count, "ok": not stopped, "now": now_ms, "w": self.word}
-                value = json.dumps(answer).encode()
+                value = orjson.dumps(answer)
                 if record.value and record.value.startswith(b"pad "):
                     value += b" " * int(record.value[4:])
                 result.outputs.append(OutputRecord(self.topics.answers, record.key, value))
@@ -175,7 +178,7 @@ def judge(
 ) -> None:
     """Every intent has one answer on its partition, numbered per key in the order of the intents."""
     for partition, asked in intents.items():
-        given = [json.loads(record.value or b"{}") for record in answers.get(partition, ())]
+        given = [orjson.loads(record.value or b"{}") for record in answers.get(partition, ())]
         offsets = [answer["o"] for answer in given]
         doubled = [offset for offset, times in Counter(offsets).items() if times > 1]
         assert not doubled, f"partition {partition}: {len(doubled)} intents answered twice, first at {doubled[0]}"
