@@ -50,7 +50,8 @@ def prepare_directory(installation: KafkaInstallation, properties: Mapping[str, 
     result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # found by install_kafka
     if result.returncode != 0:
         shutil.rmtree(directory, ignore_errors=True)
-        raise BrokerNotAvailableError(f"Kafka's data directory could not be formatted: {result.stderr.strip()[-500:]}")
+        complaint = result.stderr.strip().splitlines() or ["no message"]
+        raise BrokerNotAvailableError(f"Kafka's data directory could not be formatted: {complaint[0][:500]}")
     return directory, port
 
 
