@@ -1,0 +1,175 @@
+"""The demonstration's input: the same seed gives the same records, to the byte.
+
+Rules of this module
+1. Records come in the order of their timestamps, as the topics need them: on every partition time only goes forward.
+2. At one moment, what customers say comes before what gateways report, and that before what systems want.
+3. Nothing is read but the arguments: no clock, no environment, no file but the time zones'.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING, Final
+
+from streams.demo.mishaps import from_the_future, misplaced, unreadable
+from streams.demo.people import People, Person, make_people
+from streams.demo.places import PLACES
+from streams.demo.said import said_by, said_by_the_talkative
+from streams.demo.timeline import HOUR_MS, LiveTimeline, RecordedTimeline, Timeline
+from streams.demo.wishes import CHANNELS, Wish, make_wishes
+from streams.demo.written import intent_record, outcomes_of, preference_record
+
+if TYPE_CHECKING:
+    from streams.demo.records import DemoRecord
+
+INTENTS: Final = 30_000
+"""Enough for every reason to be seen often; small enough that a broker in memory keeps every partition whole."""
+
+SEED: Final = 7
+PARTITIONS: Final = 8
+
+_RANKS: Final = {"preferences": 0, "outcomes": 1, "intents": 2}
+# Over seven weeks twelve intents a customer; in a live run one or two, or all but the first would come too soon.
+_INTENTS_A_CUSTOMER: Final = 12
+_LIVE_INTENTS_A_CUSTOMER: Final = 0.7
+_PEOPLE_MIN: Final = 60
+# Of all intents.
+_UNREADABLE_SHARE: Final = 0.003
+_MISPLACED_SHARE: Final = 0.004
+_FUTURE_SHARE: Final = 0.0005
+_RETRY_SHARE: Final = 0.015
+_CHANGE_OF_MIND_SHARE: Final = 0.004
+_CHANGES_OF_MIND: Final = (("opt_out", 60), ("consent_withdrawn", 25), ("restriction", 5), ("pause", 5), ("erasure", 5))
+_TALKATIVE_SHARE: Final = 0.0012
+# Below this a customer who says 264 things would be most of the input.
+_TALKATIVE_FROM: Final = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A run that begins at a moment and lasts a while; its ids are its own, so that runs do not meet."""
+
+    start_ms: int
+    duration_ms: int
+
+
+def demo_input(
+    *, seed: int = SEED, intents: int = INTENTS, partitions: int = PARTITIONS, live: Live | None = None
+) -> list[DemoRecord]:
+    """Every record of the demonstration, in the order in which it is to be published.
+
+    Args:
+        seed: another seed, other customers.
+        intents: how many intent records there are, up to what goes wrong with some.
+        partitions: of the topics; mistaken producers choose among them.
+        live: None: the recorded weeks, for the record clock. Else a run for the wall clock: what lies before its start
+            is background, the rest is to be published when its time comes.
+    """
+    rng = Random(seed)  # noqa: S311  # repeatable on purpose
+    timeline: Timeline = RecordedTimeline() if live is None else LiveTimeline(live.start_ms, live.duration_ms)
+    share = _INTENTS_A_CUSTOMER if live is None else _LIVE_INTENTS_A_CUSTOMER
+    people = make_people(rng, timeline, max(_PEOPLE_MIN, int(intents / share)), CHANNELS)
+    mark = "" if live is None else f"{live.start_ms // 1000:x}-"
+    return _Input(rng, timeline, people, partitions, mark).records(intents)
+
+
+class _Input:
+    """One input in the making."""
+
+    def __init__(self, rng: Random, timeline: Timeline, people: People, partitions: int, mark: str) -> None:
+        self._rng = rng
+        self._timeline = timeline
+        self._people = people
+        self._partitions = partitions
+        self._mark = mark
+        self._records: list[DemoRecord] = []
+
+    def records(self, intents: int) -> list[DemoRecord]:
+        """All of it, in order."""
+        rng, timeline = self._rng, self._timeline
+        people = self._people.everyone
+        for person in people:
+            self._records += said_by(rng, timeline, person)
+        wishes = make_wishes(rng, timeline, self._people, intents)
+        if intents >= _TALKATIVE_FROM:
+            self._add_the_talkative(people[0], wishes, int(intents * _TALKATIVE_SHARE))
+        self._add_those_before_erasure(people, wishes)
+        wishes.sort(key=lambda wish: wish.moment_ms)
+        self._write(wishes)
+        self._spoil(intents)
+        self._records.sort(key=lambda record: (record.timestamp_ms, _RANKS[record.kind]))
+        return self._records
+
+    def _add_the_talkative(self, person: Person, wishes: list[Wish], count: int) -> None:
+        self._records += said_by_the_talkative(self._rng, self._timeline, person)
+        for wish in self._rng.sample(wishes, count):
+            wish.person, wish.is_plain = person, False
+
+    def _add_those_before_erasure(self, people: list[Person], wishes: list[Wish]) -> None:
+        """Intents on their way while the customer asks to be forgotten: they come after it and were made before."""
+        rng, timeline = self._rng, self._timeline
+        for person in people:
+            if person.says == "erasure" and timeline.start_ms + HOUR_MS // 60 < person.speaks_at:
+                moment_ms = timeline.soon(rng, person.speaks_at, (2, 900))
+                made_ms = person.speaks_at - rng.randrange(1_000, HOUR_MS)
+                wishes.append(
+                    Wish(person, "email", "service", moment_ms, made_ms, None, "created_before_erasure", is_plain=False)
+                )
+
+    def _write(self, wishes: list[Wish]) -> None:
+        rng, timeline = self._rng, self._timeline
+        earlier: list[str] = []
+        for number, wish in enumerate(wishes):
+            intent_id = f"intent-{self._mark}{number:07d}"
+            retry_of = rng.choice(earlier) if earlier and rng.random() < _RETRY_SHARE else None
+            record = intent_record(rng, wish, intent_id, retry_of)
+            if len(earlier) < 500:
+                earlier.append(intent_id)
+            self._records.append(record)
+            if wish.fault == "repeated":
+                again_ms = timeline.soon(rng, wish.moment_ms, (1, 3600))
+                self._records.append(record._replace(timestamp_ms=again_ms))
+            if wish.is_plain and rng.random() < _CHANGE_OF_MIND_SHARE:
+                self._change_of_mind(wish, number)
+            else:
+                self._records += outcomes_of(rng, timeline, wish, intent_id)
+
+    def _change_of_mind(self, wish: Wish, number: int) -> None:
+        """A no that meets an approval which has not been sent yet."""
+        rng = self._rng
+        moment_ms = self._timeline.soon(rng, wish.moment_ms, (10, 200))
+        event_id = f"event-{self._mark}no-{number:07d}"
+        kind = rng.choices([word for word, _ in _CHANGES_OF_MIND], [share for _, share in _CHANGES_OF_MIND])[0]
+        channel = wish.channel if kind == "opt_out" else None
+        self._records.append(preference_record(wish.person, event_id, kind, moment_ms, channel=channel, source="app"))
+
+    def _spoil(self, intents: int) -> None:
+        """Make a few records unreadable or misplaced. Sound ones stand beside each unreadable one: nobody is hurt."""
+        rng, records = self._rng, self._records
+        spoilt: list[DemoRecord] = []
+        shares = (("intents", 1.0), ("preferences", 0.25), ("outcomes", 0.2))
+        for kind, share in shares:
+            places = [place for place, record in enumerate(records) if record.kind == kind and not record.headers]
+            count = min(len(places) // 4, max(10, int(intents * _UNREADABLE_SHARE * share)))
+            for number, place in enumerate(rng.sample(places, count)):
+                spoilt.append(unreadable(rng, number, _plain(records[place])))
+            count = min(len(places) // 4, max(4, int(intents * _MISPLACED_SHARE * share)))
+            for place in rng.sample(places, count):
+                records[place] = misplaced(rng, records[place], self._partitions)
+        sound = [record for record in records if record.kind == "intents" and _is_plain(record)]
+        future = rng.sample(sound, min(len(sound), max(2, int(intents * _FUTURE_SHARE))))
+        records += [*spoilt, *(from_the_future(record) for record in future)]
+
+
+def _is_plain(record: DemoRecord) -> bool:
+    return record.partition is None and record.value is not None and record.value[:1] == b"{" and not record.headers
+
+
+def _plain(record: DemoRecord) -> DemoRecord:
+    """Without the prefix that schema-registry clients write."""
+    assert record.value is not None
+    return record._replace(value=record.value[5:]) if record.value[:1] == b"\0" else record
+
+
+__all__ = ["INTENTS", "PARTITIONS", "PLACES", "SEED", "Live", "demo_input"]

@@ -1,0 +1,120 @@
+"""The demonstration's input: the same to the byte, in order, small enough, and with something of everything in it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from datetime import UTC, datetime
+
+import pytest
+
+from streams.decision.reasons import REASONS
+from streams.demo.input import PARTITIONS, Live, demo_input
+from streams.demo.records import DemoRecord
+from streams.demo.timeline import RECORDED_END_MS, RECORDED_START_MS
+from streams.testing.embedded_broker import KEPT_BYTES
+from tests.demo.decided import Answers, decide_all
+
+INTENTS = 3_000
+# What the starter policy cannot say: it has no campaign in shadow.
+NOT_OF_THE_STARTER = {"campaign_shadow"}
+# One customer's doing, and of a kind that should be rare.
+RARE = {"ledger_full"}
+WEDNESDAY_MS = int(datetime(2026, 11, 25, 15, tzinfo=UTC).timestamp() * 1000)
+SUNDAY_MS = int(datetime(2026, 11, 22, 18, 30, tzinfo=UTC).timestamp() * 1000)
+RECORD_OVERHEAD_BYTES = 70
+
+
+def digest(records: list[DemoRecord]) -> str:
+    return hashlib.sha256(repr(records).encode()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def recorded() -> list[DemoRecord]:
+    return demo_input(intents=INTENTS)
+
+
+@pytest.fixture(scope="module")
+def whole() -> list[DemoRecord]:
+    return demo_input()
+
+
+@pytest.fixture(scope="module")
+def answers(whole: list[DemoRecord]) -> Answers:
+    return decide_all(whole)
+
+
+def test_the_same_seed_gives_the_same_bytes(recorded: list[DemoRecord]) -> None:
+    assert digest(demo_input(intents=INTENTS)) == digest(recorded)
+    assert digest(demo_input(intents=INTENTS, seed=8)) != digest(recorded)
+    live = Live(WEDNESDAY_MS, 30_000)
+    assert digest(demo_input(intents=500, live=live)) == digest(demo_input(intents=500, live=live))
+
+
+def test_time_only_goes_forward_and_stays_within_its_weeks(recorded: list[DemoRecord]) -> None:
+    moments = [record.timestamp_ms for record in recorded]
+    assert moments == sorted(moments)
+    assert moments[0] >= RECORDED_START_MS
+    assert moments[-1] <= RECORDED_END_MS
+
+
+def test_there_are_as_many_intents_as_asked_for_and_a_few_that_go_wrong(recorded: list[DemoRecord]) -> None:
+    kinds = Counter(record.kind for record in recorded)
+    assert INTENTS <= kinds["intents"] <= INTENTS * 1.04
+    assert kinds["preferences"] > 300
+    assert kinds["outcomes"] > INTENTS / 3
+
+
+def test_partitions_are_chosen_and_never_by_chance(recorded: list[DemoRecord]) -> None:
+    assert {record.partition_of(PARTITIONS) for record in recorded} == set(range(PARTITIONS))
+    assert any(record.key is None for record in recorded)
+    assert all(record.partition is not None for record in recorded if record.key is None)
+
+
+@pytest.mark.parametrize("partitions", [1, 3])
+def test_other_numbers_of_partitions(partitions: int) -> None:
+    for record in demo_input(intents=300, partitions=partitions):
+        assert 0 <= record.partition_of(partitions) < partitions
+
+
+def test_what_the_gate_makes_of_it(answers: Answers) -> None:
+    assert 0.4 <= answers.approved / answers.decided <= 0.8
+    assert answers.policy_rules_asked / answers.decided >= 8
+    expected = {reason.code for reason in REASONS} - NOT_OF_THE_STARTER
+    assert set(answers.suppressed) == expected
+    suppressed = answers.suppressed.total()
+    shares = {reason: count / suppressed for reason, count in answers.suppressed.items() if reason not in RARE}
+    assert min(shares.values()) >= 0.01, shares
+    assert answers.matched[True] > answers.matched[False]
+    assert answers.withdrawn
+    assert {"misrouted", "not_json", "no_value", "from_the_future", "repeated_field"} <= set(answers.dead_letters)
+
+
+@pytest.mark.parametrize("now_ms", [WEDNESDAY_MS, SUNDAY_MS], ids=["a workday", "a Sunday"])
+def test_what_the_gate_makes_of_a_live_run(now_ms: int) -> None:
+    answers = decide_all(demo_input(intents=3_000, live=Live(now_ms, 10_000)), now_ms=now_ms)
+    assert 0.4 <= answers.approved / answers.decided <= 0.8
+    assert len(answers.suppressed) >= 15
+
+
+def test_a_live_run_is_of_now_and_its_background_is_of_before() -> None:
+    live = Live(WEDNESDAY_MS, 10_000)
+    for record in demo_input(intents=500, live=live):
+        assert record.timestamp_ms <= live.start_ms + live.duration_ms
+        if record.kind != "preferences":
+            assert record.timestamp_ms >= live.start_ms
+
+
+def test_two_live_runs_do_not_meet() -> None:
+    first, second = (demo_input(intents=200, live=Live(WEDNESDAY_MS + delay, 5_000)) for delay in (0, 60_000))
+    values = [{record.value for record in records if record.kind == "intents"} for records in (first, second)]
+    assert not {value for value in values[0] & values[1] if value is not None and value[:1] == b"{"}
+
+
+def test_a_broker_in_memory_keeps_all_of_it(whole: list[DemoRecord], answers: Answers) -> None:
+    written = Counter[tuple[str, int]]()
+    for record in whole:
+        size = len(record.key or b"") + len(record.value or b"") + RECORD_OVERHEAD_BYTES
+        written[record.kind, record.partition_of(PARTITIONS)] += size
+    assert max(written.values()) < KEPT_BYTES / 2
+    assert max(answers.bytes_out.values()) < KEPT_BYTES / 2
