@@ -20,6 +20,7 @@ from streams.decision.specification import CapSpecification
 from streams.policy.describe import OPT_OUT_SENTENCE, describe_rule, describe_selector
 from streams.policy.findings import PolicyRefused
 from streams.policy.loader import LoadedPolicy, load_policy
+from streams.policy.packs import PACKS, pack_path
 from streams.policy.values import duration_text
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from streams.decision.specification import RuleSpecification
     from streams.policy.findings import Finding
 
-PACKS: Final = Path(__file__).parents[1] / "policy" / "packs"
 # Wide enough for a rule's sentence where the output is no terminal and has no width of its own.
 PIPED_WIDTH: Final = 120
 
@@ -77,7 +77,7 @@ def show(context: click.Context, file: str, *, as_json: bool, calendars: bool) -
 
 
 def _load(context: click.Context, file: str) -> LoadedPolicy:
-    path = PACKS / f"{file}.yaml" if file in {"starter", "small"} and not Path(file).exists() else Path(file)
+    path = pack_path(file) if file in PACKS and not Path(file).exists() else Path(file)
     try:
         return load_policy(path, today=datetime.now(UTC).date())
     except OSError as error:

@@ -44,7 +44,7 @@ _DAYS: Final = {
     "holiday": "holidays",
     "day_before_holiday": "days before a holiday",
 }
-_CAMPAIGN: Final = {"off": "are switched off", "shadow_only": "are decided in shadow only, and nothing is sent"}
+_CAMPAIGN: Final = {"off": "switched off", "shadow_only": "decided in shadow only, and nothing is sent"}
 _KINDS: Final = {
     "campaign": "switched-off campaigns",
     "opt_out": "opt-outs",
@@ -65,12 +65,12 @@ def describe_rule(rule: RuleSpecification) -> str:
 
 
 def describe_selector(selector: Selector) -> str:
-    """What a selector takes in: `voice or sms, for marketing, in CO`. Empty if everything."""
+    """What a selector takes in: `on sms or voice, for marketing, in CO`. Empty if everything."""
     parts = []
     if selector.channels is not None:
-        parts.append(_either(selector.channels))
+        parts.append(f"on {_either(selector.channels)}")
     if selector.groups is not None:
-        parts.append(f"channels of {_either(selector.groups)}")
+        parts.append(f"on channels of {_either(selector.groups)}")
     if selector.purposes is not None:
         parts.append(f"for {_either(selector.purposes)}")
     for name in ("topics", "brands", "campaigns"):
@@ -101,7 +101,7 @@ def _sentence(rule: RuleSpecification) -> str:
         case SenderSpecification():
             what = f"only from {_either(rule.allowed)}{_allowing(rule.on_missing, 'no sender is named')}"
         case CampaignSpecification():
-            what = _CAMPAIGN[rule.switch]
+            return f"Campaigns {_all(rule.applies_to.campaigns or ())}: {_CAMPAIGN[rule.switch]}."
         case ExemptSpecification():
             return _exempt(rule)
         case _:
@@ -177,9 +177,9 @@ def _country_unknown(rule: RuleSpecification) -> str:
 def _counting(rule: CapSpecification | GapSpecification) -> str:
     text = ""
     if rule.counts is not None:
-        text = f", counting {describe_selector(rule.counts) or 'all contacts'}"
+        text = f", counting contacts {describe_selector(rule.counts) or 'of every kind'}"
     if rule.counts_excepting is not None:
-        text += f", not counting {describe_selector(rule.counts_excepting)}"
+        text += f", not counting contacts {describe_selector(rule.counts_excepting)}"
     return text
 
 

@@ -77,7 +77,7 @@ def parse(text: str) -> Document:
         raise PolicyRefused([Finding(mark.line + 1 if mark else 1, None, message, where)]) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        message = f"The character U+{ord(str(error.character)[0]):04X} is not allowed in YAML."
+        message = f"The character U+{error.character:04X} is not allowed in YAML."
         raise PolicyRefused([Finding(line, None, message, "Remove it.")]) from None
 
 

@@ -74,7 +74,10 @@ class Context:
         """Check that a zone exists."""
         if name not in self.zones.by_name and name not in besides:
             known = [*self.zones.by_name, *besides]
-            fix = did_you_mean(name, known, "Use a name of the IANA time zone database, as America/Bogota.")
+            city = name.replace(" ", "_").casefold()
+            cities = [zone for zone in self.zones.by_name if zone.rsplit("/", 1)[-1].casefold() == city]
+            otherwise = "Use a name of the IANA time zone database, as America/Bogota."
+            fix = f"Did you mean {cities[0]}?" if cities else did_you_mean(name, known, otherwise)
             self.report(path, f"There is no time zone `{name}`.", fix)
         return name
 

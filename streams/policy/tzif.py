@@ -25,6 +25,7 @@ _POSIX: Final = re.compile(
 )
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 _DAY_SECONDS: Final = 86_400
+_LONG_AGO: Final = -(1 << 62)
 
 Transitions = tuple[tuple[int, int], ...]
 
@@ -36,7 +37,7 @@ def read_offsets(content: bytes, first: int, horizon: int) -> tuple[int, Transit
     """
     moments, offsets, initial, footer = _read(content)
     changes = list(zip(moments, offsets, strict=True))
-    last = moments[-1] if moments else first - 1
+    last = moments[-1] if moments else _LONG_AGO
     changes += [change for change in _written_out(footer, first, horizon) if change[0] > last]
     offset = initial
     kept: list[tuple[int, int]] = []
