@@ -474,9 +474,23 @@ class Clockwork:
                 if after < t <= until and is_open == to_open:
                     yield t
 
-    def closes(self, zones: tuple[str, ...], t: int) -> int | None:
-        """The first moment after t at which one of the zones is not open, looked for within 8 days."""
-        until = t + WINDOW_END_HORIZON_MS
+    def openings(self, zones: tuple[str, ...], after: int, until: int) -> Iterator[int]:
+        """The moments in (after, until] at which all zones are found open again, in order.
+
+        While a zone is closed all are waiting for it, so that the search goes on where that zone opens.
+        """
+        moment: int | None = after
+        while moment is not None:
+            closed = next((name for name in zones if not self.is_open(name, moment)), None)
+            if closed is not None:
+                moment = next(self.changes(closed, moment, until, to_open=True), None)
+                continue
+            if moment > after:
+                yield moment
+            moment = self.closes(zones, moment, until)
+
+    def closes(self, zones: tuple[str, ...], t: int, until: int) -> int | None:
+        """The first moment in (t, until] at which one of the zones is not open."""
         firsts = (next(self.changes(name, t, until, to_open=False), None) for name in zones)
         return min((first for first in firsts if first is not None), default=None)
 
@@ -563,6 +577,7 @@ class Model:
             if not self._can_be_withdrawn(contact, now):
                 continue
             reason = None
+            # READING: only what the customer said withdraws, not the rule's `closing`.
             denies = opt_out_winner(standing, contact.tags, now)
             if denies is not None and not contact.exempt_from_opt_out:
                 reason = opt_out_reason(denies)
@@ -591,7 +606,7 @@ class Model:
                 contact.reported.append(max(contact.decided_at, min(occurred_at, high)))
         if outcome["type"] != "reply" or outcome.get("detail") != "stop":
             return []
-        # READING: with neither a known contact nor a channel, the absent field means any: everything is closed.
+        # With neither a known contact nor a channel everything is closed.
         channel = contacts[-1].tags["channel"] if contacts else outcome.get("channel")
         opt_out = {
             "event_id": f"reply:{named if named is not None else channel}",
@@ -677,7 +692,6 @@ class Model:
             if name is not None:
                 return Zones((name,), (name, source)) if name in known_zone_names() else Zones()
         country, region = subject["country"], subject["region"]
-        # READING: "an unknown country" is a missing one. A code without zones is unknown and not passed over.
         if country is not None:
             code = f"{country}-{region}"
             if region is not None and code in self.policy.regions:
@@ -734,7 +748,7 @@ class Model:
     @staticmethod
     def _remember(case: Case, asked: list[Asked], now: int) -> None:
         denying = {a.check.id for a in asked if a.answer.reason is not None}
-        # Also where another check gave the answer: the first answer's created_at stays, and a full ledger does not grow.
+        # Also where another check gave the answer: the first created_at stays, and a full ledger does not grow.
         if not denying & {"expired:horizon", "duplicate", "ledger_full"}:
             case.customer.identities.append(Identity(case.intent_id, case.created_at))
 
@@ -971,7 +985,7 @@ class Model:
             for word in said:
                 if word != "open":
                     return Answer("holiday" if word == "holiday" else "window_closed")
-            end = clockwork.closes(zones, t)
+            end = clockwork.closes(zones, t, t + WINDOW_END_HORIZON_MS)
             if end is None:
                 return Answer()
             return Answer(None if end - 1 - t >= VALIDITY_MIN_MS else "closing", [end - t], [end])
@@ -979,8 +993,7 @@ class Model:
         def turns(t: int) -> Iterator[int]:
             if not zones or undeclared:
                 return iter(())
-            until = t + NEXT_ELIGIBLE_HORIZON_MS + DAY_MS
-            return heapq.merge(*(clockwork.changes(name, t, until, to_open=True) for name in zones))
+            return clockwork.openings(zones, t, t + NEXT_ELIGIBLE_HORIZON_MS + DAY_MS)
 
         check = Check(rule.number, rule.id, rule.kind, ask, turns, asks_zone=wanted == "recipient")
 
@@ -1092,7 +1105,11 @@ class Model:
 
 
 def ending(end: int | None, t: int, numbers: list[int | None]) -> Answer:
-    """A pass that ends, or a denial because it ends too soon."""
+    """A pass that ends, or a denial because it ends too soon.
+
+    READING: "less than VALIDITY_MIN_MS before its end" is counted to the last valid moment, `end` - 1, as windows and
+    buckets count it: otherwise something would be approved with 1 999 ms left.
+    """
     if end is None:
         return Answer()
     if end - 1 - t < VALIDITY_MIN_MS:
@@ -1123,7 +1140,7 @@ def end_of_event(event: dict[str, Any]) -> int | None:
     until = instant(event.get("until"))
     if event["type"] != "consent_granted":
         return until
-    # READING: a grant with both ends at the earlier.
+    # A grant with both is in force while it is before both.
     ends = [end for end in (until, instant(event.get("expires_at"))) if end is not None]
     return min(ends, default=None)
 

@@ -504,6 +504,56 @@ def test_consent() -> None:
     assert ask(gate, day + 5 * DAY, "i-7")["reason"] == "consent_withdrawn"
 
 
+def test_nothing_is_approved_just_before_a_consent_or_an_opt_in_ends() -> None:
+    day = at("2026-06-01T12:00:00Z")
+    gate = model({"kind": "consent", "evidence": "optional"})
+    says(gate, day, "consent_granted", expires_at=day + HOUR)
+    # Valid until end - 1: 2000 ms are left 2001 ms before the end, and 1999 one millisecond later.
+    granted = ask(gate, day + HOUR - 2_001)
+    assert (granted["valid_until"], last_entry(granted)) == (day + HOUR - 1, [ONLY_ONE_RULE, 0, 2_001])
+    short = ask(gate, day + HOUR - 2_000, "i-2")
+    assert (short["reason"], last_entry(short), short["next_eligible_at"]) == ("closing", [ONLY_ONE_RULE, 24], None)
+
+    gate = model()
+    says(gate, day, "opt_out")
+    says(gate, day + 1, "opt_in", until=day + HOUR)
+    assert ask(gate, day + HOUR - 2_001)["valid_until"] == day + HOUR - 1
+    assert ask(gate, day + HOUR - 2_000, "i-2")["reason"] == "closing"
+    assert ask(gate, day + HOUR, "i-3")["reason"] == "opt_out"
+
+
+def test_the_first_date_of_an_identity_stays() -> None:
+    gate = model()
+    now = at("2026-06-01T12:00:00Z")
+    ask(gate, now)
+    # Comes back expired and, behind that, a duplicate: not remembered anew, so it is forgotten with the first date.
+    again = ask(gate, now + DAY, expires_at=now)
+    assert (again["rule"], again["explanation"][3], again["duplicate_of"]) == ("expired:deadline", [3, 3], None)
+    assert ask(gate, now + 7 * DAY)["reason"] == "duplicate"
+    assert ask(gate, now + 7 * DAY + 1)["verdict"] == "approved"
+
+
+def test_an_exception_by_country_leaves_no_contact_uncounted() -> None:
+    rule = {"kind": "cap", "limit": 1, "window": {"rolling": "1h"}}
+    by_purpose = model({**rule, "except": {"purposes": ["otp"]}})
+    ask(by_purpose, "2026-06-01T12:00:00Z", purpose="otp")
+    assert ask(by_purpose, "2026-06-01T12:00:00Z", "i-2")["verdict"] == "approved"
+    # Of this one a contact cannot tell whether it was excepted: it counts.
+    by_country = model({**rule, "except": {"purposes": ["otp"], "countries": ["CO"]}})
+    ask(by_country, "2026-06-01T12:00:00Z", purpose="otp", country="ES")
+    assert ask(by_country, "2026-06-01T12:00:00Z", "i-2")["reason"] == "cap_reached"
+
+
+def test_a_late_erasure_leaves_later_identities() -> None:
+    gate = model()
+    now = at("2026-06-01T12:00:00Z")
+    ask(gate, now, "old")
+    ask(gate, now + 2 * DAY, "new")
+    says(gate, now + 3 * DAY, "erasure", effective_at=now + DAY)
+    assert ask(gate, now + 3 * DAY, "new", created_at=now + 2 * DAY)["reason"] == "duplicate"
+    assert ask(gate, now + 3 * DAY, "old")["verdict"] == "approved"  # a new date for a forgotten name
+
+
 def test_erasure_forgets_and_keeps_the_opt_out() -> None:
     gate = model({"kind": "cap", "limit": 1, "window": {"lifetime": True}})
     now = at("2026-06-01T12:00:00Z")
