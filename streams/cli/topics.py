@@ -52,7 +52,7 @@ def create_topics(bootstrap_servers: str, plan: TopicPlan) -> list[TopicReport]:
     Raises:
         KafkaException: the cluster is not reachable, or refused for another reason than that a topic exists.
     """
-    client = AdminClient({"bootstrap.servers": bootstrap_servers})
+    client = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
     existing = client.list_topics(timeout=ANSWER_SECONDS).topics
     missing = [topic for topic in plan.topics() if topic.name not in existing]
     created = _create(client, missing)
@@ -68,7 +68,7 @@ def check_topics(bootstrap_servers: str, plan: TopicPlan) -> list[TopicReport]:
     Raises:
         KafkaException: the cluster is not reachable or refused to answer.
     """
-    return _compare(AdminClient({"bootstrap.servers": bootstrap_servers}), plan)
+    return _compare(AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0}), plan)
 
 
 def _create(client: AdminClient, topics: Iterable[PlannedTopic]) -> set[str]:

@@ -65,7 +65,7 @@ class KafkaAdmin(ABC):
         """
         wanted = list(names)
         count = partitions or DEFAULT_PARTITIONS
-        client = AdminClient({"bootstrap.servers": self.bootstrap_servers})
+        client = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
         futures = client.create_topics(
             [NewTopic(name, count, replication_factor=1, config=dict(config or {})) for name in wanted],
             request_timeout=CREATE_SECONDS,

@@ -237,3 +237,21 @@ def _listener(address: str) -> int:
             if settings.exists() and f"advertised.listeners=PLAINTEXT://{address}\n" in settings.read_text():
                 return int(entry.name)
     raise AssertionError(f"no broker at {address}")
+
+
+@needs_proc
+@pytest.mark.parametrize(
+    "module",
+    ["streams.testing.embedded_broker", pytest.param("streams.testing.real_kafka", marks=pytest.mark.kafka)],
+)
+def test_a_broker_in_the_foreground_runs_until_terminated(module: str, request: pytest.FixtureRequest) -> None:
+    if module.endswith("real_kafka"):
+        request.getfixturevalue("needs_own_kafka")
+    process = subprocess.Popen([sys.executable, "-m", module], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    said = json.loads(process.stdout.readline())
+    process.terminate()
+    process.communicate(timeout=END_SECONDS)
+    assert process.returncode == 0
+    assert said["bootstrap_servers"].startswith("127.0.0.1:")
+    assert has_ended(said.get("pid", process.pid))
