@@ -8,7 +8,8 @@ Rules of this module (docs/semantics.md, 5)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from operator import attrgetter
 from typing import Final
 
@@ -24,7 +25,7 @@ _OPEN_FIELDS: Final = {"topic": attrgetter("topic"), "campaign": attrgetter("cam
 
 
 class Counting:
-    """Which contacts count, and what they must share with the intent. Rules that count alike share one, by `index`."""
+    """Which contacts count, and what they must share with the intent."""
 
     __slots__ = (
         "_excepting",
@@ -34,19 +35,16 @@ class Counting:
         "_pairs",
         "_scope",
         "_selector",
-        "index",
     )
 
     def __init__(
         self,
-        index: int,
         selector: Selector,
         excepting: Selector | None,
         scope: tuple[ScopeField, ...],
         groups: Mapping[str, str],
         vocabulary: Iterable[Pair],
     ) -> None:
-        self.index = index
         self._selector = selector
         self._excepting = excepting
         self._groups = groups
@@ -56,15 +54,6 @@ class Counting:
         pairs = tuple(vocabulary)
         # For each pair an intent may have: does a contact's pair count? Pairs the policy no longer declares are absent.
         self._pairs = {own: {pair: self._pair_counts(pair, own) for pair in pairs} for own in pairs}
-
-    def counted(self, tags: tuple[Tag, ...], pairs: list[Pair], own: Tag) -> list[bool]:
-        """For each tag (`pairs` are the tags' pairs) whether contacts with it count for an intent with its own tag."""
-        verdicts = self._pairs[own.channel, own.purpose]
-        if self._is_settled_by_pair:
-            settled = [verdicts.get(pair) for pair in pairs]
-            if None not in settled:
-                return settled  # type: ignore[return-value]  # None is not in it
-        return [verdicts.get(pair, True) and self.counts(tag, own) for pair, tag in zip(pairs, tags, strict=True)]
 
     def counts(self, tag: Tag, own: Tag) -> bool:
         """Whether contacts with the tag count for an intent with its own tag."""
@@ -93,32 +82,36 @@ class Counting:
             and ("channel_group" not in self._scope or groups.get(channel, channel) == groups.get(own[0], own[0]))
         )
 
+    def moments(self, question: Question, after_ms: int) -> Iterator[int]:
+        """The latest moments > `after_ms` of the counted contacts, newest first."""
+        own, ledger = question.tag, question.ledger
+        verdicts, tags, is_settled = self._pairs[own.channel, own.purpose], ledger.tags, self._is_settled_by_pair
+        for contact in ledger.contacts:
+            if contact.latest_ms <= after_ms:
+                return
+            if contact.flags & UNCOUNTED:
+                continue
+            tag = tags[contact.tag]
+            verdict = verdicts.get((tag.channel, tag.purpose)) if is_settled else None
+            if self.counts(tag, own) if verdict is None else verdict:
+                yield contact.latest_ms
+
     def count_after(self, question: Question, after_ms: int) -> int:
         """How many counted contacts have a latest moment > `after_ms`."""
-        counted = question.counted(self)
-        count = 0
-        for contact in question.ledger.contacts:
-            if contact.latest_ms <= after_ms:
-                break
-            if counted[contact.tag] and not contact.flags & UNCOUNTED:
-                count += 1
-        return count
+        contacts = question.ledger.contacts
+        if not contacts or contacts[0].latest_ms <= after_ms:
+            return 0
+        return sum(1 for _ in self.moments(question, after_ms))
 
     def count_ever(self, question: Question) -> int:
         """How many counted contacts there ever were, those beyond the history included."""
-        counted = question.counted(self)
-        archived = sum(count for tag, count in question.ledger.archived.items() if counted[tag])
-        return archived + self.count_after(question, -1)
+        tags, archived = question.ledger.tags, question.ledger.archived
+        beyond = sum(count for tag, count in archived.items() if self.counts(tags[tag], question.tag))
+        return beyond + self.count_after(question, -1)
 
     def greatest(self, question: Question, nth: int) -> int | None:
         """The n-th greatest latest moment of the counted contacts (1 = the newest), or None if there are fewer."""
-        counted = question.counted(self)
-        for contact in question.ledger.contacts:
-            if counted[contact.tag] and not contact.flags & UNCOUNTED:
-                nth -= 1
-                if nth == 0:
-                    return contact.latest_ms
-        return None
+        return next(islice(self.moments(question, -1), nth - 1, None), None)
 
 
 def _names_more(selector: Selector) -> bool:

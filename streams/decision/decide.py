@@ -9,7 +9,9 @@ Rules of this module (docs/semantics.md, 3 and 6)
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct, field
 
 from streams.decision.intent import Intent
 from streams.decision.ledger import NEEDED_CONSENT, UNCOUNTED, Contact, Ledger, Tag, with_contact, with_identity
@@ -29,11 +31,13 @@ from streams.decision.selection import COUNTRY_UNKNOWN, NO
 _FORGETTING: Final = tuple(BUILT_IN.index(check) for check in ("expired:horizon", "duplicate", "ledger_full"))
 _COUNTRY_UNKNOWN: Final = denial("country_unknown")
 
+_DEADLINE: Final = BUILT_IN.index("expired:deadline")
 # One rule's entry: rule number, verdict number, then the kind's numbers (docs/semantics.md, 7).
 Entry = tuple[int | None, ...]
+_CHECKS_PASSED: Final[tuple[Entry, ...]] = tuple((number, PASSED) for number in range(len(BUILT_IN)))
 
 
-class Decision(NamedTuple):
+class Decision(Struct, frozen=True, kw_only=True):
     """The answer. Moments are epoch milliseconds; `valid_until` only if approved, the reason only if suppressed."""
 
     is_approved: bool
@@ -42,7 +46,7 @@ class Decision(NamedTuple):
     entries: tuple[Entry, ...]
     zone: tuple[str, str] | None
     valid_until: int = 0
-    remaining: dict[str, int] = {}  # noqa: RUF012 - a NamedTuple default, never written to
+    remaining: dict[str, int] = field(default_factory=dict)
     obligations: tuple[str, ...] = ()
     reason: str = ""
     rule_id: str = ""
@@ -60,13 +64,15 @@ def decide(intent: Intent, ledger: Ledger, policy: Policy, now: int) -> Decision
     purpose = policy.purpose_of(intent)
     tag = Tag(intent.channel, purpose, intent.topic, intent.brand, intent.campaign_id, intent.sender_id)
     checks = _built_in_checks(intent, ledger, policy, now, identity, tag)
-    for number, answer in enumerate(checks):
+    for answer in checks:
         if answer[0] != PASSED:
-            return _refused_by_check(number, intent, ledger, identity, checks)
-    entries: list[Entry] = [(number, PASSED, *answer[2]) for number, answer in enumerate(checks)]
+            return _refused_by_check(checks.index(answer), intent, ledger, identity, checks)
+    deadline = checks[_DEADLINE]
+    entries: list[Entry] = [*_CHECKS_PASSED]
+    entries[_DEADLINE] = (_DEADLINE, PASSED, *deadline[2])
     question = Question(intent, tag, ledger, policy)
     plan = policy.plans[intent.channel, purpose]
-    valid_until = min(now + policy.specification.time_to_live_ms, checks[2][1] - 1)
+    valid_until = min(now + policy.specification.time_to_live_ms, deadline[1] - 1)
     binding: list[tuple[Rule, Answer]] = []
     denied: tuple[Rule, Answer] | None = None
     for rule, condition, is_exempt in plan.asked:
@@ -139,9 +145,16 @@ def _approved(
     entries: list[Entry],
     binding: list[tuple[Rule, Answer]],
 ) -> Decision:
-    needed_consent = NEEDED_CONSENT if any(rule.kind == ConsentRule.kind for rule, _ in binding) else 0
-    contact = Contact(identity, now, valid_until, 0, plan.contact_flags | needed_consent)
-    is_counted = not plan.contact_flags & UNCOUNTED
+    flags = plan.contact_flags
+    is_counted = not flags & UNCOUNTED
+    remaining = {}
+    for rule, answer in binding:
+        if isinstance(rule, CapRule):
+            if answer[2]:
+                remaining[rule.rule_id] = rule.remaining(answer, question, is_counted=is_counted)
+        elif isinstance(rule, ConsentRule):
+            flags |= NEEDED_CONSENT
+    contact = Contact(identity, now, valid_until, 0, flags)
     return Decision(
         is_approved=True,
         decision_id=identity.hex(),
@@ -151,11 +164,7 @@ def _approved(
         entries=tuple(entries),
         zone=question.zone_label(),
         valid_until=valid_until,
-        remaining={
-            rule.rule_id: rule.remaining(answer, question, is_counted=is_counted)
-            for rule, answer in binding
-            if isinstance(rule, CapRule) and answer[2]
-        },
+        remaining=remaining,
         obligations=tuple(
             obligation for obligation, condition in plan.obligations if condition is None or condition.holds(question)
         ),

@@ -147,11 +147,16 @@ def with_contact(ledger: Ledger, contact: Contact, tag: Tag, *, identity: bytes,
         index = len(tags)
         tags = (*tags, tag)
     placed = Contact(contact.decision_id, contact.decided_ms, contact.latest_ms, index, contact.flags)
-    return msgspec.structs.replace(
-        ledger,
-        contacts=_inserted(ledger.contacts, placed),
-        tags=tags,
-        identities={**ledger.identities, identity: created_ms},
+    return Ledger(
+        ledger.format,
+        _inserted(ledger.contacts, placed),
+        {**ledger.identities, identity: created_ms},
+        tags,
+        ledger.preferences,
+        ledger.profile,
+        ledger.erased_ms,
+        ledger.archived,
+        ledger.preference_refused,
     )
 
 

@@ -37,7 +37,6 @@ from streams.decision.specification import (
     GapSpecification,
     PolicySpecification,
     RuleSpecification,
-    ScopeField,
     Selector,
     SenderSpecification,
     WindowSpecification,
@@ -192,14 +191,10 @@ def _compiled_rules(specification: PolicySpecification, groups: dict[str, str]) 
     tables = PolicyTables(specification.zones, specification.zone, specification.calendars)
     ordered = sorted(_kinds(specification), key=lambda pair: (pair[0] != OptOutRule.kind, KINDS.index(pair[0])))
     vocabulary = [(channel, purpose) for channel in specification.channels for purpose in specification.purposes]
-    countings: dict[tuple[Selector, Selector | None, tuple[ScopeField, ...]], Counting] = {}
 
     def counting(rule: CapSpecification | GapSpecification) -> Counting:
         selector, excepting = _counted(rule)
-        key = (selector, excepting, rule.scope)
-        if key not in countings:
-            countings[key] = Counting(len(countings), selector, excepting, rule.scope, groups, vocabulary)
-        return countings[key]
+        return Counting(selector, excepting, rule.scope, groups, vocabulary)
 
     return tuple(
         _compiled_rule(number, rule, counting, tables) for number, (_, rule) in enumerate(ordered, len(BUILT_IN))

@@ -14,7 +14,6 @@ from streams.decision.preferences import covering_by_track
 from streams.decision.tables import DAY_MS, HolidayCalendar, ZoneTable
 
 if TYPE_CHECKING:
-    from streams.decision.counting import Counting
     from streams.decision.intent import Intent
     from streams.decision.ledger import Ledger, Tag
     from streams.decision.policy import Policy
@@ -28,7 +27,7 @@ _NOTHING_SAID: Final[list[Preference]] = []
 class Question:
     """An intent, its customer's ledger and the policy."""
 
-    __slots__ = ("_counted", "_covering", "_local", "_pairs", "_zones", "intent", "ledger", "place", "policy", "tag")
+    __slots__ = ("_covering", "_local", "_zones", "intent", "ledger", "place", "policy", "tag")
 
     def __init__(self, intent: Intent, tag: Tag, ledger: Ledger, policy: Policy) -> None:
         self.intent = intent
@@ -36,8 +35,6 @@ class Question:
         self.ledger = ledger
         self.policy = policy
         self._zones: tuple[Zones, str, str] = _UNASKED
-        self._counted: dict[int, list[bool]] = {}
-        self._pairs: list[tuple[str, str]] | None = None
         self._covering: dict[str, list[Preference]] | None = None
         self._local: tuple[ZoneTable | None, int, tuple[int, int, int]] = (None, 0, (0, 0, 0))
         self.place = self._place()
@@ -97,17 +94,6 @@ class Question:
             if regional is not None:
                 return regional
         return calendars.get(country)
-
-    def counted(self, counting: Counting) -> list[bool]:
-        """For each tag of the ledger, whether its contacts count for this intent under the counting."""
-        found = self._counted.get(counting.index)
-        if found is None:
-            tags = self.ledger.tags
-            pairs = self._pairs
-            if pairs is None:
-                pairs = self._pairs = [(tag.channel, tag.purpose) for tag in tags]
-            found = self._counted[counting.index] = counting.counted(tags, pairs, self.tag)
-        return found
 
     def covering(self, track: str) -> list[Preference]:
         """The customer's preference events of a track that are about contacts like this one."""

@@ -65,6 +65,8 @@ class ConsentRule(Rule):
 
     def _end_of_pass(self, proven: list[Preference], moment_ms: int) -> int:
         """The first later moment at which the winner is not a grant."""
+        if len(proven) == 1:
+            return self._end(proven[0])
         for point in change_points(proven, moment_ms, self._end):
             best = winner(proven, point, self._end)
             if best is None or best.type == "consent_withdrawn":

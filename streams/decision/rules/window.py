@@ -58,11 +58,11 @@ class WindowRule(Rule):
         calendar = self._calendar_for(question)
         if calendar is None and self._recipient_holidays and not self._allow_missing:
             return denial("calendar_unknown")
-        state, _ = self._state(question, zones, calendar, moment_ms)
+        state, change_ms = self._state(question, zones, calendar, moment_ms)
         if state == UNKNOWN_DAY:
             return denial("calendar_unknown")
         if state == OPEN:
-            end_ms = self._closing(question, zones, calendar, moment_ms)
+            end_ms = self._closing(question, zones, calendar, moment_ms, change_ms)
             if too_short(end_ms, moment_ms):
                 return denial("closing", end_ms - moment_ms)
             return PASS if end_ms == NEVER else (PASSED, end_ms, (end_ms - moment_ms,))
@@ -90,20 +90,25 @@ class WindowRule(Rule):
         while moment_ms <= limit_ms:
             state, change_ms = self._state(question, zones, calendar, moment_ms)
             if state == OPEN:
-                change_ms = self._closing(question, zones, calendar, moment_ms)
+                change_ms = self._closing(question, zones, calendar, moment_ms, change_ms)
                 if not too_short(change_ms, moment_ms):
                     return moment_ms
             moment_ms = change_ms
         return None
 
-    def _closing(self, question: Question, zones: Zones, calendar: HolidayCalendar | None, moment_ms: int) -> int:
-        """The first later moment at which it is not open, or NEVER beyond the closing horizon."""
+    def _closing(
+        self, question: Question, zones: Zones, calendar: HolidayCalendar | None, moment_ms: int, change_ms: int
+    ) -> int:
+        """The first later moment at which it is not open, or NEVER beyond the closing horizon.
+
+        At `moment_ms` it is open, and stays so until `change_ms` at least.
+        """
         limit_ms = moment_ms + CLOSING_HORIZON_MS
-        state, change_ms = self._state(question, zones, calendar, moment_ms)
-        if state == OPEN and len(zones) == 1:
+        if len(zones) == 1:
             _, time_of_day, segment_end_ms = question.local(zones[0], moment_ms)
             if time_of_day + change_ms - moment_ms < DAY_MS and change_ms < segment_end_ms:
                 return change_ms  # the end of an interval within the day: intervals never touch
+        state = OPEN
         while state == OPEN:
             if change_ms > limit_ms:
                 return NEVER
