@@ -81,6 +81,6 @@ IN_SOURCE: Final = (
     PrivateName("faust.transport.consumer:Consumer", "self._read_offset = defaultdict", "cleared before each slice"),
     PrivateName("faust.transport.consumer:Consumer", "if r_offset is None or offset >= r_offset", "lets slices pass"),
     PrivateName("faust.tables.recovery:Recovery", "self._generation_id = generation_id", "stale take-overs"),
-    PrivateName("faust.tables.manager:TableManager", "self._recovery = None", "our own recovery"),
+    PrivateName("faust.tables.manager:TableManager", "self._recovery = Recovery(", "our own recovery"),
 )
 """Looked up in the source text, because they are set on instances."""

@@ -134,7 +134,7 @@ def check_positions(
     for topic, end in ends.items():
         if recorded.get(topic, 0) > end:
             raise StartupRefusedError(
-                f"The changelog was decided up to offset {recorded[topic]} of {topic}-{partition}, which ends at {end}: "
+                f"The changelog knows decisions up to {recorded[topic]} of {topic}-{partition}, which ends at {end}: "
                 "the topic was created anew or has lost records. Restore the topic, or start a new application id."
             )
 

@@ -1,3 +1,4 @@
+# ruff: noqa: ANN401
 """What engine tests share: topics, load, workers in this process and in others. Everything waits with a deadline."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One answer per record, whatever happens to the workers: judged from the topics by an oracle that replays the input."""
+"""One answer per record, whatever happens to the workers. An oracle judges from the topics alone."""
 
 from __future__ import annotations
 
@@ -26,11 +26,6 @@ from tests.engine.harness import (
     running,
 )
 from tests.engine.toy import Greeter, Topics, parse
-
-
-@pytest.fixture
-def topics(topic_prefix: str) -> Topics:
-    return Topics(topic_prefix.rstrip("-"))
 
 
 async def test_a_first_start_decides_the_whole_backlog(broker: Broker, topics: Topics) -> None:

@@ -86,6 +86,7 @@ class Greeter:
 
     def __init__(self, topics: Topics, word: str = "hello") -> None:
         self.topics = topics
+        self.answers = topics.answers
         self.word = word
 
     def apply(self, batch: Batch, store: Mapping[bytes, bytes]) -> BatchResult:
@@ -100,7 +101,7 @@ class Greeter:
                 value = orjson.dumps(answer)
                 if record.value and record.value.startswith(b"pad "):
                     value += b" " * int(record.value[4:])
-                result.outputs.append(OutputRecord(self.topics.answers, record.key, value))
+                result.outputs.append(OutputRecord(self.answers, record.key, value))
             elif record.topic == self.topics.opt_outs:
                 stopped = True
             changes[key] = b"%d %d" % (count, stopped)

@@ -1,0 +1,253 @@
+"""The parts of the engine that need no broker."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.app import input_topics
+from streams.exactly_once import changelog
+from streams.exactly_once.errors import StartupRefusedError
+from streams.exactly_once.intake import FULL_BYTES, FULL_RECORDS, Intake
+from streams.exactly_once.interfaces import BatchResult, InputRecord, InputTopic
+from streams.exactly_once.partition import Limits, PartitionState
+from streams.exactly_once.record_order import is_finished, merge_heads
+from streams.exactly_once.rest import Rest
+from streams.exactly_once.service_order import ServiceOrder
+from streams.exactly_once.settings import EngineSettings
+from streams.exactly_once.startup import check_compaction, check_counts, check_positions, check_recorded_count
+from streams.exactly_once.transport import Slice
+from tests.engine.toy import Clock, Recorder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from aiokafka.structs import TopicPartition
+
+STOPS = InputTopic("stops", 0, barrier=True)
+ASKS = InputTopic("asks", 1, barrier=False)
+MANY = Limits(1_000, 1_000_000)
+
+
+def record(topic: InputTopic, offset: int, timestamp_ms: int = 0, value: bytes = b"v") -> InputRecord:
+    return InputRecord(topic.name, offset, timestamp_ms, b"k", value, ())
+
+
+def arrive(intake: Intake, records: Iterable[InputRecord], *, start: int | None = None, end: int | None = None) -> int:
+    listed = list(records)
+    start = intake.arrived if start is None else start
+    end = listed[-1].offset + 1 if end is None else end
+    return intake.add(Slice(intake.topic.name, 0, listed, start, end, 0))
+
+
+def state_of(*intakes: Intake) -> PartitionState:
+    return PartitionState(0, intakes, {}, 0)
+
+
+class TestIntake:
+    def test_looking_changes_nothing_and_advancing_moves_the_position(self) -> None:
+        intake = Intake(ASKS, 5)
+        arrive(intake, [record(ASKS, offset) for offset in range(5, 10)])
+        assert [r.offset for r in intake.peek(3, 100).records] == [5, 6, 7]
+        assert intake.position == 5
+        intake.advance(3)
+        assert (intake.position, intake.oldest_offset, len(intake.queue)) == (8, 8, 2)
+
+    def test_markers_move_what_has_arrived_but_not_the_position(self) -> None:
+        intake = Intake(ASKS, 0)
+        arrive(intake, [record(ASKS, 0)], end=2)  # offset 1 is a marker
+        assert intake.peek(10, 100).next_position == 2
+        intake.advance(1)
+        assert (intake.position, intake.arrived, intake.oldest_offset) == (1, 2, 2)
+
+    def test_a_jump_forward_is_missing_records(self) -> None:
+        intake = Intake(ASKS, 5)
+        assert arrive(intake, [record(ASKS, 8)], start=8) == 3
+
+    def test_what_has_arrived_before_is_not_queued_again(self) -> None:
+        intake = Intake(ASKS, 5)
+        arrive(intake, [record(ASKS, 5), record(ASKS, 6)])
+        assert arrive(intake, [record(ASKS, 6), record(ASKS, 7)], start=6) == 0
+        assert [r.offset for r in intake.queue] == [5, 6, 7]
+
+    def test_the_byte_limit_lets_at_least_one_record_through(self) -> None:
+        intake = Intake(ASKS, 0)
+        arrive(intake, [record(ASKS, 0, value=b"x" * 100), record(ASKS, 1)])
+        assert len(intake.peek(10, 50).records) == 1
+
+    @pytest.mark.parametrize(("count", "size"), [(FULL_RECORDS, 1), (5, FULL_BYTES // 5)])
+    def test_a_full_queue_pauses_and_half_a_queue_resumes(self, count: int, size: int) -> None:
+        calls: list[str] = []
+        intake = Intake(ASKS, 0, lambda: calls.append("pause"), lambda: calls.append("resume"))
+        arrive(intake, [record(ASKS, offset, value=b"x" * size) for offset in range(count)])
+        assert calls == ["pause"]
+        intake.advance(count // 2 + 1)
+        assert calls == ["pause", "resume"]
+
+
+class TestChangelog:
+    def test_kinds_of_keys_never_meet(self) -> None:
+        made = [changelog.customer_key, changelog.erased_key, changelog.hold_key, changelog.register_key]
+        assert len({make(b"same") for make in made} | {changelog.META_KEY}) == 5
+
+    def test_a_meta_record_comes_back(self) -> None:
+        meta = changelog.Meta(positions={"asks": 5, "stops": 7}, latest_ms=1_700_000_000_000)
+        assert changelog.decode_meta(changelog.encode_meta(meta)) == meta
+
+    def test_a_newer_format_is_refused(self) -> None:
+        with pytest.raises(StartupRefusedError, match="newer version"):
+            changelog.decode_meta(changelog.encode_meta(changelog.Meta({}, version=changelog.META_VERSION + 1)))
+
+    def test_something_else_is_refused_without_being_quoted(self) -> None:
+        with pytest.raises(StartupRefusedError) as refused:
+            changelog.decode_meta(b"secret")
+        assert "secret" not in str(refused.value)
+
+
+class TestRefusals:
+    def test_counts(self) -> None:
+        assert check_counts({"a": 4, "b": 4}) == 4
+        with pytest.raises(StartupRefusedError, match="a 4, b 8"):
+            check_counts({"a": 4, "b": 8})
+        with pytest.raises(StartupRefusedError, match="started with 4"):
+            check_recorded_count(4, 8)
+
+    @pytest.mark.parametrize("policy", ["delete", "compact,delete"])
+    def test_compaction(self, policy: str) -> None:
+        check_compaction({"ledger": {"cleanup.policy": "compact"}})
+        with pytest.raises(StartupRefusedError, match="Set cleanup"):
+            check_compaction({"ledger": {"cleanup.policy": policy}})
+
+    def test_positions(self) -> None:
+        check_positions(0, {"asks": 5}, {"asks": 5}, {"asks": 9})
+        check_positions(0, {"asks": 5}, {}, {"asks": 5})
+        with pytest.raises(StartupRefusedError, match="lost state"):
+            check_positions(0, {"asks": 5}, {"asks": 6}, {"asks": 9})
+        with pytest.raises(StartupRefusedError, match="created anew"):
+            check_positions(0, {"asks": 5}, {}, {"asks": 4})
+
+    def test_settings(self) -> None:
+        good = EngineSettings(bootstrap_servers="127.0.0.1:9092", input_topics=input_topics())
+        for topics in ((), (ASKS, ASKS), (ASKS, replace(STOPS, rank=2))):
+            with pytest.raises(StartupRefusedError):
+                replace(good, input_topics=topics)
+        with pytest.raises(StartupRefusedError):
+            replace(good, lanes=0)
+
+
+class _FixedBarrier:
+    """Answers with fixed ends."""
+
+    def __init__(self, end: int) -> None:
+        self.end = end
+        self.asked = 0
+
+    async def ends(self, partitions: Mapping[TopicPartition, object], _: object) -> dict[TopicPartition, int]:
+        self.asked += 1
+        return dict.fromkeys(partitions, self.end)
+
+
+class TestServiceOrder:
+    def order(self, end: int) -> tuple[ServiceOrder, Rest]:
+        rest = Rest()
+        rest.called_off = False
+        return ServiceOrder(_FixedBarrier(end), Clock(), Recorder()), rest  # type: ignore[arg-type]
+
+    async def test_preferences_come_first(self) -> None:
+        stops, asks = Intake(STOPS, 0), Intake(ASKS, 0)
+        arrive(asks, [record(ASKS, 0)])
+        arrive(stops, [record(STOPS, 0)])
+        order, rest = self.order(1)
+        [contribution], moment_ms = await order.choose([state_of(stops, asks)], MANY, rest)
+        assert [r.topic for r in contribution.records] == ["stops", "asks"]
+        assert list(contribution.moments_ms) == [moment_ms, moment_ms]
+        assert contribution.next_positions == {"stops": 1, "asks": 1}
+
+    async def test_while_the_barrier_is_not_reached_preferences_go_alone(self) -> None:
+        stops, asks = Intake(STOPS, 0), Intake(ASKS, 0)
+        arrive(asks, [record(ASKS, 0)])
+        arrive(stops, [record(STOPS, 0)])
+        order, rest = self.order(5)
+        [contribution], _ = await order.choose([state_of(stops, asks)], MANY, rest)
+        assert [r.topic for r in contribution.records] == ["stops"]
+
+    async def test_more_preferences_than_fit_leave_no_room_for_decisions(self) -> None:
+        stops, asks = Intake(STOPS, 0), Intake(ASKS, 0)
+        arrive(asks, [record(ASKS, 0)])
+        arrive(stops, [record(STOPS, offset) for offset in range(10)])
+        order, rest = self.order(10)
+        [contribution], _ = await order.choose([state_of(stops, asks)], Limits(5, 1_000), rest)
+        assert [r.topic for r in contribution.records] == ["stops"] * 5
+
+    async def test_a_partition_behind_its_barrier_does_not_hold_up_others(self) -> None:
+        behind = state_of(Intake(STOPS, 0), Intake(ASKS, 0))
+        ready = PartitionState(1, [Intake(STOPS, 5), Intake(ASKS, 0)], {}, 0)
+        arrive(behind.by_topic["asks"], [record(ASKS, 0)])
+        arrive(ready.by_topic["asks"], [record(ASKS, 0)])
+        order, rest = self.order(5)
+        contributions, _ = await order.choose([behind, ready], MANY, rest)
+        assert [contribution.state.partition for contribution in contributions] == [1]
+
+    async def test_called_off_while_waiting_it_chooses_nothing(self) -> None:
+        stops, asks = Intake(STOPS, 0), Intake(ASKS, 0)
+        arrive(asks, [record(ASKS, 0)])
+        order, rest = self.order(5)
+        rest.called_off = True
+        assert (await order.choose([state_of(stops, asks)], MANY, rest))[0] == []
+
+
+stamps = st.lists(st.integers(0, 20), max_size=15)
+
+
+class TestRecordOrder:
+    @given(
+        stops=stamps, asks=stamps, limit=st.integers(1, 6), cuts=st.lists(st.integers(0, 5), min_size=60, max_size=60)
+    )
+    def test_order_and_moments_do_not_depend_on_arrivals_or_batches(
+        self, stops: list[int], asks: list[int], limit: int, cuts: list[int]
+    ) -> None:
+        inputs = {
+            STOPS: [record(STOPS, offset, at) for offset, at in enumerate(stops)],
+            ASKS: [record(ASKS, offset, at) for offset, at in enumerate(asks)],
+        }
+        at_once = self._run(inputs, Limits(1_000, 1_000_000), [100, 100])
+        assert len(at_once) == len(stops) + len(asks)
+        assert self._run(inputs, Limits(limit, 1_000_000), [*cuts, 100, 100]) == at_once
+        assert [moment for _, moment in at_once] == sorted(moment for _, moment in at_once)
+
+    def _run(
+        self, inputs: Mapping[InputTopic, list[InputRecord]], limits: Limits, cuts: list[int]
+    ) -> list[tuple[InputRecord, int]]:
+        intakes = [Intake(topic, 0) for topic in inputs]
+        state = state_of(*intakes)
+        state.ends = {topic.name: len(records) for topic, records in inputs.items()}
+        given_so_far = [0, 0]
+        decided: list[tuple[InputRecord, int]] = []
+        for turn, cut in enumerate(cuts):
+            intake = intakes[turn % 2]
+            records = inputs[intake.topic][given_so_far[turn % 2] :][:cut]
+            given_so_far[turn % 2] += len(records)
+            if records:
+                arrive(intake, records)
+            while (contribution := merge_heads(state, limits)) is not None:
+                decided += zip(contribution.records, contribution.moments_ms, strict=True)
+                state.merge(contribution, BatchResult())
+        assert is_finished(state)
+        return decided
+
+    def test_records_beyond_the_end_are_left_alone(self) -> None:
+        asks = Intake(ASKS, 0)
+        state = state_of(asks)
+        state.ends = {"asks": 2}
+        arrive(asks, [record(ASKS, offset) for offset in range(5)])
+        contribution = merge_heads(state, MANY)
+        assert contribution is not None
+        assert len(contribution.records) == 2
+        state.merge(contribution, BatchResult())
+        assert merge_heads(state, MANY) is None
+        assert is_finished(state)
+        assert contribution.next_positions == {"asks": 2}

@@ -1,0 +1,320 @@
+# ruff: noqa: ANN401
+"""What the engine promises beyond one answer: the barrier, aborts, refusals, missing records, the record clock."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import aiokafka
+import orjson
+import pytest
+
+from streams.app import input_topics
+from streams.exactly_once.changelog import META_KEY
+from streams.exactly_once.control import PARTITIONS_KEY, ControlTopic
+from streams.exactly_once.errors import RecordsMissingError, StartupRefusedError, TransactionRefusedError
+from streams.exactly_once.settings import EXIT_REFUSED, EXIT_STOPPED, EXIT_UNEXPECTED, ClockMode
+from streams.exactly_once.transaction import DECISION_TO_COMMIT_MAX_MS
+from tests.engine.harness import (
+    COMPACTED,
+    PARTITIONS,
+    Running,
+    create,
+    judged,
+    keys,
+    load,
+    publish,
+    read,
+    running,
+)
+from tests.engine.toy import Clock, Greeter, Topics
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from streams.exactly_once.interfaces import Batch, BatchResult
+    from streams.testing.broker import Broker
+    from streams.testing.embedded_broker import EmbeddedBroker
+
+RACES = 300
+
+
+async def test_what_was_said_before_an_intent_is_always_applied_first(broker: Broker, topics: Topics) -> None:
+    create(broker, topics)
+    raced = [b"race-%d" % number for number in range(RACES)]
+    async with load(broker) as preferences, load(broker) as intents, running(broker, topics) as worker:
+        await publish(intents, topics.intents, keys(1))
+        await worker.until_decided(1)
+        racers = asyncio.Semaphore(20)
+
+        async def race(key: bytes) -> None:
+            async with racers:
+                await preferences.send_and_wait(topics.opt_outs, b"stop", key)
+                await intents.send_and_wait(topics.intents, b"x", key)
+
+        await asyncio.gather(*(race(key) for key in raced))
+        await worker.until_decided(1 + 2 * RACES)
+    answers = [
+        orjson.loads(record.value or b"")["ok"]
+        for records in (await read(broker, topics.answers)).values()
+        for record in records
+        if record.key in raced
+    ]
+    assert answers == [False] * RACES
+    await judged(broker, topics)
+
+
+async def test_a_backlog_of_preferences_is_applied_before_the_first_decision(broker: Broker, topics: Topics) -> None:
+    create(broker, topics, partitions=1)
+    async with load(broker) as producer:
+        await publish(producer, topics.opt_outs, keys(30_000, 30_000))
+        await publish(producer, topics.intents, [b"key-29999", b"key-0"])
+    async with running(broker, topics) as worker:
+        await worker.until_decided(30_002)
+    assert [orjson.loads(r.value or b"")["ok"] for r in (await read(broker, topics.answers))[0]] == [False, False]
+
+
+@pytest.mark.kafka
+async def test_a_refused_output_takes_its_whole_transaction_with_it(real_kafka: Broker, topics: Topics) -> None:
+    create(real_kafka, topics, 1, **{"max.message.bytes": "100000"})
+    async with load(real_kafka) as producer:
+        await publish(producer, topics.intents, keys(10))
+        await producer.send_and_wait(topics.intents, b"pad 200000", b"key-1")
+    worker = Running(real_kafka, topics)
+    end = await worker.ended()
+    assert end.exit_code == EXIT_UNEXPECTED
+    assert isinstance(end.error, TransactionRefusedError)
+    assert f"{topics.answers}-0" in end.reason
+    assert worker.observer.aborted["refused"] == 3
+    assert worker.observer.decided == 0
+    assert await read(real_kafka, topics.answers) == {}
+    assert await read(real_kafka, topics.ledger) == {}
+
+
+class _SlowFor(Greeter):
+    """Takes longer than a commit may, for batches above a size."""
+
+    def __init__(self, topics: Topics, clock: Clock, largest: int) -> None:
+        super().__init__(topics)
+        self._clock = clock
+        self._largest = largest
+
+    def apply(self, batch: Batch, store: Mapping[bytes, bytes]) -> BatchResult:
+        if len(batch.records) > self._largest:
+            self._clock.shift_ms += DECISION_TO_COMMIT_MAX_MS + 1
+        return super().apply(batch, store)
+
+
+@pytest.mark.kafka  # the embedded broker shows what was aborted
+async def test_decisions_too_old_are_made_again_in_smaller_batches(real_kafka: Broker, topics: Topics) -> None:
+    create(real_kafka, topics, 1)
+    async with load(real_kafka) as producer:
+        await publish(producer, topics.intents, keys(1_000))
+    clock = Clock()
+    machine = _SlowFor(topics, clock, largest=300)
+    limits = {"max_batch_records": 1_000, "clock_difference_limit_seconds": 60.0}
+    async with running(real_kafka, topics, machine, clock, **limits) as worker:
+        await worker.until_decided(1_000)
+    assert worker.observer.aborted["late"] >= 2
+    assert max(worker.observer.commit_delays_ms) <= DECISION_TO_COMMIT_MAX_MS
+    await judged(real_kafka, topics)
+
+
+@pytest.mark.kafka
+async def test_nothing_is_decided_while_the_clocks_differ(real_kafka: Broker, topics: Topics) -> None:
+    create(real_kafka, topics, 1)
+    async with load(real_kafka) as producer:
+        await publish(producer, topics.intents, keys(10))
+    async with running(real_kafka, topics, None, Clock(60_000)) as worker:
+        await worker.until(lambda: worker.observer.aborted["clock"], "a comparison")
+        assert not worker.observer.is_ready
+        assert "clock" in worker.observer.why
+        assert worker.observer.decided == 0
+        assert worker.observer.differences[-1] == pytest.approx(60, abs=1)
+        worker.clock.shift_ms = 0
+        await worker.until_decided(10)
+        assert worker.observer.is_ready
+
+
+async def test_missing_records_end_the_worker(embedded_broker: EmbeddedBroker, topics: Topics) -> None:
+    await _decide_then_lose(embedded_broker, topics)
+    end = await Running(embedded_broker, topics).ended()
+    assert end.exit_code == EXIT_UNEXPECTED
+    assert isinstance(end.error, RecordsMissingError)
+    assert (end.error.topic, end.error.first_offset, end.error.count) == (topics.intents, 100, 50)
+
+
+async def test_missing_records_are_counted_where_they_are_accepted(
+    embedded_broker: EmbeddedBroker, topics: Topics
+) -> None:
+    await _decide_then_lose(embedded_broker, topics)
+    async with running(embedded_broker, topics, accept_missing_records=True) as worker:
+        await worker.until_decided(50)
+    assert worker.observer.missing == [(topics.intents, 0, 50)]
+    answered = [orjson.loads(r.value or b"")["o"] for r in (await read(embedded_broker, topics.answers))[0]]
+    assert answered == [*range(100), *range(150, 200)]
+
+
+async def _decide_then_lose(broker: EmbeddedBroker, topics: Topics) -> None:
+    """Decide 100 intents, publish 100 more, lose 50 of those."""
+    create(broker, topics, 1)
+    async with load(broker) as producer:
+        await publish(producer, topics.intents, keys(100))
+        async with running(broker, topics) as worker:
+            await worker.until_decided(100)
+        await publish(producer, topics.intents, keys(50))
+        await publish(producer, topics.intents, keys(50))
+    broker.delete_records(topics.intents, 0, before_offset=150)
+
+
+async def test_it_refuses_topics_that_do_not_exist(broker: Broker, topics: Topics) -> None:
+    assert "do not exist" in await _refusal(broker, topics)
+
+
+async def test_it_refuses_unequal_partition_counts(broker: Broker, topics: Topics) -> None:
+    for name in topics.partitioned:
+        broker.create_topics([name], partitions=3 if name == topics.opt_outs else 4, config=COMPACTED)
+    broker.create_topics([topics.control], partitions=1, config=COMPACTED)
+    assert "unequal partition counts" in await _refusal(broker, topics)
+
+
+async def test_it_refuses_another_partition_count_than_recorded(broker: Broker, topics: Topics) -> None:
+    create(broker, topics)
+    async with ControlTopic(topics.settings(broker.bootstrap_servers), topics.control) as control:
+        await control.put(PARTITIONS_KEY, b"8")
+    assert "started with 8" in await _refusal(broker, topics)
+
+
+@pytest.mark.kafka
+async def test_it_refuses_a_changelog_that_is_not_compacted(real_kafka: Broker, topics: Topics) -> None:
+    real_kafka.create_topics(topics.partitioned, partitions=2)
+    real_kafka.create_topics([topics.control], partitions=1, config=COMPACTED)
+    assert "Set cleanup.policy=compact" in await _refusal(real_kafka, topics)
+
+
+@pytest.mark.kafka  # the embedded broker forgets offsets committed in transactions
+async def test_it_refuses_when_the_changelog_has_lost_state(real_kafka: Broker, topics: Topics) -> None:
+    broker = real_kafka
+    create(broker, topics)
+    async with load(broker) as producer:
+        await publish(producer, topics.intents, keys(100))
+    async with running(broker, topics) as worker:
+        await worker.until_decided(100)
+    other = f"{topics.prefix}-emptied"
+    broker.create_topics([other], partitions=PARTITIONS, config=COMPACTED)
+    assert "lost state" in await _refusal(broker, topics, changelog_topic=other)
+
+
+async def _refusal(broker: Broker, topics: Topics, **changes: Any) -> str:
+    end = await Running(broker, topics, **changes).ended()
+    assert end.exit_code == EXIT_REFUSED, end
+    assert isinstance(end.error, StartupRefusedError)
+    return end.reason
+
+
+async def test_positions_come_from_the_changelog_not_from_the_group(broker: Broker, topics: Topics) -> None:
+    create(broker, topics)
+    async with load(broker) as producer:
+        await publish(producer, topics.intents, keys(500))
+        async with running(broker, topics) as worker:
+            await worker.until_decided(500)
+        # A group nobody has heard of, as if its offsets had expired.
+        await publish(producer, topics.intents, keys(500))
+        async with running(broker, topics, application_id=f"{topics.prefix}-forgotten") as worker:
+            await worker.until_decided(500)
+    assert worker.observer.decided == 500
+    await judged(broker, topics)
+
+
+async def test_the_control_topic_keeps_the_latest_value_of_each_key(broker: Broker, topics: Topics) -> None:
+    broker.create_topics([topics.control], partitions=1, config=COMPACTED)
+    settings = topics.settings(broker.bootstrap_servers)
+    async with ControlTopic(settings, topics.control) as first, ControlTopic(settings, topics.control) as second:
+        await first.put(b"policy", b"old")
+        await first.put(b"policy", b"new")
+        await first.put(b"policy:1", b"text")
+        assert second.get(b"policy") is None
+        await second.refresh()
+        assert second.items() == {b"policy": b"new", b"policy:1": b"text"} == first.items()
+
+
+async def test_a_run_with_the_record_clock_repeats_to_the_byte(broker: Broker, topics: Topics) -> None:
+    create(broker, topics)
+    async with load(broker) as producer:
+        for second in range(40):
+            at_ms = 1_700_000_000_000 + second * 1_000
+            await publish(producer, topics.intents, keys(50, 20), timestamp_ms=at_ms)
+            await publish(producer, topics.opt_outs, [b"key-%d" % (second % 20)], timestamp_ms=at_ms - 1_500)
+    runs = []
+    for limit in (8_000, 7):
+        of_run = Topics(f"{topics.prefix}-{limit}")
+        broker.create_topics([of_run.answers, of_run.ledger], partitions=PARTITIONS, config=COMPACTED)
+        runs.append(await _recorded_run(broker, topics, of_run, limit))
+    assert runs[0] == runs[1]
+    assert sum(len(values) for values in runs[0].values()) == 2_000
+
+
+async def _recorded_run(broker: Broker, topics: Topics, of_run: Topics, limit: int) -> dict[int, list[bytes | None]]:
+    machine = Greeter(topics)
+    machine.answers = of_run.answers
+    worker = Running(
+        broker,
+        topics,
+        machine,
+        application_id=of_run.prefix,
+        input_topics=input_topics(
+            intents=(topics.intents,), opt_out=topics.opt_outs, outcome=topics.outcomes, rerouted=None
+        ),
+        changelog_topic=of_run.ledger,
+        output_topics=(of_run.answers,),
+        control_topic=None,
+        clock_mode=ClockMode.RECORD,
+        max_batch_records=limit,
+        max_batch_bytes=1_000_000,
+    )
+    end = await worker.ended()  # by itself
+    assert end.exit_code == EXIT_STOPPED, end
+    return {p: [r.value for r in records] for p, records in (await read(broker, of_run.answers)).items()}
+
+
+async def test_a_worker_survives_a_broker_that_is_away_for_a_moment(
+    embedded_broker: EmbeddedBroker, topics: Topics
+) -> None:
+    create(embedded_broker, topics)
+    async with load(embedded_broker) as producer, running(embedded_broker, topics) as worker:
+        await publish(producer, topics.intents, keys(100))
+        await worker.until_decided(100)
+        embedded_broker.set_round_trip(200)
+        await publish(producer, topics.intents, keys(100))
+        await worker.until_decided(200)
+        embedded_broker.set_round_trip(0)
+        await publish(producer, topics.intents, keys(100))
+        await worker.until_decided(300)
+    await judged(embedded_broker, topics)
+
+
+@pytest.mark.kafka
+async def test_an_open_transaction_of_somebody_else_holds_up_decisions_and_is_reported(
+    real_kafka: Broker, topics: Topics
+) -> None:
+    create(real_kafka, topics, 1)
+    async with load(real_kafka) as producer, running(real_kafka, topics) as worker:
+        await publish(producer, topics.intents, keys(1))
+        await worker.until_decided(1)
+        wrong = aiokafka.AIOKafkaProducer(
+            bootstrap_servers=real_kafka.bootstrap_servers, transactional_id=f"{topics.prefix}-wrong"
+        )
+        await wrong.start()
+        try:
+            await wrong.begin_transaction()
+            await wrong.send_and_wait(topics.opt_outs, b"stop", b"key-0")
+            await publish(producer, topics.intents, keys(1))
+            await worker.until(lambda: worker.observer.unanswered, "the report")
+            assert worker.observer.decided == 1
+            await wrong.commit_transaction()
+            await worker.until_decided(3)
+        finally:
+            await wrong.stop()
+    assert [orjson.loads(r.value or b"")["ok"] for r in (await read(real_kafka, topics.answers))[0]] == [True, False]
+    assert META_KEY in {r.key for r in (await read(real_kafka, topics.ledger))[0]}
