@@ -34,6 +34,8 @@ from streams.telemetry.tally import Tally
 
 # Enough that no two customers of one gate share a hash.
 ERASED_HASH_BYTES: Final = 16
+# Ledgers of a batch kept open at once. Few, so that they stay in the processor's cache; enough for a customer's burst.
+LEDGERS_OPEN_MAX: Final = 64
 
 
 class GateSettings(NamedTuple):
@@ -98,6 +100,9 @@ class _Run:
         self._batch = batch
         self._store = store
         self._ledgers: dict[bytes, Ledger] = {}
+        self._closed: dict[bytes, bytes] = {}
+        # Customers of this batch of whom an erasure is known: only these may have to be stored under a hash.
+        self._erased: set[bytes] = set()
         self._outputs: list[OutputRecord] = []
         self._tally = Tally()
         barrier_topics = (self._topics.preferences, self._topics.outcomes)
@@ -141,8 +146,8 @@ class _Run:
             return
         if intent.created_at > now + FUTURE_TOLERANCE_MS:
             raise RecordRefused("from_the_future", "created_at")
-        decision = decide(intent, self._ledger(customer), self._policy, now)
-        self._ledgers[customer] = decision.ledger
+        decision = decide(intent, self._ledger(customer, now), self._policy, now)
+        self._keep(customer, decision.ledger)
         self._answer(arrival, intent, customer, decision)
         tally = self._tally
         if unknown:
@@ -194,10 +199,12 @@ class _Run:
         customer = event.customer_id.encode()
         if not self._is_at_home(arrival, event.customer_id, customer):
             return
-        result = apply_preference(event, self._ledger(customer), recorded_ms=arrival.recorded_ms, now=arrival.now)
+        result = apply_preference(
+            event, self._ledger(customer, arrival.now), recorded_ms=arrival.recorded_ms, now=arrival.now
+        )
         if result.refused is not None:
             raise RecordRefused("from_the_future", "effective_at")
-        self._ledgers[customer] = result.ledger
+        self._keep(customer, result.ledger)
         self._withdraw(arrival, event.customer_id, result.withdrawals)
         if unknown:
             self._tally.unknown_fields["preference"] += unknown
@@ -209,8 +216,10 @@ class _Run:
         customer = outcome.customer_id.encode()
         if not self._is_at_home(arrival, outcome.customer_id, customer):
             return
-        result = apply_outcome(outcome, self._ledger(customer), recorded_ms=arrival.recorded_ms, now=arrival.now)
-        self._ledgers[customer] = result.ledger
+        result = apply_outcome(
+            outcome, self._ledger(customer, arrival.now), recorded_ms=arrival.recorded_ms, now=arrival.now
+        )
+        self._keep(customer, result.ledger)
         self._withdraw(arrival, outcome.customer_id, result.withdrawals)
         if unknown:
             self._tally.unknown_fields["outcome"] += unknown
@@ -239,6 +248,7 @@ class _Run:
         settings, record, partition = self._gate.settings, arrival.record, self._batch.partition
         if record.key == customer and (
             customer in self._ledgers
+            or customer in self._closed
             or customer_key(customer) in self._store
             or expected_partition(customer, settings.partitions) == partition
         ):
@@ -262,25 +272,39 @@ class _Run:
         record = arrival.record
         return origin_headers(record.topic, self._batch.partition, record.offset, self._applied, arrival.first)
 
-    def _ledger(self, customer: bytes) -> Ledger:
+    def _keep(self, customer: bytes, ledger: Ledger) -> None:
+        self._ledgers[customer] = ledger
+        if ledger.erased_ms is not None:
+            self._erased.add(customer)
+
+    def _ledger(self, customer: bytes, now: int) -> Ledger:
         found = self._ledgers.get(customer)
-        if found is None:
-            found = self._gate.ledger_of(customer, self._store) or EMPTY_LEDGER
-        return found
+        if found is not None:
+            return found
+        if len(self._ledgers) >= LEDGERS_OPEN_MAX:
+            self._close_ledgers(now)
+        if customer in self._closed:
+            return decode_ledger(self._closed[customer])
+        return self._gate.ledger_of(customer, self._store) or EMPTY_LEDGER
+
+    def _close_ledgers(self, now: int) -> None:
+        """Put the open ledgers into their binary form, as they will be stored, without what is past its horizon now."""
+        for customer, ledger in self._ledgers.items():
+            self._closed[customer] = encode_ledger(self._policy.prune(ledger, now))
+        self._ledgers.clear()
 
     def _changes(self) -> dict[bytes, bytes | None]:
         """The changelog of the batch: one value per customer touched, however often."""
+        self._close_ledgers(self._batch.moments_ms[-1] if self._batch.moments_ms else 0)
         changes: dict[bytes, bytes | None] = {}
-        latest = self._batch.moments_ms[-1] if self._batch.moments_ms else 0
-        for customer, touched in self._ledgers.items():
+        for customer, value in self._closed.items():
             key = customer_key(customer)
-            ledger = self._policy.prune(touched, latest)
-            if _holds_only_what_survives_erasure(ledger):
-                changes[self._gate.erased_key(customer)] = encode_ledger(ledger)
+            if customer in self._erased and _holds_only_what_survives_erasure(decode_ledger(value)):
+                changes[self._gate.erased_key(customer)] = value
                 if key in self._store:
                     changes[key] = None
             else:
-                changes[key] = encode_ledger(ledger)
+                changes[key] = value
         return changes
 
 
