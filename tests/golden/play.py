@@ -1,0 +1,121 @@
+"""Plays a case on an implementation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.golden.cases import Case, duration
+from tests.golden.sides import Answer, Core, Event, Independent, Side
+from tests.model.model import REASON_NUMBERS, decision_id
+
+SIDES = {"core": Core, "model": Independent}
+CUSTOMER = "c-1"
+VERDICTS = {0: "passed", 1: "exempt", **{number: reason for reason, number in REASON_NUMBERS.items()}}
+TIMES = ("created_at", "expires_at", "effective_at", "until", "occurred_at")
+NOT_OF_THE_EVENT = ("at", "recorded", "withdraws", "refused", "times", "every", "of", "reason")
+
+
+class Played:
+    """A case on one side, up to the question."""
+
+    def __init__(self, case: Case, side: Side) -> None:
+        self.case = case
+        self.side = side
+        self.intents = 0
+        self.preferences = 0
+        for step in case.body.get("history", []):
+            ((kind, body),) = step.items()
+            self._step(kind, body)
+
+    def ask(self) -> Answer:
+        """The answer to the case's question."""
+        return self._intent(self.case.body["ask"])
+
+    def ask_again(self, at: int) -> Answer:
+        """What a new intent like the one asked about would be answered at another moment; nothing is kept."""
+        asked = self.case.body["ask"]
+        event = self._event({**asked, "intent_id": "i-again"})
+        return self.side.copied().intent({**event, "created_at": at}, at)
+
+    def _step(self, kind: str, body: dict[str, Any]) -> None:
+        if kind in {"approved", "suppressed"}:
+            for number in range(body.get("times", 1)):
+                answer = self._intent(body, number * duration(body.get("every", "0s")))
+                assert answer["verdict"] == kind, (body, answer)
+                assert answer["reason"] == body.get("reason", answer["reason"]), (body, answer)
+            return
+        now = self.case.moment(body["at"])
+        recorded = self.case.moment(body.get("recorded", body["at"]))
+        if kind == "outcome":
+            event = self._event({"occurred_at": body["at"], **body})
+            if "of" in body:
+                event["decision_id"] = decision_id(event["customer_id"], body["of"])
+            found = self.side.outcome(event, recorded, now)
+        else:
+            self.preferences += 1
+            event = self._event({"event_id": f"e-{self.preferences}", **body}) | {"type": kind}
+            found = self.side.preference(event, recorded, now)
+        if "refused" in body:
+            assert found == {"dead_letter": body["refused"]}, (body, found)
+            return
+        wanted = [
+            {"decision_id": decision_id(event["customer_id"], intent_id), "reason": reason}
+            for intent_id, reason in body.get("withdraws", {}).items()
+        ]
+        assert found == sorted(wanted, key=lambda withdrawal: withdrawal["decision_id"]), (kind, body, found)
+
+    def _intent(self, body: dict[str, Any], later_ms: int = 0) -> Answer:
+        self.intents += 1
+        now = self.case.moment(body["at"]) + later_ms
+        event = self._event({"intent_id": f"i-{self.intents}", **body})
+        event.setdefault("created_at", now)
+        return self.side.intent(event, now)
+
+    def _event(self, body: dict[str, Any]) -> Event:
+        event = {"customer_id": CUSTOMER} | {k: v for k, v in body.items() if k not in NOT_OF_THE_EVENT}
+        return event | {name: self.case.moment(event[name]) for name in TIMES if name in event}
+
+
+def readable(case: Case, answer: Answer, side: Side, wanted: dict[str, Any]) -> dict[str, Any]:
+    """What the case wants to know of an answer, in its own words and order of keys."""
+    if "refused" in wanted:
+        return {"refused": answer.get("dead_letter")}
+    names = side.rule_ids()
+    entries = {names[entry[0]]: [VERDICTS[entry[1]], *entry[2:]] for entry in answer["explanation"]}
+    found: dict[str, Any] = {}
+    for key, value in wanted.items():
+        if key == "rules":
+            found[key] = {
+                rule: entries.get(rule) if isinstance(wish, list) else (entries.get(rule) or [None])[0]
+                for rule, wish in value.items()
+            }
+        elif key == "asked":
+            found[key] = [rule for rule in entries if rule in names[6:]]
+        elif key == "not_asked":
+            found[key] = [rule for rule in value if rule not in entries]
+        elif key == "numbered":
+            found[key] = {rule: names.index(rule) for rule in value}
+        elif key == "duplicate_of":
+            found[key] = answer[key]
+        else:
+            found[key] = answer[key]
+    return found
+
+
+def expected(case: Case, wanted: dict[str, Any]) -> dict[str, Any]:
+    """What the case wants, with its times and durations in milliseconds."""
+    found = dict(wanted)
+    for key in ("next_eligible_at", "valid_until"):
+        if key in found:
+            found[key] = None if found[key] == "none" else case.moment(found[key])
+    if "rules" in found:
+        found["rules"] = {
+            rule: [wish[0], *(duration(n) if isinstance(n, str) else n for n in wish[1:])]
+            if isinstance(wish, list)
+            else wish
+            for rule, wish in found["rules"].items()
+        }
+    if "duplicate_of" in found:
+        asked = case.body["ask"]
+        found["duplicate_of"] = decision_id(asked.get("customer_id", CUSTOMER), found["duplicate_of"])
+    return found

@@ -1,0 +1,176 @@
+"""The two implementations of docs/semantics.md behind one face: the gate's core and the independent model.
+
+Steps are plain data (field names of the events, times as integers or RFC 3339); answers are plain data in the model's shape:
+what of them differs, differs in meaning.
+"""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+from functools import cache
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from streams.decision.decide import Decision, decide
+from streams.decision.intent import Intent
+from streams.decision.ledger import EMPTY_LEDGER, Ledger
+from streams.decision.outcome import Outcome
+from streams.decision.outcomes import apply_outcome
+from streams.decision.policy import Policy, compile_policy
+from streams.decision.preference import PreferenceEvent
+from streams.decision.preferences import FUTURE_TOLERANCE_MS, Withdrawal, apply_preference
+from streams.policy.loader import load_policy
+from tests.model.model import DeadLetter, Model
+
+Event = dict[str, Any]
+Answer = dict[str, Any]
+Withdrawals = list[dict[str, str]]
+E = TypeVar("E", Intent, PreferenceEvent, Outcome)
+
+EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+TIMES = ("created_at", "expires_at", "effective_at", "until", "occurred_at")
+
+
+class Side(Protocol):
+    """What a case may ask of an implementation. A record that is refused comes back as `{"dead_letter": reason}`."""
+
+    name: str
+
+    def preference(self, event: Event, recorded_ms: int, now: int) -> Withdrawals | dict[str, str]: ...
+    def outcome(self, event: Event, recorded_ms: int, now: int) -> Withdrawals | dict[str, str]: ...
+    def intent(self, event: Event, now: int) -> Answer: ...
+    def rule_ids(self) -> list[str]: ...
+    def copied(self) -> Side: ...
+
+
+@cache
+def compiled(policy_text: str) -> Policy:
+    """The policy, loaded and compiled as in service."""
+    return compile_policy(load_policy(policy_text).specification)
+
+
+def milliseconds(value: int | str) -> int:
+    """A time as producers write it."""
+    if isinstance(value, int):
+        return value
+    return (dt.datetime.fromisoformat(value) - EPOCH) // dt.timedelta(milliseconds=1)
+
+
+def typed(event: Event, kind: type[E]) -> E:
+    """The event as the core takes it."""
+    times = {name: milliseconds(event[name]) for name in TIMES if event.get(name) is not None}
+    return msgspec.convert({**event, **times}, kind)
+
+
+class Core:
+    """The gate's own decision core."""
+
+    name = "core"
+
+    def __init__(self, policy_text: str) -> None:
+        self.policy = compiled(policy_text)
+        self.ledgers: dict[str, Ledger] = {}
+
+    def ledger(self, customer_id: str) -> Ledger:
+        return self.ledgers.get(customer_id, EMPTY_LEDGER)
+
+    def preference(self, event: Event, recorded_ms: int, now: int) -> Withdrawals | dict[str, str]:
+        before = self.ledger(event["customer_id"])
+        result = apply_preference(typed(event, PreferenceEvent), before, recorded_ms=recorded_ms, now=now)
+        self.ledgers[event["customer_id"]] = result.ledger
+        return {"dead_letter": result.refused} if result.refused else _plain(result.withdrawals)
+
+    def outcome(self, event: Event, recorded_ms: int, now: int) -> Withdrawals | dict[str, str]:
+        before = self.ledger(event["customer_id"])
+        result = apply_outcome(typed(event, Outcome), before, recorded_ms=recorded_ms, now=now)
+        self.ledgers[event["customer_id"]] = result.ledger
+        return _plain(result.withdrawals)
+
+    def intent(self, event: Event, now: int) -> Answer:
+        intent = typed(event, Intent)
+        if intent.created_at > now + FUTURE_TOLERANCE_MS:  # the gate sets such records aside before it decides
+            return {"dead_letter": "from_the_future"}
+        decision = decide(intent, self.ledger(intent.customer_id), self.policy, now)
+        self.ledgers[intent.customer_id] = decision.ledger
+        return plain_answer(decision)
+
+    def rule_ids(self) -> list[str]:
+        return list(self.policy.rule_table)
+
+    def copied(self) -> Core:
+        return copy.copy(self)._with(dict(self.ledgers))
+
+    def _with(self, ledgers: dict[str, Ledger]) -> Core:
+        self.ledgers = ledgers
+        return self
+
+
+class Independent:
+    """The slow model that shares no code with the core."""
+
+    name = "model"
+
+    def __init__(self, policy_text: str) -> None:
+        self.model = Model(policy_text)
+
+    def preference(self, event: Event, recorded_ms: int, now: int) -> Withdrawals | dict[str, str]:
+        try:
+            return _sorted(self.model.apply_preference(event, recorded_ms, now))
+        except DeadLetter as dead:
+            return {"dead_letter": dead.reason}
+
+    def outcome(self, event: Event, recorded_ms: int, now: int) -> Withdrawals | dict[str, str]:
+        return _sorted(self.model.apply_outcome(event, recorded_ms, now))
+
+    def intent(self, event: Event, now: int) -> Answer:
+        try:
+            return self.model.decide(event, now)
+        except DeadLetter as dead:
+            return {"dead_letter": dead.reason}
+
+    def rule_ids(self) -> list[str]:
+        asked = {rule.number: rule.id for rule in self.model.policy.rules}
+        return list(compiled_names(asked))
+
+    def copied(self) -> Independent:
+        return copy.deepcopy(self)
+
+
+def compiled_names(asked: dict[int, str]) -> list[str]:
+    """The rule table: built-in checks, then the rules by number."""
+    from tests.model.policy import BUILT_IN
+
+    return [*BUILT_IN, *(asked[number] for number in sorted(asked))]
+
+
+def plain_answer(decision: Decision) -> Answer:
+    """A decision of the core in the model's shape."""
+    return {
+        "verdict": "approved" if decision.is_approved else "suppressed",
+        "reason": decision.reason or None,
+        "rule": decision.rule_id or None,
+        "decision_id": decision.decision_id,
+        "duplicate_of": decision.decision_id if decision.is_duplicate else None,
+        "valid_until": decision.valid_until if decision.is_approved else None,
+        "next_eligible_at": decision.next_eligible_at,
+        "remaining": decision.remaining,
+        "obligations": list(decision.obligations),
+        "explanation": [_without_trailing_nulls(list(entry)) for entry in decision.entries],
+        "zone": None if decision.zone is None else list(decision.zone),
+    }
+
+
+def _without_trailing_nulls(entry: list[int | None]) -> list[int | None]:
+    while entry[-1] is None:
+        entry.pop()
+    return entry
+
+
+def _plain(withdrawals: tuple[Withdrawal, ...]) -> Withdrawals:
+    return _sorted([{"decision_id": w.decision_id, "reason": w.reason} for w in withdrawals])
+
+
+def _sorted(withdrawals: Withdrawals) -> Withdrawals:
+    return sorted(withdrawals, key=lambda withdrawal: withdrawal["decision_id"])
