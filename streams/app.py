@@ -40,7 +40,7 @@ from streams.exactly_once.takeover import EngineTableManager, watch_group
 from streams.exactly_once.transport import SCHEME, SliceSchema
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Coroutine, Mapping
 
     from streams.exactly_once.interfaces import Clock, Observer, StateMachine
 
@@ -154,7 +154,9 @@ class Worker:
         """
         quiet_loggers()
         try:
-            report = await check_topics(self.settings)
+            report = await _unless_stopped(check_topics(self.settings), stop)
+            if report is None:
+                return WorkerEnd(EXIT_STOPPED, "asked to stop")
             for warning in report.warnings:
                 log.warning(warning)
             return await self._run(report, stop)
@@ -218,7 +220,20 @@ async def _started(app: faust.App, engine: Engine) -> None:
     await app.wait_until_stopped()
 
 
+async def _unless_stopped(work: Coroutine[Any, Any, StartupReport], stop: asyncio.Event) -> StartupReport | None:
+    """What the work gives; None if asked to stop before."""
+    task = asyncio.ensure_future(work)
+    await _first(stop.wait(), task)
+    if task.done():
+        return task.result()
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError, Exception):
+        await task
+    return None
+
+
 async def _first(*waits: Any) -> None:
+    """Until one of them is done; the last one is left running."""
     tasks = [asyncio.ensure_future(wait) for wait in waits]
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in tasks[:-1]:
@@ -226,13 +241,16 @@ async def _first(*waits: Any) -> None:
 
 
 async def _shut_down(app: faust.App, engine: Engine, running: asyncio.Future[None]) -> None:
-    """Finish or abandon the batch, leave the group, disconnect."""
+    """Finish or abandon the batch, leave the group, disconnect. What fails on the way out is only said."""
     await engine.stand_still()
     running.cancel()
     with contextlib.suppress(asyncio.CancelledError, Exception):
         await running
-    await app.stop()
-    await engine.stop()
+    for stop in (app.stop, engine.stop):
+        try:
+            await stop()
+        except Exception as error:  # noqa: BLE001 - the end has been decided; nothing is under way any more
+            log.warning("while stopping: %s", type(error).__name__)
 
 
 class _deadline:  # noqa: N801 - reads as a statement

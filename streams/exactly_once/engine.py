@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from aiokafka.structs import TopicPartition
 
 from streams.exactly_once.barrier import Barrier
-from streams.exactly_once.errors import EngineError, LaneError, RecordsMissingError
+from streams.exactly_once.errors import EngineError, LaneError, RecordsMissingError, StartupRefusedError
 from streams.exactly_once.fencing import Membership
 from streams.exactly_once.intake import Intake
 from streams.exactly_once.lag import report_lag
@@ -91,6 +91,7 @@ class Engine:
         self._barrier = Barrier(settings, observer)
         self._source: Source | None = None
         self._membership = Membership(-1, "")
+        self._partition_count = report.partition_count
         self._revocations = 0
         self._taking_over = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
@@ -157,6 +158,12 @@ class Engine:
 
     def arrived(self, one: Slice) -> None:
         """Queue what was fetched. Never waits, never raises."""
+        try:
+            self._queue(one)
+        except Exception as error:  # noqa: BLE001 - an agent that fails is restarted by Faust, without what it held
+            self.fail(LaneError(f"a slice of {one.topic}-{one.partition} was not queued: {type(error).__name__}"))
+
+    def _queue(self, one: Slice) -> None:
         state = self.partitions.get(one.partition)
         if state is None or one.generation != self._membership.generation or self.failure is not None:
             return  # fetched for another assignment; the next one says where to start
@@ -178,6 +185,12 @@ class Engine:
             RecordsMissingError: records are gone, and that is not accepted.
         """
         async with self._taking_over:
+            unknown = [partition for partition in partitions if partition >= self._partition_count]
+            if unknown:
+                raise StartupRefusedError(
+                    f"Partition {min(unknown)} has appeared, the application was started with {self._partition_count}: "
+                    "customers have moved to other partitions. Follow the runbook for changing the count."
+                )
             revocations = self._revocations
             self._observer.ready(False, "restoring")
             self._source = source

@@ -125,7 +125,7 @@ class Lane:
 
     async def _round(self) -> float:
         """One batch. Returns how long to wait before the next."""
-        states = list(self.partitions.values())
+        states = [state for state in self.partitions.values() if state.has_queued()]
         share = max(1, len(states))
         limits = Limits(max(1, self._limit_records // share), max(1, self._settings.max_batch_bytes // share))
         contributions, decided_at_ms = await self._order.choose(states, limits, self.rest)

@@ -124,7 +124,10 @@ class EngineRecovery(Recovery):  # type: ignore[misc]
 
     async def _take_over(self, engine: Engine) -> None:
         inputs = {topic.name for topic in engine.settings.input_topics}
-        partitions = frozenset(tp.partition for tp in self.app.consumer.assignment() if tp.topic in inputs)
+        assigned = [tp for tp in self.app.consumer.assignment() if tp.topic in inputs]
+        partitions = frozenset(tp.partition for tp in assigned)
+        if len(assigned) != len(partitions) * len(inputs):
+            raise LaneError("the group's assignment separates topics of one partition: every member must read them all")
         await engine.take_over(FaustSource(self.app), partitions)
 
 

@@ -17,9 +17,11 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from aiokafka.errors import ProducerFenced
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from streams.exactly_once.changelog import META_KEY, encode_meta
+from streams.exactly_once.errors import LaneError
 from streams.exactly_once.fencing import FencedProducer, Membership
 
 if TYPE_CHECKING:
@@ -139,6 +141,8 @@ class TransactionWriter:
                 under_way.append(Written(topic, partition, future))
         answers = await asyncio.gather(*(written.acknowledged for written in under_way), return_exceptions=True)
         for written, answer in zip(under_way, answers, strict=True):
+            if isinstance(answer, ProducerFenced):
+                raise LaneError(f"another worker runs under slot {self._settings.worker_slot}: give each its own")
             if isinstance(answer, BaseException):
                 await self._abort_refused(producer)
                 where = f"{type(answer).__name__} from {written.topic}-{written.partition}"

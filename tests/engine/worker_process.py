@@ -19,6 +19,7 @@ async def main() -> int:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     settings = topics.settings(bootstrap_servers, **changes)
     end = await run_worker(settings, Greeter(topics), Recorder(), Clock(), stop)
+    print(end.exit_code, end.reason, file=sys.stderr, flush=True)
     return end.exit_code
 
 
