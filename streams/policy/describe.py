@@ -119,7 +119,7 @@ def _cap(rule: CapSpecification) -> str:
 
 def _exempt(rule: ExemptSpecification) -> str:
     freed = _all(_KINDS[kind] for kind in rule.kinds)
-    counts = "still counted toward them" if rule.still_counts else "not counted toward any"
+    counts = "still counted toward the limits" if rule.still_counts else "not counted toward any"
     even = ", even for people who opted out" if "opt_out" in rule.kinds else ""
     return f"For {_all(rule.purposes)}: exempt from {freed}{even}, and {counts}."
 

@@ -102,3 +102,11 @@ def test_what_the_package_knows() -> None:
     assert "Madrid" in holidays.country("ES").subdivisions
     with pytest.raises(KeyError):
         holidays.country("XX")
+
+
+def test_a_country_without_english_names_has_its_own() -> None:
+    codes = [
+        c for c in holidays.countries() if "en_US" not in holidays.holidays.country_holidays(c).supported_languages
+    ]
+    if codes:
+        assert resolve("c", [2026], codes[0]).days

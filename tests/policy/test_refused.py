@@ -427,3 +427,23 @@ def test_anchors_repeat_a_value_with_the_line_of_its_use(with_rules: Callable[[s
     assert first.hours == second.hours  # type: ignore[attr-defined]
     text = text.replace("08:00-12:00]}}", "12:00-08:00]}}  # !").replace("*hours}", "*hours}  # !")
     assert [finding.line for finding in findings_of(text)] == marked(text)
+
+
+def test_what_refers_to_a_broken_part_is_not_judged(with_rules: Callable[[str], str]) -> None:
+    text = with_rules(
+        """
+        - {id: a, kind: gap, minimum: 1h, applies_to: {channels: [fax], groups: [g], purposes: [gone]}}
+        - {id: b, kind: window, hours: {holiday: []}, holidays: XX}
+        """
+    )
+    text = text.replace("voice: {group: phone}", "voice: {grup: phone}  # !")
+    text = text.replace("purposes: [marketing, service, otp]", "purposes: marketing  # !")
+    text = text.replace("CO: {country: CO}", "CO: {country: XX}").replace("ES-MD: {", "ES-MD: {add: [x], ", 1)
+    text = text.replace("subdivision: MD}", "subdivision: MD}  # !")
+    assert sorted({finding.line for finding in findings_of(text)}) == marked(text)
+    text = (
+        HEADER.replace("purposes: [marketing, service]", "purposes: []  # !") + "obligations: 7  # !\nrules: 8  # !\n"
+    )
+    assert sorted({finding.line for finding in findings_of(text)}) == marked(text)
+    text = HEADER.replace("default_purpose: marketing", "default_purpose: [marketing]  # !") + "rules: []\n"
+    assert sorted({finding.line for finding in findings_of(text)}) == marked(text)
