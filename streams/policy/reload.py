@@ -106,8 +106,8 @@ class PolicyWatcher:
     def poll(self, now_ms: int) -> None:
         """Look at the file if it is time to, and tell the listener what came of it. Raises nothing of the file's.
 
-        Costs one comparison until a second has passed, then one stat. Loading a changed policy takes some 50 ms, and half a
-        second for 200 rules; whoever cannot wait so long polls from another thread and hands over what the listener hears.
+        Costs one comparison until a second has passed, then one stat. Loading a changed policy takes some 50 ms, and
+        half a second for 200 rules; whoever cannot wait so long polls from another thread.
         """
         if self._next_poll_ms is not None and now_ms < self._next_poll_ms:
             return
