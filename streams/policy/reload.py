@@ -100,6 +100,7 @@ class PolicyWatcher:
         self._judged: str | None = hashlib.sha256(in_force.text.encode()).hexdigest()
         self._judged_stamp: Stamp | None = None
         self._pending: tuple[Stamp | None, int] | None = None
+        self._last_poll_ms = 0
         self._next_poll_ms: int | None = None
         self._next_content_check_ms: int | None = None
 
@@ -109,6 +110,9 @@ class PolicyWatcher:
         Costs one comparison until a second has passed, then one stat. Loading a changed policy takes some 50 ms, and
         half a second for 200 rules; whoever cannot wait so long polls from another thread.
         """
+        if now_ms < self._last_poll_ms:  # the clock was set back: what was planned by it is void
+            self._pending = self._next_poll_ms = self._next_content_check_ms = None
+        self._last_poll_ms = now_ms
         if self._next_poll_ms is not None and now_ms < self._next_poll_ms:
             return
         self._next_poll_ms = now_ms + (SETTLE_MS if self._pending else POLL_MS)

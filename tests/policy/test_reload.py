@@ -187,6 +187,14 @@ def test_a_change_with_the_same_time_and_size_is_found_by_its_content(world: Wor
     assert world.run(CONTENT_CHECK_MS) == ["changed 2"]
 
 
+def test_a_clock_that_is_set_back_stops_nothing(world: World) -> None:
+    world.now = 7_200_000
+    world.run(5_000)
+    world.now -= 3_600_000
+    world.file.write(world.text("2"))
+    assert world.run(SETTLED) == ["changed 2"]
+
+
 def test_polling_looks_at_the_file_once_a_second(world: World) -> None:
     world.run(5_000)
     looks = 0
