@@ -34,9 +34,9 @@ from streams.decision.preference import PreferenceEvent
 from streams.decision.preferences import apply_preference
 from streams.decision.rules.duplicate import decision_id
 from streams.decision.tables import DAY_MS, HOUR_MS, MINUTE_MS
-from streams.gate import Gate, GateSettings
 from streams.exactly_once.changelog import customer_key
 from streams.exactly_once.interfaces import Batch, InputRecord
+from streams.gate import Gate, GateSettings
 from streams.policy.loader import load_policy
 from streams.settings import TopicNames
 
@@ -68,7 +68,12 @@ def make_intent(number: int, source: random.Random) -> dict[str, Any]:
         "brand": "north",
         "campaign_id": source.choice(CAMPAIGNS),
         "country": country,
-        "timezone": {"CO": "America/Bogota", "ES": "Europe/Madrid", "US": "America/New_York", "MX": "America/Mexico_City"}[country],
+        "timezone": {
+            "CO": "America/Bogota",
+            "ES": "Europe/Madrid",
+            "US": "America/New_York",
+            "MX": "America/Mexico_City",
+        }[country],
         "sender_id": "email-service" if channel == "email" else f"{channel}-{suffix}",
         "attributes": {"template": "t7"},
     }
@@ -80,7 +85,9 @@ def make_ledger(intent: dict[str, Any], source: random.Random) -> Ledger:
         event_id="consent", customer_id=intent["customer_id"], type="consent_granted", evidence_ref="form-1"
     )
     ledger = apply_preference(grant, Ledger(), recorded_ms=NOW - 60 * DAY_MS, now=NOW - 60 * DAY_MS).ledger
-    ages = sorted((source.uniform(7.5, 34) if source.random() < 0.9 else source.uniform(0.2, 7)) for _ in range(CONTACTS))
+    ages = sorted(
+        (source.uniform(7.5, 34) if source.random() < 0.9 else source.uniform(0.2, 7)) for _ in range(CONTACTS)
+    )
     for number, age in enumerate(reversed(ages)):
         decided = NOW - int(age * DAY_MS)
         identity = decision_id(intent["customer_id"], f"earlier-{number}")

@@ -86,12 +86,16 @@ class WindowRule(Rule):
     def _opening(
         self, question: Question, zones: Zones, calendar: HolidayCalendar | None, moment_ms: int
     ) -> int | None:
-        limit_ms = moment_ms + NEXT_ELIGIBLE_HORIZON_MS
+        known = question.openings.get(self.number)
+        if known is not None and known[0] <= moment_ms <= known[1]:
+            return known[1]
+        asked_ms, limit_ms = moment_ms, moment_ms + NEXT_ELIGIBLE_HORIZON_MS
         while moment_ms <= limit_ms:
             state, change_ms = self._state(question, zones, calendar, moment_ms)
             if state == OPEN:
                 change_ms = self._closing(question, zones, calendar, moment_ms, change_ms)
                 if not too_short(change_ms, moment_ms):
+                    question.openings[self.number] = asked_ms, moment_ms
                     return moment_ms
             moment_ms = change_ms
         return None
