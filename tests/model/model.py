@@ -871,7 +871,6 @@ class Model:
         }[rule.kind](rule, case)
 
     def _campaign(self, rule: Rule, case: Case) -> Check:
-        # `switch: off` unquoted is a boolean to YAML.
         reason = "campaign_shadow" if rule.body["switch"] == "shadow_only" else "campaign_off"
         return Check(rule.number, rule.id, rule.kind, lambda t: Answer(reason), no_turn)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import importlib.resources
+import re
 import zoneinfo
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,7 +36,8 @@ Interval = tuple[int, int]  # wall time in milliseconds since the wall clock's m
 
 @functools.cache
 def known_zone_names() -> frozenset[str]:
-    return frozenset((importlib.resources.files("tzdata") / "zones").read_text(encoding="utf-8").split())
+    # All but `Factory`, which is a clock that nobody has set.
+    return frozenset((importlib.resources.files("tzdata") / "zones").read_text(encoding="utf-8").split()) - {"Factory"}
 
 
 @functools.cache
@@ -236,15 +238,18 @@ class Policy:
         return max(needs)
 
 
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """What is written is what is read: `on`, `NO`, `08:30` and `2026-12-24` are text. In C, for long campaigns."""
+
+
+_Loader.yaml_implicit_resolvers = {}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(true|false)$"), ["t", "f"])
+_Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile("^(null|~|)$"), ["n", "~", ""])
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile("^-?(0|[1-9][0-9]*)$"), list("-0123456789"))
+
+
 def duration(text: str) -> int:
     return int(text[:-1]) * UNITS_MS[text[-1]]
-
-
-def switch(value: object) -> str:
-    """`on` and `off` are booleans to YAML when nobody quoted them."""
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return str(value)
 
 
 def wall_time(text: str) -> int:
@@ -260,22 +265,21 @@ def hours_of(raw: dict[str, list[str]]) -> dict[str, list[Interval]]:
     return parsed
 
 
-def date_of(value: dt.date | str) -> dt.date:
-    return value if isinstance(value, dt.date) else dt.date.fromisoformat(value)
-
-
 @functools.cache
-def public_holidays(country: str, subdivision: str | None, years: frozenset[int]) -> frozenset[dt.date]:
-    found = holidays.country_holidays(country, subdiv=subdivision, years=sorted(years))
+def published_holidays(
+    country: str, subdivision: str | None, categories: tuple[str, ...], years: frozenset[int]
+) -> frozenset[dt.date]:
+    found = holidays.country_holidays(country, subdiv=subdivision, years=sorted(years), categories=categories)
     return frozenset(date for date in found if date.year in years)
 
 
 def calendar_of(raw: dict[str, Any], years: frozenset[int]) -> frozenset[dt.date]:
     dates: set[dt.date] = set()
     if raw.get("country"):
-        dates |= public_holidays(raw["country"], raw.get("subdivision"), years)
-    dates |= {date_of(value) for value in raw.get("add") or []}
-    dates -= {date_of(value) for value in raw.get("remove") or []}
+        categories = tuple(raw.get("categories") or ["public"])
+        dates |= published_holidays(raw["country"], raw.get("subdivision"), categories, years)
+    dates |= {dt.date.fromisoformat(value) for value in raw.get("add") or []}
+    dates -= {dt.date.fromisoformat(value) for value in raw.get("remove") or []}
     return frozenset(dates)
 
 
@@ -289,12 +293,10 @@ def read_rules(raw: list[dict[str, Any]]) -> tuple[list[Rule], list[Rule]]:
             continue
         for body in raw:
             if body["kind"] == kind:
-                rules.append(Rule(body["id"], kind, switch(body.get("state", "on")), number, body))
+                rules.append(Rule(body["id"], kind, body.get("state", "on"), number, body))
                 number += 1
     exemptions = [
-        Rule(body["id"], "exempt", switch(body.get("state", "on")), -1, body)
-        for body in raw
-        if body["kind"] == "exempt"
+        Rule(body["id"], "exempt", body.get("state", "on"), -1, body) for body in raw if body["kind"] == "exempt"
     ]
     return rules, exemptions
 
@@ -302,18 +304,18 @@ def read_rules(raw: list[dict[str, Any]]) -> tuple[list[Rule], list[Rule]]:
 @functools.lru_cache(maxsize=64)
 def read_policy(text: str) -> Policy:
     """The policy of a text; nobody changes what is given back."""
-    # The same loader as `safe_load`, in C where there is one: a campaign reads tens of thousands of policies.
-    raw = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    raw = yaml.load(text, Loader=_Loader)
     named = raw.get("holidays") or {}
     years = frozenset(named.get("years") or [])
     rules, exemptions = read_rules(raw.get("rules") or [])
     channels = raw["channels"]
+    history = duration(raw.get("history", "35d"))
     return Policy(
         zone=raw["zone"],
         recipient_zone=raw.get("recipient_zone"),
         time_to_live=duration(raw.get("time_to_live", "5m")),
-        history=duration(raw.get("history", "35d")),
-        identities=duration(raw.get("identities", "7d")),
+        history=history,
+        identities=duration(raw["identities"]) if "identities" in raw else min(7 * DAY_MS, history),
         default_purpose=raw.get("default_purpose"),
         # A channel without a group is its own group.
         channels={name: (declared or {}).get("group") or name for name, declared in channels.items()},

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.model.model import DeadLetter, Model, decision_id
-from tests.model.policy import bucket, instant, transitions, utc, zones_by_country
+from tests.model.policy import bucket, hours_of, instant, read_policy, transitions, utc, zones_by_country
 from tests.model.policy import zone as zone_of
 
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
@@ -619,6 +619,31 @@ def test_exemptions() -> None:
 def test_countries(rule: dict[str, str], place: dict[str, str], reason: str | None) -> None:
     cap = {"kind": "cap", "limit": 0, "window": {"rolling": "1h"}, "applies_to": {"countries": ["CO", "US-FL"]}}
     assert ask(model({**cap, **rule}), "2026-06-01T12:00:00Z", **place)["reason"] == reason
+
+
+# ---- the file -------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_written_is_what_is_read() -> None:
+    policy = read_policy("""
+mesura: 1
+zone: America/Bogota
+history: 3d
+channels: {sms: {group: text}, email: }
+purposes: [no, on]
+holidays: {years: [2026], calendars: {NO: {country: NO, add: [2026-12-24], remove: ["2026-12-25"]}}}
+rules:
+- {id: a, kind: campaign, campaigns: [x], switch: off, state: off}
+- {id: b, kind: window, hours: {mon: [08:30-12:00]}}
+""")
+    assert policy.purposes == ["no", "on"]
+    assert policy.channels == {"sms": "text", "email": "email"}
+    assert policy.identities == 3 * DAY  # no longer than the history
+    assert {dt.date(2026, 5, 17), dt.date(2026, 12, 24)} <= policy.calendars["NO"]  # Norway's national day
+    assert dt.date(2026, 12, 25) not in policy.calendars["NO"]
+    found = [(rule.number, rule.id, rule.state) for rule in policy.rules]
+    assert found == [(7, "a", "off"), (6, "opt-out", "on"), (8, "b", "on")]
+    assert hours_of(policy.rules[2].body["hours"]) == {"mon": [(8 * HOUR + 30 * MINUTE, 12 * HOUR)]}
 
 
 # ---- the search against brute force ---------------------------------------------------------------------------------
