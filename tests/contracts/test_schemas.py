@@ -13,7 +13,10 @@ from msgspec import Struct, structs
 
 from streams.contracts.control import decode_policy, encode_policy
 from streams.contracts.decode import decode_intent, decode_outcome, decode_preference
+from streams.contracts.envelope import INPUT_VALUE_BYTES_MAX
+from streams.contracts.errors import REFUSALS
 from streams.contracts.reasons_table import reasons_table
+from streams.contracts.refusals import NESTING_MAX
 from streams.decision.intent import Intent
 from streams.decision.outcome import Outcome
 from streams.decision.preference import PreferenceEvent
@@ -134,3 +137,19 @@ def test_a_policy_record_survives_the_way_out_and_back() -> None:
     assert json.loads(value) == document
     validator("policy-record").validate(json.loads(value))
     assert encode_policy(decode_policy(value)) == value
+
+
+def test_the_documentation_names_every_reason_header_and_limit() -> None:
+    text = (SCHEMAS.parent / "docs" / "contracts.md").read_text()
+    for reason in REFUSALS:
+        assert f"`{reason}`" in text
+    for header in raw_schema("dead-letter.headers")["properties"]:
+        assert f"`{header}`" in text or f"`.{header.rpartition('.')[2]}`" in text
+    assert f"{INPUT_VALUE_BYTES_MAX:,} bytes".replace(",", " ") in text
+    assert f"| {NESTING_MAX} |" in text
+
+
+def test_the_documentation_of_gateways_names_every_outcome() -> None:
+    text = (SCHEMAS.parent / "docs" / "gateway.md").read_text()
+    for kind in raw_schema("outcome")["properties"]["type"]["enum"]:
+        assert f"`{kind}`" in text
