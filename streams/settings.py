@@ -62,9 +62,12 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
     # 0: any free port. The worker prints where it listens.
     ops_port: int = 9464
     accept_missing_records: bool = False
+    # Off only for the embedded broker, whose transaction markers carry no checksum.
+    check_crcs: bool = True
     session_timeout_seconds: float = 10.0
     transaction_timeout_seconds: float = 15.0
-    # Hexadecimal. All workers of an application need the same, for ever: standing opt-outs of erased customers hang on it.
+    # Hexadecimal. All workers of an application need the same, for ever: standing opt-outs of erased customers hang on
+    # it.
     erasure_key: str = ""
 
     def __repr__(self) -> str:
@@ -85,9 +88,9 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
             ) from None
         if not ERASURE_KEY_BYTES_MIN <= len(key) <= ERASURE_KEY_BYTES_MAX:
             raise SettingsRefused(
-                f"MESURA_ERASURE_KEY has {len(key)} bytes; {ERASURE_KEY_BYTES_MIN} to {ERASURE_KEY_BYTES_MAX} are needed, "
-                "because the opt-outs of erased customers are kept under a keyed hash. Make one with: openssl rand -hex 32, "
-                "and keep it: without it those opt-outs are lost."
+                f"MESURA_ERASURE_KEY has {len(key)} bytes; {ERASURE_KEY_BYTES_MIN} to {ERASURE_KEY_BYTES_MAX} "
+                "are needed, because the opt-outs of erased customers are kept under a keyed hash. "
+                "Make one with: openssl rand -hex 32, and keep it: without it those opt-outs are lost."
             )
         if not 1 <= self.lanes <= LANES_MAX:
             raise SettingsRefused(f"lanes is {self.lanes}; 1 to {LANES_MAX} are possible. Run more processes instead.")

@@ -90,6 +90,7 @@ def engine_settings(settings: WorkerSettings) -> EngineSettings:
         lanes=settings.lanes,
         clock_mode=ClockMode.RECORD if is_bounded else ClockMode.WALL,
         accept_missing_records=settings.accept_missing_records,
+        check_crcs=settings.check_crcs,
         transaction_timeout_ms=int(settings.transaction_timeout_seconds * 1000),
         session_timeout_ms=int(settings.session_timeout_seconds * 1000),
     )
@@ -190,11 +191,15 @@ class GateWorker:
             await self._publish(control, loaded, gate.policy)
             worker = self._worker = Worker(self._engine, gate, self._observer, self._clock)
             reloading = asyncio.create_task(self._reload_policy(control, worker, loaded))
+            reloading.add_done_callback(lambda task: None if task.cancelled() else stop.set())
             try:
                 end = await worker.run(stop)
             finally:
                 reloading.cancel()
                 await asyncio.wait([reloading])
+        if not reloading.cancelled() and reloading.exception() is not None:
+            log.error("Watching the policy file failed.", exc_info=reloading.exception())
+            return START_AGAIN
         if end.exit_code == EXIT_STOPPED:
             log.info("The worker has ended.", reason=end.reason)
             return ENDED
@@ -239,7 +244,7 @@ class GateWorker:
     async def _reload_policy(self, control: ControlTopic, worker: Worker, loaded: LoadedPolicy) -> None:
         """Take over changes of the file, between batches. A bounded run keeps the policy it began with."""
         if self.settings.clock == "record":
-            return
+            await asyncio.Event().wait()
         news = _PolicyNews(self._observer)
         watcher = PolicyWatcher(PathView(self._path), loaded, news)
         while True:
