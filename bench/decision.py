@@ -3,8 +3,9 @@
     make bench                      all of it
     python -m bench.decision        this part alone
 
-The workload: the starter policy (20 rules), customers with 30 contacts in their ledgers, intents of four countries, four
-channels and five purposes on a working morning. The stages are timed apart and together, in interleaved rounds; the
+The workload: the starter policy (20 rules), customers with 30 contacts in their ledgers, intents of four countries,
+four channels and five purposes on a working morning. The stages are timed apart and together, in interleaved rounds;
+the
 median round counts. The profile says where the time goes.
 """
 

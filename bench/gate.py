@@ -4,8 +4,8 @@
     python -m bench.gate            this part alone
 
 Broker, worker and this program share the machine. The rate is taken between the first and the last tenth of the
-backlog, from what is committed; CPU is the worker's own, start-up left out the same way. The latency is not measured here.
-The starter policy's hours are opened round the clock, so that the figures do not depend on when they are taken.
+backlog, from what is committed; CPU is the worker's own, start-up left out the same way. The latency is not measured
+here. The starter policy's hours are opened round the clock, so that the figures do not depend on when they are taken.
 """
 
 from __future__ import annotations

@@ -133,7 +133,8 @@ def decode_ledger(value: bytes) -> Ledger:
         ) from None
     if ledger.format != LEDGER_FORMAT:
         raise LedgerUnreadable(
-            f"A stored ledger has format {ledger.format}; this version reads format {LEDGER_FORMAT}. Run the version that wrote it."
+            f"A stored ledger has format {ledger.format}; this version reads format {LEDGER_FORMAT}. "
+            "Run the version that wrote it."
         )
     return ledger
 

@@ -2,8 +2,10 @@
 
 Rules of this module (docs/semantics.md, 3)
 1. What cannot apply to an intent of a channel and purpose is left out here, once, and not asked per intent.
-2. The order is fixed: built-in checks, then campaign, opt-out, sender, consent, window, cap, gap; within a kind the file's.
-3. The rule table numbers every rule, those switched off too, so a number means the same in every explanation of this policy.
+2. The order is fixed: built-in checks, then campaign, opt-out, sender, consent, window, cap, gap; within a kind
+   the file's.
+3. The rule table numbers every rule, those switched off too, so a number means the same in every explanation of
+   this policy.
    `opt-out` comes first in it, campaigns are asked before.
 """
 

@@ -1,7 +1,8 @@
 """Preference events: anything a customer says about being contacted.
 
 Rules of this module
-1. An event carries no moment of arrival: its order is min(`effective_at`, the record's timestamp), see docs/semantics.md, 1.
+1. An event carries no moment of arrival: its order is min(`effective_at`, the record's timestamp), see
+   docs/semantics.md, 1.
 """
 
 from __future__ import annotations

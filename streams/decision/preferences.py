@@ -5,7 +5,8 @@ Rules of this module (docs/semantics.md, 1)
    any number of times, leave the same ledger.
 2. Events answer only events of their own track; of those that cover an intent and are in force the latest wins, and
    ties restrict.
-3. A restrictive event acts at once, even if dated ahead; a permissive one from its own date, and never beats a later no.
+3. A restrictive event acts at once, even if dated ahead; a permissive one from its own date, and never beats a
+   later no.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class PreferenceResult(NamedTuple):
 
 
 def apply_preference(event: PreferenceEvent, ledger: Ledger, *, recorded_ms: int, now: int) -> PreferenceResult:
-    """Apply one event whose record carries `recorded_ms`, at `now`. Total; the same event twice changes nothing more."""
+    """Apply one event whose record carries `recorded_ms`, at `now`. Total; twice changes nothing more than once."""
     effective_ms = recorded_ms if event.effective_at is None else event.effective_at
     order_ms = min(effective_ms, recorded_ms)
     if order_ms > now + FUTURE_TOLERANCE_MS:
@@ -246,7 +247,9 @@ def _with_profile(event: PreferenceEvent, ledger: Ledger, order_ms: int) -> Ledg
 
 
 def _erase(ledger: Ledger, order_ms: int, now: int) -> PreferenceResult:
-    """Remove what was known up to the erasure; standing answers of the denying tracks stay (rule: an opt-out survives)."""
+    """Remove what was known up to the erasure; standing answers of the denying tracks stay (rule: an opt-out
+    survives).
+    """
     withdrawals = _withdraw(ledger, now, lambda _contact, _tag: "erased").withdrawals
     erased_ms = max(order_ms, ledger.erased_ms or 0)
     profile = ledger.profile

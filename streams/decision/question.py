@@ -2,7 +2,8 @@
 
 Rules of this module
 1. Nothing is guessed: a zone, country or calendar is known or it is not, and where it came from is part of the answer.
-2. What depends on the ledger or the intent alone is worked out on first use and kept; what depends on the moment is not.
+2. What depends on the ledger or the intent alone is worked out on first use and kept; what depends on the moment
+   is not.
 """
 
 from __future__ import annotations

@@ -22,11 +22,13 @@ class Reason(NamedTuple):
 
 
 REASONS: Final[tuple[Reason, ...]] = (
-    Reason(2, "expired", "The intent came too late: past its own deadline, past the horizon of remembered identities, or from before an erasure."),
+    Reason(2, "expired", "The intent came too late: past its own deadline, past the horizon of "
+              "remembered identities, or from before an erasure."),
     Reason(3, "duplicate", "The same intent was answered before."),
     Reason(4, "channel_unknown", "The policy declares no such channel."),
     Reason(5, "purpose_unknown", "The policy declares no such purpose."),
-    Reason(6, "ledger_full", "The customer's ledger has reached its size limit; nothing is approved that could not be counted."),
+    Reason(6, "ledger_full", "The customer's ledger has reached its size limit; nothing is approved "
+              "that could not be counted."),
     Reason(7, "campaign_off", "The campaign is switched off."),
     Reason(8, "campaign_shadow", "The campaign is decided in shadow only; nothing is sent."),
     Reason(9, "restricted", "The customer asked for processing to be restricted."),

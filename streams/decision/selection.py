@@ -1,7 +1,8 @@
 """Selectors, compiled: which intents a rule is for, and which contacts it counts.
 
 Rules of this module (docs/semantics.md, 3)
-1. What channel and purpose alone decide is decided when the policy is compiled; the rest is a `Condition` asked per intent.
+1. What channel and purpose alone decide is decided when the policy is compiled; the rest is a `Condition` asked
+   per intent.
 2. A missing topic, brand or campaign matches no list; a missing `automated` matches where it restricts and not where it
    frees; a missing country matches nothing, and says so.
 """

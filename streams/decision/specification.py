@@ -132,7 +132,8 @@ class Obligation:
 class PolicySpecification:
     """A whole policy, checked, with the zones and calendars it needs resolved into tables.
 
-    `zones` holds every zone name there is (intents may name any); names of one and the same clock share one table object.
+    `zones` holds every zone name there is (intents may name any); names of one and the same clock share one table
+    object.
     `country_zones` maps a country code to its zones' names; `regions` a declared `CC-RR` to its zones' names.
     """
 

@@ -1,7 +1,8 @@
 """Caps: at most N contacts per window and scope, never one more.
 
 Rules of this module (docs/semantics.md, 5)
-1. A contact not yet confirmed counts as if sent at the latest moment it can be: so no order of real sends breaks the cap.
+1. A contact not yet confirmed counts as if sent at the latest moment it can be: so no order of real sends breaks
+   the cap.
 2. A rolling window frees a place when the oldest contact ages out, not a whole period later.
 3. An approval cannot leave the calendar bucket it was counted in.
 4. A limit of 0 means never. It does not mean unlimited.
@@ -121,7 +122,9 @@ class CalendarCapRule(CapRule):
 
 
 def _first_with_room(zones: Zones, period: Period, moment_ms: int) -> int:
-    """The first moment from which every zone's bucket lasts long enough; bucket ends of two zones may lie close together."""
+    """The first moment from which every zone's bucket lasts long enough; bucket ends of two zones may lie close
+    together.
+    """
     while True:
         ends = [bucket(zone, period, moment_ms)[1] for zone in zones]
         short = [end_ms for end_ms in ends if too_short(end_ms, moment_ms)]

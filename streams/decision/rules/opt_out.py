@@ -1,8 +1,8 @@
 """No means no: opt-out, objection, pause and restriction.
 
 Rules of this module (docs/semantics.md, 1)
-1. This rule is always there, is asked of every intent, and cannot be switched off; a purpose is freed from it only where the
-   policy says so in so many words.
+1. This rule is always there, is asked of every intent, and cannot be switched off; a purpose is freed from it only
+   where the policy says so in so many words.
 2. Pauses and dated events end or begin at their own moment, to the millisecond.
 """
 

@@ -24,7 +24,8 @@ from streams.decision.rules.rule import (
 from streams.decision.specification import DAY_NAMES, Interval, WindowSpecification
 from streams.decision.tables import DAY_MS, NEVER, HolidayCalendar, ZoneTable, weekday
 
-# A window that closes later than this need not be told apart from one that never closes: approvals live for a day at most.
+# A window that closes later than this need not be told apart from one that never closes: approvals live for a day at
+# most.
 CLOSING_HORIZON_MS: Final = 8 * DAY_MS
 
 OPEN, CLOSED, UNKNOWN_DAY = 0, 1, 2
