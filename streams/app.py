@@ -50,6 +50,19 @@ STREAM_BUFFER_SLICES: Final = 4096
 QUIET_LOGGERS: Final = ("aiokafka", "faust", "mode", "kafka")
 """Loggers that at DEBUG cost 14 % of the processor even when nothing is printed."""
 
+REPEATING_LOGGERS: Final = (
+    "aiokafka",
+    "aiokafka.cluster",
+    "aiokafka.conn",
+    "aiokafka.consumer.fetcher",
+    "aiokafka.consumer.group_coordinator",
+    "aiokafka.producer.sender",
+)
+"""Loggers that repeat themselves with every retry."""
+
+REPEAT_SECONDS: Final = 5.0
+"""Between two messages of a kind: retries are 5 ms apart, and one line a second says as much as two hundred."""
+
 log = logging.getLogger(__name__)
 
 
@@ -200,9 +213,29 @@ async def run_worker(
 
 
 def quiet_loggers() -> None:
-    """Keep the frameworks' loggers at WARNING."""
+    """Keep the frameworks' loggers at WARNING, and from repeating themselves while a broker is away."""
     for name in QUIET_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in REPEATING_LOGGERS:
+        logger = logging.getLogger(name)
+        if not any(isinstance(found, _OncePerInterval) for found in logger.filters):
+            logger.addFilter(_OncePerInterval())
+
+
+class _OncePerInterval(logging.Filter):
+    """Lets each message through once in an interval, whatever its arguments."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._latest: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        now = time.monotonic()
+        message = str(record.msg)
+        if now - self._latest.get(message, -REPEAT_SECONDS) < REPEAT_SECONDS:
+            return False
+        self._latest[message] = now
+        return True
 
 
 def _on_revoked(engine: Engine) -> Any:

@@ -23,7 +23,7 @@ from aiokafka.structs import TopicPartition
 
 from streams.exactly_once.barrier import Barrier
 from streams.exactly_once.errors import EngineError, LaneError, RecordsMissingError, StartupRefusedError
-from streams.exactly_once.fencing import Membership
+from streams.exactly_once.fencing import NO_MEMBERSHIP, Membership
 from streams.exactly_once.intake import Intake
 from streams.exactly_once.lag import report_lag
 from streams.exactly_once.lane import Lane, cancel
@@ -34,6 +34,7 @@ from streams.exactly_once.service_order import ServiceOrder
 from streams.exactly_once.settings import ClockMode, EngineSettings
 from streams.exactly_once.startup import StartupReport, check_positions
 from streams.exactly_once.transaction import TransactionWriter
+from streams.exactly_once.transport import NO_READING
 
 if TYPE_CHECKING:
     from streams.exactly_once.interfaces import Clock, Observer, StateMachine
@@ -49,15 +50,15 @@ class Source(Protocol):
     """The consumer, as the engine sees it."""
 
     async def membership(self) -> Membership:
-        """Generation and member id of the current assignment."""
+        """Generation and member id of the current assignment; `NO_MEMBERSHIP` if there is none."""
         ...
 
     async def committed_offsets(self, partitions: set[TopicPartition]) -> Mapping[TopicPartition, int]:
         """What the group has committed."""
         ...
 
-    async def start_at(self, positions: Mapping[TopicPartition, int]) -> None:
-        """Read from here on."""
+    async def start_at(self, reading: int, positions: Mapping[TopicPartition, int]) -> None:
+        """Begin a reading: from here on, every slice names it."""
         ...
 
     def pause(self, partition: TopicPartition) -> None:
@@ -90,7 +91,9 @@ class Engine:
         self._state_machine = state_machine
         self._barrier = Barrier(settings, observer)
         self._source: Source | None = None
-        self._membership = Membership(-1, "")
+        self._membership = NO_MEMBERSHIP
+        self._readings = NO_READING
+        self._reading: int | None = None
         self._partition_count = report.partition_count
         self._revocations = 0
         self._taking_over = asyncio.Lock()
@@ -115,6 +118,7 @@ class Engine:
     async def stand_still(self) -> None:
         """Finish or abandon what is under way; decide nothing until the next take-over."""
         self._revocations += 1
+        self.end_reading()
         self._observer.ready(False, "not assigned")
         await asyncio.gather(*(lane.stand_still() for lane in self._lanes))
 
@@ -165,8 +169,8 @@ class Engine:
 
     def _queue(self, one: Slice) -> None:
         state = self.partitions.get(one.partition)
-        if state is None or one.generation != self._membership.generation or self.failure is not None:
-            return  # fetched for another assignment; the next one says where to start
+        if state is None or one.reading != self._reading or self.failure is not None:
+            return  # of a reading that is over; the next one says where to start
         intake = state.by_topic[one.topic]
         position = intake.arrived
         missing = intake.add(one)
@@ -174,6 +178,10 @@ class Engine:
             self._missing(one.topic, one.partition, position, missing)
         self._lane_of(one.partition).rest.wake()
         self._check_finished()
+
+    def end_reading(self) -> None:
+        """Drop what arrives until the next take-over has said where to start."""
+        self._reading = None
 
     # Assignment
 
@@ -195,6 +203,8 @@ class Engine:
             self._observer.ready(False, "restoring")
             self._source = source
             membership = await source.membership()
+            if membership == NO_MEMBERSHIP:
+                return  # another assignment is on its way
             kept = self._kept(membership, partitions)
             new = partitions - kept.keys()
             states = dict(kept)
@@ -275,9 +285,11 @@ class Engine:
             for intake in state.intakes
         }
         revocations = self._revocations
-        await source.start_at(positions)
         self._membership = membership
         self.partitions = states
+        self._readings += 1
+        self._reading = self._readings  # before asking for it: its first slice may be here before the answer
+        await source.start_at(self._reading, positions)
         if self._revocations != revocations or self.failure is not None:
             return
         for lane in self._lanes:

@@ -42,6 +42,10 @@ class Membership(NamedTuple):
     member_id: str
 
 
+NO_MEMBERSHIP: Final = Membership(-1, "")
+"""Never shown to a broker: an empty group would accept offsets from it, whoever owns the partitions."""
+
+
 class _TxnOffsetCommitResponseV3(Response):  # type: ignore[misc]
     API_KEY = 28
     API_VERSION = 3
@@ -119,6 +123,7 @@ class _FencedOffsetsHandler(sender.TxnOffsetCommitHandler):  # type: ignore[misc
         transaction = self._sender._txn_manager
         settings: EngineSettings = self._sender.engine_settings
         generation, member_id = self._sender.membership
+        assert generation >= 0, "offsets of a worker that is no member"
         partitions: dict[str, list[tuple[int, int, int, str, dict[int, bytes]]]] = defaultdict(list)
         for partition, offset in sorted(self._offsets.items()):
             partitions[partition.topic].append((partition.partition, offset.offset, -1, offset.metadata, {}))
@@ -180,7 +185,7 @@ class FencedProducer(aiokafka.AIOKafkaProducer):  # type: ignore[misc]
         sender.BACKOFF_OVERRIDE = MARKER_BACKOFF_SECONDS
         self._sender.__class__ = _FencedSender
         self._sender.engine_settings = settings
-        self._sender.membership = Membership(-1, "")
+        self._sender.membership = NO_MEMBERSHIP
 
     def act_for(self, membership: Membership) -> None:
         """Show this generation and member id from now on."""

@@ -21,7 +21,7 @@ from faust.types import TP
 from mode import Service
 
 from streams.exactly_once.errors import LaneError
-from streams.exactly_once.fencing import Membership
+from streams.exactly_once.fencing import NO_MEMBERSHIP, Membership
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,19 +48,20 @@ class FaustSource:
         return self._app.consumer.slice_thread
 
     async def membership(self) -> Membership:
-        """Generation and member id of the current assignment."""
-        return Membership(*await self._thread.membership())
+        """Generation and member id of the current assignment; no membership while the group is being left or joined."""
+        membership = Membership(*await self._thread.membership())
+        return membership if membership.generation == self._app.consumer_generation_id else NO_MEMBERSHIP
 
     async def committed_offsets(self, partitions: set[TopicPartition]) -> Mapping[TopicPartition, int]:
         """What the group has committed."""
         committed: dict[TopicPartition, int] = await self._thread.committed_offsets(partitions)
         return committed
 
-    async def start_at(self, positions: Mapping[TopicPartition, int]) -> None:
-        """Read from here on. The changelog partitions that come with the assignment are never fetched."""
+    async def start_at(self, reading: int, positions: Mapping[TopicPartition, int]) -> None:
+        """Begin a reading. The changelog partitions that come with the assignment are never fetched."""
         assigned = self._app.consumer.assignment()
         unread = {TopicPartition(tp.topic, tp.partition) for tp in assigned} - positions.keys()
-        await self._thread.start_at(positions, unread)
+        await self._thread.start_at(reading, positions, unread)
 
     def pause(self, partition: TopicPartition) -> None:
         """Stop fetching a partition whose queue is full."""

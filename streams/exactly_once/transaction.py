@@ -22,7 +22,7 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from streams.exactly_once.changelog import META_KEY, encode_meta
 from streams.exactly_once.errors import LaneError
-from streams.exactly_once.fencing import FencedProducer, Membership
+from streams.exactly_once.fencing import NO_MEMBERSHIP, FencedProducer, Membership
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,7 +81,7 @@ class TransactionWriter:
         self._compares_clocks = compares_clocks
         self._producers: list[FencedProducer] = []
         self._turn = 0
-        self._membership = Membership(-1, "")
+        self._membership = NO_MEMBERSHIP
 
     async def start(self) -> None:
         """Fence what is left of a predecessor; returns when its open transactions are ended."""

@@ -6,13 +6,16 @@ Rules of this module
    had, `next_offset` the one it has now, also when only control batches or aborted records lay between.
 2. Offsets that no batch covers are counted (`missing_count`), never stepped over silently.
 3. Readers are read_committed. Nothing of an aborted transaction is ever seen.
-4. Where reading starts is said by `start_at` alone. The group's committed offsets move nobody.
+4. Where reading starts is said by `start_at` alone, which begins a new reading. Every slice names its reading, and no
+   poll spans two of them, so what was fetched before cannot be taken for what comes after. The group's committed
+   offsets move nobody.
 
 Why: per record Faust spends about 150 µs on tasks, queues and acknowledgements; per slice that cost vanishes.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final
 
@@ -41,6 +44,9 @@ POLL_SECONDS: Final = 0.25
 ALL_FULL_SECONDS: Final = 0.01
 """Pause between looks at the queues while every partition is full."""
 
+NO_READING: Final = 0
+"""The reading before the first `start_at`."""
+
 MAX_PARTITION_FETCH_BYTES: Final = 1024 * 1024
 """Of one partition in one fetch. Must hold the largest record; more only makes slices, and their latency, larger."""
 
@@ -50,7 +56,7 @@ _new_tuple = tuple.__new__
 class Slice:
     """What one poll gave of one partition."""
 
-    __slots__ = ("generation", "missing_count", "next_offset", "partition", "records", "start_offset", "topic")
+    __slots__ = ("missing_count", "next_offset", "partition", "reading", "records", "start_offset", "topic")
 
     def __init__(
         self, topic: str, partition: int, records: list[InputRecord], start_offset: int, next_offset: int, missing: int
@@ -61,7 +67,7 @@ class Slice:
         self.start_offset = start_offset
         self.next_offset = next_offset
         self.missing_count = missing
-        self.generation = -1
+        self.reading = NO_READING
 
     def extend(self, later: Slice) -> None:
         """Append the slice that continues this one."""
@@ -171,8 +177,11 @@ class SliceConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         )
 
     is_connected = False
+    _reading = NO_READING
+    _polling: asyncio.Lock
 
     async def on_start(self) -> None:
+        self._polling = asyncio.Lock()
         await super().on_start()
         read_by_slices(self._ensure_consumer())
         self.is_connected = True
@@ -189,22 +198,27 @@ class SliceConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         fetcher = consumer._fetcher
         if consumer._closed or fetcher._closed:
             raise ConsumerStoppedError
-        with fetcher._subscriptions.fetch_context():
-            fetched: dict[TopicPartition, list[Slice]] = await fetcher.fetched_records(
-                active_partitions, timeout=min(timeout or 0.0, POLL_SECONDS)
-            )
+        async with self._polling:
+            with fetcher._subscriptions.fetch_context():
+                fetched: dict[TopicPartition, list[Slice]] = await fetcher.fetched_records(
+                    active_partitions, timeout=min(timeout or 0.0, POLL_SECONDS)
+                )
+            for slices in fetched.values():
+                slices[0].reading = self._reading
             return fetched
 
-    async def start_at(self, positions: Mapping[TP, int], unread: set[TP]) -> None:
-        """Read from these positions on; of `unread` nothing is fetched."""
-        await self.call_thread(self._start_at, positions, unread)
+    async def start_at(self, reading: int, positions: Mapping[TP, int], unread: set[TP]) -> None:
+        """Begin a reading at these positions; of `unread` nothing is fetched. Waits for the poll under way."""
+        await self.call_thread(self._start_at, reading, positions, unread)
 
-    async def _start_at(self, positions: Mapping[TP, int], unread: set[TP]) -> None:
+    async def _start_at(self, reading: int, positions: Mapping[TP, int], unread: set[TP]) -> None:
         consumer = self._ensure_consumer()
-        assigned = consumer.assignment()
-        for partition, offset in positions.items():
-            consumer.seek(TopicPartition(*partition), offset)
-        consumer.pause(*(TopicPartition(*partition) for partition in unread if TopicPartition(*partition) in assigned))
+        async with self._polling:
+            self._reading = reading
+            assigned = consumer.assignment()
+            for partition, offset in positions.items():
+                consumer.seek(TopicPartition(*partition), offset)
+            consumer.pause(*({TopicPartition(*partition) for partition in unread} & assigned))
 
     async def membership(self) -> tuple[int, str]:
         """Generation and member id in the consumer group."""
@@ -245,6 +259,11 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
         thread: SliceConsumerThread = self._thread
         return thread
 
+    def stop_flow(self) -> None:
+        """From here on slices may be lost on their way, so the reading is over."""
+        super().stop_flow()
+        self.app.engine.end_reading()
+
     async def perform_seek(self) -> None:
         """Nothing: Faust would seek to the group's committed offsets (rule 4)."""
 
@@ -256,16 +275,16 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
         if not active:
             await self.sleep(ALL_FULL_SECONDS)
             return
-        fetched = await self._getmany(active_partitions=active, timeout=timeout)
+        # A copy: the set changes meanwhile, and aiokafka takes an empty one for all partitions.
+        fetched = await self._getmany(active_partitions=set(active), timeout=timeout)
         for partition, slices in fetched.items():
-            if self.should_stop or not self.flow_active or self.app.consumer_generation_id != generation:
-                return  # fetched for an assignment that is over; the next one says where to start
+            if self.should_stop or not self.flow_active:
+                return  # a revocation; the next take-over begins a reading
             tp = TP(partition.topic, partition.partition)
             self._read_offset[tp] = None  # Faust's own filter by last offset knows nothing of slices
             yield tp, self._message(tp, merge(slices), generation)
 
     def _message(self, tp: TP, arrived: Slice, generation: int) -> SliceMessage:
-        arrived.generation = generation
         timestamp = arrived.records[-1].timestamp_ms / 1000 if arrived.records else 0.0
         return SliceMessage(
             tp.topic, tp.partition, arrived.next_offset - 1, timestamp, 0, [], None, arrived, None, -1, -1, tp,

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 
+import aiokafka
 import orjson
 import pytest
 
 from streams.exactly_once.changelog import META_KEY, customer_key, decode_meta
-from streams.exactly_once.settings import EXIT_STOPPED, STOP_LIMIT_SECONDS
+from streams.exactly_once.intake import Intake
+from streams.exactly_once.settings import EXIT_STOPPED, EXIT_UNEXPECTED, STOP_LIMIT_SECONDS
+from streams.exactly_once.transport import SliceConsumerThread
 from streams.testing.broker import Broker
 from streams.testing.waiting import wait_until_async
 from tests.engine.harness import (
     DEADLINE_SECONDS,
     PARTITIONS,
+    Running,
     WorkerProcess,
     count,
     create,
@@ -26,6 +29,8 @@ from tests.engine.harness import (
     running,
 )
 from tests.engine.toy import Greeter, Topics, parse
+
+SECRET = "what a customer wrote"
 
 
 async def test_a_first_start_decides_the_whole_backlog(broker: Broker, topics: Topics) -> None:
@@ -117,6 +122,30 @@ async def test_killed_workers_lose_and_double_nothing(real_kafka: Broker, topics
     await judged(real_kafka, topics)
 
 
+@pytest.mark.kafka
+async def test_a_worker_that_was_frozen_past_its_session_changes_nothing_when_it_wakes(
+    real_kafka: Broker, topics: Topics
+) -> None:
+    create(real_kafka, topics)
+    async with load(real_kafka) as producer:
+        frozen = WorkerProcess(real_kafka, topics, "frozen", session_timeout_ms=1_500)
+        try:
+            await publish(producer, topics.intents, keys(2_000))
+            await _until_answered(real_kafka, topics, 1)
+            await publish(producer, topics.intents, keys(5_000))
+            frozen.freeze()
+            async with running(real_kafka, topics, worker_slot="other", session_timeout_ms=1_500) as other:
+                await other.until(lambda: len(other.observer.partitions) == PARTITIONS, "the take-over")
+                await publish(producer, topics.intents, keys(2_000))
+                await _until_answered(real_kafka, topics, 9_000)
+                frozen.thaw()
+                await publish(producer, topics.intents, keys(2_000))
+                await _until_answered(real_kafka, topics, 11_000)
+        finally:
+            frozen.kill()
+    await judged(real_kafka, topics)
+
+
 async def test_two_workers_share_the_partitions_and_take_over_from_each_other(broker: Broker, topics: Topics) -> None:
     create(broker, topics)
     async with load(broker) as producer, running(broker, topics, worker_slot="a") as first:
@@ -184,6 +213,68 @@ async def test_two_lanes_share_a_worker(real_kafka: Broker, topics: Topics) -> N
     await judged(real_kafka, topics)
 
 
+@pytest.mark.kafka
+async def test_records_forwarded_in_transactions_arrive_past_markers_and_aborts(
+    real_kafka: Broker, topics: Topics
+) -> None:
+    create(real_kafka, topics, partitions=2)
+    wrong = aiokafka.AIOKafkaProducer(
+        bootstrap_servers=real_kafka.bootstrap_servers, transactional_id=f"{topics.prefix}-wrong"
+    )
+    await wrong.start()
+    async with load(real_kafka) as producer, running(real_kafka, topics) as worker:
+        for turn in range(5):
+            await publish(producer, topics.intents, keys(10), b"forward")
+            await worker.until_decided(20 * (turn + 1))
+            await wrong.begin_transaction()
+            await wrong.send_and_wait(topics.rerouted, b"never seen", b"k", partition=0)
+            await wrong.abort_transaction()
+        assert worker.observer.decided == 100
+        await worker.until(lambda: (worker.worker.committed_store(0) or {}).get(customer_key(b"key-9")), "the last one")
+    await wrong.stop()
+    assert len((await read(real_kafka, topics.answers))[0]) == 50
+    assert not worker.observer.missing
+
+
+@pytest.mark.parametrize("where", ["apply", "arrived"])
+async def test_anything_unforeseen_ends_the_worker_without_telling_values(
+    embedded_broker: Broker,
+    topics: Topics,
+    where: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError(SECRET)
+
+    create(embedded_broker, topics)
+    machine = Greeter(topics)
+    if where == "apply":
+        monkeypatch.setattr(machine, "apply", fail)
+    else:
+        monkeypatch.setattr(Intake, "add", fail)
+    async with load(embedded_broker) as producer:
+        await publish(producer, topics.intents, keys(1))
+    end = await Running(embedded_broker, topics, machine).ended()
+    assert end.exit_code == EXIT_UNEXPECTED
+    assert "ValueError" in end.reason
+    assert SECRET not in end.reason + caplog.text
+    assert await read(embedded_broker, topics.answers) == {}
+
+
+async def test_a_crash_of_the_framework_ends_the_worker(
+    embedded_broker: Broker, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise RuntimeError(SECRET)
+
+    create(embedded_broker, topics)
+    monkeypatch.setattr(SliceConsumerThread, "_fetch_records", fail)
+    end = await Running(embedded_broker, topics).ended()
+    assert end.exit_code == EXIT_UNEXPECTED
+    assert SECRET not in end.reason
+
+
 async def _answered(broker: Broker, topics: Topics) -> bool:
     return await count(broker, topics.answers) > 0
 
@@ -193,4 +284,3 @@ async def _until_answered(broker: Broker, topics: Topics, published: int) -> Non
         return await count(broker, topics.answers) >= published
 
     await wait_until_async(all_answered, DEADLINE_SECONDS, f"{published} answers")
-    await asyncio.sleep(0)

@@ -95,7 +95,10 @@ class Greeter:
         for record, now_ms in zip(batch.records, batch.moments_ms, strict=True):
             key = customer_key(record.key or b"")
             count, stopped = parse(changes.get(key) or store.get(key))
-            if record.topic == self.topics.intents:
+            if record.topic == self.topics.intents and record.value == b"forward":
+                result.outputs.append(OutputRecord(self.topics.rerouted, record.key, b"x", (("from", b"here"),), 0))
+                continue
+            if record.topic in (self.topics.intents, self.topics.rerouted):
                 count += 1
                 answer = {"o": record.offset, "n": count, "ok": not stopped, "now": now_ms, "w": self.word}
                 value = orjson.dumps(answer)
