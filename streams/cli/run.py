@@ -112,7 +112,7 @@ def run(
     prefix: str,
     intent_topics: tuple[str, ...],
     renamed_topics: tuple[str, ...],
-) -> int:
+) -> None:
     """Run the gate, and start it again when it ends."""
     settings = WorkerSettings(
         bootstrap_servers=bootstrap,
@@ -131,7 +131,8 @@ def run(
         settings.checked()
     except SettingsRefused as error:
         raise CommandError(str(error)) from None
-    return Supervisor(WORKER_MODULE, worker_environment(settings), say=lambda text: click.echo(text, err=True)).run()
+    supervisor = Supervisor(WORKER_MODULE, worker_environment(settings), say=lambda text: click.echo(text, err=True))
+    click.get_current_context().exit(supervisor.run())
 
 
 def worker_environment(settings: WorkerSettings) -> dict[str, str]:

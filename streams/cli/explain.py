@@ -1,0 +1,243 @@
+"""`mesura explain`: why an intent may or may not be sent, rule by rule.
+
+Three questions
+1. `--intent`                    what would the running gate answer now? (asked of the gate, nothing is recorded)
+2. `--intent … --ledger/--policy/--at`   what would be answered to it on this ledger, under this policy, at this moment?
+3. `--decision`                  what did this decision, as it stands on its topic, mean?
+
+Exit codes: 0 explained, whatever the verdict; 2 the gate does not answer, or something cannot be read.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+import msgspec
+import orjson
+
+from streams.cli.errors import CommandError, Unreachable, Unreadable
+from streams.cli.options import read_text, topic_names, topic_options
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from streams.cli.words import PolicyView
+    from streams.decision.ledger import Ledger
+
+ANSWER_SECONDS: Final = 10.0
+"""A gate answers between two batches; one that takes longer does not answer."""
+
+DEFAULT_GATE: Final = "http://127.0.0.1:9464"
+
+
+@click.command()
+@click.option("--intent", metavar="FILE|JSON", help="The intent: a file, - for standard input, or the JSON itself.")
+@click.option("--decision", metavar="FILE|JSON", help="A recorded decision, given in the same ways.")
+@click.option(
+    "--gate", default=DEFAULT_GATE, show_default=True, envvar="MESURA_GATE", show_envvar=True, help="The gate to ask."
+)
+@click.option("--ledger", metavar="FILE", help="Decide here: on this ledger (a changelog value, or the same as JSON).")
+@click.option("--policy", metavar="FILE", help="Decide here, or read a decision: with this policy (or starter, small).")
+@click.option(
+    "--at", metavar="TIME", help="Decide here: as of this moment (RFC 3339 or milliseconds; now if not given)."
+)
+@click.option(
+    "--bootstrap",
+    metavar="HOST:PORT",
+    envvar=["MESURA_BOOTSTRAP", "MESURA_BOOTSTRAP_SERVERS"],
+    show_envvar=True,
+    help="Where the policy of a decision is looked up by its hash, if --policy is not given.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The answer as one JSON object.")
+@topic_options
+def explain(
+    intent: str | None,
+    decision: str | None,
+    gate: str,
+    ledger: str | None,
+    policy: str | None,
+    at: str | None,
+    bootstrap: str | None,
+    as_json: bool,
+    prefix: str,
+    intent_topics: tuple[str, ...],
+    renamed_topics: tuple[str, ...],
+) -> None:
+    """Say why an intent may or may not be sent, rule by rule."""
+    if (intent is None) == (decision is None):
+        raise click.UsageError("Give either --intent or --decision.")
+    control_topic = topic_names(prefix, intent_topics, renamed_topics).control
+    if intent is not None and (ledger is not None or at is not None or policy is not None):
+        answer, view = decide_here(given(intent, "intent"), ledger, policy, at)
+    elif intent is not None:
+        answer = ask_gate(gate, given(intent, "intent"))
+        view = _view_for(answer, None, bootstrap, control_topic)
+    else:
+        assert decision is not None
+        answer = _document(given(decision, "decision"), "decision")
+        view = _view_for(answer, policy, bootstrap, control_topic)
+    if as_json:
+        click.echo(orjson.dumps(answer, option=orjson.OPT_INDENT_2).decode())
+        return
+    from streams.cli.words import in_words
+
+    try:
+        for line in in_words(answer, view):
+            click.echo(line)
+    except (KeyError, TypeError, ValueError):
+        raise Unreadable("This is not a decision of mesura: see schemas/approved.schema.json.") from None
+
+
+def given(text: str, what: str) -> bytes:
+    """What was given: the JSON itself, standard input, or a file's content.
+
+    Raises:
+        Unreadable: there is no such file.
+    """
+    if text.lstrip().startswith("{"):
+        return text.encode()
+    return sys.stdin.buffer.read() if text == "-" else read_text(Path(text), what).encode()
+
+
+def ask_gate(gate: str, intent: bytes) -> dict[str, Any]:
+    """What the gate would answer now.
+
+    Raises:
+        Unreachable: it does not answer there.
+        CommandError: it refused the question; its sentence is passed on.
+    """
+    if not gate.startswith(("http://", "https://")):
+        raise click.UsageError(f"--gate wants the address of a gate, as {DEFAULT_GATE}.")
+    request = urllib.request.Request(  # noqa: S310  # checked above
+        f"{gate.rstrip('/')}/explain", data=intent, headers={"Content-Type": "application/json"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as response:  # noqa: S310
+            return _document(response.read(), "gate's answer")
+    except urllib.error.HTTPError as error:
+        with error:
+            raise CommandError(_sentence_of(error)) from None
+    except (urllib.error.URLError, OSError) as error:
+        why = getattr(error, "reason", error)
+        raise Unreachable(f"No gate answers at {gate}: {why}. `mesura run` prints where it listens.") from None
+
+
+def decide_here(
+    intent: bytes, ledger: str | None, policy: str | None, at: str | None
+) -> tuple[dict[str, Any], PolicyView]:
+    """What would be answered on this ledger, under this policy, at this moment; and the policy, for words."""
+    from streams.cli.policies import compiled
+    from streams.cli.words import view_of_policy
+    from streams.contracts.decode import decode_intent
+    from streams.contracts.errors import RecordRefused
+    from streams.explain import explain as explain_intent
+
+    if policy is None:
+        raise click.UsageError("--ledger and --at need --policy: the gate is not asked.")
+    rules = compiled(policy)
+    try:
+        wanted, _ = decode_intent(intent)
+    except RecordRefused as refused:
+        raise Unreadable(f"The intent cannot be read: {refused}") from None
+    now = int(time.time() * 1000) if at is None else _moment(at)
+    known = None if ledger is None else read_ledger(Path(ledger))
+    answer = explain_intent(wanted, known, rules, now)
+    return orjson.loads(orjson.dumps(answer)), view_of_policy(rules)
+
+
+def read_ledger(path: Path) -> Ledger:
+    """A ledger from a file: the changelog value as it is, or the same as JSON.
+
+    Raises:
+        Unreadable: it is neither.
+    """
+    from streams.decision.ledger import Ledger, LedgerUnreadable, decode_ledger
+
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise Unreadable(f"The ledger file {path} cannot be read: {error.strerror}.") from None
+    try:
+        if content.lstrip()[:1] == b"[":
+            return msgspec.json.decode(content, type=Ledger)
+        return decode_ledger(content)
+    except (msgspec.MsgspecError, LedgerUnreadable, UnicodeDecodeError):
+        raise Unreadable(f"{path} is no ledger: neither a value of the changelog topic nor its JSON.") from None
+
+
+def _moment(text: str) -> int:
+    from streams.contracts.errors import RecordRefused
+    from streams.contracts.times import moment_ms
+
+    if text.isdecimal():
+        return int(text)
+    try:
+        return moment_ms(text, "at")
+    except RecordRefused:
+        raise click.UsageError("--at wants RFC 3339 with a zone, as 2026-11-25T15:00:00Z, or milliseconds.") from None
+
+
+def _view_for(decision: Mapping[str, Any], policy: str | None, bootstrap: str | None, control_topic: str) -> PolicyView:
+    """The policy a decision was made under. What was decided under another policy is not read with the wrong one."""
+    from streams.cli.policies import PublishedPolicies, compiled
+    from streams.cli.words import view_of_policy
+
+    policy_hash = str((decision.get("policy") or {}).get("hash"))
+    if policy is not None:
+        rules = compiled(policy)
+        given_hash = rules.specification.content_hash
+        if given_hash != policy_hash:
+            raise CommandError(
+                f"The decision was made under the policy {policy_hash}; {policy} is {given_hash}. "
+                "Give --bootstrap to look its policy up."
+            )
+        return view_of_policy(rules)
+    if bootstrap is not None:
+        return PublishedPolicies(bootstrap, control_topic).view(policy_hash)
+    return _view_of_answer(decision)
+
+
+def _view_of_answer(answer: Mapping[str, Any]) -> PolicyView:
+    """What a gate's answer says of its rules itself; nothing for a decision as it stands on its topic."""
+    from streams.cli.words import PolicyView, RuleView
+    from streams.decision.policy import BUILT_IN
+
+    rows = answer.get("rules")
+    if not isinstance(rows, list):
+        return PolicyView()
+    views = {
+        entry[0]: RuleView(
+            rule_id=row["id"],
+            kind=row["id"] if row["id"] in BUILT_IN else row["kind"],
+            because=row.get("because") or "",
+            limit=row.get("limit"),
+            window=row.get("window") or "",
+            is_shadow=row["is_shadow"],
+        )
+        for entry, row in zip(answer["explanation"]["rules"], rows, strict=True)
+    }
+    last = max(views, default=-1)
+    return PolicyView(tuple(views.get(number, RuleView(f"rule {number}", "")) for number in range(last + 1)))
+
+
+def _document(content: bytes, what: str) -> dict[str, Any]:
+    try:
+        document = orjson.loads(content)
+    except ValueError:
+        raise Unreadable(f"The {what} is not JSON.") from None
+    if not isinstance(document, dict):
+        raise Unreadable(f"The {what} is not a JSON object.")
+    return document
+
+
+def _sentence_of(error: urllib.error.HTTPError) -> str:
+    try:
+        return str(orjson.loads(error.read())["error"])
+    except (ValueError, KeyError, TypeError, OSError):
+        return f"The gate answered with status {error.code}."

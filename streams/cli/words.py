@@ -1,0 +1,305 @@
+"""Decisions in words: every rule that was asked, its numbers, the times they mean, and when to try again.
+
+Rules of this module
+1. What is said follows from the decision's positional explanation and its policy alone (docs/semantics.md, 7); nothing
+   is decided or guessed here. Without the policy the limits are missing, and the rest is said.
+2. A moment is written in the recipient's zone, named, or in UTC where that is not known.
+3. One sentence a rule. The sentence is for people and may change; tools read the numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, tzinfo
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from streams.decision.policy import BUILT_IN
+from streams.decision.reasons import EXEMPT, PASSED, REASON_BY_NUMBER, REASON_NUMBERS
+from streams.decision.rules.rule import NEXT_ELIGIBLE_HORIZON_MS
+from streams.decision.specification import CapSpecification, GapSpecification
+from streams.decision.tables import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from streams.contracts.control import PolicyRecord
+    from streams.decision.policy import Policy
+    from streams.decision.specification import RuleSpecification
+
+_SOURCES: Final = {
+    "intent": "from the intent",
+    "ledger": "from what the customer told us",
+    "region": "from the region",
+    "country": "from the country",
+    "policy": "the policy's own",
+}
+_PASSED: Final = {
+    "expired:horizon": "Young enough for the gate to remember whether it was answered before.",
+    "expired:erasure": "Not from before an erasure.",
+    "expired:deadline": "It has no deadline.",
+    "duplicate": "Not answered before.",
+    "vocabulary": "The policy knows the channel and the purpose.",
+    "ledger_full": "There is room in the customer's ledger.",
+    "opt_out": "The customer has not said no to it.",
+    "campaign": "The campaign is not switched off.",
+    "sender": "The sender is one of those declared.",
+    "consent": "There is a consent.",
+    "window": "Open.",
+    "cap": "There is room.",
+    "gap": "No contact too short a time ago.",
+}
+_EXPIRED: Final = {
+    "expired:horizon": "Created before the time from which the gate remembers what it answered.",
+    "expired:erasure": "Created before the customer asked to be erased.",
+    "expired:deadline": "Too late for its own deadline.",
+}
+# The verdicts after which a rule's numbers are about the reason named, not about something it never came to.
+_COUNTING: Final = frozenset({"cap_reached", "gap", "closing"})
+
+
+@dataclass(frozen=True, slots=True)
+class RuleView:
+    """What words need to know of a rule. `window` is a duration or a calendar period, in words."""
+
+    rule_id: str
+    kind: str
+    because: str = ""
+    limit: int | None = None
+    window: str = ""
+    is_shadow: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyView:
+    """What words need to know of a policy: its rules by number, and the zones of the regions it declares."""
+
+    rules: tuple[RuleView, ...] = ()
+    regions: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+class Line(NamedTuple):
+    """One rule that was asked, in words. `verdict`: passed, exempt, or the reason's code."""
+
+    rule_id: str
+    kind: str
+    verdict: str
+    text: str
+    because: str
+    is_shadow: bool
+
+    @property
+    def denies(self) -> bool:
+        """Whether it is why the intent was suppressed, alone or with others."""
+        return self.verdict not in {"passed", "exempt"} and not self.is_shadow
+
+
+def view_of_policy(policy: Policy) -> PolicyView:
+    """A compiled policy, as words need it."""
+    views = []
+    for number, rule_id in enumerate(policy.rule_table):
+        rule = policy.rule(number)
+        if rule is None:
+            views.append(RuleView(rule_id, rule_id))
+            continue
+        written = rule.specification
+        limit, window = _limit_of(written)
+        views.append(RuleView(rule_id, rule.kind, written.because, limit, window, rule.is_shadow))
+    return PolicyView(tuple(views), policy.specification.regions)
+
+
+def view_of_record(record: PolicyRecord) -> PolicyView:
+    """A policy as the control topic has it, where its text cannot be compiled any more."""
+    rules = (
+        RuleView(
+            rule.id,
+            rule.id if rule.id in BUILT_IN else rule.kind,
+            rule.because or "",
+            rule.limit,
+            rule.window or "",
+            rule.state == "shadow",
+        )
+        for rule in record.rules
+    )
+    return PolicyView(tuple(rules))
+
+
+def lines_of(decision: Mapping[str, Any], policy: PolicyView) -> list[Line]:
+    """Every rule that a decision's explanation lists, in the order in which they were asked."""
+    explanation = decision.get("explanation") or {}
+    decided_ms = int(decision["decided_at"])
+    zone = zone_of(explanation.get("zone"), policy)
+    return [_line(entry, policy.rules, decided_ms, zone) for entry in explanation.get("rules", ())]
+
+
+def in_words(decision: Mapping[str, Any], policy: PolicyView) -> Iterator[str]:
+    """The whole decision: what was answered, why, every rule, and when to try again."""
+    label = (decision.get("explanation") or {}).get("zone")
+    zone = zone_of(label, policy)
+    yield f"{verdict_in_words(decision, zone)}"
+    yield f"Decided {moment_in_words(int(decision['decided_at']), zone)}. {zone_in_words(label)}"
+    for line in lines_of(decision, policy):
+        mark = "✗" if line.denies else "·" if line.verdict == "exempt" or line.is_shadow else "✓"
+        trial = " On trial: it changes nothing." if line.is_shadow else ""
+        yield f"  {mark} {line.rule_id}: {line.text}{trial}"
+        if line.denies and line.because:
+            yield f"      {line.because}"
+    if decision.get("obligations"):
+        yield f"The sender must: {', '.join(decision['obligations'])}."
+    if decision.get("remaining"):
+        left = ", ".join(f"{count} under {rule}" for rule, count in decision["remaining"].items())
+        yield f"Left after this one: {left}."
+
+
+def verdict_in_words(decision: Mapping[str, Any], zone: tzinfo) -> str:
+    """The answer in a sentence or two: what, why, and until or from when."""
+    kind = decision.get("type") or decision.get("verdict")
+    if kind == "approved":
+        return f"Approved. It may be sent until {moment_in_words(int(decision['valid_until']), zone)}, not later."
+    reason = str(decision.get("reason"))
+    if kind == "withdrawn":
+        return f"Withdrawn: do not send it any more. {reason_in_words(reason)}"
+    text = f"Suppressed by {decision.get('rule')}: {reason_in_words(reason)}"
+    if reason == "duplicate":
+        return f"{text} See decision {decision.get('duplicate_of') or decision.get('decision_id')}."
+    at_ms = decision.get("next_eligible_at")
+    if at_ms is None:
+        return f"{text} {_never_in_words(decision)}"
+    return f"{text} As things stand it would be approved from {moment_in_words(int(at_ms), zone)} on."
+
+
+def _never_in_words(decision: Mapping[str, Any]) -> str:
+    if decision.get("rule") in BUILT_IN:
+        return "Trying this one again does not help."
+    return f"As things stand no later moment within {NEXT_ELIGIBLE_HORIZON_MS // DAY_MS} days would do."
+
+
+def reason_in_words(code: str) -> str:
+    """The sentence of a reason's code."""
+    if code == "erased":
+        return "The customer asked to be erased."
+    number = REASON_NUMBERS.get(code)
+    return f"{code}." if number is None else REASON_BY_NUMBER[number].sentence
+
+
+def zone_of(label: Sequence[str] | None, policy: PolicyView) -> tzinfo:
+    """The zone to write times in: the one the explanation names, or the only one of its place; else UTC."""
+    if not label:
+        return UTC
+    name, source = label
+    if source in {"region", "country"}:
+        names = policy.regions.get(name) if source == "region" else _zones_of(name)
+        # Only if there is no choice: the clock of another zone would be a guess.
+        name = names[0] if names and len(names) == 1 else "UTC"
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return UTC
+
+
+def _zones_of(country: str) -> Sequence[str]:
+    from streams.policy.zones import load_zones
+
+    return load_zones().by_country.get(country, ())
+
+
+def zone_in_words(label: Sequence[str] | None) -> str:
+    """Where the recipient's zone was taken from."""
+    if not label:
+        return "The recipient's time zone was not asked for, or is not known."
+    name, source = label
+    what = "zones" if source in {"region", "country"} else "zone"
+    return f"The recipient's {what}: {name}, {_SOURCES.get(source, source)}."
+
+
+def moment_in_words(moment_ms: int, zone: tzinfo) -> str:
+    """`Wed 25 Nov 2026 08:00 (America/Bogota)`. Seconds only where there are some."""
+    local = datetime.fromtimestamp(moment_ms / 1000, zone)
+    form = "%a %-d %b %Y %H:%M" if moment_ms % MINUTE_MS == 0 else "%a %-d %b %Y %H:%M:%S"
+    return f"{local.strftime(form)} ({getattr(zone, 'key', 'UTC')})"
+
+
+def duration_in_words(milliseconds: int) -> str:
+    """`2 hours 5 minutes`: the two largest units, cut, not rounded."""
+    parts = []
+    for unit_ms, name in ((DAY_MS, "day"), (HOUR_MS, "hour"), (MINUTE_MS, "minute"), (SECOND_MS, "second")):
+        count, milliseconds = divmod(milliseconds, unit_ms)
+        if count:
+            parts.append(f"{count} {name}{'s' if count > 1 else ''}")
+    return " ".join(parts[:2]) or "less than a second"
+
+
+def _limit_of(rule: RuleSpecification) -> tuple[int | None, str]:
+    match rule:
+        case CapSpecification(rolling_ms=int() as window_ms):
+            return rule.limit, f"any {duration_in_words(window_ms)}"
+        case CapSpecification(calendar=str() as period):
+            return rule.limit, f"the {period}"
+        case CapSpecification():
+            return rule.limit, "all time"
+        case GapSpecification():
+            return 1, duration_in_words(rule.minimum_ms)
+    return None, ""
+
+
+def _line(entry: Sequence[int | None], views: Sequence[RuleView], decided_ms: int, zone: tzinfo) -> Line:
+    number, verdict_number, *numbers = entry
+    number, verdict_number = number or 0, verdict_number or 0
+    view = views[number] if number < len(views) else RuleView(f"rule {number}", "")
+    if verdict_number == EXEMPT:
+        return Line(view.rule_id, view.kind, "exempt", "The purpose is exempt from it.", view.because, view.is_shadow)
+    verdict = "passed" if verdict_number == PASSED else _code(verdict_number)
+    text = _text(view, verdict, numbers, decided_ms, zone)
+    return Line(view.rule_id, view.kind, verdict, text, view.because, view.is_shadow)
+
+
+def _code(number: int) -> str:
+    reason = REASON_BY_NUMBER.get(number)
+    return f"verdict {number}" if reason is None else reason.code
+
+
+def _text(view: RuleView, verdict: str, numbers: Sequence[int | None], decided_ms: int, zone: tzinfo) -> str:
+    plain = _PASSED.get(view.kind, "It does not object.") if verdict == "passed" else reason_in_words(verdict)
+    first = numbers[0] if numbers else None
+
+    def at(offset_ms: int) -> str:
+        return moment_in_words(decided_ms + offset_ms, zone)
+
+    match view.kind:
+        case "expired:horizon" | "expired:erasure" if verdict != "passed":
+            return _EXPIRED[view.kind]
+        case "expired:deadline" if first is not None:
+            when = f"{at(first)}"
+            return f"Its deadline: {when}." if verdict == "passed" else f"{_EXPIRED[view.kind]} That was {when}."
+        case "opt_out" if first is not None:
+            until = numbers[1] if len(numbers) > 1 else None
+            return f"{plain} Since {at(first)}" + (f", until {at(until)}." if until is not None else ".")
+        case "consent" if first is not None:
+            return f"There is a consent; it ends {at(first)}."
+        case "window" if verdict == "passed" and first is not None:
+            return f"Open, until {at(first)}."
+        case "window" if verdict in {"window_closed", "holiday", "closing"} and first is not None:
+            return f"{plain} Open {'again ' if verdict == 'closing' else ''}from {at(first)} on."
+        case "cap" | "gap" if first is not None and (verdict == "passed" or verdict in _COUNTING):
+            return _count_in_words(view, verdict, plain, numbers, at)
+    return plain
+
+
+def _count_in_words(view: RuleView, verdict: str, plain: str, numbers: Sequence[int | None], at: Any) -> str:  # noqa: ANN401
+    count = numbers[0] or 0
+    if view.kind == "gap":
+        window = f"the last {view.window}" if view.window else "the time to be kept"
+        return f"{_contacts(count)} in {window}." if count else f"No contact in {window}."
+    start, end = (numbers[1], numbers[2]) if len(numbers) > 2 else (None, None)
+    bounds = f", {at(start)} to {at(end)}" if start is not None and end is not None else ""
+    if verdict == "closing":
+        return f"{plain} It ends {at(end)}." if end is not None else plain
+    if view.limit is None:
+        return f"{_contacts(count)} counted{bounds}." + ("" if verdict == "passed" else f" {plain}")
+    if view.limit == 0:
+        return "Never: the limit is 0."
+    return f"{count} of {view.limit} in {view.window or 'its window'}{bounds}."
+
+
+def _contacts(count: int) -> str:
+    return f"{count} contact{'' if count == 1 else 's'}"

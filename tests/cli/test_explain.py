@@ -1,0 +1,191 @@
+"""`mesura explain`: asked of a gate, decided on a ledger, or read from a recorded decision."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from click.testing import CliRunner, Result
+
+from streams.cli.main import mesura
+from streams.contracts.control import PolicyRecord, encode_policy
+from streams.contracts.decode import decode_intent
+from streams.decision.ledger import EMPTY_LEDGER, Contact, Tag, encode_ledger, with_contact
+from streams.decision.policy import compile_policy
+from streams.exactly_once.control import policy_text_key
+from streams.explain import explain
+from streams.policy.loader import load_policy
+from streams.policy.packs import pack_path
+from streams.testing.kafka_io import publish
+from streams.testing.records import OutgoingRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from streams.testing.embedded_broker import EmbeddedBroker
+
+AT = "2026-11-25T15:00:00Z"
+AT_MS = 1_795_618_800_000
+INTENT = {
+    "intent_id": "i1", "customer_id": "customer-000001", "channel": "sms", "created_at": AT, "purpose": "service",
+    "timezone": "America/Bogota", "sender_id": "sms-co",
+}  # fmt: skip
+STARTER = load_policy(pack_path("starter"))
+POLICY = compile_policy(STARTER.specification)
+
+
+def asked(*arguments: str, text: str | None = None) -> Result:
+    return CliRunner().invoke(mesura, ["explain", *arguments], input=text)
+
+
+def answer() -> dict[str, Any]:
+    intent, _ = decode_intent(json.dumps(INTENT).encode())
+    found: dict[str, Any] = json.loads(json.dumps(explain(intent, None, POLICY, AT_MS)))
+    return found
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    contact = Contact(b"1" * 12, AT_MS - 60_000, AT_MS - 60_000, 0)
+    known = with_contact(EMPTY_LEDGER, contact, Tag("sms", "service"), identity=b"1" * 12, created_ms=AT_MS - 60_000)
+    path = tmp_path / "ledger"
+    path.write_bytes(encode_ledger(known))
+    (tmp_path / "ledger.json").write_bytes(msgspec.json.encode(known))
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["", ".json"])
+def test_decided_here_on_a_ledger(ledger: Path, suffix: str) -> None:
+    path = f"{ledger}{suffix}"
+    result = asked("--intent", json.dumps(INTENT), "--ledger", path, "--policy", "starter", "--at", AT)
+    assert result.exit_code == 0, result.output
+    assert "Suppressed by gap-any: The last contact was too short a time ago." in result.stdout
+    assert "approved from Wed 25 Nov 2026 11:59 (America/Bogota) on." in result.stdout
+    assert "✗ gap-any: 1 contact in the last 2 hours." in result.stdout
+    assert "✓ sms-weekly: 1 of 3 in any 7 days." in result.stdout
+
+
+def test_decided_here_without_a_ledger_and_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "intent.json"
+    path.write_text(json.dumps(INTENT))
+    for given in ([str(path)], ["-"]):
+        result = asked("--intent", *given, "--policy", "starter", "--at", str(AT_MS), text=path.read_text())
+        assert result.stdout.startswith("Approved. It may be sent until Wed 25 Nov 2026 10:05 (America/Bogota)")
+    document = json.loads(asked("--intent", str(path), "--policy", "starter", "--at", AT, "--json").stdout)
+    assert document == answer()
+
+
+@pytest.fixture
+def gate() -> Iterator[str]:
+    """Something that answers as a gate does."""
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            intent = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            refused = intent.get("channel") is None
+            body = {"error": "missing_field: Object missing required field `channel`"} if refused else answer()
+            content = json.dumps(body).encode()
+            self.send_response(400 if refused else 200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Answers) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_asked_of_the_gate(gate: str) -> None:
+    result = asked("--intent", json.dumps(INTENT), "--gate", gate)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("Approved.")
+    assert "✓ expired:deadline: It has no deadline." in result.stdout
+    assert "✓ hours-house: Open, until Wed 25 Nov 2026 20:00 (America/Bogota)." in result.stdout
+
+
+def test_the_gates_refusal_is_passed_on(gate: str) -> None:
+    result = asked("--intent", '{"intent_id": "i1"}', "--gate", gate)
+    assert result.exit_code == 2
+    assert "missing required field `channel`" in result.stderr
+
+
+def test_no_gate() -> None:
+    result = asked("--intent", json.dumps(INTENT), "--gate", "http://127.0.0.1:1")
+    assert result.exit_code == 2
+    assert "No gate answers at http://127.0.0.1:1" in result.stderr
+
+
+def recorded() -> str:
+    found = answer()
+    found["type"] = found.pop("verdict")
+    del found["rules"]
+    return json.dumps(found)
+
+
+def test_a_recorded_decision_with_its_policy() -> None:
+    result = asked("--decision", recorded(), "--policy", "starter")
+    assert "✓ sms-weekly: 0 of 3 in any 7 days." in result.stdout
+    assert "Left after this one:" in result.stdout
+
+
+def test_a_recorded_decision_is_not_read_with_another_policy() -> None:
+    result = asked("--decision", recorded(), "--policy", "small")
+    assert result.exit_code == 2
+    assert "was made under the policy" in result.stderr
+
+
+@pytest.mark.parametrize("compiles", [True, False])
+def test_a_recorded_decision_with_the_policy_of_the_control_topic(
+    broker: EmbeddedBroker, prefix: str, compiles: bool
+) -> None:
+    specification = STARTER.specification
+    record = PolicyRecord(
+        name=specification.name,
+        version=specification.version,
+        hash=specification.content_hash,
+        text=STARTER.text if compiles else "mesura: 99",
+        rules=[],
+        versions={},
+        calendars={},
+    )
+    key = policy_text_key(specification.content_hash)
+    noise = OutgoingRecord(f"{prefix}mesura-control", b"partitions", b"4", AT_MS)
+    publish(broker.bootstrap_servers, [noise, OutgoingRecord(noise.topic, key, encode_policy(record), AT_MS)])
+    result = asked("--decision", recorded(), "--bootstrap", broker.bootstrap_servers, "--prefix", prefix)
+    assert result.exit_code == 0, result.output
+    assert ("sms-weekly: 0 of 3 in any 7 days." in result.stdout) is compiles
+    assert result.stdout.startswith("Approved.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "either --intent or --decision"),
+        (["--intent", "{}", "--decision", "{}"], "either --intent or --decision"),
+        (["--intent", "/nowhere"], "cannot be read"),
+        (["--intent", "{}", "--policy", "starter"], "The intent cannot be read: missing_field"),
+        (["--intent", "{}", "--at", AT], "need --policy"),
+        (["--intent", json.dumps(INTENT), "--policy", "starter", "--at", "noon"], "RFC 3339"),
+        (["--intent", json.dumps(INTENT), "--policy", "/nowhere"], "The policy /nowhere cannot be read"),
+        (["--intent", json.dumps(INTENT), "--policy", "starter", "--ledger", "/nowhere"], "cannot be read"),
+        (["--intent", json.dumps(INTENT), "--policy", "starter", "--ledger", __file__], "is no ledger"),
+        (["--decision", "{"], "is not JSON"),
+        (["--decision", "{}"], "not a decision of mesura"),
+    ],
+)
+def test_what_cannot_be_explained_is_said(arguments: list[str], says: str) -> None:
+    result = asked(*arguments)
+    assert result.exit_code == 2
+    assert says in result.stderr
+    assert "Traceback" not in result.output
