@@ -1,0 +1,92 @@
+"""The engine's bookkeeping over assignments, without a broker; and its reports, with one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from streams.app import input_topics
+from streams.exactly_once import engine as engine_module
+from streams.exactly_once.engine import Engine
+from streams.exactly_once.fencing import Membership
+from streams.exactly_once.intake import Intake
+from streams.exactly_once.interfaces import InputRecord
+from streams.exactly_once.partition import PartitionState
+from streams.exactly_once.settings import EngineSettings
+from streams.exactly_once.startup import StartupReport
+from streams.exactly_once.transport import Slice
+from tests.engine.harness import create, keys, load, publish, running
+from tests.engine.toy import Clock, Greeter, Recorder, Topics
+
+if TYPE_CHECKING:
+    from streams.testing.broker import Broker
+
+SETTINGS = EngineSettings(bootstrap_servers="127.0.0.1:1", input_topics=input_topics(), accept_missing_records=True)
+
+
+@pytest.fixture
+async def engine() -> Engine:
+    """Owns partitions 0 and 1 in generation 5, in reading 1."""
+    made = Engine(SETTINGS, StartupReport(4, compares_clocks=False), Greeter(Topics("t")), Recorder(), Clock())
+    made.partitions = {
+        partition: PartitionState(partition, [Intake(topic, 0) for topic in SETTINGS.ranked_topics], {}, 0)
+        for partition in (0, 1)
+    }
+    made._membership = Membership(5, "me")
+    made._reading = 1
+    return made
+
+
+@pytest.mark.parametrize(
+    ("membership", "kept"),
+    [
+        (Membership(5, "me"), {0}),
+        (Membership(6, "me"), {0}),
+        (Membership(7, "me"), set()),  # somebody may have owned them in generation 6
+        (Membership(6, "me again"), set()),
+        (Membership(1, "me"), set()),
+    ],
+)
+async def test_a_store_survives_only_into_the_next_generation(
+    engine: Engine, membership: Membership, kept: set[int]
+) -> None:
+    assert engine._kept(membership, frozenset({0, 2})).keys() == kept
+
+
+def _slice(reading: int, start: int, count: int) -> Slice:
+    topic = SETTINGS.ranked_topics[0].name
+    records = [InputRecord(topic, offset, 0, b"k", b"v", ()) for offset in range(start, start + count)]
+    made = Slice(topic, 0, records, start, start + count, 0)
+    made.reading = reading
+    return made
+
+
+async def test_slices_of_another_reading_are_dropped(engine: Engine) -> None:
+    queue = engine.partitions[0].intakes[0].queue
+    engine.arrived(_slice(0, 0, 5))
+    assert not queue
+    engine.arrived(_slice(1, 0, 5))
+    assert len(queue) == 5
+    engine.end_reading()
+    engine.arrived(_slice(1, 5, 5))
+    assert len(queue) == 5
+
+
+async def test_the_first_failure_is_kept_and_ends_everything(engine: Engine) -> None:
+    first = RuntimeError("first")
+    engine.fail(first)
+    engine.fail(RuntimeError("second"))
+    assert engine.failure is first
+    assert engine.ended.is_set()
+    assert engine.committed_store(0) is None
+
+
+async def test_lag_is_reported(embedded_broker: Broker, topics: Topics, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "LAG_INTERVAL_SECONDS", 0.05)
+    create(embedded_broker, topics, 1)
+    async with load(embedded_broker) as producer, running(embedded_broker, topics) as worker:
+        await publish(producer, topics.intents, keys(100))
+        await worker.until_decided(100)
+        await worker.until(lambda: worker.observer.lags.get((topics.intents, 0)) == (0, 0.0), "no lag")
+        assert len(worker.observer.lags) == 4
