@@ -22,8 +22,8 @@ MOMENT_MAX_MS = 253_402_300_799_999
 Identifier = Annotated[str, Meta(min_length=1, max_length=TEXT_CHARACTERS_MAX)]
 Word = Annotated[str, Meta(min_length=1, max_length=TEXT_CHARACTERS_MAX)]
 Moment = Annotated[int, Meta(ge=0, le=MOMENT_MAX_MS)]
-Country = Annotated[str, Meta(pattern="^[A-Z]{2}$")]
-Region = Annotated[str, Meta(pattern="^[A-Z0-9]{1,3}$")]
+Country = Annotated[str, Meta(pattern=r"^[A-Z]{2}\Z")]
+Region = Annotated[str, Meta(pattern=r"^[A-Z0-9]{1,3}\Z")]
 ZoneName = Annotated[str, Meta(min_length=1, max_length=ZONE_CHARACTERS_MAX)]
 AttributeValue = Annotated[str, Meta(max_length=ATTRIBUTE_CHARACTERS_MAX)] | int | float | bool | None
 Attributes = Annotated[dict[Word, AttributeValue], Meta(max_length=ATTRIBUTES_MAX)]

@@ -28,7 +28,7 @@ OutcomeType = Literal[
 NOT_CONFIRMING: Final = frozenset({"expired"})
 
 # 24 hexadecimal digits, see docs/semantics.md, 6.
-DecisionId = Annotated[str, Meta(pattern="^[0-9a-f]{24}$")]
+DecisionId = Annotated[str, Meta(pattern=r"^[0-9a-f]{24}\Z")]
 
 
 class Outcome(Struct, kw_only=True, gc=False):

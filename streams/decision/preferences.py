@@ -250,8 +250,10 @@ def _erase(ledger: Ledger, order_ms: int, now: int) -> PreferenceResult:
     """Remove what was known up to the erasure; standing answers of the denying tracks stay (rule: an opt-out
     survives).
     """
+    if ledger.erased_ms is not None and order_ms <= ledger.erased_ms:
+        return PreferenceResult(ledger)  # repeated, or overtaken: what was contacted since must still be counted
     withdrawals = _withdraw(ledger, now, lambda _contact, _tag: "erased").withdrawals
-    erased_ms = max(order_ms, ledger.erased_ms or 0)
+    erased_ms = order_ms
     profile = ledger.profile
     if profile is not None:
 

@@ -554,14 +554,16 @@ class Model:
         return self._withdraw(customer, preference.type, now_ms) if preference.restrictive else []
 
     def _erase(self, customer: Customer, order: int, now: int) -> list[dict[str, str]]:
-        # READING: contacts have no order; all there are go, whatever the order of the erasure.
+        if customer.erased_at is not None and order <= customer.erased_at:
+            return []
+        # READING: contacts have no order; all there are go with an erasure that is news.
         withdrawn = []
         for contact in customer.held_contacts():
             if self._can_be_withdrawn(contact, now):
                 contact.withdrawn = True
                 withdrawn.append({"decision_id": contact.decision_id, "reason": "erased"})
             contact.erased = True
-        customer.erased_at = order if customer.erased_at is None else max(customer.erased_at, order)
+        customer.erased_at = order
         for identity in customer.identities:
             identity.erased = identity.erased or identity.created_at <= customer.erased_at
         return withdrawn
