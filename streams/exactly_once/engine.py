@@ -359,7 +359,8 @@ class Engine:
         except Exception as error:  # noqa: BLE001 - rule of lane.py: anything unforeseen ends the process
             # Where it came from, without its text: that might quote a record.
             log.error("ended by %s at\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
-            self.fail(LaneError(f"the engine was ended by {type(error).__name__}"))
+            cause = f" (from {type(error.__cause__).__name__})" if error.__cause__ else ""
+            self.fail(LaneError(f"the engine was ended by {type(error).__name__}{cause}"))
 
     async def _report_lag(self) -> None:
         while True:
