@@ -1,0 +1,128 @@
+"""A first start on topics that hold a backlog, stops in the middle of it, and kill -9."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from streams.testing.records import intent, preference
+from tests.system.conftest import now_ms
+from tests.system.harness import (
+    EXIT_ENDED,
+    START_SECONDS,
+    Gate,
+    Progress,
+    World,
+    account_for,
+    ends_of,
+    running,
+    until_all_decided,
+    value_of,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from streams.testing.records import OutgoingRecord
+
+pytestmark = pytest.mark.timeout(400)
+
+BACKLOG = 60_000
+# Five megabytes a partition are kept, ledgers among them; and what it takes longer than two seconds over is decided
+# again, which the embedded broker shows.
+EMBEDDED_BACKLOG = 4_000
+KILLS = 3
+CHANNELS = ("sms", "email", "whatsapp", "push")
+
+
+def backlog(intents: int) -> list[OutgoingRecord]:
+    """Intents to few enough customers that caps bite, and opt-outs of some of them."""
+    at_ms = now_ms() - 3_000
+    records = [
+        preference(f"backlog-{number:05d}", f"stop-{number}", at=at_ms, channel="sms")
+        for number in range(0, intents // 6, 7)
+    ]
+    records += [
+        intent(
+            f"backlog-{number % (intents // 6):05d}",
+            f"intent-{number}",
+            created_at=at_ms,
+            channel=CHANNELS[number % 4],
+            purpose=("otp", "emergency", "service")[number % 3],
+            timezone="Etc/GMT" + ("+" if number % 2 else "-") + str(number % 12 + 1),
+        )
+        for number in range(intents)
+    ]
+    return records
+
+
+def size_of(world: World) -> int:
+    return EMBEDDED_BACKLOG if world.broker.is_embedded else BACKLOG
+
+
+def verdicts(world: World, complete: int) -> Counter[str]:
+    account = account_for(world)
+    assert len(account.decisions) == complete
+    assert not account.dead_letters
+    assert not account.forwarded
+    return Counter(value_of(record)["type"] for record in account.decisions.values())
+
+
+def test_a_first_start_decides_the_whole_backlog_and_a_restart_nothing_twice(world: World, tmp_path: Path) -> None:
+    count = size_of(world)
+    world.publish(backlog(count))
+    with running(world, tmp_path) as gate:
+        until_all_decided(gate, world)
+        assert gate.terminate() == EXIT_ENDED
+    first = verdicts(world, count)
+    assert min(first["approved"], first["suppressed"]) > count / 100
+    again = [intent(f"backlog-{n:05d}", f"intent-{n}", created_at=now_ms(), purpose="otp") for n in range(300)]
+    world.publish(again)
+    with running(world, tmp_path) as gate:
+        until_all_decided(gate, world)
+        # What was decided before is known, and not decided again.
+        assert gate.counted("decisions_total") == gate.counted("duplicates_total") == 300
+    assert verdicts(world, count + 300)["approved"] == first["approved"]
+
+
+@pytest.mark.kafka
+def test_killed_three_times_it_still_answers_everything_once(kafka_world: World, tmp_path: Path) -> None:
+    kafka_world.publish(backlog(BACKLOG))
+    ends = ends_of(kafka_world)
+    killed_at = []
+    with Progress(kafka_world) as progress:
+        for _ in range(KILLS):
+            gate = Gate(kafka_world.settings(), tmp_path)
+            try:
+                before = committed(progress)
+                gate.until(lambda before=before: committed(progress) > before, START_SECONDS, "another batch")
+            finally:
+                gate.kill()
+            killed_at.append(committed(progress))
+    with running(kafka_world, tmp_path, ready=False) as gate:
+        until_all_decided(gate, kafka_world)
+    assert killed_at == sorted(set(killed_at))
+    assert killed_at[0] < sum(ends.values()), "killed too late to show anything"
+    verdicts(kafka_world, BACKLOG)
+
+
+@pytest.mark.kafka
+def test_a_killed_worker_is_started_again_by_its_supervisor(kafka_world: World, tmp_path: Path) -> None:
+    kafka_world.publish(backlog(BACKLOG // 10))
+    with running(kafka_world, tmp_path, supervised=True) as gate:
+        first = gate.worker_pid()
+        gate.kill_worker()
+        gate.until(lambda: gate.worker_pid() not in {0, first}, START_SECONDS, "another worker")
+        gate.until_ready()
+        until_all_decided(gate, kafka_world)
+        assert gate.counted("worker_restarts_total") == 1
+        assert gate.terminate() == EXIT_ENDED
+    verdicts(kafka_world, BACKLOG // 10)
+
+
+def committed(progress: Progress) -> int:
+    """How many records the committed batches cover."""
+    progress.read()
+    return sum(sum(batches[-1].meta.positions.values()) for batches in progress.batches.values() if batches)
