@@ -88,11 +88,18 @@ def documents(path: Path) -> list[Any]:
 def policy(written: str | dict[str, Any]) -> dict[str, Any]:
     """A named policy, or one whose parts replace those of another (`from`, else `base`)."""
     if isinstance(written, str):
-        return documents(POLICIES / f"{written}.yaml")[0]
+        return named_policy(written)
     parts = dict(written)
     return {**policy(parts.pop("from", "base")), **parts}
 
 
+@cache
+def named_policy(name: str) -> dict[str, Any]:
+    (found,) = documents(POLICIES / f"{name}.yaml")
+    return found
+
+
+@cache
 def moment(text: str, zone_name: str) -> int:
     """Epoch milliseconds of a wall time. A wall time that never comes is a mistake in the case."""
     found = TIME.fullmatch(text)

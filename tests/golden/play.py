@@ -38,12 +38,16 @@ class Played:
         return self.side.copied().intent({**event, "created_at": at}, at)
 
     def _step(self, kind: str, body: dict[str, Any]) -> None:
-        if kind in {"approved", "suppressed"}:
-            for number in range(body.get("times", 1)):
-                answer = self._intent(body, number * duration(body.get("every", "0s")))
-                assert answer["verdict"] == kind, (body, answer)
-                assert answer["reason"] == body.get("reason", answer["reason"]), (body, answer)
-            return
+        for number in range(body.get("times", 1)):
+            one = {key: numbered(value, number) for key, value in body.items()}
+            if kind in {"approved", "suppressed"}:
+                answer = self._intent(one, number * duration(body.get("every", "0s")))
+                assert answer["verdict"] == kind, (one, answer)
+                assert answer["reason"] == body.get("reason", answer["reason"]), (one, answer)
+            else:
+                self._event_applied(kind, one)
+
+    def _event_applied(self, kind: str, body: dict[str, Any]) -> None:
         now = self.case.moment(body["at"])
         recorded = self.case.moment(body.get("recorded", body["at"]))
         if kind == "outcome":
@@ -74,6 +78,11 @@ class Played:
     def _event(self, body: dict[str, Any]) -> Event:
         event = {"customer_id": CUSTOMER} | {k: v for k, v in body.items() if k not in NOT_OF_THE_EVENT}
         return event | {name: self.case.moment(event[name]) for name in TIMES if name in event}
+
+
+def numbered(value: Any, number: int) -> Any:  # noqa: ANN401 - any value of a step
+    """The value in the `number`-th repetition of a step: `{n}` stands for the number."""
+    return value.replace("{n}", str(number)) if isinstance(value, str) else value
 
 
 def readable(case: Case, answer: Answer, side: Side, wanted: dict[str, Any]) -> dict[str, Any]:
@@ -115,7 +124,7 @@ def expected(case: Case, wanted: dict[str, Any]) -> dict[str, Any]:
             else wish
             for rule, wish in found["rules"].items()
         }
-    if "duplicate_of" in found:
+    if found.get("duplicate_of") is not None:
         asked = case.body["ask"]
         found["duplicate_of"] = decision_id(asked.get("customer_id", CUSTOMER), found["duplicate_of"])
     return found
