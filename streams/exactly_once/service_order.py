@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from aiokafka.structs import TopicPartition
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from streams.exactly_once.barrier import Barrier
     from streams.exactly_once.intake import Peeked
@@ -43,10 +43,16 @@ Cuts = dict[int, dict[str, int]]
 class ServiceOrder:
     """Chooses batches by rank behind the barrier."""
 
-    def __init__(self, barrier: Barrier, clock: Clock, observer: Observer) -> None:
+    def __init__(
+        self, barrier: Barrier, clock: Clock, observer: Observer, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._barrier = barrier
+        self._monotonic = monotonic
         self._clock = clock
         self._observer = observer
+        # Since when each partition has been behind its barrier, over all batches that went without it.
+        self._behind_since: dict[int, float] = {}
+        self._reported_at = 0.0
 
     async def choose(
         self, partitions: Sequence[PartitionState], limits: Limits, rest: Rest
@@ -78,22 +84,28 @@ class ServiceOrder:
         }
         if not topic_partitions:
             return {state.partition for state in asking}
-        began_at = time.monotonic()
+        began_at = self._monotonic()
         ends = await self._barrier.ends(topic_partitions, rest.is_called_off)
         if ends is None:
             return set()
-        reported_at = began_at
         while not rest.called_off:
             behind = {tp.partition for tp, intake in topic_partitions.items() if intake.arrived < ends[tp]}
-            waited = time.monotonic() - began_at
+            self._note(behind, began_at)
+            waited = self._monotonic() - began_at
             if not behind or (waited >= PATIENCE_SECONDS and _can_go_without(behind, asking, partitions)):
                 break
-            if time.monotonic() - reported_at >= ALARM_SECONDS:
-                reported_at = time.monotonic()
-                self._observer.barrier_unanswered(waited)
             await rest.wait(PATIENCE_SECONDS)
-        self._observer.barrier_waited(time.monotonic() - began_at)
+        self._observer.barrier_waited(self._monotonic() - began_at)
         return {state.partition for state in asking} - behind if not rest.called_off else set()
+
+    def _note(self, behind: set[int], asked_at: float) -> None:
+        """Report what has been behind for too long: other partitions going on must not hide it."""
+        self._behind_since = {partition: self._behind_since.get(partition, asked_at) for partition in behind}
+        now = self._monotonic()
+        longest = max((now - since for since in self._behind_since.values()), default=0.0)
+        if longest >= ALARM_SECONDS and now - self._reported_at >= ALARM_SECONDS:
+            self._reported_at = now
+            self._observer.barrier_unanswered(longest)
 
 
 def _can_go_without(behind: set[int], asking: Sequence[PartitionState], partitions: Sequence[PartitionState]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +18,7 @@ from streams.exactly_once.interfaces import BatchResult, InputRecord, InputTopic
 from streams.exactly_once.partition import Limits, PartitionState
 from streams.exactly_once.record_order import is_finished, merge_heads
 from streams.exactly_once.rest import Rest
-from streams.exactly_once.service_order import ServiceOrder
+from streams.exactly_once.service_order import ALARM_SECONDS, ServiceOrder
 from streams.exactly_once.settings import EngineSettings
 from streams.exactly_once.startup import check_compaction, check_counts, check_positions, check_recorded_count
 from streams.exactly_once.transport import Slice
@@ -191,6 +192,20 @@ class TestServiceOrder:
         order, rest = self.order(5)
         contributions, _ = await order.choose([behind, ready], MANY, rest)
         assert [contribution.state.partition for contribution in contributions] == [1]
+
+    async def test_a_partition_that_stays_behind_is_reported_though_others_go_on(self) -> None:
+        behind = state_of(Intake(STOPS, 0), Intake(ASKS, 0))
+        ready = PartitionState(1, [Intake(STOPS, 5), Intake(ASKS, 0)], {}, 0)
+        for state in (behind, ready):
+            arrive(state.by_topic["asks"], [record(ASKS, 0)])
+        rest, recorder, seconds = Rest(), Recorder(), count(0.0, 0.1)
+        rest.called_off = False
+        order = ServiceOrder(_FixedBarrier(5), Clock(), recorder, lambda: next(seconds))  # type: ignore[arg-type]
+        await order.choose([behind, ready], MANY, rest)
+        assert recorder.unanswered == 0
+        while next(seconds) < 2 * ALARM_SECONDS:
+            await order.choose([behind, ready], MANY, rest)
+        assert recorder.unanswered >= 1
 
     async def test_called_off_while_waiting_it_chooses_nothing(self) -> None:
         stops, asks = Intake(STOPS, 0), Intake(ASKS, 0)
