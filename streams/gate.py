@@ -15,6 +15,8 @@ from hashlib import blake2b
 from time import perf_counter
 from typing import Final, NamedTuple
 
+from orjson import Fragment
+
 from streams.contracts.dead_letters import dead_letter
 from streams.contracts.decode import decode_intent, decode_outcome, decode_preference
 from streams.contracts.encode import encode_approval, encode_suppression, encode_withdrawal, policy_fragment
@@ -70,6 +72,39 @@ class Gate:
     def erased_key(self, customer_id: bytes) -> bytes:
         """The changelog key of an erased customer: a keyed hash, from which nobody can tell who it was."""
         return erased_key(blake2b(customer_id, key=self.settings.erasure_key, digest_size=ERASED_HASH_BYTES).digest())
+
+
+def encode_decision(intent: Intent, decision: Decision, policy: Fragment, now: int) -> bytes:
+    """The decision as it goes out. `policy` names the policy, see `policy_fragment`."""
+    if decision.is_approved:
+        return encode_approval(
+            decision_id=decision.decision_id,
+            intent_id=intent.intent_id,
+            customer_id=intent.customer_id,
+            channel=intent.channel,
+            decided_at=now,
+            valid_until=decision.valid_until,
+            policy=policy,
+            remaining=decision.remaining,
+            obligations=decision.obligations,
+            attributes=intent.attributes,
+            zone=decision.zone,
+            rules=decision.entries,
+        )
+    return encode_suppression(
+        decision_id=decision.decision_id,
+        intent_id=intent.intent_id,
+        customer_id=intent.customer_id,
+        channel=intent.channel,
+        decided_at=now,
+        reason=decision.reason,
+        rule=decision.rule_id,
+        next_eligible_at=decision.next_eligible_at,
+        policy=policy,
+        attributes=intent.attributes,
+        zone=decision.zone,
+        rules=decision.entries,
+    )
 
 
 class _Arrival(NamedTuple):
@@ -160,38 +195,8 @@ class _Run:
             tally.ledger_full += 1
 
     def _answer(self, arrival: _Arrival, intent: Intent, customer: bytes, decision: Decision) -> None:
-        if decision.is_approved:
-            topic = self._topics.approved
-            value = encode_approval(
-                decision_id=decision.decision_id,
-                intent_id=intent.intent_id,
-                customer_id=intent.customer_id,
-                channel=intent.channel,
-                decided_at=arrival.now,
-                valid_until=decision.valid_until,
-                policy=self._gate.policy_name,
-                remaining=decision.remaining,
-                obligations=decision.obligations,
-                attributes=intent.attributes,
-                zone=decision.zone,
-                rules=decision.entries,
-            )
-        else:
-            topic = self._topics.suppressed
-            value = encode_suppression(
-                decision_id=decision.decision_id,
-                intent_id=intent.intent_id,
-                customer_id=intent.customer_id,
-                channel=intent.channel,
-                decided_at=arrival.now,
-                reason=decision.reason,
-                rule=decision.rule_id,
-                next_eligible_at=decision.next_eligible_at,
-                policy=self._gate.policy_name,
-                attributes=intent.attributes,
-                zone=decision.zone,
-                rules=decision.entries,
-            )
+        topic = self._topics.approved if decision.is_approved else self._topics.suppressed
+        value = encode_decision(intent, decision, self._gate.policy_name, arrival.now)
         self._outputs.append(OutputRecord(topic, customer, value, self._headers(arrival)))
 
     def _take_preference(self, arrival: _Arrival) -> None:
