@@ -1,7 +1,7 @@
 """The two implementations of docs/semantics.md behind one face: the gate's core and the independent model.
 
-Steps are plain data (field names of the events, times as integers or RFC 3339); answers are plain data in the model's shape:
-what of them differs, differs in meaning.
+Steps are plain data (field names of the events, times as integers or RFC 3339); answers are plain data in the model's
+shape: what of them differs, differs in meaning.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Every golden case, on the gate's core and on the independent model.
 
-Where a case is suppressed with a moment at which to try again: one millisecond earlier it is denied, at that moment approved.
+Where a case is suppressed with a moment at which to try again: one millisecond earlier it is denied, then approved.
 """
 
 from __future__ import annotations
