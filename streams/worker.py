@@ -27,7 +27,7 @@ import structlog
 from aiohttp import web
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import IncompatibleBrokerVersion
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
 
 from streams.app import SystemClock, Worker, input_topics
 from streams.contracts.control import PolicyRecord, PolicyRule, encode_policy
@@ -163,7 +163,7 @@ class GateWorker:
         """Run until asked to stop, until a bounded run is over, or until something goes wrong; returns the exit code.
 
         Raises:
-            PolicyRefused, StartupRefusedError, OSError: nothing was started.
+            PolicyRefused, StartupRefusedError, KafkaError, OSError: nothing was started.
         """
         ops = OpsServer(
             self._telemetry,
@@ -182,7 +182,10 @@ class GateWorker:
 
     async def _run(self, stop: asyncio.Event) -> int:
         report = await check_topics(self._engine)
-        loaded = await asyncio.to_thread(load_policy, self._path)
+        try:
+            loaded = await asyncio.to_thread(load_policy, self._path)
+        except OSError as error:
+            raise StartupRefusedError(f"The policy file {self._path} cannot be read: {error.strerror}.") from None
         gate = self._gate = Gate(
             compile_policy(loaded.specification), await self._gate_settings(report.partition_count)
         )
@@ -327,6 +330,10 @@ def main() -> int:
     except KeyError:
         sys.stderr.write(f"{SETTINGS_VARIABLE} is not set. Use `mesura run`, which sets it.\n")
         return REFUSED
+    except (KafkaError, OSError) as error:
+        # No broker yet, or no free port: what a later start may find otherwise.
+        sys.stderr.write(f"The worker could not start: {error}\n")
+        return START_AGAIN
 
 
 if __name__ == "__main__":
