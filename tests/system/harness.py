@@ -53,6 +53,7 @@ TEN_YEARS_MS = 10 * 365 * 86_400_000
 
 EXIT_ENDED = 0
 EXIT_REFUSED = 2
+EXIT_START_AGAIN = 3
 
 
 class Place(NamedTuple):
@@ -78,6 +79,7 @@ class World:
         partitions: int = PARTITIONS,
         intents: tuple[str, ...] = ("outbound-intent",),
         input_bytes: int | None = None,
+        create: bool = True,
     ) -> None:
         self.broker = broker
         self.prefix = prefix
@@ -89,10 +91,9 @@ class World:
             replication_factor=1,
             retention_ms=TEN_YEARS_MS,
         )
-        if input_bytes is None:
+        if create and input_bytes is None:
             create_plan(broker, self.plan)
-            return
-        for topic in self.plan.topics():
+        for topic in self.plan.topics() if create and input_bytes is not None else ():
             larger = {"max.message.bytes": str(input_bytes)} if topic.name in self.inputs else {}
             broker.create_topics([topic.name], partitions=topic.partitions, config={**topic.config, **larger})
 

@@ -1,0 +1,124 @@
+"""What a gate refuses to start on: exit code 2, and a sentence that says what to do."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+from confluent_kafka.admin import AdminClient, NewPartitions
+
+from streams.testing.records import OutgoingRecord
+from tests.system.conftest import new_prefix, now_ms
+from tests.system.harness import (
+    EXIT_ENDED,
+    EXIT_REFUSED,
+    EXIT_START_AGAIN,
+    START_SECONDS,
+    STARTER,
+    Gate,
+    World,
+    running,
+    supervisor_command,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from streams.testing.broker import Broker
+
+
+class OtherWorld(World):
+    """Topics that are not as planned."""
+
+    def __init__(self, broker: Broker, changed: dict[str, tuple[int, dict[str, str]]], left_out: str = "") -> None:
+        super().__init__(broker, new_prefix(), create=False)
+        for topic in self.plan.topics():
+            name = topic.name.removeprefix(self.prefix)
+            partitions, config = changed.get(name, (topic.partitions, {}))
+            if name != left_out:
+                broker.create_topics([topic.name], partitions=partitions, config={**topic.config, **config})
+
+
+def refused(world: World, directory: Path, **changes: object) -> str:
+    """The sentence with which starting is refused."""
+    gate = Gate(world.settings(**changes), directory)
+    try:
+        assert gate.ended(START_SECONDS) == EXIT_REFUSED, gate.said[-3000:]
+    finally:
+        gate.stop()
+    assert "Traceback" not in gate.said
+    return gate.said
+
+
+def test_unequal_partition_counts(broker: Broker, tmp_path: Path) -> None:
+    said = refused(OtherWorld(broker, {"opt-out": (4, {})}), tmp_path)
+    assert "unequal partition counts" in said
+    assert "opt-out 4" in said
+
+
+def test_a_topic_that_does_not_exist(broker: Broker, tmp_path: Path) -> None:
+    said = refused(OtherWorld(broker, {}, left_out="contact-outcome"), tmp_path)
+    assert "do not exist" in said
+    assert "contact-outcome" in said
+
+
+def test_another_count_than_the_one_recorded(world: World, tmp_path: Path) -> None:
+    world.publish([OutgoingRecord("mesura-control", b"partitions", b"4", now_ms(), partition=0)])
+    said = refused(world, tmp_path)
+    assert "The topics have 8 partitions, the application was started with 4" in said
+
+
+@pytest.mark.kafka
+def test_a_count_that_was_raised_after_the_first_start(kafka_world: World, tmp_path: Path) -> None:
+    with running(kafka_world, tmp_path) as gate:
+        assert gate.terminate() == EXIT_ENDED
+    client = AdminClient({"bootstrap.servers": kafka_world.address})
+    grown = [NewPartitions(topic.name, 12) for topic in kafka_world.plan.topics() if topic.partitions > 1]
+    for future in client.create_partitions(grown).values():
+        future.result(20)
+    said = refused(kafka_world, tmp_path)
+    assert "The topics have 12 partitions, the application was started with 8" in said
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize(("topic", "partitions"), [("mesura-ledger", 8), ("mesura-control", 1)])
+def test_a_topic_that_is_not_compacted(real_kafka: Broker, tmp_path: Path, topic: str, partitions: int) -> None:
+    said = refused(OtherWorld(real_kafka, {topic: (partitions, {"cleanup.policy": "delete"})}), tmp_path)
+    assert f"{topic} has cleanup.policy=delete" in said
+    assert "Set cleanup.policy=compact" in said
+
+
+def test_no_erasure_key(embedded_broker: Broker, topic_prefix: str, tmp_path: Path) -> None:
+    world = World(embedded_broker, topic_prefix)
+    assert "openssl rand -hex 32" in refused(world, tmp_path, erasure_key="")
+    assert "openssl rand -hex 32" in refused(world, tmp_path, erasure_key="5e" * 31)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MESURA_")}
+    run = subprocess.run(
+        supervisor_command(world.settings()), env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert run.returncode == EXIT_REFUSED
+    assert "MESURA_ERASURE_KEY" in run.stderr
+
+
+def test_a_policy_that_is_not_sound(embedded_broker: Broker, topic_prefix: str, tmp_path: Path) -> None:
+    world = World(embedded_broker, topic_prefix)
+    path = tmp_path / "policy.yaml"
+    path.write_text(STARTER.read_text(encoding="utf-8").replace("limit: 7", "limit: many"), encoding="utf-8")
+    said = refused(world, tmp_path, policy=path)
+    assert "limit" in said
+    absent = refused(world, tmp_path, policy=tmp_path / "absent.yaml")
+    assert "absent.yaml" in absent
+
+
+def test_no_broker_is_said_in_a_sentence_and_tried_again(
+    embedded_broker: Broker, topic_prefix: str, tmp_path: Path
+) -> None:
+    gate = Gate(World(embedded_broker, topic_prefix).settings(bootstrap_servers="127.0.0.1:1"), tmp_path)
+    try:
+        assert gate.ended(START_SECONDS) == EXIT_START_AGAIN
+    finally:
+        gate.stop()
+    assert "could not start" in gate.said
+    assert "Traceback" not in gate.said
