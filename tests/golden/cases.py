@@ -1,7 +1,7 @@
 """Reads golden cases: YAML for people, into steps for an implementation.
 
 A case is one YAML document (tests/cases/case.schema.json): a title, a policy, what has happened, what is asked and what
-is wanted. Times are wall times, `2026-07-13 09:00`, in the zone of the case or the one written after them; of a wall time
+is wanted. Times are wall times, `2026-07-13 09:00`, in the zone of the case or one written after them; of a wall time
 that comes twice the first is meant, unless `second` follows it.
 """
 
