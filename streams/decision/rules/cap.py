@@ -148,7 +148,7 @@ def bucket(zone: ZoneTable, period: Period, moment_ms: int) -> tuple[int, int]:
     """Start (inclusive) and end (exclusive) of the day, ISO week or month that holds the moment in the zone."""
     first, after = _dates(period, (moment_ms + zone.offset_ms(moment_ms)) // DAY_MS)
     start_ms, end_ms = zone.day_start(first), zone.day_start(after)
-    if moment_ms < start_ms or moment_ms >= end_ms:
+    if moment_ms >= end_ms:
         # A clock set back over midnight repeats yesterday's last hour after today has begun: that hour is today's.
         first, after = _dates(period, after)
         start_ms, end_ms = zone.day_start(first), zone.day_start(after)

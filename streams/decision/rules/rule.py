@@ -9,6 +9,7 @@ Rules of this module
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import ClassVar, Final
 
 from streams.decision.question import Question
@@ -36,7 +37,7 @@ def denial(reason: str, *numbers: int | None) -> Answer:
     return REASON_NUMBERS[reason], NEVER, numbers
 
 
-class Rule:
+class Rule(ABC):
     """A compiled rule. `number` is its place in the policy's rule table."""
 
     kind: ClassVar[str]
@@ -48,10 +49,10 @@ class Rule:
         self.is_shadow = specification.state == "shadow"
         self.specification = specification
 
+    @abstractmethod
     def ask(self, question: Question, moment_ms: int) -> Answer:
         """May the intent be sent at the moment, as far as this rule goes?"""
-        raise NotImplementedError
 
+    @abstractmethod
     def earliest(self, question: Question, moment_ms: int) -> int | None:
         """The first moment ≥ `moment_ms` at which the rule passes, the ledger being as it is; None if there is none."""
-        raise NotImplementedError

@@ -169,14 +169,10 @@ class WindowRule(Rule):
         return self._hours[kind]
 
     def _why_closed(self, question: Question, zones: Zones, calendar: HolidayCalendar | None, moment_ms: int) -> str:
-        for zone in zones:
-            if self._state_in(question, zone, calendar, moment_ms)[0] == CLOSED:
-                day, time_of_day, _ = question.local(zone, moment_ms)
-                ordinary = self._hours[weekday(day)]
-                if calendar is not None and day in calendar.days and _contains(ordinary, time_of_day):
-                    return "holiday"
-                return "window_closed"
-        raise AssertionError("asked why a window is closed that is open in every zone")
+        closed = next(zone for zone in zones if self._state_in(question, zone, calendar, moment_ms)[0] == CLOSED)
+        day, time_of_day, _ = question.local(closed, moment_ms)
+        is_holiday = calendar is not None and day in calendar.days
+        return "holiday" if is_holiday and _contains(self._hours[weekday(day)], time_of_day) else "window_closed"
 
 
 def _contains(hours: Hours, time_of_day: int) -> bool:
