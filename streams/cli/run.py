@@ -98,6 +98,14 @@ WORKER_MODULE: Final = "streams.worker"
     show_envvar=True,
     help="Go on, counting, where records were deleted before they were decided.",
 )
+@click.option(
+    "--check-crcs/--no-check-crcs",
+    default=True,
+    show_default=True,
+    envvar="MESURA_CHECK_CRCS",
+    show_envvar=True,
+    help="Check every batch's checksum. Only the embedded broker, whose transaction markers have none, needs no.",
+)
 @topic_options
 def run(
     bootstrap: str,
@@ -109,6 +117,7 @@ def run(
     ops_host: str,
     ops_port: int,
     accept_missing_records: bool,
+    check_crcs: bool,
     prefix: str,
     intent_topics: tuple[str, ...],
     renamed_topics: tuple[str, ...],
@@ -125,6 +134,7 @@ def run(
         ops_host=ops_host,
         ops_port=ops_port,
         accept_missing_records=accept_missing_records,
+        check_crcs=check_crcs,
         erasure_key=erasure_key(),
     )
     try:

@@ -171,7 +171,8 @@ def verdict_in_words(decision: Mapping[str, Any], zone: tzinfo) -> str:
 def _never_in_words(decision: Mapping[str, Any]) -> str:
     if decision.get("rule") in BUILT_IN:
         return "Trying this one again does not help."
-    return f"As things stand no later moment within {NEXT_ELIGIBLE_HORIZON_MS // DAY_MS} days would do."
+    days = NEXT_ELIGIBLE_HORIZON_MS // DAY_MS
+    return f"As things stand no later moment would do: none within {days} days and before its deadline, if it has one."
 
 
 def reason_in_words(code: str) -> str:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 
 from streams.demo.mishaps import from_the_future, misplaced, unreadable
 from streams.demo.people import People, Person, make_people
-from streams.demo.places import PLACES
 from streams.demo.said import said_by, said_by_the_talkative
 from streams.demo.timeline import HOUR_MS, LiveTimeline, RecordedTimeline, Timeline
 from streams.demo.wishes import CHANNELS, Wish, make_wishes
@@ -28,6 +27,8 @@ INTENTS: Final = 30_000
 
 SEED: Final = 7
 PARTITIONS: Final = 8
+CROWD: Final = 1_000_000
+"""Numbers set aside for one crowd's customers: more than any run has."""
 
 _RANKS: Final = {"preferences": 0, "outcomes": 1, "intents": 2}
 # Over seven weeks twelve intents a customer; in a live run one or two, or all but the first would come too soon.
@@ -52,6 +53,8 @@ class Live:
 
     start_ms: int
     duration_ms: int
+    crowd: int = 0
+    """Which customers: those of another crowd are other people, of whom nothing is known yet."""
 
 
 def demo_input(
@@ -69,7 +72,8 @@ def demo_input(
     rng = Random(seed)  # noqa: S311  # repeatable on purpose
     timeline: Timeline = RecordedTimeline() if live is None else LiveTimeline(live.start_ms, live.duration_ms)
     share = _INTENTS_A_CUSTOMER if live is None else _LIVE_INTENTS_A_CUSTOMER
-    people = make_people(rng, timeline, max(_PEOPLE_MIN, int(intents / share)), CHANNELS)
+    first_number = 0 if live is None else live.crowd * CROWD
+    people = make_people(rng, timeline, max(_PEOPLE_MIN, int(intents / share)), CHANNELS, first_number=first_number)
     mark = "" if live is None else f"{live.start_ms // 1000:x}-"
     return _Input(rng, timeline, people, partitions, mark).records(intents)
 
@@ -172,4 +176,4 @@ def _plain(record: DemoRecord) -> DemoRecord:
     return record._replace(value=record.value[5:]) if record.value[:1] == b"\0" else record
 
 
-__all__ = ["INTENTS", "PARTITIONS", "PLACES", "SEED", "Live", "demo_input"]
+__all__ = ["INTENTS", "PARTITIONS", "SEED", "Live", "demo_input"]

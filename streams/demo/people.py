@@ -105,10 +105,12 @@ class People:
         return members[bisect(sums, rng.random() * sums[-1], 0, len(members) - 1)]
 
 
-def make_people(rng: Random, timeline: Timeline, count: int, channels: tuple[str, ...]) -> People:
+def make_people(
+    rng: Random, timeline: Timeline, count: int, channels: tuple[str, ...], *, first_number: int = 0
+) -> People:
     """That many customers."""
     everyone = []
-    for number in range(count):
+    for number in range(first_number, first_number + count):
         place = timeline.place(rng, "off" if rng.random() < 0.15 else "work")
         scoped = tuple(channel for channel in channels if rng.random() < 0.6) or (channels[0],)
         says = _drawn(rng, _SAYS)

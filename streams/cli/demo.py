@@ -1,0 +1,153 @@
+"""`mesura demo`: the gate at work on made-up customers; `mesura demo feed`: such input for a gate that runs already.
+
+Exit codes: 0 the books balance: every intent record was answered exactly once, and everything customers and gateways
+said was applied; 1 they do not (what is wrong is said in a line); 2 the run could not be made; 130 interrupted. Nothing
+that was started is left behind, however it ends.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING, Final, Literal
+
+import click
+
+from streams.cli.errors import CommandError
+from streams.cli.options import bootstrap_option, topic_names, topic_options
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+LIVE_INTENTS: Final = 15_000
+LIVE_RATE: Final = 500
+"""Half a minute of a busy day: long enough to watch, short enough to wait for."""
+
+FEED_INTENTS: Final = 4_000
+FEED_RATE: Final = 20
+FEED_CROWDS: Final = 36
+"""Each round of a feed writes to other customers; after so many rounds (two hours) the first ones come again, whom the
+policy has left in peace meanwhile. More would only make the ledgers grow."""
+
+
+@click.group(invoke_without_command=True)
+@click.option(
+    "--broker",
+    type=click.Choice(["embedded", "kafka"]),
+    default="embedded",
+    show_default=True,
+    help="Which broker to start. kafka: Apache Kafka, fetched with Maven the first time; needs Java 17.",
+)
+@click.option("--bootstrap", metavar="HOST:PORT", help="Start none; use this cluster, with topics of the demo's own.")
+@click.option(
+    "--clock",
+    type=click.Choice(["wall", "record"]),
+    default="wall",
+    show_default=True,
+    help="wall: live, now. record: seven recorded weeks, decided by the records' own timestamps, always alike.",
+)
+@click.option(
+    "--policy", default="starter", show_default=True, metavar="FILE", help="A policy file, or starter, small."
+)
+@click.option("--intents", type=click.IntRange(1), help="How many intents; 15 000 live, 30 000 recorded if not given.")
+@click.option("--rate", type=click.IntRange(1), default=LIVE_RATE, show_default=True, help="Live intents a second.")
+@click.option("--seed", type=int, default=7, show_default=True, help="Another seed, other customers.")
+@click.option(
+    "--seconds-limit", type=click.FloatRange(1), default=300.0, show_default=True, help="Give up after so long."
+)
+@click.option("--keep", is_flag=True, help="Let gate and broker run on at the end, until Ctrl-C (wall clock only).")
+@click.option("--prefix", default="", metavar="TEXT", help="With --bootstrap: before topic names; else one is made up.")
+@click.pass_context
+def demo(
+    context: click.Context,
+    broker: Literal["embedded", "kafka"],
+    bootstrap: str | None,
+    clock: Literal["wall", "record"],
+    policy: str,
+    intents: int | None,
+    rate: int,
+    seed: int,
+    seconds_limit: float,
+    keep: bool,
+    prefix: str,
+) -> None:
+    """See the gate at work, with nothing else installed."""
+    if context.invoked_subcommand is not None:
+        return
+    if keep and clock == "record":
+        raise click.UsageError("--keep needs the wall clock: a recorded run ends by itself.")
+    from streams.demo.input import INTENTS
+    from streams.demo.session import DemoSettings, run_demo
+
+    signal.signal(signal.SIGTERM, _interrupt)
+    settings = DemoSettings(
+        broker=broker,
+        bootstrap=bootstrap,
+        clock=clock,
+        policy=policy,
+        intents=intents or (INTENTS if clock == "record" else LIVE_INTENTS),
+        rate=rate,
+        seed=seed,
+        seconds_limit=seconds_limit,
+        keep=keep,
+        # On a cluster that others use: topics of our own, and every time new ones.
+        prefix=prefix or (f"demo-{int(time.time()):x}-" if bootstrap else ""),
+    )
+    context.exit(run_demo(settings))
+
+
+@demo.command()
+@click.option(
+    "--intents", type=click.IntRange(1), default=FEED_INTENTS, show_default=True, help="How many intents a round."
+)
+@click.option("--rate", type=click.IntRange(1), default=FEED_RATE, show_default=True, help="Intents a second.")
+@click.option("--rounds", type=click.IntRange(0), default=0, show_default=True, help="0: until stopped.")
+@click.option("--seed", type=int, default=7, show_default=True, help="Another seed, other customers.")
+@bootstrap_option
+@topic_options
+def feed(
+    intents: int,
+    rate: int,
+    rounds: int,
+    seed: int,
+    bootstrap: str,
+    prefix: str,
+    intent_topics: tuple[str, ...],
+    renamed_topics: tuple[str, ...],
+) -> None:
+    """Publish the demonstration's input, live, to a cluster where a gate runs already."""
+    from streams.demo.feed import Feed, FeedRefused, partitions_of
+    from streams.demo.input import Live, demo_input
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    names = topic_names(prefix, intent_topics, renamed_topics)
+    try:
+        partitions = partitions_of(bootstrap, names)
+        published = _Count()
+        producer = Feed(bootstrap, names, published)
+        done = 0
+        while not stop.is_set() and (not rounds or done < rounds):
+            live = Live(int(time.time() * 1000), intents * 1000 // rate, crowd=done % FEED_CROWDS)
+            records = demo_input(seed=seed + done, intents=intents, partitions=partitions, live=live)
+            producer.send(records, stop, live_from_ms=live.start_ms)
+            done += 1
+            click.echo(f"round {done}: {published.count:,} records published so far")
+    except FeedRefused as refused:
+        raise CommandError(f"The broker refused the input: {refused}.") from None
+
+
+class _Count:
+    """How many records were acknowledged."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, _topic: str, _partition: int, _offset: int, _timestamp_ms: int) -> None:
+        self.count += 1
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,97 @@
+"""Read what the gate writes, as it commits it, into the books.
+
+Rules of this module
+1. Only committed records are read, in a thread of its own; the books are written from there.
+2. A gap is an error: if the broker has dropped what was not read yet, the books could not be balanced.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+
+from streams.demo.account import Arrival
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streams.settings import TopicNames
+
+ANSWER_SECONDS: Final = 15.0
+"""How long the broker may take to say which partitions there are."""
+
+_BATCH: Final = 2_000
+_WAIT_SECONDS: Final = 0.05
+
+
+class Follower:
+    """Follows the gate's topics from their ends as they are now, or from their beginnings where they are new."""
+
+    def __init__(self, bootstrap: str, names: TopicNames, take: Callable[[Arrival], None]) -> None:
+        self._topics = (names.approved, names.suppressed, names.dead_letter, names.rerouted, names.ledger)
+        self._take = take
+        self._stop = threading.Event()
+        self.failure = ""
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap,
+                "group.id": "mesura-demo-reader",  # required, never used: partitions are assigned by hand
+                "enable.auto.commit": False,
+                "auto.offset.reset": "error",
+                "isolation.level": "read_committed",
+                "fetch.wait.max.ms": 20,
+                "allow.auto.create.topics": False,
+                "log_level": 0,
+                "error_cb": lambda _: None,
+            }
+        )
+        self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
+
+    def start(self) -> None:
+        """Fix where reading begins, and begin."""
+        existing = self._consumer.list_topics(timeout=ANSWER_SECONDS).topics
+        starts = []
+        for topic in self._topics:
+            for partition in existing[topic].partitions:
+                place = TopicPartition(topic, partition)
+                _, end = self._consumer.get_watermark_offsets(place, timeout=ANSWER_SECONDS)
+                starts.append(TopicPartition(topic, partition, end or OFFSET_BEGINNING))
+        self._consumer.assign(starts)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End reading. Idempotent."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+        self._consumer.close()
+
+    def _run(self) -> None:
+        while not self._stop.is_set() and not self.failure:
+            for message in self._consumer.consume(_BATCH, _WAIT_SECONDS):
+                error = message.error()
+                if error is not None:
+                    self._note(message.topic(), error)
+                    continue
+                arrival = Arrival(
+                    message.topic(),
+                    message.partition(),
+                    message.offset(),
+                    message.key(),
+                    message.value(),
+                    dict(message.headers() or ()),
+                    int(time.time() * 1000),
+                )
+                try:
+                    self._take(arrival)
+                except (ValueError, KeyError, TypeError) as broken:
+                    self.failure = f"{arrival.topic}[{arrival.partition}] {arrival.offset}: {type(broken).__name__}"
+
+    def _note(self, topic: str, error: KafkaError) -> None:
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001  # its public name
+            self.failure = f"{topic}: records were dropped before they were read. Feed less, or slower."
+        elif not error.retriable() and error.fatal():
+            self.failure = f"{topic}: {error.str()}"

@@ -1,0 +1,122 @@
+"""The gate of the demonstration: `mesura run` as a process of its own, as anybody would start it.
+
+Rules of this module
+1. It never outlives us, whatever ends us: it is on a leash, and its worker is on its own.
+2. What it says is kept in a file, shown only when something went wrong.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from streams.cli import leash
+from streams.cli.supervisor import STOP_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_ABORTED: Final = "mesura_batches_aborted_total{"
+_LAST_LINES: Final = 12
+_READY_ANSWER_SECONDS: Final = 2.0
+# `mesura run` kills its worker after STOP_SECONDS; it needs a moment more to end itself.
+_STOP_SECONDS: Final = STOP_SECONDS + 2.0
+
+
+class GateProcess:
+    """`mesura run` with these arguments."""
+
+    def __init__(self, arguments: Sequence[str], *, erasure_key: str) -> None:
+        self._log = tempfile.NamedTemporaryFile(prefix="mesura-demo-", suffix=".log", delete=False)  # noqa: SIM115
+        self.starts = 0
+        self._aborted = 0
+        self.ops = ""
+        environment = {**os.environ, "MESURA_ERASURE_KEY": erasure_key}
+        environment.pop("MESURA_ERASURE_KEY_FILE", None)
+        self._process = subprocess.Popen(  # noqa: S603  # our own module
+            [sys.executable, "-m", leash.MODULE, str(os.getpid()), "streams.cli.main", "run", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            env=environment,
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, name="gate-output", daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        """The process id of `mesura run`."""
+        return self._process.pid
+
+    @property
+    def log_path(self) -> Path:
+        """Where what it says is kept."""
+        return Path(self._log.name)
+
+    def ended(self) -> int | None:
+        """Its exit code, or None while it runs."""
+        return self._process.poll()
+
+    def is_ready(self) -> bool:
+        """Whether its worker is deciding."""
+        if not self.ops:
+            return False
+        try:
+            with urllib.request.urlopen(f"{self.ops}/ready", timeout=_READY_ANSWER_SECONDS) as answer:  # noqa: S310
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def aborted(self) -> int:
+        """How many transactions its worker has aborted since it started; the last that was known if it does not say."""
+        if self.ops:
+            with contextlib.suppress(urllib.error.URLError, OSError, ValueError):
+                with urllib.request.urlopen(f"{self.ops}/metrics", timeout=_READY_ANSWER_SECONDS) as answer:  # noqa: S310
+                    lines = answer.read().decode().splitlines()
+                counts = [line.rpartition(" ")[2] for line in lines if line.startswith(_ABORTED)]
+                self._aborted = int(sum(map(float, counts)))
+        return self._aborted
+
+    def last_words(self) -> str:
+        """The end of what it said."""
+        lines = self.log_path.read_text(encoding="utf-8", errors="replace").splitlines()
+        return "\n".join(lines[-_LAST_LINES:])
+
+    def stop(self, *, keep_log: bool = False) -> int:
+        """Ask it to stop, wait, and kill it by its own id if it does not. Idempotent."""
+        if self._process.poll() is None:
+            self._process.terminate()
+        try:
+            code = self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
+        self._reader.join()
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._log.close()
+        if not keep_log:
+            self.log_path.unlink(missing_ok=True)
+        return code
+
+    def _read(self) -> None:
+        """One line of JSON for every start of a worker; the last one is where it listens."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            try:
+                self.ops = str(json.loads(line)["ops"])
+            except (ValueError, KeyError, TypeError):
+                continue
+            self.starts += 1

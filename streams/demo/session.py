@@ -1,0 +1,307 @@
+"""One run of the demonstration, from starting a broker to closing the books.
+
+Rules of this module
+1. Whatever ends the run, everything it started is ended, in the reverse order.
+2. The run is good only if the books balance; that is said, and is the exit code.
+3. With the record clock everything is published first, and the gate ends by itself; with the wall clock the gate is
+   ready first, and is stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from confluent_kafka import KafkaException
+
+from streams.cli.errors import EXIT_ANSWER_IS_NO, CommandError, Unreachable
+from streams.cli.policies import compiled, policy_file
+from streams.cli.topics import create_topics
+from streams.cli.words import view_of_policy
+from streams.demo.account import Account, Check
+from streams.demo.display import make_display, print_summary
+from streams.demo.feed import Feed, FeedRefused
+from streams.demo.follow import Follower
+from streams.demo.gate_process import GateProcess
+from streams.demo.input import PARTITIONS, Live, demo_input
+from streams.settings import TopicNames
+from streams.testing.broker import create_plan
+from streams.testing.embedded_broker import EmbeddedBroker
+from streams.testing.errors import OffsetGapError, TestingError
+from streams.testing.raw_log import refuse_holes
+from streams.testing.real_kafka import RealKafka
+from streams.topics import TopicNames as PlannedNames
+from streams.topics import TopicPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from streams.demo.display import Display
+    from streams.demo.records import DemoRecord
+    from streams.testing.broker import Broker
+
+READY_SECONDS: Final = 60.0
+"""How long the gate may take to be ready on empty topics. It takes a few seconds; a loaded machine takes longer."""
+
+RECORDED_RETENTION_MS: Final = 3_650 * 86_400_000
+"""Recorded weeks may be long past when they are published: a shorter retention would delete them at once."""
+
+GAP_SECONDS: Final = 60.0
+
+_LOOK_SECONDS: Final = 0.1
+_METRICS_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoSettings:
+    """What was asked for. `bootstrap`: an existing cluster, with topics behind `prefix`; else `broker` is started."""
+
+    broker: Literal["embedded", "kafka"]
+    bootstrap: str | None
+    clock: Literal["wall", "record"]
+    policy: str
+    intents: int
+    rate: int
+    seed: int
+    seconds_limit: float
+    keep: bool
+    prefix: str
+
+
+def run_demo(settings: DemoSettings) -> int:
+    """Run it, and return the exit code: 0 if the books balance, else 1.
+
+    Raises:
+        CommandError: it could not be run.
+    """
+    policy = view_of_policy(compiled(settings.policy))
+    display = make_display(policy, is_measuring=settings.clock == "wall")
+    names = TopicNames().prefixed(settings.prefix) if settings.prefix else TopicNames()
+    with contextlib.ExitStack() as stack:
+        display.say("Starting a broker …" if settings.bootstrap is None else f"Using {settings.bootstrap} …")
+        bootstrap = stack.enter_context(_broker(settings))
+        account = Account(names)
+        run = _Run(settings, bootstrap, names, account, display)
+        follower = Follower(bootstrap, names, account.arrived)
+        follower.start()
+        stack.callback(follower.stop)
+        stack.callback(run.stop)
+        with display:
+            checks = run.to_the_end(follower)
+        latencies_ms = account.latencies_ms() if settings.clock == "wall" else []
+        examples = account.examples()
+        print_summary(account.figures(), latencies_ms, checks, examples, policy, seconds=run.seconds)
+        is_good = all(check.holds for check in checks)
+        if settings.keep and settings.clock == "wall":
+            run.keep_running()
+        return 0 if is_good else EXIT_ANSWER_IS_NO
+
+
+class _Run:
+    """The gate and the feed of one run."""
+
+    def __init__(
+        self, settings: DemoSettings, bootstrap: str, names: TopicNames, account: Account, display: Display
+    ) -> None:
+        self.seconds = 0.0
+        self._settings = settings
+        self._bootstrap = bootstrap
+        self._names = names
+        self._account = account
+        self._display = display
+        self._feed = Feed(bootstrap, names, account.published)
+        self._stop_feed = threading.Event()
+        self._feeder: threading.Thread | None = None
+        self._feed_failure = ""
+        self._gate: GateProcess | None = None
+        self._aborted = 0
+        self._known_starts = 0
+        self._next_look = 0.0
+        self._until = time.monotonic() + settings.seconds_limit
+
+    def to_the_end(self, follower: Follower) -> list[Check]:
+        """Feed and decide until everything is answered, then close the books."""
+        if self._settings.clock == "record":
+            self._record_run()
+        else:
+            self._live_run()
+        began = time.monotonic()
+        complaint = ""
+        while not complaint:
+            self.seconds = time.monotonic() - began
+            self._display.show(self._account.figures(), self._account.examples(), self.seconds)
+            is_fed = self._feeder is None or not self._feeder.is_alive()
+            if is_fed and not self._feed_failure and self._account.is_settled():
+                break
+            complaint = self._feed_failure or follower.failure or self._complaint(is_fed=is_fed)
+            time.sleep(_LOOK_SECONDS)
+            self._look_after_gate()
+        settings = self._settings
+        is_own = settings.bootstrap is None
+        shown = self._aborted if is_own and settings.broker == "embedded" else 0
+        checks = self._account.checks(is_alone=is_own, shown_aborted=shown)
+        if complaint:
+            return [Check("the run reached its end", holds=False, detail=complaint), *checks]
+        return [*checks, self._no_gaps(), self._clean_end()]
+
+    def _look_after_gate(self) -> None:
+        """Now and then: how many transactions were aborted, and was the worker started again?"""
+        assert self._gate is not None
+        if time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + _METRICS_SECONDS
+            self._aborted = max(self._aborted, self._gate.aborted())
+        if self._gate.starts > self._known_starts:
+            self._known_starts = self._gate.starts
+            if self._known_starts > 1:
+                self._display.say(f"The gate's worker was started again (restart {self._known_starts - 1}).")
+
+    def stop(self) -> None:
+        """End the feed and the gate. Idempotent."""
+        self._stop_feed.set()
+        if self._feeder is not None:
+            self._feeder.join()
+        gate, self._gate = self._gate, None
+        if gate is not None:
+            gate.stop()
+
+    def keep_running(self) -> None:
+        """Leave the gate and the broker running until interrupted."""
+        assert self._gate is not None
+        where = f"--bootstrap {self._bootstrap}" + (f" --prefix {self._names_prefix()}" if self._names_prefix() else "")
+        self._display.say(
+            f"\nThe gate runs on: {self._gate.ops}/metrics\n"
+            f"  mesura watch {where}\n  mesura publish FILE {where}\n"
+            f"  mesura explain --intent FILE --gate {self._gate.ops}\n"
+            "Ctrl-C ends it."
+        )
+        with contextlib.suppress(KeyboardInterrupt):
+            while self._gate.ended() is None:
+                time.sleep(_LOOK_SECONDS)
+
+    def _names_prefix(self) -> str:
+        return self._settings.prefix
+
+    def _record_run(self) -> None:
+        records = demo_input(seed=self._settings.seed, intents=self._settings.intents, partitions=PARTITIONS)
+        self._display.say(f"Publishing {len(records):,} records of seven weeks …")
+        try:
+            self._feed.send(records, self._stop_feed)
+        except FeedRefused as refused:
+            raise CommandError(f"The broker refused the input: {refused}") from None
+        self._display.say("Starting the gate: it decides by the records' own clock, and ends by itself.")
+        self._gate = self._start_gate()
+
+    def _live_run(self) -> None:
+        self._gate = self._start_gate()
+        self._display.say("Starting the gate …")
+        duration_ms = self._settings.intents * 1000 // self._settings.rate
+        live = Live(int(time.time() * 1000), duration_ms)
+        records = demo_input(seed=self._settings.seed, intents=self._settings.intents, partitions=PARTITIONS, live=live)
+        self._wait_until_ready()
+        self._display.say(f"The gate is ready: {self._gate.ops}/metrics. Publishing {len(records):,} records …")
+        self._feeder = threading.Thread(target=self._send, args=(records, live.start_ms), name="feed", daemon=True)
+        self._feeder.start()
+
+    def _send(self, records: list[DemoRecord], live_from_ms: int) -> None:
+        try:
+            self._feed.send(records, self._stop_feed, live_from_ms=live_from_ms)
+        except FeedRefused as refused:
+            self._feed_failure = f"the broker refused the input: {refused}"
+
+    def _start_gate(self) -> GateProcess:
+        settings = self._settings
+        arguments = ["--bootstrap", self._bootstrap, "--policy", str(policy_file(settings.policy)), "--ops-port", "0"]
+        arguments += ["--clock", settings.clock, "--application-id", f"mesura-demo-{settings.prefix}".rstrip("-")]
+        if settings.bootstrap is None and settings.broker == "embedded":
+            arguments.append("--no-check-crcs")
+        if settings.prefix:
+            arguments += ["--prefix", settings.prefix]
+        # An own broker ends with us, and what it knows of erased customers with it.
+        key = os.environ.get("MESURA_ERASURE_KEY") if settings.bootstrap else None
+        return GateProcess(arguments, erasure_key=key or secrets.token_hex(32))
+
+    def _wait_until_ready(self) -> None:
+        assert self._gate is not None
+        until = time.monotonic() + READY_SECONDS
+        while not self._gate.is_ready():
+            if self._gate.ended() is not None:
+                raise CommandError(f"The gate did not start:\n{self._gate.last_words()}")
+            if time.monotonic() > until:
+                raise CommandError(f"The gate was not ready within {READY_SECONDS:.0f} s:\n{self._gate.last_words()}")
+            time.sleep(_LOOK_SECONDS)
+
+    def _complaint(self, *, is_fed: bool) -> str:
+        """Why waiting longer does not help, or nothing."""
+        assert self._gate is not None
+        code = self._gate.ended()
+        if code is not None and not (self._settings.clock == "record" and code == 0):
+            return f"the gate ended with exit code {code}:\n{self._gate.last_words()}"
+        if time.monotonic() > self._until:
+            where = "before everything was answered" if is_fed else "before everything was published"
+            return f"the time limit of {self._settings.seconds_limit:.0f} s was reached {where}"
+        return ""
+
+    def _no_gaps(self) -> Check:
+        name = "no topic lost a record"
+        if self._settings.bootstrap is not None:
+            return Check(name, holds=True, detail="not looked at: the cluster is not ours")
+        names = self._names
+        topics = [
+            *names.intents,
+            names.preferences,
+            names.outcomes,
+            names.approved,
+            names.suppressed,
+            names.dead_letter,
+        ]
+        try:
+            refuse_holes(self._bootstrap, topics, deadline_seconds=GAP_SECONDS)
+        except OffsetGapError as gap:
+            return Check(name, holds=False, detail=str(gap))
+        return Check(name, holds=True, detail=f"{len(topics)} topics read from end to end")
+
+    def _clean_end(self) -> Check:
+        assert self._gate is not None
+        restarts = max(0, self._gate.starts - 1)
+        if self._settings.clock == "wall":
+            return Check("the gate ran without a restart", restarts == 0, f"{restarts} restarts")
+        until = time.monotonic() + READY_SECONDS
+        while (code := self._gate.ended()) is None and time.monotonic() < until:
+            time.sleep(_LOOK_SECONDS)
+        return Check("the gate ended by itself", code == 0, f"exit code {code}, {restarts} restarts")
+
+
+@contextlib.contextmanager
+def _broker(settings: DemoSettings) -> Iterator[str]:
+    """A broker with the topics of the gate."""
+    retention = {"retention_ms": RECORDED_RETENTION_MS} if settings.clock == "record" else {}
+    names = PlannedNames().with_prefix(settings.prefix)
+    plan = TopicPlan(names, PARTITIONS, 1, **retention)
+    try:
+        if settings.bootstrap is not None:
+            create_topics(settings.bootstrap, plan)
+            yield settings.bootstrap
+            return
+        with _own_broker(settings.broker) as (broker, bootstrap):
+            create_plan(broker, plan)
+            yield bootstrap
+    except KafkaException as error:
+        raise Unreachable(f"No Kafka broker answers at {settings.bootstrap}: {error.args[0].str()}.") from None
+    except TestingError as error:
+        raise CommandError(str(error)) from None
+
+
+@contextlib.contextmanager
+def _own_broker(kind: Literal["embedded", "kafka"]) -> Iterator[tuple[Broker, str]]:
+    """A broker that ends with us."""
+    if kind == "kafka":
+        with RealKafka() as kafka:
+            yield kafka, kafka.bootstrap_servers
+        return
+    with EmbeddedBroker(partitions=PARTITIONS) as embedded:
+        yield embedded, embedded.bootstrap_servers
