@@ -37,7 +37,15 @@ class WindowRule(Rule):
     """Passes while the window is open wherever the recipient may be."""
 
     kind = "window"
-    __slots__ = ("_allow_missing", "_calendar", "_hours", "_recipient_holidays", "_uses_next_day", "_zones")
+    __slots__ = (
+        "_allow_missing",
+        "_calendar",
+        "_hours",
+        "_recipient_holidays",
+        "_uses_day",
+        "_uses_next_day",
+        "_zones",
+    )
 
     def __init__(self, number: int, specification: WindowSpecification, tables: PolicyTables) -> None:
         super().__init__(number, specification)
@@ -48,6 +56,7 @@ class WindowRule(Rule):
         self._calendar = (
             None if specification.holidays in ("recipient", "none") else tables.calendars[specification.holidays]
         )
+        self._uses_day = "holiday" in specification.hours
         self._uses_next_day = "day_before_holiday" in specification.hours
         self._hours = _hours_by_kind_of_day(specification)
 
@@ -158,13 +167,14 @@ class WindowRule(Rule):
         """The hours of a local date, or None if the calendar does not cover it."""
         if calendar is None:
             return self._hours[weekday(day)]
-        last = day + 1 if self._uses_next_day else day
-        if not (calendar.covers(day) and calendar.covers(last)):
-            return self._hours[weekday(day)] if self._allow_missing else None
+        if not self._allow_missing and (
+            (self._uses_day and not calendar.covers(day)) or (self._uses_next_day and not calendar.covers(day + 1))
+        ):
+            return None
         kind = weekday(day)
         if day in calendar.days:
             kind += 7
-        if self._uses_next_day and last in calendar.days:
+        if self._uses_next_day and day + 1 in calendar.days:
             kind += 14
         return self._hours[kind]
 
