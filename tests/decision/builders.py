@@ -1,0 +1,44 @@
+"""Small policies, intents and ledgers for unit tests."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from streams.decision.decide import Decision, decide
+from streams.decision.intent import Intent
+from streams.decision.ledger import EMPTY_LEDGER, Contact, Ledger, Tag
+from streams.decision.policy import Policy
+from tests.golden.cases import policy
+from tests.golden.sides import compiled
+
+SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
+# Tuesday 2026-07-07 15:00 UTC, 10:00 in Bogota.
+NOW = 1_783_436_400_000
+
+
+def policy_of(*rules: dict[str, Any], **header: Any) -> Policy:  # noqa: ANN401 - parts of the policy file
+    """The base policy of the golden cases with these rules."""
+    return compiled(json.dumps(policy({"rules": list(rules), **header})))
+
+
+def intent_of(number: int = 1, **fields: Any) -> Intent:  # noqa: ANN401 - fields of the intent
+    """An SMS to c-1, created now."""
+    wanted = {"intent_id": f"i-{number}", "customer_id": "c-1", "channel": "sms", "created_at": NOW}
+    return Intent(**{**wanted, **fields})
+
+
+def contact(latest_ms: int, *, tag: int = 0, flags: int = 0, number: int = 0) -> Contact:
+    """A contact that was decided five minutes before its latest moment."""
+    return Contact(number.to_bytes(12, "big"), latest_ms - 5 * MINUTE, latest_ms, tag, flags)
+
+
+def ledger_of(*contacts: Contact, tags: tuple[Tag, ...] = (Tag("sms", "marketing"),)) -> Ledger:
+    """A ledger of contacts, newest first."""
+    newest_first = tuple(sorted(contacts, key=lambda c: -c.latest_ms))
+    return Ledger(contacts=newest_first, tags=tags)
+
+
+def decided(policy: Policy, ledger: Ledger = EMPTY_LEDGER, now: int = NOW, **fields: Any) -> Decision:  # noqa: ANN401
+    """The decision on an SMS to c-1."""
+    return decide(intent_of(**{"created_at": now, **fields}), ledger, policy, now)
