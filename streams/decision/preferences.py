@@ -176,8 +176,6 @@ def _rank(preference: Preference) -> tuple[int, bool, bool, int]:
 
 def denying(ledger: Ledger, tag: Tag, moment_ms: int) -> Preference | None:
     """The event that forbids contacts like this one at the moment, if any: the opt-out rule."""
-    if not ledger.preferences:
-        return None
     for track in DENYING_TRACKS:
         best = winner(covering(ledger.preferences, track, tag), moment_ms)
         if best is not None and best.type in RESTRICTIVE:
