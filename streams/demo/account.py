@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 RECENT_ANSWERS: Final = 2_000
 """How many of the latest answers the live figures are about: a few seconds' worth."""
 
-EXAMPLES_MAX: Final = 12
-"""One of each kind is shown; there are more kinds than anybody reads."""
-
 
 class Place(NamedTuple):
     """Where a record stands."""
@@ -159,9 +156,9 @@ class Account:
             return sorted(self._latencies_ms)
 
     def examples(self) -> list[dict[str, Any]]:
-        """The first decision of each kind: an approval, and a suppression of each reason."""
+        """The earliest decision of each kind, the most telling kinds first."""
         with self._lock:
-            return list(self._examples.values())
+            return sorted(self._examples.values(), key=_how_telling)
 
     def is_settled(self) -> bool:
         """Whether everything published so far was answered or applied."""
@@ -228,8 +225,10 @@ class Account:
         reason = decision.get("reason")
         if reason is not None:
             self._figures.reasons[reason] += 1
-        if len(self._examples) < EXAMPLES_MAX:
-            self._examples.setdefault(reason or kind, decision)
+        # The earliest, not the first to arrive: a recorded run then shows the same ones every time.
+        known = self._examples.get(reason or kind)
+        if known is None or _age(decision) < _age(known):
+            self._examples[reason or kind] = decision
         place = _place(arrival.headers, ORIGIN_TOPIC, ORIGIN_PARTITION, ORIGIN_OFFSET)
         if place is not None:
             self._answer(place, arrival.received_ms)
@@ -242,6 +241,19 @@ class Account:
         else:
             self._latencies_ms.append(received_ms - sent_ms)
         self._recent.append((received_ms, None if sent_ms is None else received_ms - sent_ms))
+
+
+_TELLING: Final = ("cap_reached", "opt_out", "holiday", None, "gap", "window_closed", "consent_missing", "paused")
+
+
+def _how_telling(decision: Mapping[str, Any]) -> tuple[int, str]:
+    """Kinds that show what a gate is for, then the others by name; None is an approval."""
+    reason = decision.get("reason")
+    return _TELLING.index(reason) if reason in _TELLING else len(_TELLING), reason or ""
+
+
+def _age(decision: Mapping[str, Any]) -> tuple[int, str]:
+    return int(decision["decided_at"]), str(decision["decision_id"])
 
 
 def percentile(ordered: list[int] | tuple[int, ...], share: float) -> int:

@@ -130,6 +130,11 @@ def _tables(figures: Figures) -> Table:
     return both
 
 
+def ranked(counts: Counter[str]) -> list[tuple[str, int]]:
+    """The most frequent first, equals by name: two runs that counted the same look the same."""
+    return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+
+
 def channel_table(figures: Figures) -> Table:
     """Approved and suppressed by channel."""
     table = Table(box=None, padding=(0, 1))
@@ -139,7 +144,7 @@ def channel_table(figures: Figures) -> Table:
     totals: Counter[str] = Counter()
     for (channel, _), count in figures.decisions.items():
         totals[channel] += count
-    for channel, _ in totals.most_common():
+    for channel, _ in ranked(totals):
         counts = (figures.decisions[channel, verdict] for verdict in ("approved", "suppressed"))
         table.add_row(channel, *(f"{count:,}" for count in counts))
     return table
@@ -152,7 +157,7 @@ def reason_table(figures: Figures, most: int = REASONS_SHOWN) -> Table:
     table.add_column("intents", justify="right")
     table.add_column("", justify="right")
     total = figures.reasons.total() or 1
-    for reason, count in figures.reasons.most_common(most):
+    for reason, count in ranked(figures.reasons)[:most]:
         table.add_row(reason, f"{count:,}", f"{count / total:.1%}")
     return table
 
@@ -191,7 +196,7 @@ def print_summary(
     rate = figures.decided / seconds if seconds else 0
     console.print(f"decided: {figures.decided:,} in {seconds:.1f} s ({rate:,.0f}/s), {share:.1%} approved")
     for name, counts in (("dead letters", figures.dead_letters), ("withdrawn", figures.withdrawals)):
-        listed = ", ".join(f"{reason} {count}" for reason, count in counts.most_common())
+        listed = ", ".join(f"{reason} {count}" for reason, count in ranked(counts))
         console.print(f"{name}: {counts.total()}" + (f" ({listed})" if listed else ""))
     console.print(f"rerouted: {figures.rerouted}")
     if latencies_ms:

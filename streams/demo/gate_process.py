@@ -16,7 +16,6 @@ import tempfile
 import threading
 import urllib.error
 import urllib.request
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from streams.cli import leash
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
 _ABORTED: Final = "mesura_batches_aborted_total{"
 _LAST_LINES: Final = 12
+_LAST_BYTES: Final = 16_384
 _READY_ANSWER_SECONDS: Final = 2.0
 # `mesura run` kills its worker after STOP_SECONDS; it needs a moment more to end itself.
 _STOP_SECONDS: Final = STOP_SECONDS + 2.0
@@ -36,7 +36,8 @@ class GateProcess:
     """`mesura run` with these arguments."""
 
     def __init__(self, arguments: Sequence[str], *, erasure_key: str) -> None:
-        self._log = tempfile.NamedTemporaryFile(prefix="mesura-demo-", suffix=".log", delete=False)  # noqa: SIM115
+        # Without a name: it is gone when nobody has it open any more, whatever ends us.
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115
         self.starts = 0
         self._aborted = 0
         self.ops = ""
@@ -57,11 +58,6 @@ class GateProcess:
     def pid(self) -> int:
         """The process id of `mesura run`."""
         return self._process.pid
-
-    @property
-    def log_path(self) -> Path:
-        """Where what it says is kept."""
-        return Path(self._log.name)
 
     def ended(self) -> int | None:
         """Its exit code, or None while it runs."""
@@ -89,10 +85,12 @@ class GateProcess:
 
     def last_words(self) -> str:
         """The end of what it said."""
-        lines = self.log_path.read_text(encoding="utf-8", errors="replace").splitlines()
-        return "\n".join(lines[-_LAST_LINES:])
+        descriptor = self._log.fileno()
+        # Not `read`: it would move the place at which the gate writes on, which it shares with us.
+        end = os.pread(descriptor, _LAST_BYTES, max(0, os.fstat(descriptor).st_size - _LAST_BYTES))
+        return "\n".join(end.decode(errors="replace").splitlines()[-_LAST_LINES:])
 
-    def stop(self, *, keep_log: bool = False) -> int:
+    def stop(self) -> int:
         """Ask it to stop, wait, and kill it by its own id if it does not. Idempotent."""
         if self._process.poll() is None:
             self._process.terminate()
@@ -107,8 +105,6 @@ class GateProcess:
         self._process.stdin.close()
         self._process.stdout.close()
         self._log.close()
-        if not keep_log:
-            self.log_path.unlink(missing_ok=True)
         return code
 
     def _read(self) -> None:
