@@ -94,7 +94,7 @@ class Runs:
     def _serve(self, broker: Broker) -> ServiceRun:
         world = World(broker, new_prefix())
         # Generating takes a moment, and the gate's start several seconds: the run begins after both.
-        start_ms = now_ms() + 12_000
+        start_ms = now_ms() + 9_000
         records = demo_input(intents=LIVE_INTENTS, live=Live(start_ms, LIVE_MS))
         world.publish_demo(record for record in records if record.timestamp_ms < start_ms)
         coming = [record for record in records if record.timestamp_ms >= start_ms]

@@ -12,6 +12,7 @@ from tests.system.conftest import now_ms
 from tests.system.harness import (
     EXIT_ENDED,
     START_SECONDS,
+    STARTER,
     Gate,
     Progress,
     World,
@@ -21,6 +22,7 @@ from tests.system.harness import (
     until_all_decided,
     value_of,
 )
+from tests.system.replay import ModelReplay, by_batches
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,10 +104,46 @@ def test_killed_three_times_it_still_answers_everything_once(kafka_world: World,
                 gate.kill()
             killed_at.append(committed(progress))
     with running(kafka_world, tmp_path, ready=False) as gate:
-        until_all_decided(gate, kafka_world)
+        progress = until_all_decided(gate, kafka_world)
     assert killed_at == sorted(set(killed_at))
     assert killed_at[1] < sum(ends.values()), "killed too late to show anything"
     verdicts(kafka_world, BACKLOG)
+    judge_some(kafka_world, progress)
+
+
+def judge_some(world: World, progress: Progress) -> None:
+    """The answers to one customer in ten are the independent model's, over kills and take-overs."""
+    account = account_for(world)
+    steps = [step for step in by_batches(world, account, progress) if (step.record.key or b"").endswith(b"7")]
+    judgement = ModelReplay(STARTER).judge(account, steps)
+    assert not judgement.differences, judgement.differences[:10]
+    assert judgement.decisions > len(account.decisions) / 20
+    assert judgement.approved > 100
+
+
+@pytest.mark.kafka
+def test_two_workers_share_the_partitions_and_one_takes_over_when_the_other_is_killed(
+    kafka_world: World, tmp_path: Path
+) -> None:
+    kafka_world.publish(backlog(BACKLOG // 4))
+    with running(kafka_world, tmp_path, slot="0", lanes=2) as survivor:
+        until_all_decided(survivor, kafka_world)
+        victim = Gate(kafka_world.settings(slot="1", lanes=2), tmp_path)
+        try:
+            victim.until(lambda: survivor.partitions() == victim.partitions() == 4, START_SECONDS, "half each")
+            more = [record._replace(timestamp_ms=now_ms()) for record in backlog(BACKLOG // 4)]
+            kafka_world.publish(more[: len(more) // 2])
+            with Progress(kafka_world) as progress:
+                before = committed(progress)
+                victim.until(lambda: committed(progress) > before, START_SECONDS, "another batch")
+            kafka_world.publish(more[len(more) // 2 :])
+        finally:
+            victim.kill()
+        progress = until_all_decided(survivor, kafka_world)
+        assert survivor.partitions() == kafka_world.partitions
+    # The same intents again: all of them duplicates, whoever decided them first.
+    assert verdicts(kafka_world, BACKLOG // 2)["suppressed"] >= BACKLOG // 4
+    judge_some(kafka_world, progress)
 
 
 @pytest.mark.kafka
