@@ -11,7 +11,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from streams.demo.account import Arrival
 
@@ -57,10 +57,23 @@ class Follower:
         for topic in self._topics:
             for partition in existing[topic].partitions:
                 place = TopicPartition(topic, partition)
-                _, end = self._consumer.get_watermark_offsets(place, timeout=ANSWER_SECONDS)
+                end = self._end(place)
                 starts.append(TopicPartition(topic, partition, end or OFFSET_BEGINNING))
         self._consumer.assign(starts)
         self._thread.start()
+
+    def _end(self, place: TopicPartition) -> int:
+        """The end of a partition; one that was only just made may not know its leader yet."""
+        until = time.monotonic() + ANSWER_SECONDS
+        while True:
+            try:
+                _, end = self._consumer.get_watermark_offsets(place, timeout=ANSWER_SECONDS)
+            except KafkaException:
+                if time.monotonic() > until:
+                    raise
+                self._stop.wait(_WAIT_SECONDS)
+            else:
+                return int(end)
 
     def stop(self) -> None:
         """End reading. Idempotent."""

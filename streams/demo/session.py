@@ -25,7 +25,7 @@ from streams.cli.topics import create_topics
 from streams.cli.words import view_of_policy
 from streams.demo.account import Account, Check
 from streams.demo.display import make_display, print_summary
-from streams.demo.feed import Feed, FeedRefused
+from streams.demo.feed import Feed, FeedRefused, partitions_of
 from streams.demo.follow import Follower
 from streams.demo.gate_process import GateProcess
 from streams.demo.input import PARTITIONS, Live, demo_input
@@ -114,6 +114,7 @@ class _Run:
         self._names = names
         self._account = account
         self._display = display
+        self._partitions = partitions_of(bootstrap, names)
         self._feed = Feed(bootstrap, names, account.published)
         self._stop_feed = threading.Event()
         self._feeder: threading.Thread | None = None
@@ -187,7 +188,7 @@ class _Run:
         return self._settings.prefix
 
     def _record_run(self) -> None:
-        records = demo_input(seed=self._settings.seed, intents=self._settings.intents, partitions=PARTITIONS)
+        records = demo_input(seed=self._settings.seed, intents=self._settings.intents, partitions=self._partitions)
         self._display.say(f"Publishing {len(records):,} records of seven weeks …")
         try:
             self._feed.send(records, self._stop_feed)
@@ -201,7 +202,9 @@ class _Run:
         self._display.say("Starting the gate …")
         duration_ms = self._settings.intents * 1000 // self._settings.rate
         live = Live(int(time.time() * 1000), duration_ms)
-        records = demo_input(seed=self._settings.seed, intents=self._settings.intents, partitions=PARTITIONS, live=live)
+        records = demo_input(
+            seed=self._settings.seed, intents=self._settings.intents, partitions=self._partitions, live=live
+        )
         self._wait_until_ready()
         self._display.say(f"The gate is ready: {self._gate.ops}/metrics. Publishing {len(records):,} records …")
         self._feeder = threading.Thread(target=self._send, args=(records, live.start_ms), name="feed", daemon=True)

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from streams.cli.main import mesura
+from streams.testing.real_kafka import open_kafka
 from streams.testing.waiting import wait_until
 from tests.cli.supervised import is_alive, started
 
@@ -81,6 +82,13 @@ def test_nothing_is_left_behind(number: signal.Signals) -> None:
         process.send_signal(number)
         assert process.wait(GONE_SECONDS) == (-number if number == signal.SIGKILL else 0)
         wait_until(lambda: not any(map(is_alive, below)), GONE_SECONDS, "the end of every process")
+
+
+@pytest.mark.kafka
+def test_on_somebody_elses_cluster() -> None:
+    with open_kafka() as kafka, started(SCRIPT, "demo", "--bootstrap", kafka.bootstrap_servers, *SMALL) as process:
+        output, errors = process.communicate(timeout=RUN_SECONDS)
+    assert process.returncode == 0, output.decode() + errors.decode()
 
 
 def test_interrupted_in_the_middle_it_leaves_nothing_behind() -> None:
