@@ -72,7 +72,10 @@ def test_what_is_no_ledger_is_refused_and_never_read_as_an_empty_one(value: byte
 
 
 def test_a_ledger_of_an_unknown_format_is_refused_by_its_number() -> None:
-    with pytest.raises(LedgerUnreadable, match="has format 2; this version reads format 1"):
+    with pytest.raises(
+        LedgerUnreadable,
+        match=r"^A stored ledger has format 2; this version reads format 1\. Run the version that wrote it\.$",
+    ):
         decode_ledger(msgspec.msgpack.encode([2]))
 
 

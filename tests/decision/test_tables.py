@@ -27,7 +27,9 @@ def test_months_begin_and_end_as_in_the_calendar(year: int) -> None:
         date = first + dt.timedelta(days=day)
         month_start = date.replace(day=1)
         month_end = (month_start + dt.timedelta(days=32)).replace(day=1)
-        assert first_of_month(day_number(date)) == (day_number(month_start), day_number(month_end))
+        found = first_of_month(day_number(date))
+        assert found == (day_number(month_start), day_number(month_end))
+        assert [type(number) for number in found] == [int, int]
 
 
 def test_the_week_begins_on_monday() -> None:
