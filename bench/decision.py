@@ -39,7 +39,7 @@ from streams.exactly_once.changelog import customer_key
 from streams.exactly_once.interfaces import Batch, InputRecord
 from streams.gate import Gate, GateSettings, encode_decision
 from streams.policy.loader import load_policy
-from streams.settings import TopicNames
+from streams.topics import TopicNames
 
 STARTER = Path(__file__).parent.parent / "streams" / "policy" / "packs" / "starter.yaml"
 RESULTS = Path(__file__).parent / "results"

@@ -28,13 +28,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from streams.settings import SETTINGS_VARIABLE, TopicNames, WorkerSettings
+from streams.settings import SETTINGS_VARIABLE, WorkerSettings
 from streams.testing.broker import Broker, create_plan
 from streams.testing.kafka_io import publish
 from streams.testing.real_kafka import open_kafka
 from streams.testing.records import OutgoingRecord
-from streams.topics import TopicNames as PlannedNames
-from streams.topics import TopicPlan
+from streams.topics import TopicNames, TopicPlan
 
 PACKS = Path(__file__).parent.parent / "streams" / "policy" / "packs"
 RESULTS = Path(__file__).parent / "results"
@@ -136,8 +135,8 @@ def cpu_seconds(pid: int) -> float:
 
 def measure(broker: Broker, policy: Path, count: int, prefix: str) -> dict[str, Any]:
     """One backlog, decided from its beginning to its end."""
-    create_plan(broker, TopicPlan(PlannedNames().with_prefix(prefix), partitions=PARTITIONS, replication_factor=1))
-    names = TopicNames().prefixed(prefix)
+    create_plan(broker, TopicPlan(TopicNames().with_prefix(prefix), partitions=PARTITIONS, replication_factor=1))
+    names = TopicNames().with_prefix(prefix)
     publish(broker.bootstrap_servers, records(count, names))
     settings = WorkerSettings(
         bootstrap_servers=broker.bootstrap_servers,

@@ -1,23 +1,33 @@
 #!/bin/sh
-# Installs what the tests need beyond Python: promtool, which checks rules and runs their tests.
+# Installs what the tests need beyond Python: promtool, which checks rules and runs their tests, and Java with Maven,
+# which fetch and run Apache Kafka. Does nothing for what is already on the path.
 #
-# Only the program is taken out of Debian's package `prometheus`. Installing the package would also install, enable and
-# perhaps start a server, which no test needs. Does nothing where promtool is already on the path.
+# Of Debian's package `prometheus` only promtool is taken: installing the package would also install, enable and perhaps
+# start a server, which no test needs.
 set -eu
 
-if command -v promtool >/dev/null 2>&1; then
-    promtool --version 2>&1 | head -n 1
-    exit 0
+updated=
+update() {
+    [ -n "$updated" ] || apt-get update -q
+    updated=yes
+}
+
+if ! command -v java >/dev/null 2>&1 || ! command -v mvn >/dev/null 2>&1; then
+    update
+    DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends openjdk-17-jre-headless maven
 fi
 
-destination="${1:-/usr/local/bin}"
-work="$(mktemp -d)"
-trap 'rm -rf "$work"' EXIT
+if ! command -v promtool >/dev/null 2>&1; then
+    destination="${1:-/usr/local/bin}"
+    work="$(mktemp -d)"
+    trap 'rm -rf "$work"' EXIT
+    update
+    # apt checks the package against the signed list before it is unpacked. Its sandbox user must be able to write here.
+    chmod 755 "$work"
+    (cd "$work" && apt-get -o APT::Sandbox::User=root download -q prometheus)
+    dpkg-deb --extract "$work"/prometheus_*.deb "$work/unpacked"
+    install -D -m 755 "$work/unpacked/usr/bin/promtool" "$destination/promtool"
+    PATH="$destination:$PATH"
+fi
 
-apt-get update -q
-# apt checks the package against the signed list before it is unpacked. Its sandbox user must be able to write here.
-chmod 755 "$work"
-(cd "$work" && apt-get -o APT::Sandbox::User=root download -q prometheus)
-dpkg-deb --extract "$work"/prometheus_*.deb "$work/unpacked"
-install -D -m 755 "$work/unpacked/usr/bin/promtool" "$destination/promtool"
-"$destination/promtool" --version 2>&1 | head -n 1
+promtool --version 2>&1 | head -n 1

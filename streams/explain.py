@@ -14,7 +14,8 @@ from streams.decision.intent import Intent
 from streams.decision.ledger import EMPTY_LEDGER, Ledger
 from streams.decision.policy import BUILT_IN, Policy
 from streams.decision.reasons import EXEMPT, PASSED, REASON_BY_NUMBER
-from streams.decision.rules.rule import Rule
+from streams.decision.specification import CapSpecification, GapSpecification, RuleSpecification
+from streams.decision.tables import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 
 
 def explain(intent: Intent, ledger: Ledger | None, policy: Policy, now: int) -> dict[str, Any]:
@@ -45,15 +46,43 @@ def explained(decision: Decision, policy: Policy, now: int) -> dict[str, Any]:
     }
 
 
+def duration_in_words(milliseconds: int) -> str:
+    """`2 hours 5 minutes`: the two largest units, cut, not rounded."""
+    parts = []
+    for unit_ms, name in ((DAY_MS, "day"), (HOUR_MS, "hour"), (MINUTE_MS, "minute"), (SECOND_MS, "second")):
+        count, milliseconds = divmod(milliseconds, unit_ms)
+        if count:
+            parts.append(f"{count} {name}{'s' if count > 1 else ''}")
+    return " ".join(parts[:2]) or "less than a second"
+
+
+def limit_in_words(rule: RuleSpecification) -> tuple[int | None, str]:
+    """What the rule compares its count with, and over what time; nothing for rules that do not count."""
+    match rule:
+        case CapSpecification(rolling_ms=int() as window_ms):
+            return rule.limit, f"any {duration_in_words(window_ms)}"
+        case CapSpecification(calendar=str() as period):
+            return rule.limit, f"the {period}"
+        case CapSpecification():
+            return rule.limit, "all time"
+        case GapSpecification():
+            return 1, duration_in_words(rule.minimum_ms)
+    return None, ""
+
+
 def _rule(entry: tuple[int | None, ...], policy: Policy) -> dict[str, Any]:
     number, verdict = entry[0] or 0, entry[1] or 0
     rule = policy.rule(number)
+    limit, window = (None, "") if rule is None else limit_in_words(rule.specification)
     return {
         "id": policy.rule_table[number],
         "kind": BUILT_IN[number].partition(":")[0] if rule is None else rule.kind,
         "is_shadow": rule is not None and rule.is_shadow,
         "verdict": verdict_word(verdict),
-        "text": _text(verdict, rule),
+        "text": _text(verdict),
+        "because": "" if rule is None else rule.specification.because,
+        "limit": limit,
+        "window": window,
         "numbers": list(entry[2:]),
     }
 
@@ -65,7 +94,5 @@ def verdict_word(verdict: int) -> str:
     return "exempt" if verdict == EXEMPT else REASON_BY_NUMBER[verdict].code
 
 
-def _text(verdict: int, rule: Rule | None) -> str:
-    if verdict in REASON_BY_NUMBER:
-        return REASON_BY_NUMBER[verdict].sentence
-    return "" if rule is None else rule.specification.because
+def _text(verdict: int) -> str:
+    return REASON_BY_NUMBER[verdict].sentence if verdict in REASON_BY_NUMBER else ""

@@ -31,8 +31,8 @@ from streams.decision.policy import Policy
 from streams.decision.preferences import FUTURE_TOLERANCE_MS, Withdrawal, apply_preference
 from streams.exactly_once.changelog import customer_key, erased_key
 from streams.exactly_once.interfaces import Batch, BatchResult, InputRecord, OutputRecord
-from streams.settings import TopicNames
 from streams.telemetry.tally import Tally
+from streams.topics import TopicNames
 
 # Enough that no two customers of one gate share a hash.
 ERASED_HASH_BYTES: Final = 16

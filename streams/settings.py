@@ -13,6 +13,8 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct, field
 
+from streams.topics import TopicNames
+
 # Shorter keys could be guessed; BLAKE2b takes at most 64 bytes.
 ERASURE_KEY_BYTES_MIN: Final = 32
 ERASURE_KEY_BYTES_MAX: Final = 64
@@ -24,27 +26,6 @@ SETTINGS_VARIABLE: Final = "MESURA_WORKER_SETTINGS"
 
 class SettingsRefused(ValueError):
     """The settings cannot be used. The message says which, why, and what to do."""
-
-
-class TopicNames(Struct, frozen=True, kw_only=True):
-    """The gate's topics. Intent topics in order of priority, the most urgent first."""
-
-    intents: tuple[str, ...] = ("outbound-intent",)
-    preferences: str = "opt-out"
-    outcomes: str = "contact-outcome"
-    approved: str = "approved-send"
-    suppressed: str = "suppressed"
-    dead_letter: str = "mesura-dead-letter"
-    rerouted: str = "mesura-rerouted"
-    ledger: str = "mesura-ledger"
-    control: str = "mesura-control"
-
-    def prefixed(self, prefix: str) -> TopicNames:
-        """The same topics with a prefix before each name: several gates on one cluster, or a test of its own."""
-        return TopicNames(
-            intents=tuple(prefix + name for name in self.intents),
-            **{name: prefix + getattr(self, name) for name in self.__struct_fields__ if name != "intents"},
-        )
 
 
 class WorkerSettings(Struct, frozen=True, kw_only=True):

@@ -57,9 +57,9 @@ class TopicNames:
     """The names of the topics. Several intent topics: in order of priority, the most urgent first."""
 
     intents: tuple[str, ...] = ("outbound-intent",)
-    opt_out: str = "opt-out"
-    contact_outcome: str = "contact-outcome"
-    approved_send: str = "approved-send"
+    preferences: str = "opt-out"
+    outcomes: str = "contact-outcome"
+    approved: str = "approved-send"
     suppressed: str = "suppressed"
     dead_letter: str = "mesura-dead-letter"
     rerouted: str = "mesura-rerouted"
@@ -143,11 +143,11 @@ class TopicPlan:
         many = self.partitions
         inputs = [
             *((name, "intents: what upstream systems want to send") for name in names.intents),
-            (names.opt_out, "preference events: what customers say about being contacted"),
-            (names.contact_outcome, "outcomes: what became of approved sends, replies among them"),
+            (names.preferences, "preference events: what customers say about being contacted"),
+            (names.outcomes, "outcomes: what became of approved sends, replies among them"),
         ]
         outputs = [
-            (names.approved_send, "approvals and withdrawals, for gateways"),
+            (names.approved, "approvals and withdrawals, for gateways"),
             (names.suppressed, "suppressions, each with its explanation"),
         ]
         return (

@@ -42,7 +42,7 @@ from streams.exactly_once.control import POLICY_KEY, ControlTopic, policy_text_k
 from streams.exactly_once.errors import StartupRefusedError
 from streams.exactly_once.settings import EXIT_REFUSED, EXIT_STOPPED, ClockMode, EngineSettings
 from streams.exactly_once.startup import check_topics
-from streams.explain import explain
+from streams.explain import explain, limit_in_words
 from streams.gate import Gate, GateSettings
 from streams.policy.findings import PolicyRefused
 from streams.policy.loader import LoadedPolicy, load_policy
@@ -117,11 +117,13 @@ def _policy_rule(number: int, policy: Policy) -> PolicyRule:
     if rule is None:
         return PolicyRule(id=BUILT_IN[number], kind=BUILT_IN[number].partition(":")[0])
     specification = rule.specification
+    limit, window = limit_in_words(specification)
     return PolicyRule(
         id=rule.rule_id,
         kind=rule.kind,
         state=specification.state,
-        limit=getattr(specification, "limit", None),
+        limit=limit,
+        window=window or None,
         because=specification.because or None,
     )
 

@@ -8,14 +8,14 @@ Rules of this module
 from __future__ import annotations
 
 import os
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
-import msgspec
 
 from streams.cli.errors import CommandError, Unreadable
-from streams.settings import TopicNames
+from streams.topics import TopicNames
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,19 +76,18 @@ def topic_names(prefix: str, intent_topics: tuple[str, ...], renamed_topics: tup
     Raises:
         click.UsageError: a role does not exist, or two topics would have the same name.
     """
-    names = TopicNames(intents=intent_topics) if intent_topics else TopicNames()
-    roles = [role for role in TopicNames.__struct_fields__ if role != "intents"]
+    renamed: dict[str, Any] = {}
+    roles = [each.name for each in fields(TopicNames) if each.name != "intents"]
     for text in renamed_topics:
         role, equals, name = text.partition("=")
         if role not in roles or not equals or not name:
             raise click.UsageError(f"--topic wants ROLE=NAME with one of these roles: {', '.join(roles)}.")
-        names = msgspec.structs.replace(names, **{role: name})
-    names = names.prefixed(prefix) if prefix else names
-    every = [*names.intents, *(getattr(names, role) for role in roles)]
-    twice = sorted({name for name in every if every.count(name) > 1})
-    if twice:
-        raise click.UsageError(f"Every topic needs a name of its own; used twice: {', '.join(twice)}.")
-    return names
+        renamed[role] = name
+    try:
+        names = TopicNames(intents=intent_topics, **renamed) if intent_topics else TopicNames(**renamed)
+    except ValueError as error:
+        raise click.UsageError(f"Topics: {error}.") from None
+    return names.with_prefix(prefix)
 
 
 def erasure_key() -> str:

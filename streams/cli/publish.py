@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from confluent_kafka import KafkaError
 
-    from streams.settings import TopicNames
+    from streams.topics import TopicNames
 
 Kind = Literal["intents", "preferences", "outcomes"]
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from confluent_kafka import Message
 
-    from streams.settings import TopicNames
+    from streams.topics import TopicNames
 
 CONNECT_SECONDS: Final = 10.0
 """How long a cluster may take to say which topics it has."""

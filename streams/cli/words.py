@@ -17,15 +17,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from streams.decision.policy import BUILT_IN
 from streams.decision.reasons import EXEMPT, PASSED, REASON_BY_NUMBER, REASON_NUMBERS
 from streams.decision.rules.rule import NEXT_ELIGIBLE_HORIZON_MS
-from streams.decision.specification import CapSpecification, GapSpecification
-from streams.decision.tables import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
+from streams.decision.tables import DAY_MS, MINUTE_MS
+from streams.explain import limit_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from streams.contracts.control import PolicyRecord
     from streams.decision.policy import Policy
-    from streams.decision.specification import RuleSpecification
 
 _SOURCES: Final = {
     "intent": "from the intent",
@@ -103,7 +102,7 @@ def view_of_policy(policy: Policy) -> PolicyView:
             views.append(RuleView(rule_id, rule_id))
             continue
         written = rule.specification
-        limit, window = _limit_of(written)
+        limit, window = limit_in_words(written)
         views.append(RuleView(rule_id, rule.kind, written.because, limit, window, rule.is_shadow))
     return PolicyView(tuple(views), policy.specification.regions)
 
@@ -218,29 +217,6 @@ def moment_in_words(moment_ms: int, zone: tzinfo) -> str:
     local = datetime.fromtimestamp(moment_ms / 1000, zone)
     form = "%a %-d %b %Y %H:%M" if moment_ms % MINUTE_MS == 0 else "%a %-d %b %Y %H:%M:%S"
     return f"{local.strftime(form)} ({getattr(zone, 'key', 'UTC')})"
-
-
-def duration_in_words(milliseconds: int) -> str:
-    """`2 hours 5 minutes`: the two largest units, cut, not rounded."""
-    parts = []
-    for unit_ms, name in ((DAY_MS, "day"), (HOUR_MS, "hour"), (MINUTE_MS, "minute"), (SECOND_MS, "second")):
-        count, milliseconds = divmod(milliseconds, unit_ms)
-        if count:
-            parts.append(f"{count} {name}{'s' if count > 1 else ''}")
-    return " ".join(parts[:2]) or "less than a second"
-
-
-def _limit_of(rule: RuleSpecification) -> tuple[int | None, str]:
-    match rule:
-        case CapSpecification(rolling_ms=int() as window_ms):
-            return rule.limit, f"any {duration_in_words(window_ms)}"
-        case CapSpecification(calendar=str() as period):
-            return rule.limit, f"the {period}"
-        case CapSpecification():
-            return rule.limit, "all time"
-        case GapSpecification():
-            return 1, duration_in_words(rule.minimum_ms)
-    return None, ""
 
 
 def _line(entry: Sequence[int | None], views: Sequence[RuleView], decided_ms: int, zone: tzinfo) -> Line:

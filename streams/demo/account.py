@@ -31,7 +31,7 @@ from streams.exactly_once.changelog import META_KEY, decode_meta
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from streams.settings import TopicNames
+    from streams.topics import TopicNames
 
 RECENT_ANSWERS: Final = 2_000
 """How many of the latest answers the live figures are about: a few seconds' worth."""

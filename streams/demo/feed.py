@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message
 
     from streams.demo.records import DemoRecord
-    from streams.settings import TopicNames
+    from streams.topics import TopicNames
 
 ACKNOWLEDGE_SECONDS: Final = 60.0
 """How long a record may wait for its acknowledgement."""

@@ -18,7 +18,7 @@ from streams.demo.account import Arrival
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from streams.settings import TopicNames
+    from streams.topics import TopicNames
 
 ANSWER_SECONDS: Final = 15.0
 """How long the broker may take to say which partitions there are."""

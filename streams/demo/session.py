@@ -29,14 +29,12 @@ from streams.demo.feed import Feed, FeedRefused, partitions_of
 from streams.demo.follow import Follower
 from streams.demo.gate_process import GateProcess
 from streams.demo.input import PARTITIONS, Live, demo_input
-from streams.settings import TopicNames
 from streams.testing.broker import create_plan
 from streams.testing.embedded_broker import EmbeddedBroker
 from streams.testing.errors import OffsetGapError, TestingError
 from streams.testing.raw_log import refuse_holes
 from streams.testing.real_kafka import RealKafka
-from streams.topics import TopicNames as PlannedNames
-from streams.topics import TopicPlan
+from streams.topics import TopicNames, TopicPlan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +79,7 @@ def run_demo(settings: DemoSettings) -> int:
     """
     policy = view_of_policy(compiled(settings.policy))
     display = make_display(policy, is_measuring=settings.clock == "wall")
-    names = TopicNames().prefixed(settings.prefix) if settings.prefix else TopicNames()
+    names = TopicNames().with_prefix(settings.prefix) if settings.prefix else TopicNames()
     with contextlib.ExitStack() as stack:
         display.say("Starting a broker …" if settings.bootstrap is None else f"Using {settings.bootstrap} …")
         bootstrap = stack.enter_context(_broker(settings))
@@ -283,7 +281,7 @@ class _Run:
 def _broker(settings: DemoSettings) -> Iterator[str]:
     """A broker with the topics of the gate."""
     retention = {"retention_ms": RECORDED_RETENTION_MS} if settings.clock == "record" else {}
-    names = PlannedNames().with_prefix(settings.prefix)
+    names = TopicNames().with_prefix(settings.prefix)
     plan = TopicPlan(names, PARTITIONS, 1, **retention)
     try:
         if settings.bootstrap is not None:

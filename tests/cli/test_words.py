@@ -10,7 +10,6 @@ import pytest
 from streams.cli.words import (
     PolicyView,
     RuleView,
-    duration_in_words,
     in_words,
     lines_of,
     moment_in_words,
@@ -21,6 +20,7 @@ from streams.cli.words import (
 )
 from streams.decision.policy import compile_policy
 from streams.decision.reasons import REASON_NUMBERS, REASONS, WITHDRAWAL_REASONS
+from streams.explain import duration_in_words
 from streams.policy.loader import load_policy
 from streams.policy.packs import PACKS, pack_path
 

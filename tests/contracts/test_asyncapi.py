@@ -88,8 +88,8 @@ def test_every_channel_has_one_operation_and_the_gate_sends_and_receives_what_th
     }
     names = TopicNames()
     assert directions == {
-        **dict.fromkeys([*names.intents, names.opt_out, names.contact_outcome], "receive"),
-        **dict.fromkeys([names.approved_send, names.suppressed, names.dead_letter, names.control], "send"),
+        **dict.fromkeys([*names.intents, names.preferences, names.outcomes], "receive"),
+        **dict.fromkeys([names.approved, names.suppressed, names.dead_letter, names.control], "send"),
     }
     assert len(DOCUMENT["operations"]) == len(DOCUMENT["channels"]) == len(directions)
 

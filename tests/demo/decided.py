@@ -16,7 +16,7 @@ from streams.decision.policy import compile_policy
 from streams.exactly_once.interfaces import Batch, InputRecord
 from streams.gate import Gate, GateSettings
 from streams.policy.loader import load_policy
-from streams.settings import TopicNames
+from streams.topics import TopicNames
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

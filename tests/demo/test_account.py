@@ -16,7 +16,7 @@ from streams.contracts.header_names import (
 )
 from streams.demo.account import Account, Arrival, percentile
 from streams.exactly_once.changelog import META_KEY, Meta, encode_meta
-from streams.settings import TopicNames
+from streams.topics import TopicNames
 
 NAMES = TopicNames()
 INTENTS = NAMES.intents[0]

@@ -13,12 +13,10 @@ from click.testing import CliRunner
 from streams.cli.main import mesura
 from streams.demo.feed import Feed, FeedRefused, partitions_of
 from streams.demo.input import Live, demo_input
-from streams.settings import TopicNames
 from streams.testing.broker import create_plan
 from streams.testing.embedded_broker import EmbeddedBroker
 from streams.testing.kafka_io import read_topic
-from streams.topics import TopicNames as PlannedNames
-from streams.topics import TopicPlan
+from streams.topics import TopicNames, TopicPlan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,8 +31,8 @@ def broker() -> Iterator[EmbeddedBroker]:
 
 
 def make_topics(broker: EmbeddedBroker, prefix: str) -> TopicNames:
-    create_plan(broker, TopicPlan(PlannedNames().with_prefix(prefix), PARTITIONS, 1))
-    return TopicNames().prefixed(prefix)
+    create_plan(broker, TopicPlan(TopicNames().with_prefix(prefix), PARTITIONS, 1))
+    return TopicNames().with_prefix(prefix)
 
 
 def test_recorded_input_arrives_as_it_is(broker: EmbeddedBroker) -> None:
@@ -97,7 +95,7 @@ def test_topics_are_looked_at_first(broker: EmbeddedBroker, monkeypatch: pytest.
     names = make_topics(broker, "looked-")
     assert partitions_of(broker.bootstrap_servers, names) == PARTITIONS
     with pytest.raises(FeedRefused, match="there is no topic nowhere-outbound-intent"):
-        partitions_of(broker.bootstrap_servers, TopicNames().prefixed("nowhere-"))
+        partitions_of(broker.bootstrap_servers, TopicNames().with_prefix("nowhere-"))
     monkeypatch.setattr("streams.demo.feed.CONNECT_SECONDS", 0.2)
     with pytest.raises(FeedRefused, match="no Kafka broker answers"):
         partitions_of("127.0.0.1:1", names)

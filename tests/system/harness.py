@@ -20,18 +20,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 import msgspec
-from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
 import streams.policy.packs
 from streams.contracts import header_names as names
 from streams.exactly_once.changelog import META_KEY, Meta, decode_meta
-from streams.settings import SETTINGS_VARIABLE, TopicNames, WorkerSettings
+from streams.settings import SETTINGS_VARIABLE, WorkerSettings
 from streams.testing.broker import create_plan
 from streams.testing.kafka_io import StoredRecord, publish, read_topic
 from streams.testing.records import OutgoingRecord
 from streams.testing.waiting import wait_until
-from streams.topics import TopicNames as PlannedNames
-from streams.topics import TopicPlan
+from streams.topics import TopicNames, TopicPlan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -84,9 +83,9 @@ class World:
         self.broker = broker
         self.prefix = prefix
         self.partitions = partitions
-        self.names = TopicNames(intents=intents).prefixed(prefix)
+        self.names = TopicNames(intents=intents).with_prefix(prefix)
         self.plan = TopicPlan(
-            PlannedNames(intents=intents).with_prefix(prefix),
+            TopicNames(intents=intents).with_prefix(prefix),
             partitions=partitions,
             replication_factor=1,
             retention_ms=TEN_YEARS_MS,
@@ -364,13 +363,15 @@ class Progress:
                 "bootstrap.servers": world.address,
                 "group.id": "mesura-testing-progress",
                 "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
                 "isolation.level": "read_committed",
                 "fetch.wait.max.ms": 10,
                 "allow.auto.create.topics": False,
             }
         )
         self._consumer.assign(
-            [TopicPartition(world.names.ledger, partition, OFFSET_BEGINNING) for partition in range(world.partitions)]
+            # A number, not "the beginning": that librdkafka asks for only after half a second.
+            [TopicPartition(world.names.ledger, partition, 0) for partition in range(world.partitions)]
         )
 
     def __enter__(self) -> Self:
