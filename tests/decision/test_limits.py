@@ -41,6 +41,10 @@ def test_a_cap_for_life_counts_what_is_archived() -> None:
     assert decided(policy_of(EVER), full).reason == "cap_reached"
 
 
+def test_a_cap_for_life_counts_from_the_first_millisecond() -> None:
+    assert decided(policy_of(EVER), ledger_of(contact(0), contact(1, number=1))).remaining == {"ever": 6}
+
+
 def test_a_cap_for_life_counts_of_the_archive_only_its_own() -> None:
     ledger = Ledger(tags=(Tag("sms", "marketing"), Tag("email", "marketing")), archived={0: 2, 1: 5})
     of_sms = EVER | {"applies_to": {"channels": ["sms"]}}

@@ -21,6 +21,7 @@ from streams.decision.outcomes import apply_outcome
 from streams.decision.policy import Policy, compile_policy
 from streams.decision.preference import PreferenceEvent
 from streams.decision.preferences import FUTURE_TOLERANCE_MS, Withdrawal, apply_preference
+from streams.decision.specification import PolicySpecification
 from streams.policy.loader import load_policy
 from tests.model.model import DeadLetter, Model
 
@@ -46,9 +47,14 @@ class Side(Protocol):
 
 
 @cache
+def specified(policy_text: str) -> PolicySpecification:
+    """The policy, loaded as in service."""
+    return load_policy(policy_text).specification
+
+
 def compiled(policy_text: str) -> Policy:
-    """The policy, loaded and compiled as in service."""
-    return compile_policy(load_policy(policy_text).specification)
+    """The policy, compiled anew each time: mutation testing needs to see which test compiles what."""
+    return compile_policy(specified(policy_text))
 
 
 def milliseconds(value: int | str) -> int:
