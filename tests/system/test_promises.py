@@ -133,7 +133,7 @@ def test_whoever_said_no_a_moment_ago_is_never_approved(world: World, policy: Pa
         given = found[f"c-{number}"]
         by_intent = {answer["intent_id"]: answer for answer in given if answer["type"] != "withdrawn"}
         assert by_intent["before"]["type"] == "approved"
-        assert by_intent["after"]["reason"] == "opt_out"
+        assert by_intent["after"].get("reason") == "opt_out"
         # A reply on one channel closes that channel; an opt-out without a scope closes all.
         assert by_intent["after-by-mail"].get("reason") == (None if number % 2 else "opt_out")
         withdrawn = only(given, "withdrawn")
@@ -284,7 +284,7 @@ def test_what_is_explained_is_what_is_then_decided_and_nothing_is_recorded(world
                 for record in turn:
                     question = orjson.loads(record.value or b"")
                     explained[question["intent_id"]] = gate.explain(question)[1]
-            world.publish(turn)
+            world.publish(turn, enable_idempotence="false")  # which would take half a second to begin
             until_all_decided(gate, world)
             compared += len(turn)
     account_for(world)
