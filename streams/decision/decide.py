@@ -27,8 +27,11 @@ from streams.decision.rules.rule import NEXT_ELIGIBLE_HORIZON_MS, Answer, Rule, 
 from streams.decision.rules.vocabulary import ask_vocabulary
 from streams.decision.selection import COUNTRY_UNKNOWN, NO
 
-# Checks after whose denial the intent is not remembered: it was too old to be, or it is already, or there is no room.
-_FORGETTING: Final = tuple(BUILT_IN.index(check) for check in ("expired:horizon", "duplicate", "ledger_full"))
+# Checks after whose denial the intent is not remembered: it was too old to be, or from before an erasure (which must
+# leave nothing behind), or it is remembered already, or there is no room.
+_FORGETTING: Final = tuple(
+    BUILT_IN.index(check) for check in ("expired:horizon", "expired:erasure", "duplicate", "ledger_full")
+)
 _COUNTRY_UNKNOWN: Final = denial("country_unknown")
 
 _DEADLINE: Final = BUILT_IN.index("expired:deadline")

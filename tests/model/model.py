@@ -751,7 +751,7 @@ class Model:
     def _remember(case: Case, asked: list[Asked], now: int) -> None:
         denying = {a.check.id for a in asked if a.answer.reason is not None}
         # Also where another check gave the answer: the first created_at stays, and a full ledger does not grow.
-        if not denying & {"expired:horizon", "duplicate", "ledger_full"}:
+        if not denying & {"expired:horizon", "expired:erasure", "duplicate", "ledger_full"}:
             case.customer.identities.append(Identity(case.intent_id, case.created_at))
 
     # ---- next_eligible_at ----
