@@ -126,8 +126,13 @@ def test_identities_leave_when_their_intent_was_created_before_the_horizon() -> 
 
 
 def test_a_ledger_that_loses_nothing_is_the_same_object() -> None:
-    ledger = Ledger(contacts=(contact(NOW),), tags=(SMS,), identities={b"in": NOW})
+    ledger = Ledger(contacts=(contact(NOW),), tags=(SMS,), identities={b"in": NOW - 2 * DAY})
     assert horizon(ledger) is ledger
+
+
+def test_contacts_and_identities_leave_together() -> None:
+    ledger = Ledger(contacts=(contact(NOW - 20 * DAY),), tags=(SMS,), identities={b"out": NOW - 20 * DAY, b"in": NOW})
+    assert horizon(ledger) == Ledger(identities={b"in": NOW})
 
 
 def test_everything_else_outlives_pruning() -> None:

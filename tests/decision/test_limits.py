@@ -51,6 +51,23 @@ def test_a_cap_for_life_counts_of_the_archive_only_its_own() -> None:
     assert decided(policy_of(of_sms), ledger).entries[-1][2] == 2
 
 
+def test_the_first_moment_after_a_gap_is_exact_from_the_first_millisecond() -> None:
+    gap = {"id": "hour", "kind": "gap", "minimum": "1h"}
+    assert decided(policy_of(gap), ledger_of(contact(1)), now=2).next_eligible_at == 1 + HOUR
+
+
+def test_contacts_on_channels_no_longer_declared_count_by_their_own_name() -> None:
+    channels = {"sms": {"group": "text"}, "fax": {"group": "telex"}}
+    by_group = {"id": "it", "kind": "cap", "limit": 1, "window": {"rolling": "1d"}, "scope": ["channel_group"]}
+    of_group = by_group | {"scope": [], "counts": {"groups": ["telex"]}}
+    all_of_it = by_group | {"scope": []}
+    for tag, counts in ((Tag("telex", "marketing"), True), (Tag("telegram", "marketing"), False)):
+        ledger = ledger_of(contact(NOW - HOUR), tags=(tag,))
+        for rule in (by_group, of_group):
+            assert decided(policy_of(rule, channels=channels), ledger, channel="fax").is_approved is not counts
+        assert decided(policy_of(all_of_it, channels=channels), ledger, channel="fax").is_approved is False
+
+
 def test_pruning_archives_for_a_cap_for_life_and_forgets_without_one() -> None:
     ledger = ledger_of(contact(NOW - 36 * DAY), contact(NOW - 35 * DAY, number=1), contact(NOW - 34 * DAY, number=2))
     kept = policy_of(EVER).prune(ledger, NOW)
@@ -108,6 +125,12 @@ def said(ledger: Ledger, event_id: str, topic: str, at: int) -> Ledger:
 def test_the_same_event_twice_gives_back_the_same_ledger() -> None:
     ledger = said(EMPTY_LEDGER, "e-1", "t-1", NOW)
     assert said(ledger, "e-1", "t-1", NOW) is ledger
+
+
+def test_a_refusal_is_no_approval_and_an_approval_is_one() -> None:
+    assert decided(policy_of()).is_approved is True
+    assert decided(policy_of(), channel="fax").is_approved is False
+    assert decided(policy_of({"id": "no", "kind": "cap", "limit": 0, "window": {"rolling": "1d"}})).is_approved is False
 
 
 def test_an_answer_names_its_decision_by_customer_and_intent() -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from streams.decision.ledger import EMPTY_LEDGER, Ledger, Profile, ProfileValue
+from streams.decision.ledger import EMPTY_LEDGER, WITHDRAWN, Ledger, Preference, Profile, ProfileValue, Tag
 from streams.decision.preference import PreferenceEvent
-from streams.decision.preferences import apply_preference
-from tests.decision.builders import NOW
+from streams.decision.preferences import Withdrawal, apply_preference
+from tests.decision.builders import NOW, contact, ledger_of
 
 
 def said(ledger: Ledger, event_id: str, kind: Any, at: int, **fields: Any) -> Ledger:  # noqa: ANN401
@@ -64,3 +64,47 @@ def test_an_erasure_of_everything_leaves_no_empty_profile() -> None:
 def test_an_erasure_keeps_the_identities_of_intents_created_after_it() -> None:
     ledger = Ledger(identities={b"before": NOW - 10, b"at": NOW - 9, b"after": NOW - 8})
     assert said(ledger, "e-1", "erasure", NOW - 9).identities == {b"after": NOW - 8}
+
+
+def test_an_event_is_kept_as_it_was_said() -> None:
+    scope = {"channel": "sms", "purpose": "marketing", "topic": "loans", "brand": "north", "sender_id": "acme"}
+    ledger = said(
+        EMPTY_LEDGER, "e-1", "opt_out", NOW - 1, **scope, effective_at=NOW + 5, until=NOW + 9, evidence_ref="doc-1"
+    )
+    kept = ("opt_out", NOW - 1, NOW + 5, NOW + 9, "e-1", "sms", "marketing", "loans", "north", "acme", "doc-1")
+    assert ledger.preferences == (Preference(*kept),)
+
+
+def test_of_two_events_alike_in_all_else_the_greater_id_stays() -> None:
+    for one, other in (("e-1", "e-2"), ("e-2", "e-1")):
+        ledger = said(said(EMPTY_LEDGER, one, "opt_out", NOW), other, "opt_out", NOW)
+        assert [p.event_id for p in ledger.preferences] == ["e-2"]
+
+
+def test_of_two_events_of_one_order_and_end_the_one_that_acts_later_stays() -> None:
+    for one, other in ((NOW + 1, NOW + 2), (NOW + 2, NOW + 1)):
+        ledger = said(EMPTY_LEDGER, "e-1", "opt_in", NOW, effective_at=one)
+        ledger = said(ledger, "e-1", "opt_in", NOW, effective_at=other)
+        assert [p.effective_ms for p in ledger.preferences] == [NOW + 2]
+
+
+def test_an_event_replaces_just_the_one_before_it_in_its_place() -> None:
+    ledger = EMPTY_LEDGER
+    for topic in ("t-1", "t-2", "t-3", "t-4"):
+        ledger = said(ledger, topic, "opt_out", NOW - 9, topic=topic)
+    ledger = said(ledger, "later", "opt_out", NOW, topic="t-2")
+    assert [(p.topic, p.event_id) for p in ledger.preferences] == [
+        ("t-1", "t-1"),
+        ("t-2", "later"),
+        ("t-3", "t-3"),
+        ("t-4", "t-4"),
+    ]
+
+
+def test_a_withdrawal_names_decision_channel_and_reason() -> None:
+    ledger = ledger_of(contact(NOW + 9, number=1), contact(NOW, number=2), tags=(Tag("voice", "marketing"),))
+    event = PreferenceEvent(event_id="e-1", customer_id="c-1", type="objection")
+    result = apply_preference(event, ledger, recorded_ms=NOW, now=NOW)
+    assert result.withdrawals == (Withdrawal((1).to_bytes(12, "big").hex(), "voice", "objection"),)
+    assert [c.flags for c in result.ledger.contacts] == [WITHDRAWN, 0]
+    assert result.refused is None
