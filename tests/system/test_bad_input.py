@@ -28,7 +28,7 @@ from streams.testing.records import (
     murmur2_partition,
     preference,
 )
-from tests.contracts.hostile import NOW_MS, HostileRecord, hostile_records
+from tests.contracts.hostile import HostileRecord, hostile_records
 from tests.system.conftest import new_prefix, now_ms
 from tests.system.harness import PARTITIONS, Account, Place, World, account_for, header, running, until_all_decided
 
@@ -44,8 +44,6 @@ LARGEST = 12 * MEGABYTE
 # In every payload and key that is not sound, so that a single scan tells whether any of it was repeated.
 MARKS = ("hostile-", "gigantic-", "forged-", "sound-", "somebody-else", "café", "jndi", "DROP TABLE")
 TOPICS = {"intent": INTENT_TOPIC, "preference": PREFERENCE_TOPIC, "outcome": OUTCOME_TOPIC}
-# These name a fixed day, which may lie ahead of the machine's.
-OF_A_FIXED_DAY = {"intent-fine-lower-case-time", "intent-fine-offset", "intent-fine-unknown-local-offset"}
 
 
 @dataclass
@@ -157,8 +155,6 @@ def test_every_hostile_record_met_its_fate(run: Run) -> None:
         if bad is None:
             continue
         expected[bad.name] = (bad.expected, bad.reason)
-        if bad.name in OF_A_FIXED_DAY and run.began_ms < NOW_MS - 600_000:
-            expected[bad.name] = ("dead_letter", "from_the_future")
         found[bad.name] = fate(run, place)
     assert len(found) == len(run.hostile)
     differing = {name: (expected[name], found[name]) for name in found if expected[name] != found[name]}
