@@ -94,6 +94,26 @@ def test_a_contact_takes_its_place_newest_first_with_its_tag_and_identity() -> N
     assert ledger.identities == {b"\0": NOW - 9, b"\1": NOW - 7, b"\2": NOW - 8}
 
 
+def test_a_new_contact_leaves_all_else_as_it_was() -> None:
+    after = with_contact(FULL, contact(NOW + 1, number=3), VOICE, identity=b"c", created_ms=NOW)
+    before = msgspec.structs.replace(after, contacts=after.contacts[1:], identities=FULL.identities)
+    assert before == FULL
+    assert after.identities == {**FULL.identities, b"c": NOW}
+    assert after.contacts[0] == contact(NOW + 1, tag=1, number=3)
+
+
+def test_a_new_identity_leaves_all_else_as_it_was() -> None:
+    after = with_identity(FULL, b"c", NOW)
+    assert msgspec.structs.replace(after, identities=FULL.identities) == FULL
+
+
+def test_of_contacts_of_one_moment_the_last_added_comes_first() -> None:
+    ledger = EMPTY_LEDGER
+    for number in range(3):
+        ledger = with_contact(ledger, contact(NOW, number=number), SMS, identity=bytes([number]), created_ms=NOW)
+    assert [c.decision_id[-1] for c in ledger.contacts] == [2, 1, 0]
+
+
 def test_a_changed_contact_moves_to_its_new_place() -> None:
     ledger = ledger_of(contact(NOW, number=1), contact(NOW + 1, number=2), contact(NOW + 2, number=3))
     first = ledger.contacts[0]

@@ -5,7 +5,15 @@ from __future__ import annotations
 import msgspec
 
 from streams.decision.decide import decide
-from streams.decision.ledger import EMPTY_LEDGER, IDENTITIES_MAX, PREFERENCES_MAX, Ledger, Tag
+from streams.decision.ledger import (
+    EMPTY_LEDGER,
+    IDENTITIES_MAX,
+    NEEDED_CONSENT,
+    PREFERENCES_MAX,
+    UNCOUNTED,
+    Ledger,
+    Tag,
+)
 from streams.decision.preference import PreferenceEvent
 from streams.decision.preferences import apply_preference
 from tests.decision.builders import DAY, HOUR, NOW, contact, decided, intent_of, ledger_of, policy_of
@@ -131,6 +139,22 @@ def test_a_refusal_is_no_approval_and_an_approval_is_one() -> None:
     assert decided(policy_of()).is_approved is True
     assert decided(policy_of(), channel="fax").is_approved is False
     assert decided(policy_of({"id": "no", "kind": "cap", "limit": 0, "window": {"rolling": "1d"}})).is_approved is False
+
+
+def test_an_uncounted_contact_that_needed_consent_is_both() -> None:
+    consent = {"id": "consent", "kind": "consent", "on_missing": "allow"}
+    free = {"id": "free", "kind": "exempt", "purposes": ["otp"], "from": ["gap"], "still_counts": False}
+    (found,) = decided(policy_of(consent, free), purpose="otp").ledger.contacts
+    assert found.flags == UNCOUNTED | NEEDED_CONSENT
+
+
+def test_every_answer_names_its_decision() -> None:
+    never = policy_of({"id": "no", "kind": "cap", "limit": 0, "window": {"rolling": "1d"}})
+    names = {decided(policy).decision_id for policy in (policy_of(), never)} | {
+        decided(policy_of(), channel="fax").decision_id
+    }
+    # BLAKE2b-96 of "3:c-1i-1".
+    assert names == {"fd546254991957fddf6ee8ca"}
 
 
 def test_an_answer_names_its_decision_by_customer_and_intent() -> None:
