@@ -280,7 +280,7 @@ def _reason_to_withdraw(event_type: str, ledger: Ledger, contact: Contact, tag: 
     if event_type != "consent_withdrawn" or not contact.flags & NEEDED_CONSENT:
         return None
     best = winner(covering(ledger.preferences, CONSENT, tag), now)
-    return None if best is not None and best.type == "consent_granted" else "consent_withdrawn"
+    return "consent_withdrawn" if best is not None and best.type == "consent_withdrawn" else None
 
 
 def _withdraw(ledger: Ledger, now: int, reason_for: Callable[[Contact, Tag], str | None]) -> PreferenceResult:

@@ -585,7 +585,7 @@ class Model:
                 reason = opt_out_reason(denies)
             elif event_type == "consent_withdrawn" and contact.under_consent:
                 won = winner(standing, "consent", contact.tags, now, own_end)
-                if won is None or won.restrictive:
+                if won is not None and won.restrictive:
                     reason = "consent_withdrawn"
             if reason is not None:
                 contact.withdrawn = True
