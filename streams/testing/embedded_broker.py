@@ -275,12 +275,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokerNotAvailableError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    write_line({"bootstrap_servers": cluster.bootstrap_servers})
     if options.holder is None:
+        # Before the address is told: whoever reads it may end us at once.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with contextlib.suppress(KeyboardInterrupt):
+            write_line({"bootstrap_servers": cluster.bootstrap_servers})
             threading.Event().wait()
     else:
+        write_line({"bootstrap_servers": cluster.bootstrap_servers})
         Lifeline(holder_process_id=options.holder, on_command=cluster.answer).serve()
     # Not a tidy shutdown: librdkafka would wait for its threads, and there is nothing to save.
     os._exit(0)
