@@ -19,6 +19,7 @@ import json
 import os
 import signal
 import sys
+from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -58,6 +59,12 @@ ENDED: Final = 0
 REFUSED: Final = 2
 START_AGAIN: Final = 3
 
+# In the control topic: by what a later start recognises the erasure key, without anybody learning the key from it.
+ERASURE_KEY_KEY: Final = b"erasure-key"
+# Not how customers are hashed: no customer id can have this fingerprint.
+_FINGERPRINTED: Final = b"the erasure key of this application"
+_FINGERPRINT_PERSON: Final = b"mesura-key"
+
 # Set by the supervisor: how often it has started this worker again.
 RESTARTS_VARIABLE: Final = "MESURA_WORKER_RESTARTS"
 # How often the watcher is asked; it decides itself how often to look. A change is in force within two seconds.
@@ -94,6 +101,25 @@ def engine_settings(settings: WorkerSettings) -> EngineSettings:
         transaction_timeout_ms=int(settings.transaction_timeout_seconds * 1000),
         session_timeout_ms=int(settings.session_timeout_seconds * 1000),
     )
+
+
+async def check_erasure_key(control: ControlTopic, erasure_key: bytes) -> None:
+    """Record at the first start which erasure key the application has; later starts must have the same.
+
+    Raises:
+        StartupRefusedError: it is another one.
+    """
+    fingerprint = blake2b(_FINGERPRINTED, key=erasure_key, person=_FINGERPRINT_PERSON).hexdigest().encode()
+    if control.get(ERASURE_KEY_KEY) is None:
+        await control.put(ERASURE_KEY_KEY, fingerprint)
+        # Of workers that start for the first time at once, the last to write wins: what counts is what stands there.
+        await control.refresh()
+    if control.get(ERASURE_KEY_KEY) != fingerprint:
+        raise StartupRefusedError(
+            "MESURA_ERASURE_KEY is not the key this application was first started with: the standing opt-outs of "
+            "erased customers would not be found. Start with the first key; if it is lost for good, see "
+            "docs/operations.md, Erasure key."
+        )
 
 
 def policy_record(loaded: LoadedPolicy, policy: Policy) -> PolicyRecord:
@@ -193,6 +219,7 @@ class GateWorker:
         )
         self._declare(gate.policy)
         async with ControlTopic(self._engine, self.settings.topics.control) as control:
+            await check_erasure_key(control, gate.settings.erasure_key)
             await self._publish(control, loaded, gate.policy)
             worker = self._worker = Worker(self._engine, gate, self._observer, self._clock)
             reloading = asyncio.create_task(self._reload_policy(control, worker, loaded))

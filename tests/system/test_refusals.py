@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions
 from streams.testing.records import OutgoingRecord
 from tests.system.conftest import new_prefix, now_ms
 from tests.system.harness import (
+    ERASURE_KEY,
     EXIT_ENDED,
     EXIT_REFUSED,
     EXIT_START_AGAIN,
@@ -100,6 +101,22 @@ def test_no_erasure_key(embedded_broker: Broker, topic_prefix: str, tmp_path: Pa
     )
     assert run.returncode == EXIT_REFUSED
     assert "MESURA_ERASURE_KEY" in run.stderr
+
+
+def test_another_erasure_key_than_at_the_first_start(
+    embedded_broker: Broker, topic_prefix: str, tmp_path: Path
+) -> None:
+    world = World(embedded_broker, topic_prefix)
+    with running(world, tmp_path) as gate:
+        assert gate.terminate() == EXIT_ENDED
+    said = refused(world, tmp_path, erasure_key="a7" * 32)
+    assert "MESURA_ERASURE_KEY is not the key this application was first started with" in said
+    with running(world, tmp_path) as gate:
+        assert gate.terminate() == EXIT_ENDED
+    recorded = [record for record in world.read(world.names.control) if record.key == b"erasure-key"]
+    assert len(recorded) == 1
+    assert ERASURE_KEY.encode() not in (recorded[0].value or b"")
+    assert bytes.fromhex(ERASURE_KEY) not in (recorded[0].value or b"")
 
 
 def test_a_policy_that_is_not_sound(embedded_broker: Broker, topic_prefix: str, tmp_path: Path) -> None:
