@@ -24,7 +24,7 @@ from streams.contracts.errors import RecordRefused
 from streams.contracts.origin import Header, applied_headers, origin_headers
 from streams.contracts.routing import FirstPlace, expected_partition, first_place, reroute
 from streams.decision.decide import Decision, decide
-from streams.decision.intent import Intent
+from streams.decision.intent import MOMENT_MAX_MS, Intent
 from streams.decision.ledger import EMPTY_LEDGER, Ledger, decode_ledger, encode_ledger
 from streams.decision.outcomes import apply_outcome
 from streams.decision.policy import Policy
@@ -38,6 +38,8 @@ from streams.topics import TopicNames
 ERASED_HASH_BYTES: Final = 16
 # Ledgers of a batch kept open at once. Few, so that they stay in the processor's cache; enough for a customer's burst.
 LEDGERS_OPEN_MAX: Final = 64
+# A ledger that says nothing of its customer. It is never stored: not even that there is such a customer is kept.
+NOTHING_KNOWN: Final = encode_ledger(EMPTY_LEDGER)
 
 
 class GateSettings(NamedTuple):
@@ -121,8 +123,9 @@ class _Arrival(NamedTuple):
 
     @property
     def recorded_ms(self) -> int:
-        """Its timestamp there: forwarding makes nothing younger."""
-        return self.record.timestamp_ms if self.first is None else self.first.timestamp_ms
+        """Its timestamp there: forwarding makes nothing younger. Without one (Kafka says -1) it was recorded now."""
+        timestamp_ms = self.record.timestamp_ms if self.first is None else self.first.timestamp_ms
+        return self.now if timestamp_ms < 0 else min(timestamp_ms, MOMENT_MAX_MS)
 
 
 class _Run:
@@ -306,6 +309,9 @@ class _Run:
             key = customer_key(customer)
             if customer in self._erased and _holds_only_what_survives_erasure(decode_ledger(value)):
                 changes[self._gate.erased_key(customer)] = value
+                if key in self._store:
+                    changes[key] = None
+            elif value == NOTHING_KNOWN:
                 if key in self._store:
                     changes[key] = None
             else:
