@@ -21,6 +21,8 @@ ATTRIBUTES: Final = (
     PrivateName("aiokafka.consumer.fetcher:PartitionRecords", "_consume_aborted_up_to", "skips aborted transactions"),
     PrivateName("aiokafka.consumer.fetcher:PartitionRecords", "_contains_abort_marker", "skips aborted transactions"),
     PrivateName("aiokafka.consumer.fetcher:Fetcher", "fetched_records", "polls"),
+    PrivateName("aiokafka.record.default_records", "_DefaultRecordBatchPy", "reads header names that are not UTF-8"),
+    PrivateName("aiokafka.record.default_records:_DefaultRecordBatchPy", "_maybe_uncompress", "the same"),
     PrivateName(
         "aiokafka.consumer.group_coordinator:GroupCoordinator", "check_errors", "ends a worker without a group"
     ),
@@ -63,6 +65,15 @@ IN_SOURCE: Final = (
     ),
     PrivateName("aiokafka.consumer.fetcher:Fetcher", "self._records = collections.OrderedDict()", "replaced"),
     PrivateName("aiokafka.consumer.fetcher:Fetcher", "self._records[tp] = FetchResult(", "converted on entry"),
+    PrivateName("aiokafka.consumer.fetcher:Fetcher", "records = MemoryRecords(part_data[-1])", "ours instead"),
+    PrivateName(
+        "aiokafka.record.default_records:_DefaultRecordBatchPy",
+        'h_key = buffer[pos : pos + h_key_len].decode("utf-8")',
+        "reads header names that are not UTF-8",
+    ),
+    PrivateName(
+        "aiokafka.record.default_records:_DefaultRecordBatchPy", "self._buffer = bytearray(uncompressed)", "the same"
+    ),
     PrivateName("aiokafka.consumer.fetcher:Fetcher", "self._closed = False", "ends polling"),
     PrivateName("aiokafka.consumer.fetcher:Fetcher", "self._subscriptions = subscriptions", "counts polls"),
     PrivateName("aiokafka.consumer.consumer:AIOKafkaConsumer", "self._fetcher = Fetcher(", "polls"),

@@ -9,6 +9,7 @@ Rules of this module
 4. Where reading starts is said by `start_at` alone, which begins a new reading. Every slice names its reading, and no
    poll spans two of them, so what was fetched before cannot be taken for what comes after. The group's committed
    offsets move nobody.
+5. A header whose name is not UTF-8 stops nobody: its name is read with replacement characters, the rest as it is.
 
 Why: per record Faust spends about 150 µs on tasks, queues and acknowledgements; per slice that cost vanishes.
 """
@@ -16,12 +17,15 @@ Why: per record Faust spends about 150 µs on tasks, queues and acknowledgements
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final
 
 import aiokafka
+from aiokafka.consumer import fetcher as aiokafka_fetcher
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult, PartitionRecords
 from aiokafka.errors import ConsumerStoppedError, CorruptRecordException
+from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.structs import TopicPartition
 from faust.serializers.schemas import Schema
 from faust.transport.drivers import TRANSPORTS
@@ -50,6 +54,9 @@ NO_READING: Final = 0
 MAX_PARTITION_FETCH_BYTES: Final = 1024 * 1024
 """Of one partition in one fetch. Must hold the largest record; more only makes slices, and their latency, larger."""
 
+_BATCH_START: Final = struct.Struct(">qi")
+"""Base offset, and the length of what follows."""
+
 _new_tuple = tuple.__new__
 
 
@@ -77,6 +84,45 @@ class Slice:
         self.missing_count += later.missing_count
 
 
+class KeptMemoryRecords(aiokafka_fetcher.MemoryRecords):  # type: ignore[misc]
+    """What was fetched of a partition, with its bytes, so that a batch can be read once more."""
+
+    def __init__(self, fetched: bytes) -> None:
+        super().__init__(fetched)
+        self.fetched = fetched
+
+    def leniently(self, base_offset: int) -> LenientBatch:
+        """The batch that begins at this offset."""
+        begin = 0
+        while True:
+            offset, length = _BATCH_START.unpack_from(self.fetched, begin)
+            end = begin + _BATCH_START.size + length
+            if offset == base_offset:
+                return LenientBatch(self.fetched[begin:end])
+            begin = end
+
+
+class LenientBatch(_DefaultRecordBatchPy):  # type: ignore[misc]
+    """A record batch whose header names may be any bytes. Slow: only for what aiokafka's own reader cannot read."""
+
+    _buffer: bytearray
+
+    def _maybe_uncompress(self) -> None:
+        super()._maybe_uncompress()
+        self._buffer = _LenientText(self._buffer)
+
+
+class _LenientText(bytearray):
+    """Bytes that can always be decoded."""
+
+    def __getitem__(self, index: Any) -> Any:
+        part = super().__getitem__(index)
+        return _LenientText(part) if isinstance(index, slice) else part
+
+    def decode(self, encoding: str = "utf-8", errors: str = "replace") -> str:
+        return super().decode(encoding, errors)
+
+
 class SlicedPartitionRecords(PartitionRecords):  # type: ignore[misc]
     """A fetched partition, read by record batch: yields one `Slice` per batch, empty ones for what is not data."""
 
@@ -88,14 +134,17 @@ class SlicedPartitionRecords(PartitionRecords):  # type: ignore[misc]
             if self._check_crcs and not batch.validate_crc():
                 raise CorruptRecordException(f"Invalid CRC - {self._tp}")
             first = self.next_fetch_offset
-            missing = max(0, batch.base_offset - first)
             records: list[InputRecord] = []
             if self._is_data(batch):
-                records = [
-                    _new_tuple(InputRecord, (topic, r.offset, r.timestamp, r.key, r.value, r.headers)) for r in batch
-                ]
-                if records and records[0].offset < first:  # the fetch began inside this batch
-                    records = [record for record in records if record.offset >= first]
+                try:
+                    records = _records(topic, batch)
+                except (UnicodeDecodeError, CorruptRecordException):  # corrupt, says the reader written in Python
+                    records = _records(topic, batches.leniently(batch.base_offset))
+            # Batches of before Kafka 0.11 do not say where they begin; they hold one record at least.
+            base_offset = getattr(batch, "base_offset", records[0].offset if records else first)
+            missing = max(0, base_offset - first)
+            if records and records[0].offset < first:  # the fetch began inside this batch
+                records = [record for record in records if record.offset >= first]
             self.next_fetch_offset: int = batch.next_offset
             yield Slice(topic, partition, records, first, batch.next_offset, missing)
 
@@ -108,6 +157,10 @@ class SlicedPartitionRecords(PartitionRecords):  # type: ignore[misc]
             if batch.is_transactional and batch.producer_id in self._aborted_producers:
                 return False
         return not batch.is_control_batch
+
+
+def _records(topic: str, batch: Any) -> list[InputRecord]:
+    return [_new_tuple(InputRecord, (topic, r.offset, r.timestamp, r.key, r.value, r.headers)) for r in batch]
 
 
 class _SlicedFetches(OrderedDict[TopicPartition, Any]):
@@ -124,6 +177,7 @@ class _SlicedFetches(OrderedDict[TopicPartition, Any]):
 
 def read_by_slices(consumer: aiokafka.AIOKafkaConsumer) -> None:
     """Make a started consumer give slices. Must be called before its first fetch is answered."""
+    aiokafka_fetcher.MemoryRecords = KeptMemoryRecords
     consumer._fetcher._records = _SlicedFetches(consumer._fetcher._records)
 
 

@@ -1,0 +1,122 @@
+"""Records that other clients can produce and aiokafka's own reader cannot read, or reads in another way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import aiokafka
+import orjson
+import pytest
+from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
+from aiokafka.record.default_records import DefaultRecordBatchBuilder, _DefaultRecordBatchBuilderPy
+from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
+from aiokafka.structs import TopicPartition
+
+from streams.exactly_once.transport import KeptMemoryRecords, Slice, SlicedPartitionRecords
+from tests.engine.harness import create, keys, load, publish, read, running
+from tests.engine.toy import Greeter, Topics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from streams.exactly_once.interfaces import Batch, BatchResult, Headers
+    from streams.testing.broker import Broker
+
+NAME = "~name~"
+NOT_UTF8 = b"\xff\xfe\xfd\xfc\xfb\xfa"
+
+
+class _StrangeNames(_DefaultRecordBatchBuilderPy):  # type: ignore[misc]
+    """aiokafka's builder encodes names strictly; this one changes a name before it packs."""
+
+    _buffer: bytearray
+
+    def build(self) -> bytearray:
+        self._buffer = self._buffer.replace(NAME.encode(), NOT_UTF8)
+        packed: bytearray = super().build()
+        return packed
+
+
+def _read(fetched: bytes, position: int) -> list[Slice]:
+    records = PartitionRecords(
+        TopicPartition("t", 0), KeptMemoryRecords(fetched), None, position, None, None, True, READ_COMMITTED
+    )
+    records.__class__ = SlicedPartitionRecords
+    return list(records._unpack_records())
+
+
+def _batch(first_offset: int, count: int, builder: Callable[..., Any] = DefaultRecordBatchBuilder) -> bytes:
+    made = builder(2, 0, 0, -1, -1, -1, 1_000_000)
+    for offset in range(count):
+        assert made.append(offset, 5, b"k", b"%d" % offset, [(NAME, b"v"), ("plain", None)])
+    return first_offset.to_bytes(8, "big") + bytes(made.build())[8:]
+
+
+def test_a_header_name_that_is_not_utf8_is_read_with_replacements() -> None:
+    fetched = _batch(10, 2) + _batch(12, 3, _StrangeNames) + _batch(15, 1)
+    before, strange, after = _read(fetched, 10)
+    assert [record.offset for one in (before, strange, after) for record in one.records] == [10, 11, 12, 13, 14, 15]
+    assert before.records[0].headers == after.records[0].headers == [(NAME, b"v"), ("plain", None)]
+    assert strange.records[0].headers == [("\ufffd" * len(NOT_UTF8), b"v"), ("plain", None)]
+    assert [record.value for record in strange.records] == [b"0", b"1", b"2"]
+    assert strange.records[0].key == b"k"
+    assert {type(part) for part in strange.records[0][3:5]} == {bytes}
+    assert (strange.start_offset, strange.next_offset, strange.missing_count) == (12, 15, 0)
+
+
+def test_reading_may_begin_inside_such_a_batch() -> None:
+    [one] = _read(_batch(12, 3, _StrangeNames), 13)
+    assert [record.offset for record in one.records] == [13, 14]
+
+
+@pytest.mark.parametrize("magic", [0, 1])
+def test_batches_that_do_not_say_where_they_begin_are_read(magic: int) -> None:
+    made = LegacyRecordBatchBuilder(magic, 0, 1_000_000)
+    for offset in (7, 8):
+        assert made.append(offset, 5 if magic else None, b"k", b"v")
+    slices = _read(bytes(made.build()), 5)
+    assert [[record.offset for record in one.records] for one in slices] == [[7], [8]]
+    assert [one.missing_count for one in slices] == [2, 0]
+
+
+class _KeepsHeaders(Greeter):
+    """Remembers the headers it was given."""
+
+    def __init__(self, topics: Topics) -> None:
+        super().__init__(topics)
+        self.headers: list[Headers] = []
+
+    def apply(self, batch: Batch, store: Mapping[bytes, bytes]) -> BatchResult:
+        self.headers += [record.headers for record in batch.records if record.headers]
+        return super().apply(batch, store)
+
+
+@pytest.mark.parametrize("codec", [0, 1], ids=["plain", "gzip"])
+async def test_a_header_name_that_is_not_utf8_stops_nobody(broker: Broker, topics: Topics, codec: int) -> None:
+    create(broker, topics, 1)
+    machine = _KeepsHeaders(topics)
+    async with load(broker) as producer:
+        await publish(producer, topics.intents, keys(3))
+        await _send_strange(broker, topics.intents, codec)
+        await publish(producer, topics.intents, keys(3))
+        async with running(broker, topics, machine) as worker:
+            await worker.until_decided(9)
+    assert machine.headers == [[("\ufffd" * len(NOT_UTF8), b"v")]]
+    answers = [orjson.loads(r.value or b"") for r in (await read(broker, topics.answers))[0]]
+    assert [(answer["o"], answer["ok"]) for answer in answers] == [(offset, True) for offset in range(9)]
+
+
+async def _send_strange(broker: Broker, topic: str, codec: int) -> None:
+    """Three records, the one in the middle with such a header."""
+    producer = aiokafka.AIOKafkaProducer(bootstrap_servers=broker.bootstrap_servers)
+    await producer.start()
+    try:
+        batch = producer.create_batch()
+        batch._builder = _StrangeNames(2, codec, 0, -1, -1, 0, 100_000)
+        for number in range(3):
+            headers = [(NAME, b"v")] if number == 1 else []
+            assert batch.append(timestamp=5, key=b"key-%d" % number, value=b"x", headers=headers)
+        batch.close()
+        await (await producer.send_batch(batch, topic, partition=0))
+    finally:
+        await producer.stop()
