@@ -10,7 +10,7 @@ Rules of this module
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aiokafka.partitioner import murmur2
 
@@ -20,6 +20,12 @@ from streams.exactly_once.interfaces import OutputRecord
 
 if TYPE_CHECKING:
     from streams.exactly_once.interfaces import Headers, InputRecord
+
+
+# What Kafka's protocol can say of a place: int32, int64, int64 (a negative timestamp means that there is none).
+PARTITION_MAX: Final = 2**31 - 1
+OFFSET_MAX: Final = 2**63 - 1
+TIMESTAMP_MIN_MS: Final = -(2**63)
 
 
 class FirstPlace(NamedTuple):
@@ -70,7 +76,7 @@ def first_place(headers: Headers) -> FirstPlace:
     """
     found = dict(headers)
     try:
-        return FirstPlace(
+        place = FirstPlace(
             found[ORIGIN_TOPIC].decode(),
             int(found[ORIGIN_PARTITION]),
             int(found[ORIGIN_OFFSET]),
@@ -78,3 +84,10 @@ def first_place(headers: Headers) -> FirstPlace:
         )
     except (KeyError, ValueError, TypeError, AttributeError):
         raise RecordRefused("misrouted_again", "the headers do not say where the record first stood") from None
+    if not (
+        0 <= place.partition <= PARTITION_MAX
+        and 0 <= place.offset <= OFFSET_MAX
+        and TIMESTAMP_MIN_MS <= place.timestamp_ms <= OFFSET_MAX
+    ):
+        raise RecordRefused("misrouted_again", "the headers name a place that no record can have")
+    return place
