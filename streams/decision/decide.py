@@ -115,7 +115,7 @@ def _built_in_checks(
     specification = policy.specification
     identities_ms = specification.identities_ms
     return (
-        ask_horizon(intent, identities_ms, now),
+        ask_horizon(intent, ledger, identities_ms, now),
         ask_erasure(intent, ledger),
         ask_deadline(intent, now),
         ask_duplicate(ledger, identity, identities_ms, now),

@@ -12,6 +12,7 @@ Rules of this module
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -62,13 +63,15 @@ class Contact(Struct, array_like=True, frozen=True, gc=False):
 
 
 class Preference(Struct, array_like=True, frozen=True, gc=False):
-    """The standing event of one track, direction and scope. `end_ms` None: never ends."""
+    """The standing event of one track, direction and scope. `end_ms` None: never ends.
+
+    Only a consent keeps its evidence; nothing here tells one event from an equal one, or names anybody.
+    """
 
     type: str
     order_ms: int
     effective_ms: int
     end_ms: int | None
-    event_id: str
     channel: str | None = None
     purpose: str | None = None
     topic: str | None = None
@@ -82,7 +85,6 @@ class ProfileValue(Struct, array_like=True, frozen=True, gc=False):
 
     value: str | bool
     order_ms: int
-    event_id: str
 
 
 class Profile(Struct, array_like=True, frozen=True, gc=False):
@@ -106,6 +108,8 @@ class Ledger(Struct, array_like=True, frozen=True):
     erased_ms: int | None = None
     archived: dict[int, int] = field(default_factory=dict)
     preference_refused: bool = False
+    # Identities of intents created before this have been forgotten, whatever a later policy would remember.
+    forgotten_ms: int = 0
 
 
 EMPTY_LEDGER: Final = Ledger()
@@ -158,6 +162,7 @@ def with_contact(ledger: Ledger, contact: Contact, tag: Tag, *, identity: bytes,
         ledger.erased_ms,
         ledger.archived,
         ledger.preference_refused,
+        ledger.forgotten_ms,
     )
 
 
@@ -181,11 +186,14 @@ def _inserted(contacts: tuple[Contact, ...], contact: Contact) -> tuple[Contact,
     return (*contacts[:position], contact, *contacts[position:])
 
 
-def pruned(ledger: Ledger, *, now: int, history_ms: int, identities_ms: int, keep_lifetime: bool) -> Ledger:
+def pruned(
+    ledger: Ledger, *, now: int, history_ms: int, identities_ms: int, counts_for_life: Callable[[Tag], bool]
+) -> Ledger:
     """The ledger without what lies beyond its horizons.
 
-    Contacts go when even the latest moment they may have been sent is `history_ms` ago; with `keep_lifetime` they are
-    counted in `archived`. Identities go when their intent was created more than `identities_ms` ago.
+    Contacts go when even the latest moment they may have been sent is `history_ms` ago; those whose tag
+    `counts_for_life` are counted in `archived`. Identities go when their intent was created more than `identities_ms`
+    ago; that they have gone is kept, so that a policy that remembers longer approves none of them twice.
     """
     contacts_from = now - history_ms
     identities_from = now - identities_ms
@@ -194,19 +202,22 @@ def pruned(ledger: Ledger, *, now: int, history_ms: int, identities_ms: int, kee
     while keep and contacts[keep - 1].latest_ms <= contacts_from:
         keep -= 1
     identities = ledger.identities
+    forgotten_ms = ledger.forgotten_ms
     if identities and min(identities.values()) < identities_from:
         identities = {key: created for key, created in identities.items() if created >= identities_from}
+        forgotten_ms = max(forgotten_ms, identities_from)
     if keep == len(contacts):
         if identities is ledger.identities:
             return ledger
-        return msgspec.structs.replace(ledger, identities=identities)
-    archived = dict(ledger.archived) if keep_lifetime else {}
-    if keep_lifetime:
-        for contact in contacts[keep:]:
-            if not contact.flags & UNCOUNTED:
-                archived[contact.tag] = archived.get(contact.tag, 0) + 1
+        return msgspec.structs.replace(ledger, identities=identities, forgotten_ms=forgotten_ms)
+    archived = {tag: count for tag, count in ledger.archived.items() if counts_for_life(ledger.tags[tag])}
+    for contact in contacts[keep:]:
+        if not contact.flags & UNCOUNTED and counts_for_life(ledger.tags[contact.tag]):
+            archived[contact.tag] = archived.get(contact.tag, 0) + 1
     kept, tags, archived = _with_used_tags(contacts[:keep], ledger.tags, archived)
-    return msgspec.structs.replace(ledger, contacts=kept, tags=tags, archived=archived, identities=identities)
+    return msgspec.structs.replace(
+        ledger, contacts=kept, tags=tags, archived=archived, identities=identities, forgotten_ms=forgotten_ms
+    )
 
 
 def _with_used_tags(

@@ -7,7 +7,7 @@ Rules of this module (docs/semantics.md, 1 and 2)
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
@@ -15,6 +15,9 @@ from streams.decision.ledger import CONFIRMED, Contact, Ledger, with_changed_con
 from streams.decision.outcome import NOT_CONFIRMING, Outcome
 from streams.decision.preference import PreferenceEvent
 from streams.decision.preferences import Withdrawal, apply_preference
+
+# The code of a reply that says no, in whatever case a gateway writes it.
+STOP: Final = "stop"
 
 
 class OutcomeResult(NamedTuple):
@@ -35,7 +38,7 @@ def apply_outcome(outcome: Outcome, ledger: Ledger, *, recorded_ms: int, now: in
         if outcome.type not in NOT_CONFIRMING:
             ledger = with_changed_contact(ledger, position, _confirmed(contact, outcome.occurred_at, now))
     matched = position is not None
-    if outcome.type != "reply" or outcome.detail != "stop":
+    if outcome.type != "reply" or outcome.detail is None or outcome.detail.strip().casefold() != STOP:
         return OutcomeResult(ledger, matched)
     # Neither contact nor channel known: the customer said no, so it is a no to everything.
     stop = PreferenceEvent(

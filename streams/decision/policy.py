@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 from streams.decision.counting import Counting
 from streams.decision.intent import Intent
-from streams.decision.ledger import OPT_OUT_EXEMPT, UNCOUNTED, Ledger, pruned
+from streams.decision.ledger import OPT_OUT_EXEMPT, UNCOUNTED, Ledger, Tag, pruned
 from streams.decision.policy_types import PolicyTables
 from streams.decision.question import Zones
 from streams.decision.rules.campaign import CampaignRule
@@ -80,12 +80,12 @@ class Policy:
     """A policy compiled for deciding. Immutable once built; build it with `compile_policy`."""
 
     __slots__ = (
+        "_for_life",
         "_rules",
         "calendars",
         "country_zones",
         "groups",
         "history_ms",
-        "keep_lifetime",
         "plans",
         "recipient_zone",
         "regions",
@@ -103,10 +103,10 @@ class Policy:
         zone = specification.recipient_zone
         self.recipient_zone: ZoneTable | None = None if zone is None else self.zones[zone]
         self.groups = {channel: group or channel for channel, group in specification.channels.items()}
-        self.keep_lifetime = any(isinstance(r, CapSpecification) and r.lifetime for r in specification.rules)
         self.history_ms = max(specification.history_ms, *(_reach_ms(rule) for rule in specification.rules), 0)
         rules = _compiled_rules(specification, self.groups)
         self._rules = rules
+        self._for_life = tuple(rule.counting for rule in rules if isinstance(rule, LifetimeCapRule))
         self.rule_table: tuple[str, ...] = (*BUILT_IN, *(rule.rule_id for rule in rules))
         in_order = tuple(sorted(rules, key=lambda rule: KINDS.index(rule.kind)))
         self.plans: dict[tuple[str, str], Plan] = {
@@ -135,8 +135,12 @@ class Policy:
             now=now,
             history_ms=self.history_ms,
             identities_ms=self.specification.identities_ms,
-            keep_lifetime=self.keep_lifetime,
+            counts_for_life=self._counts_for_life,
         )
+
+    def _counts_for_life(self, tag: Tag) -> bool:
+        """Whether a lifetime cap counts contacts of the tag, so that they must be counted beyond the history."""
+        return any(counting.selects(tag) for counting in self._for_life)
 
     def _distinct(self, names: tuple[str, ...]) -> Zones:
         """One zone for each clock among the names: the first by name."""

@@ -93,18 +93,20 @@ def apply_preference(event: PreferenceEvent, ledger: Ledger, *, recorded_ms: int
         order_ms=order_ms,
         effective_ms=effective_ms,
         end_ms=_end_given(event),
-        event_id=event.event_id,
         channel=event.channel,
         purpose=event.purpose,
         topic=event.topic,
         brand=event.brand,
         sender=event.sender_id,
-        evidence_ref=event.evidence_ref,
+        evidence_ref=event.evidence_ref if TRACK_OF[event.type] == CONSENT else None,
     )
     changed = _with_preference(ledger, preference)
     if event.type not in RESTRICTIVE:
         return PreferenceResult(changed)
-    return _withdraw(changed, now, lambda contact, tag: _reason_to_withdraw(event.type, changed, contact, tag, now))
+    # What there was no room to keep is heard all the same: approvals still open are taken back.
+    is_kept = any(_same_place(kept, preference) for kept in changed.preferences)
+    heard = changed if is_kept else replace(changed, preferences=(*changed.preferences, preference))
+    return _withdraw(changed, now, lambda contact, tag: _reason_to_withdraw(event.type, heard, contact, tag, now))
 
 
 def _end_given(event: PreferenceEvent) -> int | None:
@@ -219,8 +221,14 @@ def _same_place(one: Preference, other: Preference) -> bool:
     )
 
 
-def _strength(preference: Preference) -> tuple[int, int, int, str]:
-    return preference.order_ms, end_of(preference), preference.effective_ms, preference.event_id
+def _strength(preference: Preference) -> tuple[int, int, int, bool, str]:
+    return (
+        preference.order_ms,
+        end_of(preference),
+        preference.effective_ms,
+        preference.type == "opt_out",
+        preference.evidence_ref or "",
+    )
 
 
 def _with_profile(event: PreferenceEvent, ledger: Ledger, order_ms: int) -> Ledger:
@@ -229,9 +237,9 @@ def _with_profile(event: PreferenceEvent, ledger: Ledger, order_ms: int) -> Ledg
     profile = ledger.profile or Profile()
 
     def later(old: ProfileValue | None, value: str | bool | None) -> ProfileValue | None:
-        if value is None or (old is not None and (order_ms, event.event_id) <= (old.order_ms, old.event_id)):
+        if value is None or (old is not None and (order_ms, str(value)) <= (old.order_ms, str(old.value))):
             return old
-        return ProfileValue(value, order_ms, event.event_id)
+        return ProfileValue(value, order_ms)
 
     return replace(
         ledger,
@@ -268,6 +276,7 @@ def _erase(ledger: Ledger, order_ms: int, now: int) -> PreferenceResult:
             profile=profile,
             erased_ms=erased_ms,
             preference_refused=ledger.preference_refused,
+            forgotten_ms=ledger.forgotten_ms,
         ),
         withdrawals,
     )

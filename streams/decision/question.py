@@ -49,7 +49,10 @@ class Question:
         profile = self.ledger.profile
         if profile is None or profile.country is None:
             return None, None
-        return str(profile.country.value), None if profile.region is None else str(profile.region.value)
+        country, region = profile.country, profile.region
+        if region is None or region.order_ms < country.order_ms:
+            return str(country.value), None
+        return str(country.value), str(region.value)
 
     def recipient_zones(self) -> Zones:
         """The zones the recipient may be in, by name; empty if unknown."""

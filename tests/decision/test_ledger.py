@@ -31,8 +31,8 @@ FULL = Ledger(
     contacts=(contact(NOW, number=2), contact(NOW - DAY, tag=1, flags=CONFIRMED, number=1)),
     identities={b"a" * 12: NOW, b"b" * 12: NOW - 1},
     tags=(SMS, VOICE),
-    preferences=(Preference("opt_out", NOW, NOW + 1, None, "e-1", channel="sms", evidence_ref="doc-1"),),
-    profile=Profile(timezone=ProfileValue("America/Bogota", NOW, "e-2"), minor=ProfileValue(True, NOW, "e-3")),
+    preferences=(Preference("consent_granted", NOW, NOW + 1, None, channel="sms", evidence_ref="doc-1"),),
+    profile=Profile(timezone=ProfileValue("America/Bogota", NOW), minor=ProfileValue(True, NOW)),
     erased_ms=NOW - DAY,
     archived={1: 3},
     preference_refused=True,
@@ -54,9 +54,9 @@ def test_the_binary_form_is_an_array_that_begins_with_its_format() -> None:
     ]
     assert plain[2] == {b"a" * 12: NOW, b"b" * 12: NOW - 1}
     assert plain[3] == [["sms", "marketing", None, None, None, None], ["voice", "service", "loans", None, None, "acme"]]
-    assert plain[4] == [["opt_out", NOW, NOW + 1, None, "e-1", "sms", None, None, None, None, "doc-1"]]
-    assert plain[5] == [["America/Bogota", NOW, "e-2"], None, None, [True, NOW, "e-3"]]
-    assert plain[6:] == [NOW - DAY, {1: 3}, True]
+    assert plain[4] == [["consent_granted", NOW, NOW + 1, None, "sms", None, None, None, None, "doc-1"]]
+    assert plain[5] == [["America/Bogota", NOW], None, None, [True, NOW]]
+    assert plain[6:] == [NOW - DAY, {1: 3}, True, 0]
 
 
 def test_a_ledger_of_an_earlier_day_without_later_fields_is_read() -> None:
@@ -131,7 +131,9 @@ def test_a_change_leaves_the_old_ledger_as_it_was() -> None:
 
 
 def horizon(ledger: Ledger, *, keep_lifetime: bool = False) -> Ledger:
-    return pruned(ledger, now=NOW, history_ms=10 * DAY, identities_ms=2 * DAY, keep_lifetime=keep_lifetime)
+    return pruned(
+        ledger, now=NOW, history_ms=10 * DAY, identities_ms=2 * DAY, counts_for_life=lambda _tag: keep_lifetime
+    )
 
 
 def test_contacts_leave_when_their_latest_moment_leaves_the_history() -> None:
@@ -152,7 +154,23 @@ def test_a_ledger_that_loses_nothing_is_the_same_object() -> None:
 
 def test_contacts_and_identities_leave_together() -> None:
     ledger = Ledger(contacts=(contact(NOW - 20 * DAY),), tags=(SMS,), identities={b"out": NOW - 20 * DAY, b"in": NOW})
-    assert horizon(ledger) == Ledger(identities={b"in": NOW})
+    assert horizon(ledger) == Ledger(identities={b"in": NOW}, forgotten_ms=NOW - 2 * DAY)
+
+
+def test_what_has_been_forgotten_stays_forgotten() -> None:
+    ledger = Ledger(identities={b"out": NOW - 20 * DAY}, forgotten_ms=NOW - DAY)
+    assert horizon(ledger) == Ledger(forgotten_ms=NOW - DAY)
+    assert horizon(Ledger(identities={b"in": NOW})).forgotten_ms == 0
+    grown = with_contact(ledger, contact(NOW), SMS, identity=b"c", created_ms=NOW)
+    assert grown.forgotten_ms == NOW - DAY
+
+
+def test_what_no_cap_for_life_counts_any_more_leaves_the_archive() -> None:
+    ledger = Ledger(contacts=(contact(NOW - 20 * DAY, tag=0),), tags=(SMS, VOICE), archived={0: 2, 1: 5})
+    left = pruned(
+        ledger, now=NOW, history_ms=10 * DAY, identities_ms=DAY, counts_for_life=lambda tag: tag.channel == "sms"
+    )
+    assert (left.tags, left.archived) == ((SMS,), {0: 3})
 
 
 def test_everything_else_outlives_pruning() -> None:

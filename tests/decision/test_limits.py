@@ -162,3 +162,38 @@ def test_an_answer_names_its_decision_by_customer_and_intent() -> None:
     # BLAKE2b-96 of "3:c-12" and "2:c-12", by another program: where one ends and the other begins is part of it.
     assert one.decision_id == "d8b1c5d6709cb4db658b9c5a"
     assert other.decision_id == "b425286e48f72855bb047649"
+
+
+def test_a_policy_that_remembers_longer_approves_nothing_twice() -> None:
+    forgetful, mindful = policy_of(identities="1d"), policy_of(identities="7d")
+    created = NOW - 2 * DAY
+    first = decided(forgetful, now=created, created_at=created)
+    assert first.is_approved
+    ledger = forgetful.prune(first.ledger, NOW)
+    again = decided(mindful, ledger, created_at=created)
+    assert (again.reason, again.rule_id) == ("expired", "expired:horizon")
+    assert decided(mindful, ledger, created_at=NOW - DAY).is_approved
+
+
+def test_a_region_older_than_its_country_is_not_used() -> None:
+    policy = policy_of(
+        {
+            "id": "florida",
+            "kind": "cap",
+            "limit": 0,
+            "window": {"rolling": "1d"},
+            "applies_to": {"countries": ["US-FL"]},
+        }
+    )
+
+    def living(*said: tuple[int, dict[str, str]]) -> Ledger:
+        ledger = EMPTY_LEDGER
+        for at, fields in said:
+            event = PreferenceEvent(event_id=f"e-{at}", customer_id="c-1", type="profile", **fields)
+            ledger = apply_preference(event, ledger, recorded_ms=at, now=NOW).ledger
+        return ledger
+
+    moved = living((NOW - 2, {"country": "BR", "region": "FL"}), (NOW - 1, {"country": "US"}))
+    assert decided(policy, moved).is_approved
+    settled = living((NOW - 2, {"country": "US"}), (NOW - 1, {"region": "FL"}))
+    assert not decided(policy, settled).is_approved

@@ -37,12 +37,17 @@ def test_an_outcome_of_a_decision_nobody_knows_changes_no_ledger() -> None:
     assert reported("sent", ledger, decision_id=UNKNOWN).ledger is ledger
 
 
-def test_a_stop_is_named_after_what_it_answers() -> None:
+def test_a_stop_closes_the_channel_of_what_it_answers() -> None:
     (answer,) = reported("reply", one_contact(), decision_id=KNOWN, detail="stop").ledger.preferences
-    assert (answer.event_id, answer.type, answer.channel) == (f"reply:{KNOWN}", "opt_out", "sms")
+    assert (answer.type, answer.channel) == ("opt_out", "sms")
     (unsolicited,) = reported("reply", EMPTY_LEDGER, channel="sms", detail="stop").ledger.preferences
-    assert (unsolicited.event_id, unsolicited.channel) == ("reply:sms", "sms")
-    (of_nothing_known,) = reported(
-        "reply", EMPTY_LEDGER, decision_id=UNKNOWN, channel="sms", detail="stop"
-    ).ledger.preferences
-    assert (of_nothing_known.event_id, of_nothing_known.channel) == (f"reply:{UNKNOWN}", "sms")
+    assert unsolicited.channel == "sms"
+    (of_nothing_known,) = reported("reply", EMPTY_LEDGER, decision_id=UNKNOWN, detail="stop").ledger.preferences
+    assert of_nothing_known.channel is None
+
+
+def test_a_stop_is_heard_in_whatever_case_it_is_written() -> None:
+    for written in ("STOP", " Stop "):
+        assert len(reported("reply", EMPTY_LEDGER, channel="sms", detail=written).ledger.preferences) == 1
+    for other in ("stopped", None):
+        assert reported("reply", EMPTY_LEDGER, channel="sms", detail=other).ledger.preferences == ()

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from streams.decision.ledger import EMPTY_LEDGER, WITHDRAWN, Ledger, Preference, Profile, ProfileValue, Tag
+import msgspec
+
+from streams.decision.ledger import (
+    EMPTY_LEDGER,
+    PREFERENCES_MAX,
+    WITHDRAWN,
+    Ledger,
+    Preference,
+    Profile,
+    ProfileValue,
+    Tag,
+)
 from streams.decision.preference import PreferenceEvent
 from streams.decision.preferences import Withdrawal, apply_preference
 from tests.decision.builders import NOW, contact, ledger_of
@@ -15,17 +26,13 @@ def said(ledger: Ledger, event_id: str, kind: Any, at: int, **fields: Any) -> Le
     return apply_preference(event, ledger, recorded_ms=at, now=NOW).ledger
 
 
-def value(of: str | bool, order: int, event_id: str) -> ProfileValue:
-    return ProfileValue(of, order, event_id)
-
-
 EARLY = {"timezone": "Europe/Madrid", "country": "ES", "region": "MD", "minor": True}
 LATE = {"timezone": "America/Bogota", "country": "CO", "region": "DC", "minor": False}
 
 
 def test_every_field_of_a_profile_is_kept_with_its_order() -> None:
     ledger = said(EMPTY_LEDGER, "e-1", "profile", NOW, **EARLY)
-    assert ledger.profile == Profile(*(value(of, NOW, "e-1") for of in EARLY.values()))
+    assert ledger.profile == Profile(*(ProfileValue(of, NOW) for of in EARLY.values()))
 
 
 def test_each_field_stays_as_said_last() -> None:
@@ -34,7 +41,7 @@ def test_each_field_stays_as_said_last() -> None:
             said(EMPTY_LEDGER, "e-1", "profile", NOW - 9, **EARLY), "e-2", "profile", NOW, **{name: LATE[name]}
         )
         for field, first in EARLY.items():
-            wanted = value(LATE[name], NOW, "e-2") if field == name else value(first, NOW - 9, "e-1")
+            wanted = ProfileValue(LATE[name], NOW) if field == name else ProfileValue(first, NOW - 9)
             assert getattr(ledger.profile, field) == wanted
 
 
@@ -43,9 +50,11 @@ def test_each_field_stays_though_something_older_arrives() -> None:
     assert said(ledger, "e-1", "profile", NOW - 9, **EARLY) == ledger
 
 
-def test_an_event_id_is_taken_once_at_a_moment() -> None:
+def test_of_two_profiles_of_one_moment_the_greater_value_stays_whichever_comes_first() -> None:
     ledger = said(EMPTY_LEDGER, "e-1", "profile", NOW, **LATE)
-    assert said(ledger, "e-1", "profile", NOW, **EARLY) == ledger
+    both = Profile(*(ProfileValue(max(EARLY[name], LATE[name], key=str), NOW) for name in EARLY))
+    assert said(ledger, "e-2", "profile", NOW, **EARLY).profile == both
+    assert said(said(EMPTY_LEDGER, "e-2", "profile", NOW, **EARLY), "e-1", "profile", NOW, **LATE).profile == both
 
 
 def test_an_erasure_leaves_of_each_field_what_was_said_after_it() -> None:
@@ -53,7 +62,7 @@ def test_an_erasure_leaves_of_each_field_what_was_said_after_it() -> None:
         ledger = said(EMPTY_LEDGER, "e-1", "profile", NOW - 9, **EARLY)
         ledger = said(ledger, "e-2", "profile", NOW, **{name: LATE[name]})
         left = said(ledger, "e-3", "erasure", NOW - 1).profile
-        assert left == Profile(**{name: value(LATE[name], NOW, "e-2")})
+        assert left == Profile(**{name: ProfileValue(LATE[name], NOW)})
 
 
 def test_an_erasure_of_everything_leaves_no_empty_profile() -> None:
@@ -71,14 +80,33 @@ def test_an_event_is_kept_as_it_was_said() -> None:
     ledger = said(
         EMPTY_LEDGER, "e-1", "opt_out", NOW - 1, **scope, effective_at=NOW + 5, until=NOW + 9, evidence_ref="doc-1"
     )
-    kept = ("opt_out", NOW - 1, NOW + 5, NOW + 9, "e-1", "sms", "marketing", "loans", "north", "acme", "doc-1")
+    kept = ("opt_out", NOW - 1, NOW + 5, NOW + 9, "sms", "marketing", "loans", "north", "acme")
     assert ledger.preferences == (Preference(*kept),)
 
 
-def test_of_two_events_alike_in_all_else_the_greater_id_stays() -> None:
-    for one, other in (("e-1", "e-2"), ("e-2", "e-1")):
-        ledger = said(said(EMPTY_LEDGER, one, "opt_out", NOW), other, "opt_out", NOW)
-        assert [p.event_id for p in ledger.preferences] == ["e-2"]
+def test_only_a_consent_keeps_its_evidence_and_the_greater_stays() -> None:
+    for one, other in (("doc-1", "doc-2"), ("doc-2", "doc-1"), (None, "doc-2"), ("doc-2", None)):
+        ledger = said(EMPTY_LEDGER, "e-1", "consent_granted", NOW, evidence_ref=one)
+        ledger = said(ledger, "e-2", "consent_granted", NOW, evidence_ref=other)
+        assert [p.evidence_ref for p in ledger.preferences] == ["doc-2"]
+
+
+def test_of_an_opt_out_and_an_objection_alike_in_all_else_the_opt_out_stays() -> None:
+    for one, other in (("opt_out", "objection"), ("objection", "opt_out")):
+        ledger = said(said(EMPTY_LEDGER, "e-1", one, NOW), "e-2", other, NOW)
+        assert [p.type for p in ledger.preferences] == ["opt_out"]
+
+
+def test_what_there_is_no_room_to_keep_takes_approvals_back_all_the_same() -> None:
+    full = tuple(Preference("opt_out", NOW, NOW, None, topic=f"t-{number}") for number in range(PREFERENCES_MAX))
+    ledger = msgspec.structs.replace(
+        ledger_of(contact(NOW + 9, number=1), tags=(Tag("voice", "marketing", "other"),)), preferences=full
+    )
+    event = PreferenceEvent(event_id="e-1", customer_id="c-1", type="opt_out", topic="other")
+    result = apply_preference(event, ledger, recorded_ms=NOW, now=NOW)
+    assert [w.reason for w in result.withdrawals] == ["opt_out"]
+    assert result.ledger.preferences == full
+    assert result.ledger.preference_refused
 
 
 def test_of_two_events_of_one_order_and_end_the_one_that_acts_later_stays() -> None:
@@ -93,11 +121,11 @@ def test_an_event_replaces_just_the_one_before_it_in_its_place() -> None:
     for topic in ("t-1", "t-2", "t-3", "t-4"):
         ledger = said(ledger, topic, "opt_out", NOW - 9, topic=topic)
     ledger = said(ledger, "later", "opt_out", NOW, topic="t-2")
-    assert [(p.topic, p.event_id) for p in ledger.preferences] == [
-        ("t-1", "t-1"),
-        ("t-2", "later"),
-        ("t-3", "t-3"),
-        ("t-4", "t-4"),
+    assert [(p.topic, p.order_ms) for p in ledger.preferences] == [
+        ("t-1", NOW - 9),
+        ("t-2", NOW),
+        ("t-3", NOW - 9),
+        ("t-4", NOW - 9),
     ]
 
 

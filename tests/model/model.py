@@ -141,9 +141,15 @@ class Preference:
         return self.track, self.restrictive, self.scope
 
     @property
-    def rank(self) -> tuple[int, float, int, str]:
+    def rank(self) -> tuple[int, float, int, bool, bool]:
         """The greatest of one slot is kept."""
-        return self.order, NEVER if self.end is None else self.end, self.effective_at, self.event_id
+        return (
+            self.order,
+            NEVER if self.end is None else self.end,
+            self.effective_at,
+            self.type == "opt_out",
+            self.evidence,
+        )
 
     def covers(self, subject: dict[str, Any]) -> bool:
         for name, wanted in zip(SCOPE_FIELDS, self.scope, strict=True):
@@ -211,13 +217,17 @@ class Customer:
         return list(kept.values())
 
     def profile_value(self, name: str) -> Any:  # noqa: ANN401 - whatever the customer's record holds
+        best = self.profile_entry(name)
+        return None if best is None else best.value
+
+    def profile_entry(self, name: str) -> ProfileValue | None:
         best: ProfileValue | None = None
         for value in self.profile:
             if value.name != name or (self.erased_at is not None and value.order <= self.erased_at):
                 continue
-            if best is None or (value.order, value.event_id) > (best.order, best.event_id):
+            if best is None or (value.order, str(value.value)) > (best.order, str(best.value)):
                 best = value
-        return None if best is None else best.value
+        return best
 
     def held_contacts(self) -> list[Contact]:
         return [contact for contact in self.contacts if not contact.erased]
@@ -606,7 +616,7 @@ class Model:
             for contact in contacts:
                 high = max(contact.valid_until, now_ms)
                 contact.reported.append(max(contact.decided_at, min(occurred_at, high)))
-        if outcome["type"] != "reply" or outcome.get("detail") != "stop":
+        if outcome["type"] != "reply" or (outcome.get("detail") or "").strip().lower() != "stop":
             return []
         # With neither a known contact nor a channel everything is closed.
         channel = contacts[-1].tags["channel"] if contacts else outcome.get("channel")
@@ -656,8 +666,12 @@ class Model:
     def _case(self, customer: Customer, intent: dict[str, Any], created_at: int) -> Case:
         country, region = intent.get("country"), intent.get("region")
         if country is None:
-            # READING: each profile field stands by itself, so that country and region of two events may meet.
-            country, region = customer.profile_value("country"), customer.profile_value("region")
+            country_said, region_said = customer.profile_entry("country"), customer.profile_entry("region")
+            country = None if country_said is None else country_said.value
+            if country_said is not None and region_said is not None and region_said.order >= country_said.order:
+                region = region_said.value
+            else:
+                region = None
         purpose = intent.get("purpose")
         channel = intent["channel"]
         subject = {

@@ -12,9 +12,9 @@ from streams.decision.ledger import Ledger
 from streams.decision.rules.rule import PASS, Answer, denial, too_short
 
 
-def ask_horizon(intent: Intent, identities_ms: int, now: int) -> Answer:
+def ask_horizon(intent: Intent, ledger: Ledger, identities_ms: int, now: int) -> Answer:
     """Created before the gate's memory of identities begins?"""
-    return denial("expired") if intent.created_at < now - identities_ms else PASS
+    return denial("expired") if intent.created_at < max(now - identities_ms, ledger.forgotten_ms) else PASS
 
 
 def ask_erasure(intent: Intent, ledger: Ledger) -> Answer:
