@@ -31,7 +31,8 @@ META_VERSION: Final = 1
 class Meta(msgspec.Struct, frozen=True):
     """How far a partition has been decided.
 
-    `positions` are the next offsets per input topic; `latest_ms` is the latest `now` any decision was made at.
+    `positions` are the next offsets of every input topic that was ever read; `latest_ms` is the latest `now` any
+    decision was made at.
     """
 
     positions: dict[str, int]

@@ -270,7 +270,8 @@ class Engine:
                 position = starts[topic.name]
             where = TopicPartition(topic.name, partition)
             intakes.append(Intake(topic, position, partial(self._pause, where), partial(self._resume, where)))
-        state = PartitionState(partition, intakes, restored.store, restored.meta.latest_ms if restored.meta else 0)
+        latest_ms = restored.meta.latest_ms if restored.meta else 0
+        state = PartitionState(partition, intakes, restored.store, latest_ms, recorded)
         if self.settings.clock_mode is ClockMode.RECORD:
             state.ends = dict(ends)
         return state

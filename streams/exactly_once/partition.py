@@ -4,6 +4,7 @@ Invariants
 1. `store`, `latest_ms` and the positions of the intakes are what the last committed transaction left; `merge` is the
    only thing that changes them while the partition is owned, and it is called after a commit only.
 2. What a batch takes is chosen without changing anything, so abandoning a batch needs no undo.
+3. A recorded position is never forgotten and never gets lower, whether or not this run reads its topic.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Contribution(NamedTuple):
     counts: Mapping[str, int]
     """Records taken per topic."""
     next_positions: Mapping[str, int]
-    """Positions to record, of every input topic."""
+    """Positions to record and to commit, of every input topic that is read."""
 
     @property
     def latest_ms(self) -> int:
@@ -45,13 +46,20 @@ class Contribution(NamedTuple):
 
     def meta(self) -> Meta:
         """The meta record of the transaction."""
-        return Meta(positions=dict(self.next_positions), latest_ms=self.latest_ms)
+        return Meta(positions={**self.state.recorded, **self.next_positions}, latest_ms=self.latest_ms)
 
 
 class PartitionState:
     """One owned partition."""
 
-    def __init__(self, partition: int, intakes: Sequence[Intake], store: dict[bytes, bytes], latest_ms: int) -> None:
+    def __init__(
+        self,
+        partition: int,
+        intakes: Sequence[Intake],
+        store: dict[bytes, bytes],
+        latest_ms: int,
+        recorded: Mapping[str, int] | None = None,
+    ) -> None:
         self.partition = partition
         self.intakes = tuple(intakes)
         """By rank."""
@@ -60,6 +68,8 @@ class PartitionState:
         self.other_intakes = tuple(intake for intake in intakes if not intake.topic.barrier)
         self.store = store
         self.latest_ms = latest_ms
+        self.recorded = dict(recorded or {})
+        """Positions in the latest meta record; those of topics that are not read now are kept for the run that does."""
         self.ends: dict[str, int] = {}
         """Where a bounded run ends, per topic; empty in service."""
 
@@ -77,11 +87,14 @@ class PartitionState:
         """Put together what was chosen; topics nothing was taken of keep their position."""
         next_positions = {}
         for intake in self.intakes:
-            of_topic = peeked.get(intake.topic.name)
+            topic = intake.topic.name
+            of_topic = peeked.get(topic)
             if of_topic is not None:
-                next_positions[intake.topic.name] = of_topic.next_position
+                position = of_topic.next_position
             else:
-                next_positions[intake.topic.name] = intake.position if intake.queue else intake.arrived
+                position = intake.position if intake.queue else intake.arrived
+            # An earlier batch may have recorded a position beyond the markers behind its last record.
+            next_positions[topic] = max(position, self.recorded.get(topic, 0))
         counts = {topic: len(of_topic.records) for topic, of_topic in peeked.items()}
         return Contribution(self, records, moments_ms, counts, next_positions)
 
@@ -96,3 +109,4 @@ class PartitionState:
         for topic, count in contribution.counts.items():
             self.by_topic[topic].advance(count)
         self.latest_ms = contribution.latest_ms
+        self.recorded |= contribution.next_positions

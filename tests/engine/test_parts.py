@@ -140,6 +140,30 @@ class TestRefusals:
             replace(good, lanes=0)
 
 
+class TestRecordedPositions:
+    def test_those_of_topics_that_are_not_read_are_kept(self) -> None:
+        asks = Intake(ASKS, 4)
+        state = PartitionState(0, [asks], {}, 0, {"asks": 4, "elsewhere": 9})
+        arrive(asks, [record(ASKS, 4)])
+        contribution = state.contribution([record(ASKS, 4)], [1], {"asks": asks.peek(1, 100)})
+        assert contribution.meta().positions == {"asks": 5, "elsewhere": 9}
+        assert contribution.next_positions == {"asks": 5}
+        state.merge(contribution, BatchResult())
+        assert state.recorded == {"asks": 5, "elsewhere": 9}
+
+    def test_they_never_get_lower(self) -> None:
+        stops, asks = Intake(STOPS, 0), Intake(ASKS, 0)
+        state = state_of(stops, asks)
+        arrive(asks, [record(ASKS, 0)], end=2)  # offset 1 is a marker
+        first = state.contribution([record(ASKS, 0)], [1], {"asks": asks.peek(1, 100)})
+        assert first.next_positions == {"stops": 0, "asks": 2}
+        state.merge(first, BatchResult())
+        arrive(stops, [record(STOPS, 0)])
+        arrive(asks, [record(ASKS, 2)], start=2)  # waits, while what came on the other topic goes first
+        second = state.contribution([record(STOPS, 0)], [2], {"stops": stops.peek(1, 100)})
+        assert second.next_positions == {"stops": 1, "asks": 2}
+
+
 class _FixedBarrier:
     """Answers with fixed ends."""
 

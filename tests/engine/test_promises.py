@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from streams.app import input_topics
-from streams.exactly_once.changelog import META_KEY
+from streams.exactly_once.changelog import META_KEY, decode_meta
 from streams.exactly_once.control import PARTITIONS_KEY, ControlTopic
 from streams.exactly_once.errors import RecordsMissingError, StartupRefusedError, TransactionRefusedError
 from streams.exactly_once.settings import EXIT_REFUSED, EXIT_STOPPED, EXIT_UNEXPECTED, ClockMode
@@ -225,6 +225,26 @@ async def test_positions_come_from_the_changelog_not_from_the_group(broker: Brok
             await worker.until_decided(500)
     assert worker.observer.decided == 500
     await judged(broker, topics)
+
+
+async def test_positions_of_a_topic_that_a_run_does_not_read_are_kept(broker: Broker, topics: Topics) -> None:
+    create(broker, topics, 1)
+    without = input_topics(intents=(topics.intents,), opt_out=topics.opt_outs, outcome=topics.outcomes, rerouted=None)
+    async with load(broker) as producer:
+        await publish(producer, topics.intents, keys(10))
+        await publish(producer, topics.rerouted, keys(10))
+        async with running(broker, topics) as worker:
+            await worker.until_decided(20)
+        await publish(producer, topics.intents, keys(10))
+        async with running(broker, topics, input_topics=without) as worker:
+            await worker.until_decided(10)
+        await publish(producer, topics.rerouted, keys(5))
+        async with running(broker, topics) as worker:
+            await worker.until_decided(5)
+            assert worker.observer.decided == 5
+    metas = [decode_meta(r.value or b"") for r in (await read(broker, topics.ledger))[0] if r.key == META_KEY]
+    assert metas[-1].positions.items() >= {topics.intents: 20, topics.rerouted: 15}.items()
+    assert len((await read(broker, topics.answers))[0]) == 35
 
 
 async def test_the_control_topic_keeps_the_latest_value_of_each_key(broker: Broker, topics: Topics) -> None:
