@@ -76,6 +76,16 @@ class Gate:
         return erased_key(blake2b(customer_id, key=self.settings.erasure_key, digest_size=ERASED_HASH_BYTES).digest())
 
 
+def refuse_from_the_future(intent: Intent, now: int) -> None:
+    """An intent from further ahead than clocks may differ is not decided.
+
+    Raises:
+        RecordRefused: it is one.
+    """
+    if intent.created_at > now + FUTURE_TOLERANCE_MS:
+        raise RecordRefused("from_the_future", "`created_at` is further ahead than clocks may differ")
+
+
 def encode_decision(intent: Intent, decision: Decision, policy: Fragment, now: int) -> bytes:
     """The decision as it goes out. `policy` names the policy, see `policy_fragment`."""
     if decision.is_approved:
@@ -182,8 +192,7 @@ class _Run:
         customer = intent.customer_id.encode()
         if not self._is_at_home(arrival, intent.customer_id, customer):
             return
-        if intent.created_at > now + FUTURE_TOLERANCE_MS:
-            raise RecordRefused("from_the_future", "created_at")
+        refuse_from_the_future(intent, now)
         decision = decide(intent, self._ledger(customer, now), self._policy, now)
         self._keep(customer, decision.ledger)
         self._answer(arrival, intent, customer, decision)

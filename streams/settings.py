@@ -42,6 +42,8 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
     ops_host: str = "127.0.0.1"
     # 0: any free port. The worker prints where it listens.
     ops_port: int = 9464
+    # Whether `/explain` answers there about customers, to whoever reaches the port.
+    explain: bool = True
     accept_missing_records: bool = False
     # Off only for the embedded broker, whose transaction markers carry no checksum.
     check_crcs: bool = True

@@ -44,7 +44,7 @@ from streams.exactly_once.errors import StartupRefusedError
 from streams.exactly_once.settings import EXIT_REFUSED, EXIT_STOPPED, ClockMode, EngineSettings
 from streams.exactly_once.startup import check_topics
 from streams.explain import explain, limit_in_words
-from streams.gate import Gate, GateSettings
+from streams.gate import Gate, GateSettings, refuse_from_the_future
 from streams.policy.findings import PolicyRefused
 from streams.policy.loader import LoadedPolicy, load_policy
 from streams.policy.reload import PathView, PolicyWatcher
@@ -198,7 +198,8 @@ class GateWorker:
             self._health,
             host=self.settings.ops_host,
             port=self.settings.ops_port,
-            routes=[web.post("/explain", self._explain)],
+            body_bytes_max=QUESTION_BYTES_MAX,
+            routes=[web.post("/explain", self._explain)] if self.settings.explain else [],
         )
         port = await ops.start()
         sys.stdout.write(json.dumps({"ops": f"http://{self.settings.ops_host}:{port}"}) + "\n")
@@ -294,12 +295,17 @@ class GateWorker:
             worker.replace_state_machine(gate)
 
     async def _explain(self, request: web.Request) -> web.Response:
-        """What would be answered to an intent now, and why. Nothing is recorded."""
+        """What would be answered to an intent now, and why. Nothing is recorded. Whoever asks learns of a customer."""
         if self._gate is None or self._worker is None:
             return _problem(503, "The gate has not started yet.")
-        body = await request.content.read(QUESTION_BYTES_MAX)
+        try:
+            body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            return _problem(413, f"A question is one intent, of at most {QUESTION_BYTES_MAX} bytes.")
+        now = self._clock.now_ms()
         try:
             intent, _ = decode_intent(body)
+            refuse_from_the_future(intent, now)
         except RecordRefused as refusal:
             return _problem(400, str(refusal))
         customer = intent.customer_id.encode()
@@ -311,7 +317,7 @@ class GateWorker:
             ledger = self._gate.ledger_of(customer, store)
         except LedgerUnreadable as unreadable:
             return _problem(500, str(unreadable))
-        answer = explain(intent, ledger, self._gate.policy, self._clock.now_ms())
+        answer = explain(intent, ledger, self._gate.policy, now)
         return web.json_response(answer, headers={"Cache-Control": "no-store"})
 
 

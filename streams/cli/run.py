@@ -80,7 +80,8 @@ WORKER_MODULE: Final = "streams.worker"
     show_default=True,
     envvar="MESURA_OPS_HOST",
     show_envvar=True,
-    help="Where /metrics, /live and /ready listen. There is no authentication.",
+    help="Where /metrics, /live, /ready and /explain listen. There is no authentication, and /explain answers about "
+    "a customer: keep it private.",
 )
 @click.option(
     "--ops-port",
@@ -90,6 +91,14 @@ WORKER_MODULE: Final = "streams.worker"
     envvar="MESURA_OPS_PORT",
     show_envvar=True,
     help="0: any free port.",
+)
+@click.option(
+    "--explain/--no-explain",
+    default=True,
+    show_default=True,
+    envvar="MESURA_EXPLAIN",
+    show_envvar=True,
+    help="Whether /explain says what would be decided about a customer now; `mesura explain` asks it.",
 )
 @click.option(
     "--accept-missing-records",
@@ -116,6 +125,7 @@ def run(
     lanes: int,
     ops_host: str,
     ops_port: int,
+    explain: bool,
     accept_missing_records: bool,
     check_crcs: bool,
     prefix: str,
@@ -133,6 +143,7 @@ def run(
         lanes=lanes,
         ops_host=ops_host,
         ops_port=ops_port,
+        explain=explain,
         accept_missing_records=accept_missing_records,
         check_crcs=check_crcs,
         erasure_key=erasure_key(),

@@ -1,4 +1,8 @@
-"""The operations endpoint of a worker: metrics, liveness, readiness. Nothing that names a customer.
+"""The operations endpoint of a worker: metrics, liveness, readiness, and the routes its owner adds.
+
+What it serves itself names no customer. The worker adds `/explain`, which does answer about one: what would be decided
+on what is known of that customer. There is no authentication, so the port is to be kept private (`--no-explain` leaves
+the route out).
 
 It answers on the event loop the lanes run on, on purpose: an answer shows that the loop turns.
 """
@@ -21,6 +25,9 @@ if TYPE_CHECKING:
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 9464
 
+# Nothing that is served here has a body; an added route says how much it takes.
+BODY_BYTES_MAX = 1024
+
 NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -37,12 +44,14 @@ class OpsServer:
         *,
         host: str = DEFAULT_HOST,
         port: int = DEFAULT_PORT,
+        body_bytes_max: int = BODY_BYTES_MAX,
         routes: Sequence[web.RouteDef] = (),
     ) -> None:
         self._telemetry = telemetry
         self._health = health
         self._host = host
         self._port = port
+        self._body_bytes_max = body_bytes_max
         self._routes = [
             web.get("/", self._index),
             web.get("/metrics", self._metrics),
@@ -59,7 +68,7 @@ class OpsServer:
             OSError: the address cannot be bound.
         """
         assert self._runner is None, "started twice"
-        application = web.Application()
+        application = web.Application(client_max_size=self._body_bytes_max)
         application.add_routes(self._routes)
         runner = web.AppRunner(application, access_log=None)
         await runner.setup()

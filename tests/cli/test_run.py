@@ -29,8 +29,17 @@ def test_the_worker_gets_its_settings_and_the_key_in_one_place_only(policy: Path
     key_file = tmp_path / "key"
     key_file.write_text(KEY + "\n")
     arguments = ["run", "--bootstrap", "127.0.0.1:1", "--ops-port", "0", "--intent-topic", "urgent", "--prefix", "a-"]
-    environment = {"MESURA_POLICY": str(policy), "MESURA_ERASURE_KEY_FILE": str(key_file), "MESURA_LANES": "2"}
-    environment |= {"MESURA_TOPIC": "preferences=noes outcomes=ends", "FAKE_WORKER_PLAN": "serve"}
+    environment = {
+        "MESURA_POLICY": str(policy),
+        "MESURA_ERASURE_KEY_FILE": str(key_file),
+        "MESURA_LANES": "2",
+        "MESURA_EXPLAIN": "0",
+    }
+    environment |= {
+        "MESURA_EXPLAIN": "0",
+        "MESURA_TOPIC": "preferences=noes outcomes=ends",
+        "FAKE_WORKER_PLAN": "serve",
+    }
     with started(RUN, *arguments, **environment) as process:
         said = hear(process)
         settings = WorkerSettings.from_environment(said["settings"])
@@ -39,6 +48,7 @@ def test_the_worker_gets_its_settings_and_the_key_in_one_place_only(policy: Path
     assert not is_alive(said["pid"])
     assert settings.erasure_key == KEY
     assert (settings.lanes, settings.ops_port, settings.clock) == (2, 0, "wall")
+    assert not settings.explain
     assert settings.topics.intents == ("a-urgent",)
     assert (settings.topics.preferences, settings.topics.outcomes) == ("a-noes", "a-ends")
     assert settings.topics.approved == "a-approved-send"
