@@ -14,7 +14,8 @@ import click
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
-from streams.topics import DEFAULT_PARTITIONS, DEFAULT_REPLICATION_FACTOR, PlannedTopic, TopicNames, TopicPlan
+from streams.cli.options import bootstrap_option, topic_names, topic_options
+from streams.topics import DEFAULT_PARTITIONS, DEFAULT_REPLICATION_FACTOR, PlannedTopic, TopicPlan
 
 ANSWER_SECONDS: Final = 30.0
 """How long the cluster may take for one answer. Creating a thousand partitions on a busy cluster takes seconds."""
@@ -144,39 +145,39 @@ def topics() -> None:
 
 
 class _PlanOptions(TypedDict):
-    intent_topics: tuple[str, ...]
     prefix: str
+    intent_topics: tuple[str, ...]
+    renamed_topics: tuple[str, ...]
     partitions: int
     replication_factor: int
 
 
 def _plan_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
-        click.option("--intent-topic", "intent_topics", multiple=True, help="Repeatable; the most urgent first."),
-        click.option("--prefix", default="", help="Put this before every topic name."),
         click.option("--partitions", type=int, default=DEFAULT_PARTITIONS, show_default=True),
         click.option("--replication-factor", type=int, default=DEFAULT_REPLICATION_FACTOR, show_default=True),
     ):
         command = option(command)
-    return command
+    return topic_options(command)
 
 
-_bootstrap_option = click.option(
-    "--bootstrap", required=True, envvar="MESURA_BOOTSTRAP", help="host:port of a broker, or several with commas."
-)
-
-
-def _plan(intent_topics: tuple[str, ...], prefix: str, partitions: int, replication_factor: int) -> TopicPlan:
+def _plan(
+    prefix: str,
+    intent_topics: tuple[str, ...],
+    renamed_topics: tuple[str, ...],
+    partitions: int,
+    replication_factor: int,
+) -> TopicPlan:
+    names = topic_names(prefix, intent_topics, renamed_topics)
     try:
-        names = TopicNames(intents=intent_topics) if intent_topics else TopicNames()
-        return TopicPlan(names.with_prefix(prefix), partitions, replication_factor)
+        return TopicPlan(names, partitions, replication_factor)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
 
 
 @topics.command()
 @_plan_options
-@_bootstrap_option
+@bootstrap_option
 def create(bootstrap: str, **plan: Unpack[_PlanOptions]) -> None:
     """Create what is missing; change nothing that exists."""
     _report(create_topics, bootstrap, _plan(**plan))
@@ -184,7 +185,7 @@ def create(bootstrap: str, **plan: Unpack[_PlanOptions]) -> None:
 
 @topics.command()
 @_plan_options
-@_bootstrap_option
+@bootstrap_option
 def check(bootstrap: str, **plan: Unpack[_PlanOptions]) -> None:
     """Compare the topics with the plan; change nothing."""
     _report(check_topics, bootstrap, _plan(**plan))
