@@ -41,6 +41,9 @@ REROUTED_BYTES: Final = 4 * INPUT_BYTES
 DEAD_LETTER_BYTES: Final = 8 * INPUT_BYTES
 """Larger than anything that can become a dead letter, rerouted records with their headers among it."""
 
+LEDGER_BYTES: Final = 4 * 1024 * 1024
+"""One record holds a customer's whole ledger: twice what a ledger at its declared limits takes (1.8 MB)."""
+
 LEDGER_SEGMENT_MS: Final = 10 * _MINUTE_MS
 """Only closed segments are compacted, and a restore reads everything. Shorter means more files."""
 
@@ -209,6 +212,7 @@ _COMPACTED: Final = [
     Setting("delete.retention.ms", str(TOMBSTONE_MS), "a restore that began before a deletion must still meet it"),
 ]
 _LEDGER: Final = [
+    _largest(LEDGER_BYTES, "one record holds a customer's whole ledger, also one at its declared limits"),
     Setting(
         "message.timestamp.type",
         "LogAppendTime",

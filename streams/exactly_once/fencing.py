@@ -32,7 +32,8 @@ RETRY_BACKOFF_MS: Final = 5
 transaction. aiokafka's 100 ms would be paid by every tenth transaction."""
 
 MAX_PRODUCED_BATCH_BYTES: Final = 1_000_000
-"""Size of the record batches a lane writes; below Kafka's default `message.max.bytes` of 1 048 588."""
+"""Size of the record batches a lane writes; below Kafka's default `message.max.bytes` of 1 048 588. A record that is
+larger goes in a batch of its own, up to the limit of its topic."""
 
 
 class Membership(NamedTuple):

@@ -17,6 +17,7 @@ import aiokafka
 from aiokafka.structs import TopicPartition
 
 from streams.exactly_once.changelog import META_KEY, Meta, decode_meta
+from streams.exactly_once.settings import CHANGELOG_RECORD_BYTES
 from streams.exactly_once.transport import read_by_slices
 
 if TYPE_CHECKING:
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
     from streams.exactly_once.settings import EngineSettings
     from streams.exactly_once.transport import Slice
 
-FETCH_BYTES: Final = 4 * 1024 * 1024
-"""Of one partition in one fetch: larger than in service, because here only throughput counts."""
+FETCH_BYTES: Final = CHANGELOG_RECORD_BYTES
+"""Of one partition in one fetch: larger than in service, because here only throughput counts. A broker answers with a
+whole record batch at least, whatever its size."""
 
 FETCH_WAIT_MS: Final = 100
 """How long a fetch may wait at the end of a partition, where an open transaction holds up the rest."""

@@ -26,6 +26,10 @@ STOP_LIMIT_SECONDS: Final = 5.0
 """A worker asked to stop finishes or abandons its batch within this. Longer, and supervisors kill it anyway."""
 
 
+CHANGELOG_RECORD_BYTES: Final = 4 * 1024 * 1024
+"""The largest changelog record that must be able to commit, hence to be restored. One value is one customer's state."""
+
+
 class ClockMode(enum.Enum):
     """Where `now` comes from."""
 

@@ -3,7 +3,8 @@
 Refused
 - a topic that does not exist, or has another partition count than the other topics;
 - a partition count other than the one recorded in the control topic: keys would have moved, opt-outs be forgotten;
-- a changelog or control topic that is not compacted: state would disappear with the topic's retention.
+- a changelog or control topic that is not compacted: state would disappear with the topic's retention;
+- a changelog without the broker's append time (nobody would notice a wrong clock), or too small for its records.
 
 Checked at the take-over of a partition instead, because only then the answer is known: `check_positions`.
 """
@@ -20,6 +21,7 @@ from aiokafka.errors import IncompatibleBrokerVersion
 
 from streams.exactly_once.control import PARTITIONS_KEY, ControlTopic
 from streams.exactly_once.errors import StartupRefusedError
+from streams.exactly_once.settings import CHANGELOG_RECORD_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,9 +69,11 @@ async def check_topics(settings: EngineSettings) -> StartupReport:
     finally:
         await admin.close()
     check_compaction(configs)
+    compares_clocks = settings.changelog_topic in configs
+    if compares_clocks:
+        check_changelog(settings.changelog_topic, configs[settings.changelog_topic])
     if settings.control_topic:
         await _check_recorded_count(settings, settings.control_topic, partition_count)
-    compares_clocks = configs.get(settings.changelog_topic, {}).get("message.timestamp.type") == APPEND_TIME
     return StartupReport(partition_count, compares_clocks, tuple(warnings))
 
 
@@ -114,6 +118,26 @@ def check_compaction(configs: Mapping[str, Mapping[str, str]]) -> None:
                 f"{name} has cleanup.policy={policy}: what customers said would be deleted with age. "
                 "Set cleanup.policy=compact on it."
             )
+
+
+def check_changelog(name: str, config: Mapping[str, str]) -> None:
+    """The changelog carries the broker's time and takes the largest record.
+
+    Raises:
+        StartupRefusedError: clocks would not be compared, or a large record would be refused again and again.
+    """
+    timestamps = config.get("message.timestamp.type", "")
+    if timestamps != APPEND_TIME:
+        raise StartupRefusedError(
+            f"{name} has message.timestamp.type={timestamps}: a wrong clock would go unnoticed, and limits be "
+            f"counted in wrong windows. Set message.timestamp.type={APPEND_TIME} on it."
+        )
+    largest = config.get("max.message.bytes", "")
+    if not largest.isdecimal() or int(largest) < CHANGELOG_RECORD_BYTES:
+        raise StartupRefusedError(
+            f"{name} has max.message.bytes={largest}: a customer with a long history could not be recorded, and its "
+            f"partition would stand still. Set max.message.bytes={CHANGELOG_RECORD_BYTES} on it, or more."
+        )
 
 
 def check_positions(

@@ -52,7 +52,7 @@ NO_READING: Final = 0
 """The reading before the first `start_at`."""
 
 MAX_PARTITION_FETCH_BYTES: Final = 1024 * 1024
-"""Of one partition in one fetch. Must hold the largest record; more only makes slices, and their latency, larger."""
+"""Of one partition in one fetch; a larger record batch comes alone. More only makes slices larger, and latencies."""
 
 _BATCH_START: Final = struct.Struct(">qi")
 """Base offset, and the length of what follows."""

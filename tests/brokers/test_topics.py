@@ -8,8 +8,10 @@ import pytest
 from click.testing import CliRunner
 
 from streams.cli.topics import State, check_topics, create_topics, topics
+from streams.exactly_once.settings import CHANGELOG_RECORD_BYTES
+from streams.exactly_once.startup import check_changelog
 from streams.testing.broker import create_plan
-from streams.topics import DEAD_LETTER_BYTES, INPUT_BYTES, REROUTED_BYTES, TopicNames, TopicPlan
+from streams.topics import DEAD_LETTER_BYTES, INPUT_BYTES, LEDGER_BYTES, REROUTED_BYTES, TopicNames, TopicPlan
 
 if TYPE_CHECKING:
     from streams.testing.broker import Broker, KafkaAdmin
@@ -41,6 +43,13 @@ def test_whatever_comes_in_fits_where_it_may_have_to_go() -> None:
     assert sizes["opt-out"] == str(INPUT_BYTES)
     assert sizes["mesura-rerouted"] == str(REROUTED_BYTES)
     assert sizes["mesura-dead-letter"] == str(DEAD_LETTER_BYTES)
+
+
+def test_a_ledger_as_planned_is_one_the_engine_starts_with() -> None:
+    plan = TopicPlan()
+    config = next(topic.config for topic in plan.topics() if topic.name == plan.names.ledger)
+    check_changelog(plan.names.ledger, config)
+    assert config["max.message.bytes"] == str(LEDGER_BYTES) == str(CHANGELOG_RECORD_BYTES)
 
 
 @pytest.mark.parametrize(("copies", "acknowledged"), [(1, 1), (2, 1), (3, 2), (5, 2)])

@@ -19,6 +19,7 @@ import pytest
 
 from streams.app import Worker
 from streams.exactly_once.interfaces import InputRecord
+from streams.exactly_once.settings import CHANGELOG_RECORD_BYTES
 from streams.testing.kafka_io import read_topic
 from streams.testing.waiting import wait_until_async
 from tests.engine.toy import Clock, Greeter, Recorder, Topics, judge
@@ -32,7 +33,11 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parents[2]
 PARTITIONS = 4
 DEADLINE_SECONDS = 40.0
-COMPACTED = {"cleanup.policy": "compact", "message.timestamp.type": "LogAppendTime"}
+COMPACTED = {
+    "cleanup.policy": "compact",
+    "message.timestamp.type": "LogAppendTime",
+    "max.message.bytes": str(CHANGELOG_RECORD_BYTES),
+}
 
 
 def create(broker: Broker, topics: Topics, partitions: int = PARTITIONS, **answers_config: str) -> None:

@@ -20,7 +20,13 @@ from streams.exactly_once.record_order import is_finished, merge_heads
 from streams.exactly_once.rest import Rest
 from streams.exactly_once.service_order import ALARM_SECONDS, ServiceOrder
 from streams.exactly_once.settings import EngineSettings
-from streams.exactly_once.startup import check_compaction, check_counts, check_positions, check_recorded_count
+from streams.exactly_once.startup import (
+    check_changelog,
+    check_compaction,
+    check_counts,
+    check_positions,
+    check_recorded_count,
+)
 from streams.exactly_once.transport import Slice
 from tests.engine.toy import Clock, Recorder
 
@@ -122,6 +128,14 @@ class TestRefusals:
         check_compaction({"ledger": {"cleanup.policy": "compact"}})
         with pytest.raises(StartupRefusedError, match="Set cleanup"):
             check_compaction({"ledger": {"cleanup.policy": policy}})
+
+    def test_changelog(self) -> None:
+        good = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": "4194304"}
+        check_changelog("ledger", good)
+        with pytest.raises(StartupRefusedError, match=r"Set message\.timestamp\.type=LogAppendTime on it"):
+            check_changelog("ledger", good | {"message.timestamp.type": "CreateTime"})
+        with pytest.raises(StartupRefusedError, match=r"Set max\.message\.bytes=4194304 on it, or more"):
+            check_changelog("ledger", good | {"max.message.bytes": "4194303"})
 
     def test_positions(self) -> None:
         check_positions(0, {"asks": 5}, {"asks": 5}, {"asks": 9})

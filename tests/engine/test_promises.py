@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from streams.app import input_topics
-from streams.exactly_once.changelog import META_KEY, decode_meta
+from streams.exactly_once.changelog import META_KEY, decode_meta, erased_key
 from streams.exactly_once.control import PARTITIONS_KEY, ControlTopic
 from streams.exactly_once.errors import RecordsMissingError, StartupRefusedError, TransactionRefusedError
 from streams.exactly_once.settings import EXIT_REFUSED, EXIT_STOPPED, EXIT_UNEXPECTED, ClockMode
@@ -191,6 +191,45 @@ async def test_it_refuses_a_changelog_that_is_not_compacted(real_kafka: Broker, 
     real_kafka.create_topics(topics.partitioned, partitions=2)
     real_kafka.create_topics([topics.control], partitions=1, config=COMPACTED)
     assert "Set cleanup.policy=compact" in await _refusal(real_kafka, topics)
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize(
+    ("setting", "value"), [("message.timestamp.type", "CreateTime"), ("max.message.bytes", "1048588")]
+)
+async def test_it_refuses_a_changelog_that_cannot_do_its_work(
+    real_kafka: Broker, topics: Topics, setting: str, value: str
+) -> None:
+    create(real_kafka, topics)
+    other = f"{topics.prefix}-other"
+    real_kafka.create_topics([other], partitions=PARTITIONS, config=COMPACTED | {setting: value})
+    assert f"{other} has {setting}={value}" in await _refusal(real_kafka, topics, changelog_topic=other)
+
+
+class _Heavy(Greeter):
+    """Also keeps something large."""
+
+    VALUE = bytes(range(256)) * 8_000
+
+    def apply(self, batch: Batch, store: Mapping[bytes, bytes]) -> BatchResult:
+        result = super().apply(batch, store)
+        result.changes |= {erased_key(b"%d" % number): self.VALUE for number in range(3)}
+        return result
+
+
+@pytest.mark.kafka
+async def test_changelog_records_of_two_megabytes_commit_and_come_back(real_kafka: Broker, topics: Topics) -> None:
+    create(real_kafka, topics, 1)
+    async with load(real_kafka) as producer:
+        await publish(producer, topics.intents, keys(10))
+        async with running(real_kafka, topics, _Heavy(topics)) as worker:
+            await worker.until_decided(10)
+        await publish(producer, topics.intents, keys(10))
+        async with running(real_kafka, topics) as worker:
+            await worker.until_decided(10)
+            store = worker.worker.committed_store(0) or {}
+            assert [store[erased_key(b"%d" % number)] for number in range(3)] == [_Heavy.VALUE] * 3
+    await judged(real_kafka, topics)
 
 
 @pytest.mark.kafka  # the embedded broker forgets offsets committed in transactions
