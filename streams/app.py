@@ -25,7 +25,7 @@ import faust
 from faust.types.enums import ProcessingGuarantee
 
 from streams.exactly_once.engine import Engine
-from streams.exactly_once.errors import StartupRefusedError
+from streams.exactly_once.errors import RecordsMissingError, StartupRefusedError
 from streams.exactly_once.interfaces import InputTopic
 from streams.exactly_once.settings import (
     EXIT_REFUSED,
@@ -195,7 +195,7 @@ class Worker:
         error = engine.failure
         if error is None and crashed.done() and not crashed.cancelled():
             error = crashed.exception() or RuntimeError("the app stopped by itself")
-        if isinstance(error, StartupRefusedError):
+        if isinstance(error, (StartupRefusedError, RecordsMissingError)):
             return WorkerEnd(EXIT_REFUSED, str(error), error)
         if error is not None and not (engine.failure is None and stop.is_set()):
             text = str(error) if engine.failure is not None else type(error).__name__

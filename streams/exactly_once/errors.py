@@ -2,7 +2,7 @@
 
     EngineError
      ├── StartupRefusedError    what was found at start would break a promise; the sentence says what to do
-     ├── RecordsMissingError    an input topic lost records before they were decided
+     ├── RecordsMissingError    an input topic lost records before they were decided; refused likewise
      └── LaneError              a lane met something it cannot go on from; the process ends and is started again
           └── TransactionRefusedError   the broker refused a record of a transaction, again and again
 
