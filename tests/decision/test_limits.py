@@ -6,10 +6,12 @@ import msgspec
 
 from streams.decision.decide import decide
 from streams.decision.ledger import (
+    CONTACTS_MAX,
     EMPTY_LEDGER,
     IDENTITIES_MAX,
     NEEDED_CONSENT,
     PREFERENCES_MAX,
+    TAGS_MAX,
     UNCOUNTED,
     Ledger,
     Tag,
@@ -197,3 +199,12 @@ def test_a_region_older_than_its_country_is_not_used() -> None:
     assert decided(policy, moved).is_approved
     settled = living((NOW - 2, {"country": "US"}), (NOW - 1, {"region": "FL"}))
     assert not decided(policy, settled).is_approved
+
+
+def test_once_what_is_old_is_left_out_a_known_kind_of_message_has_room() -> None:
+    tags = tuple(Tag("sms", "marketing", campaign=f"k-{number}") for number in range(TAGS_MAX))
+    live = [contact(NOW - HOUR, tag=number, number=number) for number in range(TAGS_MAX)]
+    old = [contact(NOW - 40 * DAY, number=number) for number in range(CONTACTS_MAX - TAGS_MAX)]
+    ledger = ledger_of(*live, *old, tags=tags)
+    assert decided(policy_of(), ledger, campaign_id="k-7").is_approved
+    assert decided(policy_of(), ledger, campaign_id="k-new").reason == "ledger_full"
