@@ -57,7 +57,7 @@ BUILT_IN: Final = (
 )
 OPT_OUT_ID: Final = "opt-out"
 # A calendar bucket reaches back its own length; a day more for the clocks of different zones.
-_BUCKET_REACH_MS: Final = {"day": 3 * DAY_MS, "week": 9 * DAY_MS, "month": 33 * DAY_MS}
+_BUCKET_REACH_MS: Final = {"day": 2 * DAY_MS, "week": 8 * DAY_MS, "month": 32 * DAY_MS}
 
 
 class Asked(NamedTuple):
@@ -103,7 +103,7 @@ class Policy:
         zone = specification.recipient_zone
         self.recipient_zone: ZoneTable | None = None if zone is None else self.zones[zone]
         self.groups = {channel: group or channel for channel, group in specification.channels.items()}
-        self.history_ms = max(specification.history_ms, *(_reach_ms(rule) for rule in specification.rules), 0)
+        self.history_ms = max(specification.history_ms, *(reach_ms(rule) for rule in specification.rules), 0)
         rules = _compiled_rules(specification, self.groups)
         self._rules = rules
         self._for_life = tuple(rule.counting for rule in rules if isinstance(rule, LifetimeCapRule))
@@ -180,15 +180,14 @@ def compile_policy(specification: PolicySpecification) -> Policy:
     return Policy(specification)
 
 
-def _reach_ms(rule: RuleSpecification) -> int:
-    """How far back the rule looks."""
+def reach_ms(rule: RuleSpecification) -> int:
+    """How far back the rule looks. 0 for a lifetime cap, which has counters of its own."""
     if isinstance(rule, GapSpecification):
-        return rule.minimum_ms + DAY_MS
-    if isinstance(rule, CapSpecification):
-        if rule.rolling_ms is not None:
-            return rule.rolling_ms + DAY_MS
-        if rule.calendar is not None:
-            return _BUCKET_REACH_MS[rule.calendar]
+        return rule.minimum_ms
+    if isinstance(rule, CapSpecification) and rule.rolling_ms is not None:
+        return rule.rolling_ms
+    if isinstance(rule, CapSpecification) and rule.calendar is not None:
+        return _BUCKET_REACH_MS[rule.calendar]
     return 0
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from streams.decision.policy import reach_ms
 from streams.decision.specification import (
     CapSpecification,
     ConsentSpecification,
@@ -19,7 +20,6 @@ from streams.decision.specification import (
     SenderSpecification,
     WindowSpecification,
 )
-from streams.decision.tables import DAY_MS
 from streams.policy.findings import Finding
 from streams.policy.values import duration_text
 
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 # A quarter: holidays of the next year are enacted by then, and somebody has time to release a policy.
 YEARS_END_WARNING: Final = timedelta(days=90)
-# A calendar bucket reaches back its own length; a day more for the clocks of different zones.
-_BUCKET_REACH_MS: Final = {"day": 2 * DAY_MS, "week": 8 * DAY_MS, "month": 32 * DAY_MS}
 
 _KIND_OF: Final[Mapping[type[RuleSpecification], str]] = {
     CapSpecification: "cap",
@@ -45,17 +43,6 @@ _KIND_OF: Final[Mapping[type[RuleSpecification], str]] = {
 }
 # Field of the rule it is about, message, fix.
 _Said = tuple[str, str, str]
-
-
-def reach_ms(rule: RuleSpecification) -> int:
-    """How far back the rule looks. 0 for a lifetime cap, which has counters of its own."""
-    if isinstance(rule, GapSpecification):
-        return rule.minimum_ms
-    if isinstance(rule, CapSpecification) and rule.rolling_ms is not None:
-        return rule.rolling_ms
-    if isinstance(rule, CapSpecification) and rule.calendar is not None:
-        return _BUCKET_REACH_MS[rule.calendar]
-    return 0
 
 
 def advise(

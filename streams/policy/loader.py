@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
+from streams.decision.policy import reach_ms
 from streams.decision.specification import PolicySpecification
 from streams.policy import build, holidays
-from streams.policy.advice import advise, reach_ms
+from streams.policy.advice import advise
 from streams.policy.document import TEXT_MAX_BYTES, parse
 from streams.policy.findings import Finding, PolicyRefused
 from streams.policy.header import IDENTITIES, Context, read_header
@@ -71,7 +72,7 @@ def load_policy(source: Path | str, *, today: date | None = None) -> LoadedPolic
     header = read_header(context)
     rules = _rules(context)
     obligations = _obligations(context)
-    needed = max((reach_ms(rule) for rule in rules.values() if rule.state != "off"), default=0)
+    needed = max((reach_ms(rule) for rule in rules.values()), default=0)
     history_ms = max(header.history_ms, needed)
     identities_ms = _identities(context, header, history_ms)
     findings += context.findings
