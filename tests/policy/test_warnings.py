@@ -54,7 +54,8 @@ def test_history_is_raised_to_what_the_longest_rule_needs(loaded: Callable[[str]
     day = 86_400_000
     assert loaded(CAP).specification.history_ms == 35 * day
     assert loaded(CAP.replace("7d", "60d")).specification.history_ms == 60 * day
-    assert loaded(CAP.replace("7d", "60d") + "  state: off\n").specification.history_ms == 60 * day, "switched on again it must find its past"
+    # Switched on again it must find its past.
+    assert loaded(CAP.replace("7d", "60d") + "  state: off\n").specification.history_ms == 60 * day
 
 
 def test_a_short_history_is_raised_for_a_calendar(with_rules: Callable[[str], str]) -> None:
