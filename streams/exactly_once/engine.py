@@ -310,12 +310,16 @@ class Engine:
             TransactionWriter(
                 self.settings, number, self._clock, self._observer, compares_clocks=report.compares_clocks
             ),
-            ServiceOrder(self._barrier, self._clock, self._observer) if in_service else RecordOrder(self._clock),
+            self._service_order() if in_service else RecordOrder(self._clock),
             self._observer,
             lambda: self._state_machine,
             decisions_age=in_service,
             on_progress=self._on_progress,
         )
+
+    def _service_order(self) -> ServiceOrder:
+        limit_seconds = self.settings.clock_difference_limit_seconds
+        return ServiceOrder(self._barrier, self._clock, self._observer, ahead_limit_seconds=limit_seconds)
 
     def _lane_of(self, partition: int) -> Lane:
         return self._lanes[partition % len(self._lanes)]
@@ -341,7 +345,9 @@ class Engine:
     def _report_ready(self) -> None:
         if self.failure is None:
             wrong = any(lane.is_clock_wrong for lane in self._lanes)
-            self._observer.ready(not wrong, "clock differs from the broker's" if wrong else "deciding")
+            self._observer.ready(
+                not wrong, "clock differs from the broker's or the latest decision's" if wrong else "deciding"
+            )
 
     def _check_finished(self) -> None:
         """A bounded run ends when all its partitions have."""

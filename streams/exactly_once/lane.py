@@ -48,6 +48,9 @@ NOTHING_CHOSEN_SECONDS: Final = 0.25
 class Order(Protocol):
     """Which records are decided next, and at which moment."""
 
+    is_clock_wrong: bool
+    """Whether records were left because the clock is behind what was decided before."""
+
     async def choose(
         self, partitions: Sequence[PartitionState], limits: Limits, rest: Rest
     ) -> tuple[list[Contribution], int]: ...
@@ -71,7 +74,8 @@ class Lane:
         self.number = number
         self.partitions: dict[int, PartitionState] = {}
         self.rest = Rest()
-        self.is_clock_wrong = False
+        self._clocks_differ = False
+        self._is_behind = False
         self._settings = settings
         self._writer = writer
         self._order = order
@@ -83,6 +87,11 @@ class Lane:
         self._limit_records = settings.max_batch_records
         self._late_in_a_row = 0
         self._refused_in_a_row = 0
+
+    @property
+    def is_clock_wrong(self) -> bool:
+        """Whether the lane holds back because its clock differs from the broker's, or is behind the decisions."""
+        return self._clocks_differ or self._is_behind
 
     async def start(self) -> None:
         """Start the producers. Partitions come with `go_on`."""
@@ -102,6 +111,7 @@ class Lane:
     def go_on(self, membership: Membership) -> None:
         """Decide again, as this member of the group."""
         self._writer.act_for(membership)
+        self._is_behind = False  # that may have been of a partition now gone
         self.rest.called_off = False
         self.rest.wake()
 
@@ -118,7 +128,7 @@ class Lane:
 
     async def _pause(self, seconds: float) -> None:
         """Arrivals cut short the wait for something to choose, but not the wait for clocks to agree."""
-        if self.is_clock_wrong:
+        if self._clocks_differ:
             await asyncio.sleep(seconds)
         else:
             await self.rest.wait(seconds)
@@ -131,6 +141,9 @@ class Lane:
         contributions, decided_at_ms = await self._order.choose(states, limits, self.rest)
         if self.rest.called_off:
             return 0.0
+        if self._is_behind != self._order.is_clock_wrong:
+            self._is_behind = self._order.is_clock_wrong
+            self._on_progress()
         if not contributions:
             return NOTHING_CHOSEN_SECONDS
         results = await self._apply(contributions)
@@ -161,7 +174,7 @@ class Lane:
     ) -> None:
         self._late_in_a_row = self._refused_in_a_row = 0
         self._limit_records = min(self._limit_records * 2, self._settings.max_batch_records)
-        self.is_clock_wrong = False
+        self._clocks_differ = False
         for contribution, result in zip(contributions, results, strict=True):
             contribution.state.merge(contribution, result)
             self._observer.committed(
@@ -172,7 +185,7 @@ class Lane:
     def _after_abort(self, aborted: TransactionAborted) -> float:
         """What to do differently. Returns how long to wait."""
         if aborted.reason == TransactionAborted.CLOCK:
-            self.is_clock_wrong = True
+            self._clocks_differ = True
             self._on_progress()
             return CLOCK_RECHECK_SECONDS
         if aborted.reason == TransactionAborted.LATE:

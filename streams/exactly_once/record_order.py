@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 class RecordOrder:
     """Chooses batches by record time."""
 
+    is_clock_wrong = False
+    """Never: no clock is read."""
+
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
 

@@ -7,6 +7,8 @@ Rules of this module
    before them.
 3. Records of barrier topics wait for nothing. A partition whose barrier is not reached yet applies them alone and does
    not hold up the other partitions of its lane.
+4. `now` of a partition never goes back, so where a clock ran ahead it stays ahead. Too far ahead, the partition chooses
+   nothing, not even preferences, until the clock has caught up: no decision is made at a moment that far in the future.
 """
 
 from __future__ import annotations
@@ -37,19 +39,26 @@ ALARM_SECONDS: Final = 1.0
 ASKS_PER_BATCH: Final = 3
 """After this many stale moments the batch is decided at the last one; the commit limit then judges it."""
 
-Cuts = dict[int, dict[str, int]]
-
 
 class ServiceOrder:
     """Chooses batches by rank behind the barrier."""
 
     def __init__(
-        self, barrier: Barrier, clock: Clock, observer: Observer, monotonic: Callable[[], float] = time.monotonic
+        self,
+        barrier: Barrier,
+        clock: Clock,
+        observer: Observer,
+        monotonic: Callable[[], float] = time.monotonic,
+        *,
+        ahead_limit_seconds: float,
     ) -> None:
+        self.is_clock_wrong = False
+        """Whether a partition waits for the clock to catch up with its latest decision."""
         self._barrier = barrier
         self._monotonic = monotonic
         self._clock = clock
         self._observer = observer
+        self._ahead_limit_ms = ahead_limit_seconds * 1000
         # Since when each partition has been behind its barrier, over all batches that went without it.
         self._behind_since: dict[int, float] = {}
         self._reported_at = 0.0
@@ -60,18 +69,27 @@ class ServiceOrder:
         """What each partition contributes, and the moment it is decided at. Nothing when called off."""
         for _ in range(ASKS_PER_BATCH):
             moment_ms = self._clock.now_ms()
-            asking = [state for state in partitions if any(intake.queue for intake in state.other_intakes)]
+            in_time = self._in_time(partitions, moment_ms)
+            asking = [state for state in in_time if any(intake.queue for intake in state.other_intakes)]
             cuts = {state.partition: {i.topic.name: i.arrived for i in state.other_intakes} for state in asking}
-            ready = await self._pass(asking, partitions, rest)
+            ready = await self._pass(asking, in_time, rest)
             if rest.called_off:
                 return [], moment_ms
             if not ready or self._clock.now_ms() - moment_ms <= STALE_MOMENT_MS:
                 break
         chosen = [
             _choose(state, limits, moment_ms, cuts[state.partition] if state.partition in ready else {})
-            for state in partitions
+            for state in in_time
         ]
         return [contribution for contribution in chosen if contribution is not None], moment_ms
+
+    def _in_time(self, partitions: Sequence[PartitionState], moment_ms: int) -> list[PartitionState]:
+        """The partitions whose latest decision is not too far ahead of the clock."""
+        ahead_ms = max((state.latest_ms - moment_ms for state in partitions), default=0)
+        self.is_clock_wrong = ahead_ms > self._ahead_limit_ms
+        if self.is_clock_wrong:
+            self._observer.clock_difference(ahead_ms / 1000)
+        return [state for state in partitions if state.latest_ms - moment_ms <= self._ahead_limit_ms]
 
     async def _pass(
         self, asking: Sequence[PartitionState], partitions: Sequence[PartitionState], rest: Rest

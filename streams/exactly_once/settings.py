@@ -20,7 +20,8 @@ EXIT_UNEXPECTED: Final = 70
 """Anything unforeseen. A supervisor starts the worker again; nothing is lost or doubled by that."""
 
 EXIT_REFUSED: Final = 78
-"""Starting, or going on, would break a promise. Starting again does not help: somebody has to do what the sentence says."""
+"""Starting, or going on, would break a promise. Starting again does not help: somebody has to do what the sentence
+says."""
 
 STOP_LIMIT_SECONDS: Final = 5.0
 """A worker asked to stop finishes or abandons its batch within this. Longer, and supervisors kill it anyway."""
@@ -77,7 +78,8 @@ class EngineSettings:
     """Records of one transaction over all partitions of the lane. More: longer transactions, hence latency."""
     max_batch_bytes: int = 4 * 1024 * 1024
     clock_difference_limit_seconds: float = 5.0
-    """Beyond this between the broker's clock and ours nothing is committed."""
+    """Beyond this between the broker's clock and ours nothing is committed. A partition whose latest decision is
+    further ahead of our clock than this decides nothing until the clock has caught up."""
     compression_type: str | None = None
     """Of what the lanes write: None, `gzip`, `snappy`, `lz4` or `zstd`."""
     check_crcs: bool = True

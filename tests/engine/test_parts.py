@@ -194,7 +194,8 @@ class TestServiceOrder:
     def order(self, end: int) -> tuple[ServiceOrder, Rest]:
         rest = Rest()
         rest.called_off = False
-        return ServiceOrder(_FixedBarrier(end), Clock(), Recorder()), rest  # type: ignore[arg-type]
+        order = ServiceOrder(_FixedBarrier(end), Clock(), Recorder(), ahead_limit_seconds=5)  # type: ignore[arg-type]
+        return order, rest
 
     async def test_preferences_come_first(self) -> None:
         stops, asks = Intake(STOPS, 0), Intake(ASKS, 0)
@@ -238,12 +239,32 @@ class TestServiceOrder:
             arrive(state.by_topic["asks"], [record(ASKS, 0)])
         rest, recorder, seconds = Rest(), Recorder(), count(0.0, 0.1)
         rest.called_off = False
-        order = ServiceOrder(_FixedBarrier(5), Clock(), recorder, lambda: next(seconds))  # type: ignore[arg-type]
+        barrier = _FixedBarrier(5)
+        order = ServiceOrder(barrier, Clock(), recorder, lambda: next(seconds), ahead_limit_seconds=5)  # type: ignore[arg-type]
         await order.choose([behind, ready], MANY, rest)
         assert recorder.unanswered == 0
         while next(seconds) < 2 * ALARM_SECONDS:
             await order.choose([behind, ready], MANY, rest)
         assert recorder.unanswered >= 1
+
+    async def test_a_partition_decided_too_far_ahead_of_the_clock_chooses_nothing(self) -> None:
+        clock, recorder, rest = Clock(), Recorder(), Rest()
+        rest.called_off = False
+        order = ServiceOrder(_FixedBarrier(1), clock, recorder, ahead_limit_seconds=5)  # type: ignore[arg-type]
+        ahead = PartitionState(0, [Intake(STOPS, 0), Intake(ASKS, 0)], {}, clock.now_ms() + 60_000)
+        near = PartitionState(1, [Intake(STOPS, 0), Intake(ASKS, 0)], {}, clock.now_ms() + 4_000)
+        for state in (ahead, near):
+            arrive(state.by_topic["stops"], [record(STOPS, 0)])
+            arrive(state.by_topic["asks"], [record(ASKS, 0)])
+        [contribution], _ = await order.choose([ahead, near], MANY, rest)
+        assert contribution.state is near
+        assert contribution.moments_ms == [near.latest_ms] * 2
+        assert order.is_clock_wrong
+        assert recorder.differences == [pytest.approx(60, abs=1)]
+        clock.shift_ms = 58_000
+        contributions, _ = await order.choose([ahead, near], MANY, rest)
+        assert [contribution.state for contribution in contributions] == [ahead, near]
+        assert not order.is_clock_wrong
 
     async def test_called_off_while_waiting_it_chooses_nothing(self) -> None:
         stops, asks = Intake(STOPS, 0), Intake(ASKS, 0)

@@ -18,6 +18,7 @@ from streams.exactly_once.settings import EXIT_REFUSED, EXIT_STOPPED, EXIT_UNEXP
 from streams.exactly_once.transaction import DECISION_TO_COMMIT_MAX_MS
 from tests.engine.harness import (
     COMPACTED,
+    DEADLINE_SECONDS,
     PARTITIONS,
     Running,
     create,
@@ -135,6 +136,25 @@ async def test_nothing_is_decided_while_the_clocks_differ(real_kafka: Broker, to
         worker.clock.shift_ms = 0
         await worker.until_decided(10)
         assert worker.observer.is_ready
+
+
+async def test_nothing_is_decided_far_ahead_of_the_clock(broker: Broker, topics: Topics) -> None:
+    create(broker, topics, 1)
+    generous = {"clock_difference_limit_seconds": 3600.0}
+    async with load(broker) as producer:
+        await publish(producer, topics.intents, keys(10))
+        async with running(broker, topics, None, Clock(600_000), **generous) as worker:
+            await worker.until_decided(10)  # as by a worker whose clock was ten minutes fast
+        await publish(producer, topics.intents, keys(10))
+        async with running(broker, topics) as worker:
+            await worker.until(lambda: worker.observer.differences and not worker.observer.is_ready, "the report")
+            assert worker.observer.differences[-1] == pytest.approx(600, abs=DEADLINE_SECONDS)
+            assert "clock" in worker.observer.why
+            assert worker.observer.decided == 0
+        async with running(broker, topics, None, Clock(600_000), **generous) as worker:  # ten minutes later
+            await worker.until_decided(10)
+            assert worker.observer.is_ready
+    await judged(broker, topics)
 
 
 async def test_missing_records_end_the_worker_for_good(embedded_broker: EmbeddedBroker, topics: Topics) -> None:
@@ -301,9 +321,10 @@ async def test_the_control_topic_keeps_the_latest_value_of_each_key(broker: Brok
 
 async def test_a_run_with_the_record_clock_repeats_to_the_byte(broker: Broker, topics: Topics) -> None:
     create(broker, topics)
+    began_at_ms = Clock(-3_600_000).now_ms()  # older records would be deleted by retention, sooner or later
     async with load(broker) as producer:
         for second in range(40):
-            at_ms = 1_700_000_000_000 + second * 1_000
+            at_ms = began_at_ms + second * 1_000
             await publish(producer, topics.intents, keys(50, 20), timestamp_ms=at_ms)
             await publish(producer, topics.opt_outs, [b"key-%d" % (second % 20)], timestamp_ms=at_ms - 1_500)
     runs = []
