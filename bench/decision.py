@@ -54,6 +54,11 @@ PURPOSES = ("marketing", "service", "collections", "survey", "transactional")
 CAMPAIGNS = ("autumn-renewal", "late-invoice", "new-plan")
 
 
+def sender_of(channel: str, suffix: str) -> str:
+    """The declared sender of a channel in a country."""
+    return "email-service" if channel == "email" else f"{channel}-{suffix}"
+
+
 def make_intent(number: int, source: random.Random) -> dict[str, Any]:
     """One intent as an upstream system would write it: about 300 bytes."""
     country, suffix = source.choice(COUNTRIES)
@@ -75,7 +80,7 @@ def make_intent(number: int, source: random.Random) -> dict[str, Any]:
             "US": "America/New_York",
             "MX": "America/Mexico_City",
         }[country],
-        "sender_id": "email-service" if channel == "email" else f"{channel}-{suffix}",
+        "sender_id": sender_of(channel, suffix),
         "attributes": {"template": "t7"},
     }
 
@@ -92,8 +97,14 @@ def make_ledger(intent: dict[str, Any], source: random.Random) -> Ledger:
     for number, age in enumerate(reversed(ages)):
         decided = NOW - int(age * DAY_MS)
         identity = decision_id(intent["customer_id"], f"earlier-{number}")
+        channel = source.choice(CHANNELS)
         tag = Tag(
-            source.choice(CHANNELS), source.choice(PURPOSES[:3]), "billing", "north", source.choice(CAMPAIGNS), "s"
+            channel,
+            source.choice(PURPOSES[:3]),
+            intent["topic"],
+            intent["brand"],
+            source.choice(CAMPAIGNS),
+            sender_of(channel, intent["country"].lower()),
         )
         contact = Contact(identity, decided, decided + 5 * MINUTE_MS, 0, 0)
         ledger = with_contact(ledger, contact, tag, identity=identity, created_ms=decided)

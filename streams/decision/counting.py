@@ -8,12 +8,11 @@ Rules of this module (docs/semantics.md, 5)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Iterable, Mapping
 from operator import attrgetter
 from typing import Final
 
-from streams.decision.ledger import UNCOUNTED, Tag
+from streams.decision.ledger import CONTACTS_MAX, UNCOUNTED, Tag
 from streams.decision.question import Question
 from streams.decision.selection import contact_matches
 from streams.decision.specification import ScopeField, Selector
@@ -63,6 +62,11 @@ class Counting:
             and all(_shares(value(tag), value(own)) for value in self._open_scope)
         )
 
+    def selects_own(self, own: Tag) -> bool:
+        """Whether a contact with the intent's own tag would count: `selects`, by its pair where that settles it."""
+        pair = own.channel, own.purpose
+        return self._pairs[pair][pair] if self._is_settled_by_pair else self.selects(own)
+
     def selects(self, tag: Tag) -> bool:
         """Whether contacts with the tag count at all."""
         if self._excepting is not None and contact_matches(self._excepting, tag, self._groups):
@@ -82,26 +86,31 @@ class Counting:
             and ("channel_group" not in self._scope or groups.get(channel, channel) == groups.get(own[0], own[0]))
         )
 
-    def moments(self, question: Question, after_ms: int) -> Iterator[int]:
-        """The latest moments > `after_ms` of the counted contacts, newest first."""
+    def moments(self, question: Question, after_ms: int, most: int = CONTACTS_MAX) -> list[int]:
+        """The latest moments > `after_ms` of the counted contacts, newest first, `most` of them at most."""
         own, ledger = question.tag, question.ledger
         verdicts, tags, is_settled = self._pairs[own.channel, own.purpose], ledger.tags, self._is_settled_by_pair
+        found: list[int] = []
         for contact in ledger.contacts:
-            if contact.latest_ms <= after_ms:
-                return
+            latest_ms = contact.latest_ms
+            if latest_ms <= after_ms:
+                break
             if contact.flags & UNCOUNTED:
                 continue
             tag = tags[contact.tag]
             verdict = verdicts.get((tag.channel, tag.purpose)) if is_settled else None
             if self.counts(tag, own) if verdict is None else verdict:
-                yield contact.latest_ms
+                found.append(latest_ms)
+                if len(found) == most:
+                    break
+        return found
 
     def count_after(self, question: Question, after_ms: int) -> int:
         """How many counted contacts have a latest moment > `after_ms`."""
         contacts = question.ledger.contacts
         if not contacts or contacts[0].latest_ms <= after_ms:
             return 0
-        return sum(1 for _ in self.moments(question, after_ms))
+        return len(self.moments(question, after_ms))
 
     def count_ever(self, question: Question) -> int:
         """How many counted contacts there ever were, those beyond the history included."""
@@ -111,7 +120,8 @@ class Counting:
 
     def greatest(self, question: Question, nth: int) -> int | None:
         """The n-th greatest latest moment of the counted contacts (1 = the newest), or None if there are fewer."""
-        return next(islice(self.moments(question, -1), nth - 1, None), None)
+        found = self.moments(question, -1, nth)
+        return found[-1] if len(found) == nth else None
 
 
 def _names_more(selector: Selector) -> bool:

@@ -169,7 +169,7 @@ def _approved(
         valid_until=valid_until,
         remaining=remaining,
         obligations=tuple(
-            obligation for obligation, condition in plan.obligations if condition is None or condition.holds(question)
+            [obligation for obligation, condition in plan.obligations if condition is None or condition.holds(question)]
         ),
     )
 

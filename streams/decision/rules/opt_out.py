@@ -48,9 +48,11 @@ class OptOutRule(Rule):
         return None
 
     def _candidates(self, question: Question) -> list[Preference]:
-        if not question.ledger.preferences:
-            return []
-        return [preference for track in DENYING_TRACKS for preference in question.covering(track)]
+        found: list[Preference] = []
+        if question.ledger.preferences:
+            for track in DENYING_TRACKS:
+                found += question.covering(track)
+        return found
 
     def _denier(self, question: Question, moment_ms: int) -> Preference | None:
         for track in DENYING_TRACKS:
