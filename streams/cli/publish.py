@@ -7,7 +7,7 @@ Rules of this module
    partition that murmur2 gives.
 
 Exit codes: 0 every line was published; 1 lines were rejected, the others were published; 2 there is nothing to send
-to, or records were not acknowledged.
+to, the file is one document over several lines, or records were not acknowledged.
 """
 
 from __future__ import annotations
@@ -16,16 +16,18 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import IO, TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args
 
 import click
 import msgspec
 from confluent_kafka import KafkaException, Producer
 
-from streams.cli.errors import EXIT_ANSWER_IS_NO, CommandError, Unreachable
+from streams.cli.errors import EXIT_ANSWER_IS_NO, CommandError, Unreachable, Unreadable
 from streams.cli.options import bootstrap_option, topic_names, topic_options
 from streams.contracts.decode import decode_intent, decode_outcome, decode_preference
 from streams.contracts.errors import RecordRefused
+from streams.contracts.refusals import check_text, refusal_of
 from streams.decision.outcome import OutcomeType
 from streams.decision.preference import PreferenceType
 
@@ -50,8 +52,16 @@ QUEUED_RECORDS_MAX: Final = 100_000
 REJECTIONS_SHOWN: Final = 20
 """A file of the wrong kind would fill the screen with one sentence; the count and the reject file have them all."""
 
-_PREFERENCE_TYPES: Final = frozenset(get_args(PreferenceType))
-_OUTCOME_TYPES: Final = frozenset(get_args(OutcomeType))
+LOOK_AHEAD_LINES: Final = 1_000
+"""How far a document that begins on the first line is looked for its end. No event written by hand is longer."""
+
+_PREFERENCE_TYPES: Final = get_args(PreferenceType)
+_OUTCOME_TYPES: Final = get_args(OutcomeType)
+_TYPES: Final[Mapping[Kind, tuple[str, ...]]] = {
+    "intents": (),
+    "preferences": _PREFERENCE_TYPES,
+    "outcomes": _OUTCOME_TYPES,
+}
 _TIME_FIELDS: Final = {"intents": "created_at", "preferences": "effective_at", "outcomes": "occurred_at"}
 
 
@@ -80,19 +90,21 @@ class Sound(NamedTuple):
 
 
 class NotToBeTold(Exception):
-    """Neither type nor fields say what the line is."""
+    """A JSON object that has neither of the fields by which the kinds are told apart."""
 
 
 def kind_of(line: bytes) -> Kind:
     """What the line is, by the fields that only one kind has.
 
     Raises:
-        NotToBeTold: it is none of the three, or no JSON object.
+        RecordRefused: it is no JSON object, or has a type that none of the three knows.
+        NotToBeTold: it has neither type nor intent id.
     """
     try:
         glance = _glance(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise NotToBeTold from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        check_text(line)
+        raise refusal_of(error) from None
     if isinstance(glance.type, str):
         if glance.type in _PREFERENCE_TYPES:
             return "preferences"
@@ -100,7 +112,13 @@ def kind_of(line: bytes) -> Kind:
             return "outcomes"
     if glance.intent_id is not None:
         return "intents"
+    if glance.type is not None:
+        raise _unknown_type((*_PREFERENCE_TYPES, *_OUTCOME_TYPES))
     raise NotToBeTold
+
+
+def _unknown_type(known: Iterable[str]) -> RecordRefused:
+    return RecordRefused("unknown_type", f"`type` is none of {', '.join(known)}")
 
 
 def checked(line: bytes, to: Kind | None, *, with_own_time: bool) -> Sound:
@@ -111,9 +129,46 @@ def checked(line: bytes, to: Kind | None, *, with_own_time: bool) -> Sound:
         NotToBeTold: `to` is None, and what it is cannot be told.
     """
     kind = to or kind_of(line)
-    event, _ = _DECODERS[kind](line)
+    try:
+        event, _ = _DECODERS[kind](line)
+    except RecordRefused as refused:
+        raise (_unknown_type(_TYPES[kind]) if refused.reason == "unknown_type" else refused) from None
     own_time = getattr(event, _TIME_FIELDS[kind]) if with_own_time else None
     return Sound(kind, event.customer_id.encode(), line, own_time)
+
+
+def one_event_a_line(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines as they are. A document that begins on the first of them and ends on a later one is no such file.
+
+    Raises:
+        Unreadable: it is one JSON document over several lines; nothing was yielded.
+    """
+    rest = iter(lines)
+    seen: list[bytes] = []
+    for line in rest:
+        seen.append(line)
+        if line.strip():
+            break
+    if seen and _has_no_end(seen[-1]):
+        for line in rest:
+            seen.append(line)
+            if len(seen) > LOOK_AHEAD_LINES or line.startswith((b"}", b"]")):
+                break
+        if _is_json(b"".join(seen)):
+            raise Unreadable("This looks like one JSON document over several lines; write one event a line.")
+    yield from chain(seen, rest)
+
+
+def _has_no_end(line: bytes) -> bool:
+    return line.lstrip().startswith((b"{", b"[")) and not _is_json(line)
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        msgspec.json.decode(text, type=msgspec.Raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
 
 
 @dataclass(slots=True)
@@ -240,6 +295,9 @@ def publish(
     rejections.conclude()
     for name, count in sorted(report.sent.items()):
         click.echo(f"{name}: {count} published")
+    if report.rejected:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in report.rejected.most_common())
+        click.echo(f"rejected: {report.rejected.total()} ({reasons})")
     if report.not_acknowledged:
         count = len(report.not_acknowledged)
         raise CommandError(f"{count} records were not acknowledged; the first: {report.not_acknowledged[0]}")
@@ -270,7 +328,7 @@ class _Rejections:
 def _with_progress(file: Any) -> Iterator[bytes]:  # noqa: ANN401  # click's and rich's files have no type in common
     """The lines, with a bar on standard error if that is a terminal and the file's size is known."""
     if not (sys.stderr.isatty() and file.seekable()):
-        return iter(file)
+        return one_event_a_line(file)
     from rich.console import Console
     from rich.progress import wrap_file
 
@@ -283,4 +341,4 @@ def _with_progress(file: Any) -> Iterator[bytes]:  # noqa: ANN401  # click's and
 
 def _lines_of(context: Any) -> Iterator[bytes]:  # noqa: ANN401  # rich's reader has no public type
     with context as file:
-        yield from file
+        yield from one_event_a_line(file)

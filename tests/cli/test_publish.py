@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from streams.cli.main import mesura
-from streams.cli.publish import NotToBeTold, kind_of
+from streams.cli.publish import NotToBeTold, kind_of, one_event_a_line
+from streams.contracts.errors import RecordRefused
 from streams.demo.records import home
 from streams.testing.kafka_io import read_topic
 from tests.cli.conftest import PARTITIONS
+from tests.cli.supervised import REPOSITORY
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from streams.testing.embedded_broker import EmbeddedBroker
 
-INTENT = {"intent_id": "i1", "customer_id": "customer-000001", "channel": "sms", "created_at": "2026-11-25T15:00:00Z"}
+NOW_MS = int(time.time() * 1000)
+INTENT = {"intent_id": "i1", "customer_id": "customer-000001", "channel": "sms", "created_at": NOW_MS}
 OPT_OUT = {"event_id": "e1", "customer_id": "customer-000002", "type": "opt_out", "effective_at": 1_700_000_000_000}
 REPLY = {"customer_id": "customer-000003", "type": "reply", "channel": "sms", "occurred_at": 1_700_000_000_001}
 
@@ -62,6 +66,7 @@ def test_what_the_gate_could_not_read_is_not_sent(broker: EmbeddedBroker, prefix
     assert result.exit_code == 1
     assert [line.partition(": ")[0] for line in result.stderr.splitlines()] == ["line 2", "line 3", "line 4", "line 5"]
     assert "bad_time" in result.stderr
+    assert result.stdout.splitlines()[-1].startswith("rejected: 4 (")
     assert secret not in result.stderr
     assert rejects.read_text().splitlines() == text.splitlines()[1:]
     assert len(read_topic(broker.bootstrap_servers, prefix + "outbound-intent")) == 1
@@ -92,9 +97,56 @@ def test_nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "No Kafka broker answers at 127.0.0.1:1" in result.stderr
 
 
+def test_an_unknown_type_is_told_what_is_known(broker: EmbeddedBroker, prefix: str) -> None:
+    result = published(broker, prefix, lines({**OPT_OUT, "type": "shout"}))
+    assert result.exit_code == 1
+    assert result.stderr.startswith("line 1: unknown_type: `type` is none of opt_out, ")
+    assert "complaint" in result.stderr
+    named = published(broker, prefix, lines({**OPT_OUT, "type": "shout"}), "--to", "preferences")
+    assert named.stderr.startswith("line 1: unknown_type: `type` is none of opt_out, ")
+    assert "complaint" not in named.stderr
+    assert "shout" not in result.output + named.output
+
+
+def test_one_document_over_several_lines_is_one_sentence(broker: EmbeddedBroker, prefix: str) -> None:
+    example = (REPOSITORY / "schemas/examples/intent.minimal.json").read_text()
+    for text in (example, f"\n{example}{example}", json.dumps([INTENT, OPT_OUT], indent=2)):
+        result = published(broker, prefix, text)
+        assert result.exit_code == 2
+        assert result.output == (
+            "Error: This looks like one JSON document over several lines; write one event a line.\n"
+        )
+
+
 @pytest.mark.parametrize(
-    "line", [b"", b"[]", b"7", b"{}", b'{"type":7}', b'{"type":"shout"}', b"\xff", b'{"a":' * 9999]
+    "text",
+    [b"", b"\n\n", b"{}\n", b'{"a": 1\n{"a": 1}\n', b"{\n{}\n}\n", b"{\n" * 2000, b"x\n}\n", b"\xff\n{}\n"],
 )
+def test_lines_are_handed_on_as_they_are(text: bytes) -> None:
+    given = text.splitlines(keepends=True)
+    assert list(one_event_a_line(given)) == given
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"not json", "not_json"),
+        (b"[1,2]", "wrong_type"),
+        (b"7", "wrong_type"),
+        (b"\xff", "not_utf8"),
+        (b'{"type":"opt_out"', "not_json"),
+        (b'{"a":' * 9999, "not_json"),
+        (b'{"type":7}', "unknown_type"),
+        (b'{"type":"shout"}', "unknown_type"),
+    ],
+)
+def test_what_is_none_of_the_kinds(line: bytes, reason: str) -> None:
+    with pytest.raises(RecordRefused) as refused:
+        kind_of(line)
+    assert refused.value.reason == reason
+
+
+@pytest.mark.parametrize("line", [b"{}", b'{"type":null}', b'{"customer_id":"c"}'])
 def test_what_cannot_be_told(line: bytes) -> None:
     with pytest.raises(NotToBeTold):
         kind_of(line)
