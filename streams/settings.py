@@ -22,6 +22,8 @@ ERASURE_KEY_BYTES_MAX: Final = 64
 LANES_MAX: Final = 4
 
 SETTINGS_VARIABLE: Final = "MESURA_WORKER_SETTINGS"
+# Set by the supervisor: how often it has started this worker again.
+RESTARTS_VARIABLE: Final = "MESURA_WORKER_RESTARTS"
 
 
 class SettingsRefused(ValueError):

@@ -48,7 +48,7 @@ from streams.gate import Gate, GateSettings, refuse_from_the_future
 from streams.policy.findings import PolicyRefused
 from streams.policy.loader import LoadedPolicy, load_policy
 from streams.policy.reload import PathView, PolicyWatcher
-from streams.settings import SETTINGS_VARIABLE, SettingsRefused, WorkerSettings
+from streams.settings import RESTARTS_VARIABLE, SETTINGS_VARIABLE, SettingsRefused, WorkerSettings
 from streams.telemetry.health import Health
 from streams.telemetry.logs import configure_logging
 from streams.telemetry.metrics import Telemetry
@@ -65,8 +65,6 @@ ERASURE_KEY_KEY: Final = b"erasure-key"
 _FINGERPRINTED: Final = b"the erasure key of this application"
 _FINGERPRINT_PERSON: Final = b"mesura-key"
 
-# Set by the supervisor: how often it has started this worker again.
-RESTARTS_VARIABLE: Final = "MESURA_WORKER_RESTARTS"
 # How often the watcher is asked; it decides itself how often to look. A change is in force within two seconds.
 POLICY_LOOK_SECONDS: Final = 0.25
 # A question is one intent: more is not a question.

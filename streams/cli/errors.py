@@ -20,7 +20,6 @@ from typing import Final
 
 import click
 
-EXIT_DONE: Final = 0
 EXIT_ANSWER_IS_NO: Final = 1
 EXIT_NOT_DONE: Final = 2
 EXIT_INTERRUPTED: Final = 130

@@ -21,6 +21,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from streams.cli import leash
+from streams.settings import RESTARTS_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -41,9 +42,6 @@ PAUSE_MAX_SECONDS: Final = 30.0
 
 HEALTHY_SECONDS: Final = 60.0
 """Running this long means that restoring and joining the group went well: the next failure is a new story."""
-
-RESTARTS_VARIABLE: Final = "MESURA_WORKER_RESTARTS"
-"""Tells a worker how often it was started again."""
 
 
 class Supervisor:

@@ -90,12 +90,6 @@ def configure_logging(*, level: str | None = None, stream: TextIO | None = None,
     root.setLevel(_level(level if level is not None else os.environ.get(LEVEL_VARIABLE, "")))
 
 
-def get_logger(name: str) -> structlog.stdlib.BoundLogger:
-    """A structlog logger: `log.info("restored", partition=3, restored_records=120)`."""
-    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
-    return logger
-
-
 def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Keep what is allowed, replace the rest, and say that something was replaced by leaving its name."""
     for key, value in event.items():

@@ -60,9 +60,6 @@ class Telemetry:
     def declare_dead_letter_reasons(self, reasons: Iterable[str]) -> None:
         self._declare(registry.DEAD_LETTER_REASONS, reasons)
 
-    def declare_abort_reasons(self, reasons: Iterable[str]) -> None:
-        self._declare(registry.ABORT_REASONS, reasons)
-
     def declare_topics(self, topics: Iterable[str]) -> None:
         """Input topics, as the settings name them."""
         self._declare(registry.TOPICS, topics)

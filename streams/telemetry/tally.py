@@ -67,24 +67,3 @@ class Tally:
             + sum(self.preferences.values())
             + sum(self.outcomes.values())
         )
-
-    def merge(self, other: Tally) -> None:
-        """Add everything `other` counted; `other` is left as it was."""
-        _add(self.decisions, other.decisions)
-        _add(self.dead_letters, other.dead_letters)
-        _add(self.rerouted, other.rerouted)
-        _add(self.withdrawals, other.withdrawals)
-        _add(self.preferences, other.preferences)
-        _add(self.outcomes, other.outcomes)
-        _add(self.unknown_fields, other.unknown_fields)
-        self.duplicates += other.duplicates
-        self.unreadable_opt_outs += other.unreadable_opt_outs
-        self.ledger_full += other.ledger_full
-        self.intent_timestamps_ms += other.intent_timestamps_ms
-        self.preference_timestamps_ms += other.preference_timestamps_ms
-        self.decide_seconds += other.decide_seconds
-
-
-def _add(into: defaultdict[Key, int], counts: defaultdict[Key, int]) -> None:
-    for key, count in counts.items():
-        into[key] += count

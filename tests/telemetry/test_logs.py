@@ -10,7 +10,7 @@ import orjson
 import pytest
 import structlog
 
-from streams.telemetry.logs import ALLOWED_KEYS, FORBIDDEN, MAX_ITEMS, REDACTED, configure_logging, get_logger
+from streams.telemetry.logs import ALLOWED_KEYS, FORBIDDEN, MAX_ITEMS, REDACTED, configure_logging
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,9 @@ def lines(out: io.StringIO) -> list[dict[str, Any]]:
 
 
 def test_a_line_is_json_with_time_level_and_logger(out: io.StringIO) -> None:
-    get_logger("mesura.restore").info("restored", partition=3, restored_records=120, partitions=frozenset({1}))
+    structlog.get_logger("mesura.restore").info(
+        "restored", partition=3, restored_records=120, partitions=frozenset({1})
+    )
     (line,) = lines(out)
     assert line.pop("timestamp").endswith("Z")
     assert line == {
@@ -52,7 +54,7 @@ def test_a_line_is_json_with_time_level_and_logger(out: io.StringIO) -> None:
     "key", ["customer_id", "customer", "address_hash", "payload", "key", "value", "record_key", "headers", "unheard_of"]
 )
 def test_what_is_not_allowed_loses_its_value(out: io.StringIO, key: str) -> None:
-    get_logger("mesura").bind(**{key: CUSTOMER}).warning("suppressed")
+    structlog.get_logger("mesura").bind(**{key: CUSTOMER}).warning("suppressed")
     assert lines(out)[0][key] == REDACTED
     assert CUSTOMER not in out.getvalue()
 
@@ -63,13 +65,13 @@ def test_no_key_is_both_allowed_and_forbidden() -> None:
 
 @pytest.mark.parametrize("value", [CUSTOMER.encode(), {"id": CUSTOMER}, [{"id": CUSTOMER}], ValueError(CUSTOMER)])
 def test_only_numbers_and_short_texts_are_values(out: io.StringIO, value: object) -> None:
-    get_logger("mesura").info("decided", reason=value)
+    structlog.get_logger("mesura").info("decided", reason=value)
     assert REDACTED in lines(out)[0]["reason"]
     assert CUSTOMER not in out.getvalue()
 
 
 def test_long_values_are_cut(out: io.StringIO) -> None:
-    get_logger("mesura").info("decided", reason="x" * 10_000, partitions=list(range(10_000)))
+    structlog.get_logger("mesura").info("decided", reason="x" * 10_000, partitions=list(range(10_000)))
     assert len(lines(out)[0]["reason"]) == 501
     assert len(lines(out)[0]["partitions"]) == MAX_ITEMS
 
@@ -78,8 +80,8 @@ def test_an_exception_is_its_type_and_place(out: io.StringIO) -> None:
     try:
         raise KeyError(CUSTOMER)
     except KeyError as error:
-        get_logger("mesura").exception("failed")
-        get_logger("mesura").error("failed", exc_info=error)
+        structlog.get_logger("mesura").exception("failed")
+        structlog.get_logger("mesura").error("failed", exc_info=error)
         logging.getLogger("faust.agents").exception("crashed: %r", error)
     for line in lines(out):
         assert line["error"] == "builtins.KeyError"
@@ -90,7 +92,7 @@ def test_an_exception_is_its_type_and_place(out: io.StringIO) -> None:
 
 
 def test_an_error_of_the_system_keeps_its_message(out: io.StringIO) -> None:
-    get_logger("mesura").error("not bound", exc_info=OSError(98, "Address already in use"))
+    structlog.get_logger("mesura").error("not bound", exc_info=OSError(98, "Address already in use"))
     assert lines(out)[0]["error_message"] == "[Errno 98] Address already in use"
 
 
@@ -119,7 +121,7 @@ def test_a_template_that_does_not_fit_is_shown_without_its_arguments(out: io.Str
 
 def test_a_person_at_a_terminal_gets_lines_to_read(out: io.StringIO) -> None:
     configure_logging(level="info", stream=out, pretty=True)
-    get_logger("mesura").info("restored", partition=3, customer=CUSTOMER)
+    structlog.get_logger("mesura").info("restored", partition=3, customer=CUSTOMER)
     assert "restored" in out.getvalue()
     assert "partition" in out.getvalue()
     assert CUSTOMER not in out.getvalue()
@@ -141,5 +143,5 @@ def test_the_level_comes_from_the_environment(
 def test_a_terminal_is_recognised(out: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(out, "isatty", lambda: True, raising=False)
     configure_logging(stream=out)
-    get_logger("mesura").info("restored")
+    structlog.get_logger("mesura").info("restored")
     assert not out.getvalue().startswith("{")

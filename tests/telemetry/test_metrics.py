@@ -132,7 +132,6 @@ def test_declaring_again_forgets_no_count() -> None:
     mine.declare_reasons(["cap_reached"])
     mine.declare_topics(["outbound-otp"])
     mine.declare_withdrawal_reasons(["paused"])
-    mine.declare_abort_reasons(["late"])
     assert value(mine, "mesura_decisions_total", channel="sms", verdict="suppressed", reason="duplicate") == 2
     assert value(mine, "mesura_decisions_total", channel="voice", verdict="suppressed", reason="cap_reached") == 0
     assert value(mine, "mesura_decisions_total", channel="voice", verdict="approved", reason="cap_reached") is None
@@ -239,18 +238,3 @@ def test_ages_of_a_batch_are_counted_as_one_by_one(seed: int) -> None:
 def test_a_counter_never_goes_down() -> None:
     with pytest.raises(AssertionError):
         CounterSeries("downs", "Never.").add((), -1)
-
-
-def test_merging_adds_everything() -> None:
-    one, other = full_tally(), full_tally()
-    records = one.records
-    one.merge(other)
-    assert one.records == 2 * records
-    assert one.decided == 2 * other.decided
-    assert one.unreadable_opt_outs == one.ledger_full == one.withdrawals["opt_out"] == 2
-    assert one.duplicates == 4
-    assert one.unknown_fields["intent"] == 12
-    assert len(one.intent_timestamps_ms) == 10
-    assert len(one.preference_timestamps_ms) == 4
-    assert one.decide_seconds == pytest.approx(0.001)
-    assert other == full_tally()
