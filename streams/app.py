@@ -22,10 +22,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 import faust
+import structlog
 from faust.types.enums import ProcessingGuarantee
 
 from streams.exactly_once.engine import Engine
-from streams.exactly_once.errors import RecordsMissingError, StartupRefusedError
+from streams.exactly_once.errors import RecordsMissingError, StartupRefusedError, diagnosis
 from streams.exactly_once.interfaces import InputTopic
 from streams.exactly_once.settings import (
     EXIT_REFUSED,
@@ -63,7 +64,7 @@ REPEATING_LOGGERS: Final = (
 REPEAT_SECONDS: Final = 5.0
 """Between two messages of a kind: retries are 5 ms apart, and one line a second says as much as two hundred."""
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class SystemClock:
@@ -171,11 +172,12 @@ class Worker:
             if report is None:
                 return WorkerEnd(EXIT_STOPPED, "asked to stop")
             for warning in report.warnings:
-                log.warning(warning)
+                log.warning("not everything could be checked", why=warning)
             return await self._run(report, stop)
         except StartupRefusedError as refused:
             return WorkerEnd(EXIT_REFUSED, str(refused), refused)
         except Exception as error:  # noqa: BLE001 - whatever it is, the process ends with a code of its own
+            log.error("the worker could not start", **diagnosis(error))
             return WorkerEnd(EXIT_UNEXPECTED, f"could not start: {type(error).__name__}", error)
 
     async def _run(self, report: StartupReport, stop: asyncio.Event) -> WorkerEnd:
@@ -195,6 +197,7 @@ class Worker:
         error = engine.failure
         if error is None and crashed.done() and not crashed.cancelled():
             error = crashed.exception() or RuntimeError("the app stopped by itself")
+            log.error("the app ended by itself", **diagnosis(error))
         if isinstance(error, (StartupRefusedError, RecordsMissingError)):
             return WorkerEnd(EXIT_REFUSED, str(error), error)
         if error is not None and not (engine.failure is None and stop.is_set()):
@@ -283,7 +286,7 @@ async def _shut_down(app: faust.App, engine: Engine, running: asyncio.Future[Non
         try:
             await stop()
         except Exception as error:  # noqa: BLE001 - the end has been decided; nothing is under way any more
-            log.warning("while stopping: %s", type(error).__name__)
+            log.warning("stopping failed", **diagnosis(error))
 
 
 class _deadline:  # noqa: N801 - reads as a statement

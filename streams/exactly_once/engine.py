@@ -12,17 +12,16 @@ Invariants
 from __future__ import annotations
 
 import asyncio
-import logging
-import traceback
 from collections.abc import Coroutine, Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+import structlog
 from aiokafka.structs import TopicPartition
 
 from streams.exactly_once.barrier import Barrier
-from streams.exactly_once.errors import EngineError, LaneError, RecordsMissingError, StartupRefusedError
+from streams.exactly_once.errors import EngineError, LaneError, RecordsMissingError, StartupRefusedError, diagnosis
 from streams.exactly_once.fencing import NO_MEMBERSHIP, Membership
 from streams.exactly_once.intake import Intake
 from streams.exactly_once.lag import report_lag
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
 LAG_INTERVAL_SECONDS: Final = 5.0
 """Between two reports of the lag. One question to the broker each."""
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class Source(Protocol):
@@ -134,6 +133,7 @@ class Engine:
         """Something unforeseen: nothing more is decided, the worker ends."""
         if self.failure is None:
             self.failure = error
+            log.error("the engine cannot go on", **diagnosis(error))
             self._observer.ready(False, "failed")
         for lane in self._lanes:
             lane.rest.called_off = True
@@ -165,6 +165,7 @@ class Engine:
         try:
             self._queue(one)
         except Exception as error:  # noqa: BLE001 - an agent that fails is restarted by Faust, without what it held
+            log.error("a slice was not queued", topic=one.topic, partition=one.partition, **diagnosis(error))
             self.fail(LaneError(f"a slice of {one.topic}-{one.partition} was not queued: {type(error).__name__}"))
 
     def _queue(self, one: Slice) -> None:
@@ -364,8 +365,7 @@ class Engine:
         except EngineError as error:
             self.fail(error)
         except Exception as error:  # noqa: BLE001 - rule of lane.py: anything unforeseen ends the process
-            # Where it came from, without its text: that might quote a record.
-            log.error("ended by %s at\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
+            log.error("the engine was ended", **diagnosis(error))
             cause = f" (from {type(error.__cause__).__name__})" if error.__cause__ else ""
             self.fail(LaneError(f"the engine was ended by {type(error).__name__}{cause}"))
 

@@ -11,6 +11,12 @@ Texts name topics, partitions and offsets; never a key or a value.
 
 from __future__ import annotations
 
+import traceback
+from typing import Final
+
+PLACES_SHOWN: Final = 20
+"""Innermost calls named of an error."""
+
 
 class EngineError(Exception):
     """Anything the engine ends with."""
@@ -41,3 +47,24 @@ class LaneError(EngineError):
 
 class TransactionRefusedError(LaneError):
     """The broker refused a record of the transaction every time it was tried."""
+
+
+def diagnosis(error: BaseException) -> dict[str, object]:
+    """What a log may say of an error: its type, where it happened, what caused it.
+
+    The text only of this package's own errors: any other might quote a record.
+    """
+    frames = traceback.extract_tb(error.__traceback__)[-PLACES_SHOWN:]
+    told: dict[str, object] = {
+        "error": _name(error),
+        "error_at": [f"{frame.filename.rpartition('site-packages/')[2]}:{frame.lineno}" for frame in frames],
+    }
+    if isinstance(error, EngineError):
+        told["error_message"] = str(error)
+    if error.__cause__ is not None:
+        told["why"] = f"caused by {_name(error.__cause__)}"
+    return told
+
+
+def _name(error: BaseException) -> str:
+    return f"{type(error).__module__}.{type(error).__qualname__}"

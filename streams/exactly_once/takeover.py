@@ -9,9 +9,9 @@ the rebalance callback, because during the callback no heartbeats are sent.
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING, Any, Final
 
+import structlog
 from aiokafka.errors import GroupAuthorizationFailedError as AuthorizationError
 from aiokafka.errors import IllegalStateError, KafkaError
 from aiokafka.structs import TopicPartition
@@ -34,7 +34,7 @@ GROUP_CHECK_SECONDS: Final = 0.5
 GROUP_ERRORS_MAX: Final = 10
 """Errors of coordination without an assignment between them before the worker ends."""
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class FaustSource:
@@ -90,7 +90,7 @@ async def watch_group(app: Any, engine: Engine) -> None:
             raise LaneError(f"the consumer group refuses the worker: {type(error).__name__}") from error
         except KafkaError as error:
             errors += 1
-            log.warning("group coordination: %s", type(error).__name__)
+            log.warning("group coordination failed", error=type(error).__name__, attempt=errors)
             if errors > GROUP_ERRORS_MAX:
                 raise LaneError(f"the consumer group cannot be joined: {type(error).__name__}") from error
 

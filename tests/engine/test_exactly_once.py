@@ -7,11 +7,13 @@ import time
 import aiokafka
 import orjson
 import pytest
+import structlog
 
 from streams.exactly_once.changelog import META_KEY, customer_key, decode_meta
 from streams.exactly_once.intake import Intake
-from streams.exactly_once.settings import EXIT_STOPPED, EXIT_UNEXPECTED, STOP_LIMIT_SECONDS
+from streams.exactly_once.settings import EXIT_STOPPED, EXIT_UNEXPECTED
 from streams.exactly_once.transport import SliceConsumerThread
+from streams.telemetry.logs import ALLOWED_KEYS
 from streams.testing.broker import Broker
 from streams.testing.waiting import wait_until_async
 from tests.engine.harness import (
@@ -30,6 +32,7 @@ from tests.engine.harness import (
 )
 from tests.engine.toy import Greeter, Topics, parse
 
+SESSION_NOBODY_WAITS_FOR_MS = int(10 * DEADLINE_SECONDS * 1000)
 SECRET = "what a customer wrote"
 
 
@@ -172,22 +175,18 @@ async def test_a_worker_asked_to_stop_leaves_in_time_and_hands_over_cleanly(real
     broker = real_kafka  # the embedded one lets members go only when their session is over
     create(broker, topics)
     async with load(broker) as producer:
-        worker = WorkerProcess(broker, topics, session_timeout_ms=30_000)
+        worker = WorkerProcess(broker, topics, session_timeout_ms=SESSION_NOBODY_WAITS_FOR_MS)
         try:
             await publish(producer, topics.intents, keys(5_000))
             await wait_until_async(lambda: _answered(broker, topics), DEADLINE_SECONDS, "some answers")
-            asked_at = time.monotonic()
             worker.terminate()
             await wait_until_async(lambda: worker.exit_code is not None, DEADLINE_SECONDS, "the end of the worker")
-            assert worker.exit_code == EXIT_STOPPED
-            assert time.monotonic() - asked_at < STOP_LIMIT_SECONDS + 2
+            assert worker.exit_code == EXIT_STOPPED  # a worker that takes too long ends with another
         finally:
             worker.kill()
-        # With a session of 30 s only a worker that has left the group can be followed this fast.
+        # Only a worker that has left the group can be followed before its session is over.
         async with running(broker, topics, worker_slot="other") as follower:
-            started_at = time.monotonic()
             await follower.until(lambda: len(follower.observer.partitions) == PARTITIONS, "the take-over")
-            assert time.monotonic() - started_at < 15
             await _until_answered(broker, topics, 5_000)
     await judged(broker, topics)
 
@@ -243,6 +242,7 @@ async def test_anything_unforeseen_ends_the_worker_without_telling_values(
     where: str,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def fail(*_: object) -> None:
         raise ValueError(SECRET)
@@ -255,10 +255,17 @@ async def test_anything_unforeseen_ends_the_worker_without_telling_values(
         monkeypatch.setattr(Intake, "add", fail)
     async with load(embedded_broker) as producer:
         await publish(producer, topics.intents, keys(1))
-    end = await Running(embedded_broker, topics, machine).ended()
+    with structlog.testing.capture_logs() as said:
+        end = await Running(embedded_broker, topics, machine).ended()
     assert end.exit_code == EXIT_UNEXPECTED
     assert "ValueError" in end.reason
-    assert SECRET not in end.reason + caplog.text
+    assert SECRET not in end.reason + caplog.text + "".join(capsys.readouterr()) + str(said)
+    [diagnosed] = [line for line in said if line.get("error") == "builtins.ValueError"]
+    assert diagnosed["error_at"][-1].partition(":")[0] == __file__
+    assert "error_message" not in diagnosed
+    [ended] = [line for line in said if line["event"] == "the engine cannot go on"]
+    assert ended["error_message"] == end.reason
+    assert {key for line in said for key in line} - {"log_level"} <= ALLOWED_KEYS
     assert await read(embedded_broker, topics.answers) == {}
 
 
@@ -270,9 +277,11 @@ async def test_a_crash_of_the_framework_ends_the_worker(
 
     create(embedded_broker, topics)
     monkeypatch.setattr(SliceConsumerThread, "_fetch_records", fail)
-    end = await Running(embedded_broker, topics).ended()
+    with structlog.testing.capture_logs() as said:
+        end = await Running(embedded_broker, topics).ended()
     assert end.exit_code == EXIT_UNEXPECTED
-    assert SECRET not in end.reason
+    assert SECRET not in end.reason + str(said)
+    assert "builtins.RuntimeError" in {line.get("error") for line in said} | {line.get("why") for line in said}
 
 
 async def _answered(broker: Broker, topics: Topics) -> bool:
