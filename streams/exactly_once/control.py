@@ -17,8 +17,6 @@ import aiokafka
 from aiokafka.structs import TopicPartition
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from streams.exactly_once.settings import EngineSettings
 
 PARTITIONS_KEY: Final = b"partitions"
@@ -81,10 +79,6 @@ class ControlTopic:
     def get(self, key: bytes) -> bytes | None:
         """The latest value as of the last refresh or own write."""
         return self._values.get(key)
-
-    def items(self) -> Mapping[bytes, bytes]:
-        """Everything, as of the last refresh or own write."""
-        return dict(self._values)
 
     async def refresh(self) -> None:
         """Read up to the topic's end."""

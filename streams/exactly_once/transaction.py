@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 DECISION_TO_COMMIT_MAX_MS: Final = 2_000
 """A commit that would begin later than this after its decisions is aborted. It is also the least time to live of an
-approval, so no approval is ever seen after its last moment because a broker was slow."""
+approval, so no commit of an approval begins after the approval's last moment. How long the broker then takes to end the
+transaction is not checked: readers must keep to `valid_until` themselves."""
 
 PRODUCERS_PER_LANE: Final = 2
 """Used in turn: while one transaction's markers are being written, the next one already goes through the other."""
