@@ -284,6 +284,8 @@ class _Run:
         self._tally.dead_letters[arrival.topic, refusal.reason] += 1
         if arrival.topic == self._topics.preferences:
             self._tally.unreadable_opt_outs += 1
+        elif arrival.topic == self._topics.outcomes:
+            self._tally.unreadable_outcomes += 1
 
     def _headers(self, arrival: _Arrival) -> tuple[Header, ...]:
         record = arrival.record

@@ -162,10 +162,13 @@ SERVICE = (
         kind="stat",
     ),
     Panel(
-        "Opt-outs not readable, 24 h",
+        "Opt-outs, outcomes not readable, 24 h",
         "Each may be a no that was not heard.",
         "none",
-        ((f"sum(increase(mesura_unreadable_opt_outs_total{{{JOB}}}[24h]))", ""),),
+        (
+            (f"sum(increase(mesura_unreadable_opt_outs_total{{{JOB}}}[24h]))", "opt-outs"),
+            (f"sum(increase(mesura_unreadable_outcomes_total{{{JOB}}}[24h]))", "outcomes"),
+        ),
         width=6,
         kind="stat",
         threshold=1,

@@ -84,6 +84,7 @@ class Telemetry:
                 self.add(spec, times, word)
         self.add(registry.DUPLICATES, tally.duplicates)
         self.add(registry.UNREADABLE_OPT_OUTS, tally.unreadable_opt_outs)
+        self.add(registry.UNREADABLE_OUTCOMES, tally.unreadable_outcomes)
         self.add(registry.LEDGER_FULL, tally.ledger_full)
         self._count_times(tally, decided_at_ms, committed_at_ms)
 

@@ -24,8 +24,9 @@ def _counts() -> defaultdict[Key, int]:
 class Tally:
     """The counts of one batch: `tally.decisions[(channel, verdict, reason)] += 1`.
 
-    `duplicates` and `ledger_full` are suppressions too and stand in `decisions` as well; `unreadable_opt_outs` are dead
-    letters too and stand in `dead_letters` as well. The separate counts exist because each has an alert of its own.
+    `duplicates` and `ledger_full` are suppressions too and stand in `decisions` as well; `unreadable_opt_outs` and
+    `unreadable_outcomes` are dead letters too and stand in `dead_letters` as well. The separate counts exist because
+    each has an alert of its own.
     """
 
     decisions: defaultdict[tuple[str, str, str], int] = field(default_factory=_counts)
@@ -44,6 +45,7 @@ class Tally:
     """Kind of event: intent, preference, outcome."""
     duplicates: int = 0
     unreadable_opt_outs: int = 0
+    unreadable_outcomes: int = 0
     ledger_full: int = 0
     intent_timestamps_ms: list[int] = field(default_factory=list)
     """Record timestamp of each intent decided, for the latency from there to the commit."""

@@ -145,6 +145,16 @@ def test_a_first_place_that_no_record_can_have_is_a_dead_letter(
     assert [answer["type"] for answer in partition.said] == ["approved"]
 
 
+def test_what_may_have_been_a_no_is_counted_by_itself(partition: Partition) -> None:
+    """Also where it was forwarded before: what counts is the topic it was sent to."""
+    bad = [
+        record._replace(value=b"{") for record in (preference("c", "e1"), outcome("c", DECISION_ID), intent("c", "i"))
+    ]
+    tally = partition.take(*bad, *(forwarded(record, b"1") for record in bad)).tally
+    assert (tally.unreadable_opt_outs, tally.unreadable_outcomes) == (2, 2)
+    assert sum(tally.dead_letters.values()) == 6
+
+
 # ---- customers of whom nothing is known -----------------------------------------------------------------------------
 
 

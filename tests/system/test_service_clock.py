@@ -102,6 +102,8 @@ def test_the_metrics_are_what_was_committed(run: ServiceRun) -> None:
     assert sum(_counted(run, "outcomes_total", "type", "matched").values()) == applied[topics.outcomes]
     unreadable = sum(count for (topic, _), count in refused.items() if topic == topics.preferences)
     assert _counted(run, "unreadable_opt_outs_total") == {(): unreadable}
+    unreadable = sum(count for (topic, _), count in refused.items() if topic == topics.outcomes)
+    assert _counted(run, "unreadable_outcomes_total") == ({(): unreadable} if unreadable else {})
     assert run.metrics["mesura_decision_latency_seconds_count"][()] == len(account.decisions)
 
 

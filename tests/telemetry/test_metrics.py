@@ -46,6 +46,7 @@ def full_tally() -> Tally:
     tally.unknown_fields["intent"] += 6
     tally.duplicates = 2
     tally.unreadable_opt_outs = 1
+    tally.unreadable_outcomes = 3
     tally.ledger_full = 1
     tally.intent_timestamps_ms += [DECIDED_AT_MS - 1000] * 5
     tally.preference_timestamps_ms += [DECIDED_AT_MS - 20_000, DECIDED_AT_MS]
@@ -82,6 +83,7 @@ def test_every_count_of_a_tally_arrives() -> None:
         "mesura_unknown_fields_total": (6, {"event": "intent"}),
         "mesura_duplicates_total": (2, {}),
         "mesura_unreadable_opt_outs_total": (1, {}),
+        "mesura_unreadable_outcomes_total": (3, {}),
         "mesura_ledger_full_total": (1, {}),
         "mesura_last_decision_timestamp_seconds": (COMMITTED_AT_MS / 1000, {}),
         "mesura_batch_records_sum": (5 + 1 + 4 + 2 + 6, {}),
