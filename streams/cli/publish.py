@@ -30,6 +30,9 @@ from streams.contracts.errors import RecordRefused
 from streams.contracts.refusals import check_text, refusal_of
 from streams.decision.outcome import OutcomeType
 from streams.decision.preference import PreferenceType
+from streams.decision.preferences import FUTURE_TOLERANCE_MS
+from streams.explain import duration_in_words
+from streams.policy.header import IDENTITIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -87,6 +90,8 @@ class Sound(NamedTuple):
     key: bytes
     value: bytes
     timestamp_ms: int | None
+    created_ms: int | None
+    """When an intent was created; None for the other kinds."""
 
 
 class NotToBeTold(Exception):
@@ -134,7 +139,7 @@ def checked(line: bytes, to: Kind | None, *, with_own_time: bool) -> Sound:
     except RecordRefused as refused:
         raise (_unknown_type(_TYPES[kind]) if refused.reason == "unknown_type" else refused) from None
     own_time = getattr(event, _TIME_FIELDS[kind]) if with_own_time else None
-    return Sound(kind, event.customer_id.encode(), line, own_time)
+    return Sound(kind, event.customer_id.encode(), line, own_time, event.created_at if kind == "intents" else None)
 
 
 def one_event_a_line(lines: Iterable[bytes]) -> Iterator[bytes]:
@@ -173,11 +178,26 @@ def _is_json(text: bytes) -> bool:
 
 @dataclass(slots=True)
 class Report:
-    """What became of the lines."""
+    """What became of the lines. `ahead`, `old`: intents sent that a gate cannot decide any more, or not yet."""
 
     sent: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
     not_acknowledged: list[str] = field(default_factory=list)
+    ahead: int = 0
+    old: int = 0
+
+    def warnings(self) -> Iterator[str]:
+        """What was sent and will not be approved, whatever the policy's rules say: how many, and why."""
+        if self.ahead:
+            yield (
+                f"Warning: intents created more than {duration_in_words(FUTURE_TOLERANCE_MS)} from now: {self.ahead}. "
+                "The gate decides none of them; they become dead letters (from_the_future)."
+            )
+        if self.old:
+            yield (
+                f"Warning: intents created more than {duration_in_words(IDENTITIES.default_ms)} ago: {self.old}. "
+                "They will be suppressed as expired, unless the policy's `identities` is longer."
+            )
 
 
 class Publisher:
@@ -226,7 +246,8 @@ class Publisher:
             self.report.rejected["kind_unknown"] += 1
             self._reject(number, line, "neither `type` nor `intent_id` says what it is; see --to")
             return
-        timestamp = int(time.time() * 1000) if sound.timestamp_ms is None else sound.timestamp_ms
+        now = int(time.time() * 1000)
+        timestamp = now if sound.timestamp_ms is None else sound.timestamp_ms
         while True:
             try:
                 self._producer.produce(self._topics[sound.kind], key=sound.key, value=sound.value, timestamp=timestamp)
@@ -235,6 +256,9 @@ class Publisher:
             else:
                 break
         self.report.sent[sound.kind] += 1
+        if sound.created_ms is not None:
+            self.report.ahead += sound.created_ms > now + FUTURE_TOLERANCE_MS
+            self.report.old += sound.created_ms < now - IDENTITIES.default_ms
         self._producer.poll(0)
 
     def _delivered(self, error: KafkaError | None, _message: object) -> None:
@@ -298,6 +322,8 @@ def publish(
     if report.rejected:
         reasons = ", ".join(f"{reason} {count}" for reason, count in report.rejected.most_common())
         click.echo(f"rejected: {report.rejected.total()} ({reasons})")
+    for warning in report.warnings():
+        click.echo(warning, err=True)
     if report.not_acknowledged:
         count = len(report.not_acknowledged)
         raise CommandError(f"{count} records were not acknowledged; the first: {report.not_acknowledged[0]}")

@@ -56,6 +56,19 @@ def test_timestamps_are_now_or_the_events_own(broker: EmbeddedBroker, prefix: st
     assert now > own
 
 
+def test_intents_that_no_gate_will_approve_are_counted(broker: EmbeddedBroker, prefix: str) -> None:
+    minute, now = 60_000, int(time.time() * 1000)
+    ages = [0, -4 * minute, -6 * minute, -7 * minute, 6 * 24 * 60 * minute, 8 * 24 * 60 * minute]
+    result = published(broker, prefix, lines(*({**INTENT, "created_at": now - age} for age in ages), OPT_OUT))
+    assert result.exit_code == 0
+    assert [line.partition(". ")[0] for line in result.stderr.splitlines()] == [
+        "Warning: intents created more than 5 minutes from now: 2",
+        "Warning: intents created more than 7 days ago: 1",
+    ]
+    assert "customer-" not in result.output
+    assert published(broker, prefix, lines(INTENT, OPT_OUT)).stderr == ""
+
+
 def test_what_the_gate_could_not_read_is_not_sent(broker: EmbeddedBroker, prefix: str, tmp_path: Path) -> None:
     secret = "customer-000009"
     broken = json.dumps(INTENT)[:-9]
