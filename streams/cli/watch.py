@@ -1,8 +1,9 @@
-"""`mesura watch`: decisions as they are committed, one line each, in words or as JSON.
+"""`mesura watch`: decisions as they are committed, and records that could not be read, one line each.
 
 Rules of this module
 1. Only what is committed is shown: a decision of an aborted transaction never was one.
 2. Nothing is written to the cluster: no group, no offsets.
+3. Of a dead letter only what the gate added is shown, never the record itself: nobody has checked what it holds.
 
 Exit codes: 0 the limit or the end was reached; 2 no broker or no topics; 130 interrupted.
 """
@@ -19,13 +20,12 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, 
 from streams.cli.errors import CommandError, Unreachable
 from streams.cli.options import bootstrap_option, topic_names, topic_options
 from streams.cli.words import PolicyView, moment_in_words, verdict_in_words, zone_of
+from streams.contracts.header_names import ERROR_DETAIL, ERROR_OFFSET, ERROR_PARTITION, ERROR_REASON, ERROR_TOPIC
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from confluent_kafka import Message
-
-    from streams.topics import TopicNames
 
 CONNECT_SECONDS: Final = 10.0
 """How long a cluster may take to say which topics it has."""
@@ -58,14 +58,39 @@ def line_of(decision: Mapping[str, Any]) -> str:
     return f"{decided}  {decision.get('channel')}  {who}  {verdict_in_words(decision, zone)}"
 
 
-def follow(bootstrap: str, names: TopicNames, *, from_beginning: bool, to_the_end: bool) -> Iterator[Message]:
-    """Every committed record of the decision topics; without end, or up to the present end.
+def dead_letter_of(message: Message) -> dict[str, Any]:
+    """What the gate says of a record it could not read: where it stood, and why. Nothing of the record.
+
+    Raises:
+        KeyError, ValueError: the gate did not write it.
+    """
+    # Of headers that stand twice the last is the gate's.
+    headers = {name: content for name, content in message.headers() or () if isinstance(content, bytes)}
+    return {
+        "type": "dead_letter",
+        "topic": headers[ERROR_TOPIC].decode(),
+        "partition": int(headers[ERROR_PARTITION]),
+        "offset": int(headers[ERROR_OFFSET]),
+        "reason": headers[ERROR_REASON].decode(),
+        "detail": headers[ERROR_DETAIL].decode(),
+        "set_aside_at": message.timestamp()[1],
+    }
+
+
+def dead_letter_in_words(letter: Mapping[str, Any]) -> str:
+    """A dead letter in one line: when it was set aside, where the record stood, and why."""
+    place = f"{letter['topic']}[{letter['partition']}] {letter['offset']}"
+    when = moment_in_words(letter["set_aside_at"], UTC)
+    return f"{when}  dead letter  {place}  Not decided: {letter['reason']}. {letter['detail']}"
+
+
+def follow(bootstrap: str, topics: tuple[str, ...], *, from_beginning: bool, to_the_end: bool) -> Iterator[Message]:
+    """Every committed record of the topics; without end, or up to the present end.
 
     Raises:
         Unreachable: no broker answers.
         CommandError: the topics do not exist.
     """
-    topics = (names.approved, names.suppressed)
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -116,6 +141,13 @@ def follow(bootstrap: str, names: TopicNames, *, from_beginning: bool, to_the_en
 @click.option("--reason", "reasons", multiple=True, help="Only this reason's code, as cap_reached; repeatable.")
 @click.option("--customer", help="Only this customer.")
 @click.option("--json", "as_json", is_flag=True, help="The decisions as they stand on the topic, one a line.")
+@click.option(
+    "--dead-letters/--no-dead-letters",
+    "with_dead_letters",
+    default=None,
+    help="Show records that could not be read: where they stood and why, never what they hold. Shown if not said "
+    "otherwise, but for --json (there: objects with the type dead_letter) and where only some decisions are wanted.",
+)
 @click.option("--from-beginning", is_flag=True, help="Begin with the oldest decision there is.")
 @click.option("--limit", type=click.IntRange(1), help="End after so many.")
 @click.option("--no-follow", is_flag=True, help="End where the topics end now.")
@@ -127,6 +159,7 @@ def watch(
     reasons: tuple[str, ...],
     customer: str | None,
     as_json: bool,
+    with_dead_letters: bool | None,
     from_beginning: bool,
     limit: int | None,
     no_follow: bool,
@@ -135,21 +168,41 @@ def watch(
     intent_topics: tuple[str, ...],
     renamed_topics: tuple[str, ...],
 ) -> None:
-    """Show decisions as they come."""
+    """Show decisions as they come, and records that could not be read."""
     names = topic_names(prefix, intent_topics, renamed_topics)
     wanted = Filter(channels=channels, verdicts=verdicts, reasons=reasons, customer=customer)
+    if with_dead_letters is None:
+        with_dead_letters = not (as_json or channels or verdicts or reasons or customer is not None)
+    topics = (names.approved, names.suppressed, *((names.dead_letter,) if with_dead_letters else ()))
     shown = 0
-    for message in follow(bootstrap, names, from_beginning=from_beginning, to_the_end=no_follow):
-        value = message.value()
+    for message in follow(bootstrap, topics, from_beginning=from_beginning, to_the_end=no_follow):
+        is_dead_letter = message.topic() == names.dead_letter
         try:
-            decision = orjson.loads(value)
-            if not wanted.takes(decision):
-                continue
-            text = value.decode() if as_json else line_of(decision)
+            text = (
+                _dead_letter(message, as_json=as_json)
+                if is_dead_letter
+                else _decision(message, wanted, as_json=as_json)
+            )
         except (ValueError, KeyError, TypeError, AttributeError):
-            click.echo(f"{message.topic()}[{message.partition()}] {message.offset()}: not a decision", err=True)
+            what = "a dead letter" if is_dead_letter else "a decision"
+            click.echo(f"{message.topic()}[{message.partition()}] {message.offset()}: not {what} of mesura", err=True)
+            continue
+        if text is None:
             continue
         click.echo(text)
         shown += 1
         if shown == limit:
             return
+
+
+def _decision(message: Message, wanted: Filter, *, as_json: bool) -> str | None:
+    value: Any = message.value()
+    decision = orjson.loads(value)
+    if not wanted.takes(decision):
+        return None
+    return value.decode() if as_json else line_of(decision)
+
+
+def _dead_letter(message: Message, *, as_json: bool) -> str:
+    letter = dead_letter_of(message)
+    return orjson.dumps(letter).decode() if as_json else dead_letter_in_words(letter)

@@ -9,6 +9,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from streams.cli.main import mesura
+from streams.contracts.dead_letters import dead_letter
+from streams.contracts.errors import RecordRefused
+from streams.exactly_once.interfaces import InputRecord
 from streams.testing.kafka_io import publish
 from streams.testing.records import OutgoingRecord
 from streams.testing.waiting import wait_until
@@ -89,6 +92,47 @@ def test_filters(broker: EmbeddedBroker, decided: str, options: list[str], types
 def test_a_limit_and_a_beginning(broker: EmbeddedBroker, decided: str) -> None:
     assert len(watched(broker, decided, "--from-beginning", "--limit", "2").stdout.splitlines()) == 2
     assert watched(broker, decided).stdout == ""
+
+
+def dead_letter_record(topic: str) -> OutgoingRecord:
+    record = InputRecord(topic="outbound-intent", offset=17, key=b"k", value=b"secret", headers=(), timestamp_ms=AT)
+    letter = dead_letter(record, 3, RecordRefused("bad_time", "RFC 3339 - at `$.created_at`"), topic=topic)
+    return OutgoingRecord(topic, letter.key, letter.value, AT, letter.headers)
+
+
+def test_what_could_not_be_read_is_shown_without_its_content(broker: EmbeddedBroker, decided: str) -> None:
+    publish(broker.bootstrap_servers, [dead_letter_record(decided + "mesura-dead-letter")])
+    lines = watched(broker, decided, "--from-beginning").stdout.splitlines()
+    assert len(lines) == 4
+    expected = "outbound-intent[3] 17  Not decided: bad_time. RFC 3339 - at `$.created_at`"
+    assert f"Wed 25 Nov 2026 16:00 (UTC)  dead letter  {expected}" in lines
+    assert "dead letter" not in watched(broker, decided, "--from-beginning", "--no-dead-letters").stdout
+    assert "dead letter" not in watched(broker, decided, "--from-beginning", "--channel", "sms").stdout
+    asked = watched(broker, decided, "--from-beginning", "--channel", "sms", "--dead-letters").stdout
+    assert expected in asked
+    assert "secret" not in asked
+
+
+def test_dead_letters_as_json_are_asked_for(broker: EmbeddedBroker, decided: str) -> None:
+    publish(broker.bootstrap_servers, [dead_letter_record(decided + "mesura-dead-letter")])
+    assert "dead_letter" not in watched(broker, decided, "--from-beginning", "--json").stdout
+    lines = watched(broker, decided, "--from-beginning", "--json", "--dead-letters").stdout.splitlines()
+    [letter] = [each for each in map(json.loads, lines) if each["type"] == "dead_letter"]
+    assert letter == {
+        "type": "dead_letter", "topic": "outbound-intent", "partition": 3, "offset": 17, "reason": "bad_time",
+        "detail": "RFC 3339 - at `$.created_at`", "set_aside_at": AT,
+    }  # fmt: skip
+
+
+def test_what_is_no_dead_letter_is_said_and_passed_over(broker: EmbeddedBroker, decided: str) -> None:
+    topic = decided + "mesura-dead-letter"
+    headers = [("mesura.error.reason", b"\xff")]
+    records = [OutgoingRecord(topic, b"x", b"secret", AT, each) for each in ((), headers)]
+    publish(broker.bootstrap_servers, records)
+    result = watched(broker, decided, "--from-beginning")
+    assert len(result.stdout.splitlines()) == 3
+    assert result.stderr.count("not a dead letter of mesura") == len(records)
+    assert "secret" not in result.output
 
 
 def test_what_is_no_decision_is_said_and_passed_over(broker: EmbeddedBroker, decided: str) -> None:
