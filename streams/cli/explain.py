@@ -92,6 +92,8 @@ def explain(
             click.echo(line)
     except (KeyError, TypeError, ValueError):
         raise Unreadable("This is not a decision of mesura: see schemas/approved.schema.json.") from None
+    if policy is None and bootstrap is None and not view.rules and (answer.get("explanation") or {}).get("rules"):
+        click.echo("Give --bootstrap (or --policy) to see the rules by name.")
 
 
 def given(text: str, what: str) -> bytes:

@@ -16,8 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from streams.decision.policy import BUILT_IN
 from streams.decision.reasons import EXEMPT, PASSED, REASON_BY_NUMBER, REASON_NUMBERS
-from streams.decision.rules.rule import NEXT_ELIGIBLE_HORIZON_MS
-from streams.decision.tables import DAY_MS, MINUTE_MS
+from streams.decision.tables import MINUTE_MS
 from streams.explain import limit_in_words
 
 if TYPE_CHECKING:
@@ -170,8 +169,7 @@ def verdict_in_words(decision: Mapping[str, Any], zone: tzinfo) -> str:
 def _never_in_words(decision: Mapping[str, Any]) -> str:
     if decision.get("rule") in BUILT_IN:
         return "Trying this one again does not help."
-    days = NEXT_ELIGIBLE_HORIZON_MS // DAY_MS
-    return f"As things stand no later moment would do: none within {days} days and before its deadline, if it has one."
+    return "As things stand, no later moment is known at which it would pass."
 
 
 def reason_in_words(code: str) -> str:

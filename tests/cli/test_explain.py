@@ -139,6 +139,21 @@ def test_a_recorded_decision_with_its_policy() -> None:
     assert "Left after this one:" in result.stdout
 
 
+HINT = "Give --bootstrap (or --policy) to see the rules by name."
+
+
+def test_a_recorded_decision_alone_ends_with_what_to_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MESURA_BOOTSTRAP", raising=False)
+    monkeypatch.delenv("MESURA_BOOTSTRAP_SERVERS", raising=False)
+    result = asked("--decision", recorded())
+    assert result.exit_code == 0
+    assert "✓ rule 0: " in result.stdout
+    assert result.stdout.splitlines()[-1] == HINT
+    assert HINT not in asked("--decision", recorded(), "--policy", "starter").stdout
+    assert HINT not in asked("--decision", json.dumps(answer())).stdout
+    assert HINT not in asked("--decision", recorded(), "--json").stdout
+
+
 def test_a_recorded_decision_is_not_read_with_another_policy() -> None:
     result = asked("--decision", recorded(), "--policy", "small")
     assert result.exit_code == 2

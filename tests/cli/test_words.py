@@ -173,7 +173,7 @@ def test_a_whole_decision() -> None:
 @pytest.mark.parametrize(
     ("more", "text"),
     [
-        ({}, "none within 366 days and before its deadline, if it has one."),
+        ({}, "As things stand, no later moment is known at which it would pass."),
         ({"reason": "expired", "rule": "expired:deadline"}, "Trying this one again does not help."),
         ({"reason": "duplicate", "rule": "duplicate", "duplicate_of": "d" * 24}, f"See decision {'d' * 24}."),
         ({"type": "withdrawn", "reason": "erased"}, "do not send it any more. The customer asked to be erased."),
