@@ -4,10 +4,10 @@ Rules of this module
 1. A text says what is wrong and what to do about it; it never quotes a record, and never shows a traceback.
 2. Exit codes are part of the contract, for scripts:
 
-   0    done
+   0    done; also a suppression that was explained, and `run` when it was asked to end (Ctrl-C)
    1    done, and the answer is no: something was rejected, differs, or did not add up (each said in a line)
    2    not done: wrong usage, a file that cannot be read, no broker, start-up refused
-   130  interrupted (Ctrl-C)
+   130  any other command, interrupted (Ctrl-C)
 
 CommandError            exit 2
 ├── Unreachable         no broker or no gate answers there

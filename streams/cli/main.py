@@ -30,15 +30,16 @@ PARTS: Final = {
     "demo": _Part("streams.cli.demo", "demo", "See the gate at work, with nothing else installed."),
     "run": _Part("streams.cli.run", "run", "Run the gate, and start it again when it ends."),
     "publish": _Part("streams.cli.publish", "publish", "Publish intents, preferences and outcomes from a file."),
-    "watch": _Part("streams.cli.watch", "watch", "Show decisions as they come."),
+    "watch": _Part("streams.cli.watch", "watch", "Show decisions, and what could not be read, as they come."),
     "explain": _Part("streams.cli.explain", "explain", "Say why an intent may or may not be sent."),
     "topics": _Part("streams.cli.topics", "topics", "Create and check the topics."),
-    "policy": _Part("streams.cli.policy", "policy", "Check, read and try policies."),
+    "policy": _Part("streams.cli.policy", "policy", "Check policies, and show what they say."),
 }
 
 EPILOG: Final = (
-    "Exit codes: 0 done; 1 done, and the answer is no (rejected, different, not adding up); "
-    "2 not done (wrong usage, unreadable file, no broker, start-up refused); 130 interrupted."
+    "Exit codes: 0 done (also: a suppression explained, `run` ended by Ctrl-C); 1 done, and the answer is no (lines "
+    "rejected, policy refused, topics not as planned, not adding up); 2 not done (wrong usage, unreadable file, no "
+    "broker, start-up refused); 130 any other command interrupted by Ctrl-C."
 )
 
 

@@ -35,7 +35,7 @@ PIPED_WIDTH: Final = 120
 
 @click.group()
 def policy() -> None:
-    """Check, read and try policies.
+    """Check policies, and show what they say.
 
     FILE is a policy file; `starter` and `small` are the policies that come with mesura.
     """

@@ -35,6 +35,19 @@ def test_every_part_has_help(name: str) -> None:
     assert "Usage: " in result.output
 
 
+def test_what_a_part_is_said_to_do_it_does() -> None:
+    output = CliRunner().invoke(mesura, ["policy", "--help"]).output
+    assert PARTS["policy"].help in output
+    assert {"check", "show"} <= set(output.split())
+    assert "try" not in output.split()
+
+
+def test_the_exit_codes_say_what_is_no_failure() -> None:
+    text = " ".join(CliRunner().invoke(mesura, ["--help"]).output.split())
+    assert "0 done (also: a suppression explained, `run` ended by Ctrl-C)" in text
+    assert "130 any other command interrupted by Ctrl-C." in text
+
+
 def test_version() -> None:
     assert CliRunner().invoke(mesura, ["--version"]).output.startswith("mesura ")
 
