@@ -3,6 +3,7 @@
     b"partitions"      the partition count the application was first started with
     b"policy"          the policy in force
     b"policy:<hash>"   a policy text that was ever in force
+    b"erasure-key"     a fingerprint of the key under which erased customers are kept
 
 Rules of this module
 1. The latest value of a key wins. Nothing is deleted here.
