@@ -30,7 +30,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
 
-from streams.app import SystemClock, Worker, input_topics
+from streams.app import SystemClock, Worker, WorkerEnd, input_topics
 from streams.contracts.control import PolicyRecord, PolicyRule, encode_policy
 from streams.contracts.dead_letters import VALUE_BYTES_MAX
 from streams.contracts.decode import decode_intent
@@ -152,6 +152,19 @@ def _policy_rule(number: int, policy: Policy) -> PolicyRule:
     )
 
 
+def exit_code(end: WorkerEnd) -> int:
+    """What the process tells its supervisor, and why in the log.
+
+    A ledger that cannot be read is a refusal: a start more finds the same ledger, and going on would forget a customer.
+    """
+    if end.exit_code == EXIT_STOPPED:
+        log.info("The worker has ended.", reason=end.reason)
+        return ENDED
+    is_refusal = end.exit_code == EXIT_REFUSED or isinstance(end.error, LedgerUnreadable)
+    log.error("The worker has ended.", reason=str(end.error) if is_refusal else end.reason)
+    return REFUSED if is_refusal else START_AGAIN
+
+
 class _PolicyNews:
     """What the watcher of the policy file has to say, kept until the worker asks."""
 
@@ -231,11 +244,7 @@ class GateWorker:
         if not reloading.cancelled() and reloading.exception() is not None:
             log.error("Watching the policy file failed.", exc_info=reloading.exception())
             return START_AGAIN
-        if end.exit_code == EXIT_STOPPED:
-            log.info("The worker has ended.", reason=end.reason)
-            return ENDED
-        log.error("The worker has ended.", reason=end.reason)
-        return REFUSED if end.exit_code == EXIT_REFUSED else START_AGAIN
+        return exit_code(end)
 
     async def _gate_settings(self, partitions: int) -> GateSettings:
         topics = self.settings.topics
