@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import uuid
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -37,6 +38,9 @@ _BROKER_FAILURES = (AssertionError, pytest.fail.Exception, TestingError, KafkaEr
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell starts what it puts in the background deaf to Ctrl-C, and children inherit that. Ours must hear it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "embedded_cannot(reason): strict expected failure on the embedded broker")
 
 
