@@ -85,6 +85,14 @@ def test_pruning_archives_for_a_cap_for_life_and_forgets_without_one() -> None:
     assert policy_of().prune(ledger, NOW).archived == {}
 
 
+def test_for_a_cap_for_life_only_what_it_counts_is_archived() -> None:
+    of_sms = EVER | {"counts": {"channels": ["sms"]}}
+    tags = (Tag("sms", "marketing"), Tag("email", "marketing"))
+    ledger = ledger_of(contact(NOW - 36 * DAY), contact(NOW - 36 * DAY, tag=1, number=1), tags=tags)
+    left = policy_of(of_sms).prune(ledger, NOW)
+    assert (left.tags, left.archived) == (tags[:1], {0: 1})
+
+
 def test_a_cap_switched_off_still_keeps_its_count_for_life() -> None:
     ledger = ledger_of(contact(NOW - 36 * DAY))
     assert policy_of(EVER | {"state": "off"}).prune(ledger, NOW).archived == {0: 1}

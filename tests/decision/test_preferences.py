@@ -136,3 +136,14 @@ def test_a_withdrawal_names_decision_channel_and_reason() -> None:
     assert result.withdrawals == (Withdrawal((1).to_bytes(12, "big").hex(), "voice", "objection"),)
     assert [c.flags for c in result.ledger.contacts] == [WITHDRAWN, 0]
     assert result.refused is None
+
+
+def test_an_erasure_does_not_bring_back_what_was_forgotten() -> None:
+    assert said(Ledger(forgotten_ms=NOW - 5), "e-1", "erasure", NOW - 9).forgotten_ms == NOW - 5
+
+
+def test_of_two_consents_alike_in_all_else_the_proven_one_stays() -> None:
+    for one, other in (("A", None), (None, "A")):
+        ledger = said(EMPTY_LEDGER, "e-1", "consent_granted", NOW, evidence_ref=one)
+        ledger = said(ledger, "e-2", "consent_granted", NOW, evidence_ref=other)
+        assert [p.evidence_ref for p in ledger.preferences] == ["A"]

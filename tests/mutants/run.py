@@ -50,9 +50,7 @@ def main(names: list[str]) -> int:
             print(f"\n{name}: {tried[name]}\n{shown.stdout}")
     if status != 0 or not tried:
         return status or 1
-    print(
-        f"{len(tried)} mutants, {len(alive)} alive: {1 - len(alive) / len(tried):.1%} noticed (tests/mutants/survivors.md)"
-    )
+    print(f"{len(tried)} mutants, {len(alive)} alive: {1 - len(alive) / len(tried):.1%} noticed (see survivors.md)")
     return 0 if len(alive) <= MOST_ALIVE * len(tried) else 1
 
 
