@@ -172,13 +172,14 @@ class _Run:
         """Leave the gate and the broker running until interrupted."""
         assert self._gate is not None
         where = f"--bootstrap {self._bootstrap}" + (f" --prefix {self._names_prefix()}" if self._names_prefix() else "")
-        self._display.say(
-            f"\nThe gate runs on: {self._gate.ops}/metrics\n"
-            f"  mesura watch {where}\n  mesura publish FILE {where}\n"
-            f"  mesura explain --intent FILE --gate {self._gate.ops}\n"
-            "Ctrl-C ends it."
-        )
+        # Whoever reads that Ctrl-C ends it may press it at once.
         with contextlib.suppress(KeyboardInterrupt):
+            self._display.say(
+                f"\nThe gate runs on: {self._gate.ops}/metrics\n"
+                f"  mesura watch {where}\n  mesura publish FILE {where}\n"
+                f"  mesura explain --intent FILE --gate {self._gate.ops}\n"
+                "Ctrl-C ends it."
+            )
             while self._gate.ended() is None:
                 time.sleep(_LOOK_SECONDS)
 

@@ -132,9 +132,9 @@ def test_two_workers_share_the_partitions_and_one_takes_over_when_the_other_is_k
         try:
             victim.until(lambda: survivor.partitions() == victim.partitions() == 4, START_SECONDS, "half each")
             more = [record._replace(timestamp_ms=now_ms()) for record in backlog(BACKLOG // 4)]
-            kafka_world.publish(more[: len(more) // 2])
             with Progress(kafka_world) as progress:
                 before = committed(progress)
+                kafka_world.publish(more[: len(more) // 2])
                 victim.until(lambda: committed(progress) > before, START_SECONDS, "another batch")
             kafka_world.publish(more[len(more) // 2 :])
         finally:
