@@ -19,7 +19,7 @@ from typing import Any
 import jsonschema
 import yaml
 
-from tests.model.policy import zone
+from streams.testing.oracle.policy import zone
 
 FOLDER = Path(__file__).parents[1] / "cases"
 POLICIES = FOLDER / "policies"

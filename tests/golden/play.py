@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from streams.testing.oracle.model import REASON_NUMBERS, decision_id
 from tests.golden.cases import Case, duration
 from tests.golden.sides import Answer, Core, Event, Independent, Side
-from tests.model.model import REASON_NUMBERS, decision_id
 
 SIDES = {"core": Core, "model": Independent}
 CUSTOMER = "c-1"

@@ -23,7 +23,7 @@ from streams.decision.preference import PreferenceEvent
 from streams.decision.preferences import FUTURE_TOLERANCE_MS, Withdrawal, apply_preference
 from streams.decision.specification import PolicySpecification
 from streams.policy.loader import load_policy
-from tests.model.model import DeadLetter, Model
+from streams.testing.oracle.model import DeadLetter, Model
 
 Event = dict[str, Any]
 Answer = dict[str, Any]
@@ -146,7 +146,7 @@ class Independent:
 
 def compiled_names(asked: dict[int, str]) -> list[str]:
     """The rule table: built-in checks, then the rules by number."""
-    from tests.model.policy import BUILT_IN
+    from streams.testing.oracle.policy import BUILT_IN
 
     return [*BUILT_IN, *(asked[number] for number in sorted(asked))]
 

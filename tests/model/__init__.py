@@ -1,1 +1,1 @@
-"""A second, slow implementation of docs/semantics.md that shares no code with `streams`."""
+"""The independent model against answers worked out by hand."""

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 from streams.decision.ledger import EMPTY_LEDGER, Ledger, decode_ledger, encode_ledger
 from streams.decision.preference import PreferenceEvent
 from streams.decision.preferences import apply_preference
+from streams.testing.oracle.model import Model, applies, duration, shares
+from streams.testing.oracle.policy import Rule, bucket
 from tests.golden.sides import Answer, Core, Independent, milliseconds, typed
-from tests.model.model import Model, applies, duration, shares
-from tests.model.policy import Rule, bucket
 from tests.property.strategies import RecordedCase, Step, minimise, random_history
 
 DAY_MS = 86_400_000

@@ -26,8 +26,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 import yaml
 from hypothesis import strategies as st
 
-from tests.model.model import RESTRICTIVE, DeadLetter, Model, decision_id
-from tests.model.policy import bucket, duration, instants_showing, local, read_policy, to_ms, transitions, utc
+from streams.testing.oracle.model import RESTRICTIVE, DeadLetter, Model, decision_id
+from streams.testing.oracle.policy import (
+    bucket,
+    duration,
+    instants_showing,
+    local,
+    read_policy,
+    to_ms,
+    transitions,
+    utc,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -23,7 +23,7 @@ from streams.decision.outcomes import apply_outcome
 from streams.decision.policy import Policy, compile_policy
 from streams.decision.preferences import FUTURE_TOLERANCE_MS, apply_preference
 from streams.policy.loader import load_policy
-from tests.model.model import DeadLetter, Model
+from streams.testing.oracle.model import DeadLetter, Model
 from tests.system.harness import Account, Place, header, place_of, value_of
 
 if TYPE_CHECKING:

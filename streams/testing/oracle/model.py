@@ -15,7 +15,7 @@ import heapq
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .policy import (
+from streams.testing.oracle.policy import (
     BUILT_IN,
     DAY_MS,
     WEEKDAYS,
