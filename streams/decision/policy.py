@@ -82,6 +82,7 @@ class Policy:
     __slots__ = (
         "_for_life",
         "_rules",
+        "_zones_by_name",
         "calendars",
         "country_zones",
         "groups",
@@ -97,6 +98,7 @@ class Policy:
     def __init__(self, specification: PolicySpecification) -> None:
         self.specification = specification
         self.zones = specification.zones
+        self._zones_by_name: dict[str, Zones] = {name: (zone,) for name, zone in self.zones.items()}
         self.calendars = specification.calendars
         self.regions = {key: self._distinct(names) for key, names in specification.regions.items()}
         self.country_zones = {key: self._distinct(names) for key, names in specification.country_zones.items()}
@@ -121,8 +123,7 @@ class Policy:
 
     def zone_by_name(self, name: str) -> Zones:
         """The zone of that name, or nothing if there is none."""
-        zone = self.zones.get(name)
-        return () if zone is None else (zone,)
+        return self._zones_by_name.get(name, ())
 
     def purpose_of(self, intent: Intent) -> str:
         """The intent's purpose, or the one the policy takes for granted."""

@@ -28,7 +28,7 @@ _NOTHING_SAID: Final[list[Preference]] = []
 class Question:
     """An intent, its customer's ledger and the policy."""
 
-    __slots__ = ("_covering", "_local", "_zones", "intent", "ledger", "openings", "place", "policy", "tag")
+    __slots__ = ("_covering", "_local", "_zones", "intent", "ledger", "place", "policy", "tag")
 
     def __init__(self, intent: Intent, tag: Tag, ledger: Ledger, policy: Policy) -> None:
         self.intent = intent
@@ -36,8 +36,6 @@ class Question:
         self.ledger = ledger
         self.policy = policy
         self._zones: tuple[Zones, str, str] = _UNASKED
-        # By rule number: from which moment on a window was asked about, and its first opening from there.
-        self.openings: dict[int, tuple[int, int]] = {}
         self._covering: dict[str, list[Preference]] | None = None
         self._local: tuple[ZoneTable | None, int, tuple[int, int, int]] = (None, 0, (0, 0, 0))
         self.place = self._place()

@@ -4,11 +4,13 @@ Rules of this module (docs/semantics.md, 4)
 1. Intervals are half-open `[open, close)`; a day's hours are the intersection of everything said about it.
 2. Wall times that a clock change skips never come; those it repeats are open twice. Nothing is stored as an offset.
 3. Open means open in every zone the recipient may be in, and long enough to be used.
+4. What was found for zones and a calendar is kept together with the moments for which it holds. It depends on the
+   policy alone, so keeping it changes no answer; it only spares looking at the same day again for every intent.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeVar
 
 from streams.decision.policy_types import PolicyTables
 from streams.decision.question import Question, Zones
@@ -30,6 +32,12 @@ CLOSING_HORIZON_MS: Final = 8 * DAY_MS
 
 OPEN, CLOSED, UNKNOWN_DAY = 0, 1, 2
 Hours = tuple[Interval, ...]
+# Zones, calendar, and the day (of UTC) of a moment: intents are asked about now, and about some day to come.
+Place = tuple[Zones, HolidayCalendar | None, int]
+
+# Places a rule keeps something for: 400 zones on 40 days. Beyond it only time is lost; an entry takes 200 bytes.
+PLACES_KEPT_MAX: Final = 16_384
+Kept = TypeVar("Kept")
 _CLOSED_DAY: Final[Hours] = ()
 
 
@@ -41,7 +49,9 @@ class WindowRule(Rule):
         "_allow_missing",
         "_calendar",
         "_hours",
+        "_openings",
         "_recipient_holidays",
+        "_runs",
         "_uses_day",
         "_uses_next_day",
         "_zones",
@@ -59,6 +69,10 @@ class WindowRule(Rule):
         self._uses_day = "holiday" in specification.hours
         self._uses_next_day = "day_before_holiday" in specification.hours
         self._hours = _hours_by_kind_of_day(specification)
+        # By place: from which moment it is known to be open, until when, and whether it closes then.
+        self._runs: dict[Place, tuple[int, int, bool]] = {}
+        # By place: from which moment on it was asked when it opens, and the answer.
+        self._openings: dict[Place, tuple[int, int]] = {}
 
     def ask(self, question: Question, moment_ms: int) -> Answer:
         """Number: when it closes (if it is open), or the first moment at which it passes."""
@@ -68,17 +82,20 @@ class WindowRule(Rule):
         calendar = self._calendar_for(question)
         if calendar is None and self._recipient_holidays and not self._allow_missing:
             return denial("calendar_unknown")
-        state, change_ms = self._state(question, zones, calendar, moment_ms)
-        if state == UNKNOWN_DAY:
-            return denial("calendar_unknown")
-        if state == OPEN:
+        place = (zones, calendar, moment_ms // DAY_MS)
+        end_ms = self._known_end(place, moment_ms)
+        if not end_ms:
+            state, change_ms = self._state(question, zones, calendar, moment_ms)
+            if state == UNKNOWN_DAY:
+                return denial("calendar_unknown")
+            if state != OPEN:
+                reason = self._why_closed(question, zones, calendar, moment_ms)
+                opens_ms = self._opening(question, zones, calendar, moment_ms)
+                return denial(reason, None if opens_ms is None else opens_ms - moment_ms)
             end_ms = self._closing(question, zones, calendar, moment_ms, change_ms)
-            if too_short(end_ms, moment_ms):
-                return denial("closing", end_ms - moment_ms)
-            return PASS if end_ms == NEVER else (PASSED, end_ms, (end_ms - moment_ms,))
-        reason = self._why_closed(question, zones, calendar, moment_ms)
-        opens_ms = self._opening(question, zones, calendar, moment_ms)
-        return denial(reason, None if opens_ms is None else opens_ms - moment_ms)
+        if too_short(end_ms, moment_ms):
+            return denial("closing", end_ms - moment_ms)
+        return PASS if end_ms == NEVER else (PASSED, end_ms, (end_ms - moment_ms,))
 
     def earliest(self, question: Question, moment_ms: int) -> int | None:
         """The first moment from which it is open for long enough, within the horizon."""
@@ -93,10 +110,23 @@ class WindowRule(Rule):
     def _calendar_for(self, question: Question) -> HolidayCalendar | None:
         return question.recipient_calendar() if self._recipient_holidays else self._calendar
 
+    def _known_end(self, place: Place, moment_ms: int) -> int:
+        """What `_closing` would answer, as far as it is known without looking; else 0."""
+        run = self._runs.get(place)
+        if run is None or not run[0] <= moment_ms < run[1]:
+            return 0
+        if run[1] > moment_ms + CLOSING_HORIZON_MS:
+            return NEVER
+        return run[1] if run[2] else 0
+
     def _opening(
         self, question: Question, zones: Zones, calendar: HolidayCalendar | None, moment_ms: int
     ) -> int | None:
-        known = question.openings.get(self.number)
+        place = (zones, calendar, moment_ms // DAY_MS)
+        known_end_ms = self._known_end(place, moment_ms)
+        if known_end_ms and not too_short(known_end_ms, moment_ms):
+            return moment_ms
+        known = self._openings.get(place)
         if known is not None and known[0] <= moment_ms <= known[1]:
             return known[1]
         asked_ms, limit_ms = moment_ms, moment_ms + NEXT_ELIGIBLE_HORIZON_MS
@@ -105,7 +135,7 @@ class WindowRule(Rule):
             if state == OPEN:
                 change_ms = self._closing(question, zones, calendar, moment_ms, change_ms)
                 if not too_short(change_ms, moment_ms):
-                    question.openings[self.number] = asked_ms, moment_ms
+                    _keep(self._openings, place, (asked_ms, moment_ms))
                     return moment_ms
             moment_ms = change_ms
         return None
@@ -117,18 +147,15 @@ class WindowRule(Rule):
 
         At `moment_ms` it is open, and stays so until `change_ms` at least.
         """
-        limit_ms = moment_ms + CLOSING_HORIZON_MS
-        if len(zones) == 1:
-            _, time_of_day, segment_end_ms = question.local(zones[0], moment_ms)
-            if time_of_day + change_ms - moment_ms < DAY_MS and change_ms < segment_end_ms:
-                return change_ms  # the end of an interval within the day: intervals never touch
+        asked_ms, limit_ms = moment_ms, moment_ms + CLOSING_HORIZON_MS
         state = OPEN
-        while state == OPEN:
-            if change_ms > limit_ms:
-                return NEVER
+        while state == OPEN and change_ms <= limit_ms:
             moment_ms = change_ms
             state, change_ms = self._state(question, zones, calendar, moment_ms)
-        return moment_ms
+        closes = state != OPEN
+        until_ms = moment_ms if closes else change_ms
+        _keep(self._runs, (zones, calendar, asked_ms // DAY_MS), (asked_ms, until_ms, closes))
+        return until_ms if closes else NEVER
 
     def _state(
         self, question: Question, zones: Zones, calendar: HolidayCalendar | None, moment_ms: int
@@ -183,6 +210,12 @@ class WindowRule(Rule):
         day, time_of_day, _ = question.local(closed, moment_ms)
         is_holiday = calendar is not None and day in calendar.days
         return "holiday" if is_holiday and _contains(self._hours[weekday(day)], time_of_day) else "window_closed"
+
+
+def _keep(kept: dict[Place, Kept], place: Place, found: Kept) -> None:
+    if len(kept) >= PLACES_KEPT_MAX:
+        kept.clear()
+    kept[place] = found
 
 
 def _contains(hours: Hours, time_of_day: int) -> bool:
