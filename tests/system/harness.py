@@ -167,14 +167,16 @@ class World:
 class Gate:
     """A worker process, or a supervisor with one. What it says goes to files, to be looked at afterwards."""
 
-    def __init__(self, settings: WorkerSettings, directory: Path, *, supervised: bool = False) -> None:
+    def __init__(
+        self, settings: WorkerSettings, directory: Path, *, supervised: bool = False, module: str = "streams.worker"
+    ) -> None:
         self.settings = settings
         self._number = len(list(directory.glob("gate-*.out")))
         self._out = directory / f"gate-{self._number}.out"
         self._err = directory / f"gate-{self._number}.err"
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MESURA_")}
         environment["PYTHONPATH"] = str(REPOSITORY)
-        command = [sys.executable, "-m", "streams.worker"]
+        command = [sys.executable, "-m", module]
         if supervised:
             command = supervisor_command(settings)
             environment["MESURA_ERASURE_KEY"] = settings.erasure_key
@@ -322,10 +324,11 @@ def running(
     policy: Path = STARTER,
     supervised: bool = False,
     ready: bool = True,
+    module: str = "streams.worker",
     **changes: object,
 ) -> Iterator[Gate]:
-    """A gate for as long as the block runs."""
-    gate = Gate(world.settings(policy, **changes), directory, supervised=supervised)
+    """A gate for as long as the block runs. `module`: a worker of a test's own, with one part replaced."""
+    gate = Gate(world.settings(policy, **changes), directory, supervised=supervised, module=module)
     try:
         yield gate.until_ready() if ready else gate
     finally:
