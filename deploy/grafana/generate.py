@@ -314,6 +314,27 @@ ENGINE = (
             (f"count by (version, python) (mesura_build_info{{{JOB}}})", "mesura {{version}}, Python {{python}}"),
         ),
     ),
+    Panel(
+        "Ledgers forgotten",
+        "How many ledgers of customers whom nobody contacts became shorter, and how many went?",
+        "short",
+        (
+            (f"sum(rate(mesura_ledgers_pruned_total{{{JOB}}}[$__rate_interval]))", "shorter or gone"),
+            (f"sum(rate(mesura_ledgers_removed_total{{{JOB}}}[$__rate_interval]))", "gone"),
+        ),
+    ),
+    Panel(
+        "Ledgers looked at",
+        "Does retention go on? A look over all ledgers takes about an hour.",
+        "short",
+        ((f"sum(rate(mesura_ledgers_examined_total{{{JOB}}}[$__rate_interval]))", "a second"),),
+    ),
+    Panel(
+        "Latest round of retention",
+        "How long did the latest look over all ledgers take? More than an hour means more ledgers than it is meant for.",
+        "s",
+        ((gauge("mesura_retention_round_seconds", "max", "instance"), "{{instance}}"),),
+    ),
 )
 
 ROWS = (("Business", BUSINESS), ("Service health", SERVICE), ("Kafka and engine", ENGINE))

@@ -86,6 +86,8 @@ class Telemetry:
         self.add(registry.UNREADABLE_OPT_OUTS, tally.unreadable_opt_outs)
         self.add(registry.UNREADABLE_OUTCOMES, tally.unreadable_outcomes)
         self.add(registry.LEDGER_FULL, tally.ledger_full)
+        self.add(registry.LEDGERS_PRUNED, tally.ledgers_pruned)
+        self.add(registry.LEDGERS_REMOVED, tally.ledgers_removed)
         self._count_times(tally, decided_at_ms, committed_at_ms)
 
     def add(self, spec: MetricSpec, amount: float, *labels: str) -> None:

@@ -70,6 +70,12 @@ class TelemetryObserver:
         self._health.clock_difference(seconds)
         self._telemetry.set(registry.CLOCK_DIFFERENCE, seconds)
 
+    def examined(self, keys: int) -> None:
+        self._telemetry.add(registry.LEDGERS_EXAMINED, keys)
+
+    def round_finished(self, seconds: float) -> None:
+        self._telemetry.set(registry.RETENTION_ROUND, seconds)
+
     # Told by the gate
 
     def policy_loaded(self, name: str, version: str, policy_hash: str, *, at_ms: int) -> None:

@@ -202,6 +202,21 @@ UNKNOWN_FIELDS = MetricSpec(
 LEDGER_FULL = MetricSpec(
     "ledger_full_total", "counter", "intents", "Intents suppressed because the customer's ledger is at its size limit."
 )
+LEDGERS_EXAMINED = MetricSpec(
+    "ledgers_examined_total",
+    "counter",
+    "ledgers",
+    "Ledgers looked at for what is past its horizon, whether their customers are contacted or not.",
+)
+LEDGERS_PRUNED = MetricSpec(
+    "ledgers_pruned_total", "counter", "ledgers", "Ledgers of idle customers made shorter or removed by retention."
+)
+LEDGERS_REMOVED = MetricSpec(
+    "ledgers_removed_total", "counter", "ledgers", "Ledgers of idle customers removed, because nothing was left in them."
+)
+RETENTION_ROUND = MetricSpec(
+    "retention_round_seconds", "gauge", "seconds", "How long the latest look over all ledgers took; 0 before the first."
+)
 RESTORE_IN_PROGRESS = MetricSpec(
     "restore_in_progress", "gauge", "boolean", "1 while the ledger of any assigned partition is being restored."
 )
@@ -275,7 +290,8 @@ METRICS: tuple[MetricSpec, ...] = (
     DECISIONS, DECISION_DURATION, DECISION_LATENCY, OPT_OUT_IN_FORCE, COMMIT_DURATION, BATCH_RECORDS, BARRIER_WAIT,
     LAG_SECONDS, LAG_RECORDS, DEAD_LETTERS, UNREADABLE_OPT_OUTS, UNREADABLE_OUTCOMES,
     REROUTED, DUPLICATES, WITHDRAWALS, PREFERENCE_EVENTS,
-    OUTCOMES, UNKNOWN_FIELDS, LEDGER_FULL, RESTORE_IN_PROGRESS, RESTORE_REMAINING, RESTORED, PARTITIONS_ASSIGNED, READY,
+    OUTCOMES, UNKNOWN_FIELDS, LEDGER_FULL, LEDGERS_EXAMINED, LEDGERS_PRUNED, LEDGERS_REMOVED, RETENTION_ROUND,
+    RESTORE_IN_PROGRESS, RESTORE_REMAINING, RESTORED, PARTITIONS_ASSIGNED, READY,
     BARRIER_UNANSWERED, BATCHES_ABORTED, MISSING_RECORDS, CLOCK_DIFFERENCE, POLICY_INFO, POLICY_RELOAD, POLICY_LOADED,
     BUILD_INFO, LAST_DECISION, REBALANCES, WORKER_RESTARTS,
 )  # fmt: skip

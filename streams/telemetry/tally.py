@@ -47,6 +47,9 @@ class Tally:
     unreadable_opt_outs: int = 0
     unreadable_outcomes: int = 0
     ledger_full: int = 0
+    ledgers_pruned: int = 0
+    """Ledgers made shorter or removed by retention; those in `ledgers_removed` are among them."""
+    ledgers_removed: int = 0
     intent_timestamps_ms: list[int] = field(default_factory=list)
     """Record timestamp of each intent decided, for the latency from there to the commit."""
     preference_timestamps_ms: list[int] = field(default_factory=list)
