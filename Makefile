@@ -5,6 +5,9 @@
 #   make test            every test, on the embedded broker and on Apache Kafka (needs Java 17 and Maven)
 #   make check           style, types, walls between packages
 #   make bench           microseconds per intent, decisions per second; results in bench/results/
+#   make races           20 000 intents, each sent within 1 ms of the customer's no; results in bench/results/races.md (long)
+#   make bench-throughput, bench-latency, bench-restore
+#                        the running gate on Apache Kafka; --help of `python -m bench.throughput` says what ARGS can be
 #   make mutants         change the decision core in every way mutmut knows; the cases must notice (long)
 #   make fuzz            the core against the independent model, SECONDS=… (long)
 
@@ -16,7 +19,7 @@ SECONDS ?= 300
 STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-dev
 
-.PHONY: setup demo test check bench mutants fuzz
+.PHONY: setup demo test check bench races mutants fuzz
 
 setup: $(TEST_STAMP)
 
@@ -48,6 +51,13 @@ check: $(TEST_STAMP)
 bench: $(TEST_STAMP)
 	$(BIN)/python -m bench.decision $(ARGS)
 	$(BIN)/python -m bench.gate $(ARGS)
+
+races: $(TEST_STAMP)
+	$(BIN)/python -m tests.races.campaign $(ARGS)
+
+# One kind of figure at a time: bench-throughput, bench-latency, bench-restore.
+bench-%: $(TEST_STAMP)
+	$(BIN)/python -m bench.$* $(ARGS)
 
 mutants: $(TEST_STAMP)
 	$(BIN)/python -m tests.mutants.run $(ARGS)

@@ -1,0 +1,1 @@
+"""The same decisions on other frameworks, to compare with."""
