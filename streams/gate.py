@@ -10,7 +10,7 @@ Rules of this module
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from time import perf_counter
 from typing import Final, NamedTuple
@@ -29,8 +29,9 @@ from streams.decision.ledger import EMPTY_LEDGER, Ledger, decode_ledger, encode_
 from streams.decision.outcomes import apply_outcome
 from streams.decision.policy import Policy
 from streams.decision.preferences import FUTURE_TOLERANCE_MS, Withdrawal, apply_preference
-from streams.exactly_once.changelog import customer_key, erased_key
-from streams.exactly_once.interfaces import Batch, BatchResult, InputRecord, OutputRecord
+from streams.exactly_once.changelog import CUSTOMER_PREFIX, customer_key, erased_key
+from streams.exactly_once.interfaces import Batch, BatchResult, Due, InputRecord, OutputRecord
+from streams.retention import due_ledgers, retained
 from streams.telemetry.tally import Tally
 from streams.topics import TopicNames
 
@@ -65,6 +66,10 @@ class Gate:
     def apply(self, batch: Batch, store: Mapping[bytes, bytes]) -> BatchResult:
         """Apply a batch to a partition's store, without changing it."""
         return _Run(self, batch, store).result()
+
+    def due(self, keys: Sequence[bytes], store: Mapping[bytes, bytes], now_ms: int) -> Due:
+        """The ledgers among these that retention makes shorter. Nothing is decided by that, so no barrier is needed."""
+        return Due(due_ledgers(self.policy, keys, store, now_ms))
 
     def ledger_of(self, customer_id: bytes, store: Mapping[bytes, bytes]) -> Ledger | None:
         """The ledger stored for a customer, or what an erasure left of it; None if nothing is known."""
@@ -171,6 +176,8 @@ class _Run:
             if record.topic in self._next_offsets:
                 self._next_offsets[record.topic] = record.offset + 1
                 self._applied = applied_headers(self._next_offsets)
+        for key in self._batch.due:
+            self._retain(key.removeprefix(CUSTOMER_PREFIX), self._batch.due_ms)
         changes = self._changes()
         self._tally.decide_seconds = perf_counter() - began
         return BatchResult(self._outputs, changes, self._tally)
@@ -241,6 +248,15 @@ class _Run:
         if unknown:
             self._tally.unknown_fields["outcome"] += unknown
         self._tally.outcomes[outcome.type, result.matched] += 1
+
+    def _retain(self, customer: bytes, now: int) -> None:
+        """Keep what is not past its horizon of a ledger that no record of the batch may have asked for."""
+        ledger = self._ledger(customer, now)
+        left = retained(self._policy, ledger, now)
+        if left is not ledger:
+            self._keep(customer, left)
+            self._tally.ledgers_pruned += 1
+            self._tally.ledgers_removed += left is EMPTY_LEDGER
 
     def _withdraw(self, arrival: _Arrival, customer_id: str, withdrawals: tuple[Withdrawal, ...]) -> None:
         for withdrawal in withdrawals:
@@ -314,7 +330,7 @@ class _Run:
 
     def _changes(self) -> dict[bytes, bytes | None]:
         """The changelog of the batch: one value per customer touched, however often."""
-        self._close_ledgers(self._batch.moments_ms[-1] if self._batch.moments_ms else 0)
+        self._close_ledgers(max(self._batch.due_ms, *self._batch.moments_ms[-1:], 0))
         changes: dict[bytes, bytes | None] = {}
         for customer, value in self._closed.items():
             key = customer_key(customer)

@@ -32,6 +32,7 @@ from streams.exactly_once.restore import Restored, changelog_partitions, restore
 from streams.exactly_once.service_order import ServiceOrder
 from streams.exactly_once.settings import ClockMode, EngineSettings
 from streams.exactly_once.startup import StartupReport, check_positions
+from streams.exactly_once.timers import Timers
 from streams.exactly_once.transaction import TransactionWriter
 from streams.exactly_once.transport import NO_READING
 
@@ -315,12 +316,16 @@ class Engine:
             self._observer,
             lambda: self._state_machine,
             decisions_age=in_service,
+            timers=self._timers() if in_service else None,
             on_progress=self._on_progress,
         )
 
     def _service_order(self) -> ServiceOrder:
         limit_seconds = self.settings.clock_difference_limit_seconds
         return ServiceOrder(self._barrier, self._clock, self._observer, ahead_limit_seconds=limit_seconds)
+
+    def _timers(self) -> Timers:
+        return Timers(self._clock, self._observer, round_seconds=self.settings.due_round_seconds)
 
     def _lane_of(self, partition: int) -> Lane:
         return self._lanes[partition % len(self._lanes)]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -57,12 +57,29 @@ class Batch(NamedTuple):
 
     `moments_ms[i]` is the `now` of `records[i]`; it never decreases, also across batches and restarts.
     `positions` are the next offsets per input topic *before* this batch.
+    `due` are keys the state machine has called due; they come after the records, at `due_ms`, which is no earlier than
+    any moment before it. By then a key may be gone, changed, or not due any more.
     """
 
     partition: int
     records: Sequence[InputRecord]
     moments_ms: Sequence[int]
     positions: Mapping[str, int]
+    due: Sequence[bytes] = ()
+    due_ms: int = 0
+
+
+class Due(NamedTuple):
+    """Keys of a store whose time has come.
+
+    `needs_barrier`: applying them may approve something, so everything acknowledged on the barrier topics comes first.
+    """
+
+    keys: Sequence[bytes] = ()
+    needs_barrier: bool = False
+
+
+NOTHING_DUE: Final = Due()
 
 
 @dataclass(slots=True)
@@ -85,6 +102,14 @@ class StateMachine(Protocol):
         """Apply the batch to the partition's store (changelog key to value) without changing it."""
         ...
 
+    def due(self, keys: Sequence[bytes], store: Mapping[bytes, bytes], now_ms: int) -> Due:
+        """Which of these keys have work that no record will ask for. Only looks; some may be gone from the store.
+
+        Follows from the store and the moment alone: what is not committed is found again. Asked for a bounded number
+        of keys at a time, and about every key once in a while.
+        """
+        ...
+
 
 class Clock(Protocol):
     """Wall time in epoch milliseconds."""
@@ -105,3 +130,5 @@ class Observer(Protocol):
     def lag(self, topic: str, partition: int, records: int, seconds: float) -> None: ...
     def records_missing(self, topic: str, partition: int, count: int) -> None: ...
     def clock_difference(self, seconds: float) -> None: ...
+    def examined(self, keys: int) -> None: ...
+    def round_finished(self, seconds: float) -> None: ...

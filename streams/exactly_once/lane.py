@@ -6,7 +6,9 @@ Invariants
 1. Each partition has exactly one lane at a time; everything of a batch happens in this one task.
 2. An aborted batch has changed nothing. The next round chooses and decides from scratch, at a new moment.
 3. While called off, nothing is decided. `stand_still` returns when no batch is under way.
-4. Anything unforeseen stops the lane for good and is reported; the process ends.
+4. What becomes due without a record is found in steps between batches and committed like a batch. Where nothing is to
+   be changed there is no transaction.
+5. Anything unforeseen stops the lane for good and is reported; the process ends.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import contextlib
 from typing import TYPE_CHECKING, Final, Protocol
 
 from streams.exactly_once.errors import LaneError, TransactionRefusedError
+from streams.exactly_once.interfaces import NOTHING_DUE
 from streams.exactly_once.partition import Limits
 from streams.exactly_once.rest import Rest
 from streams.exactly_once.transaction import TransactionAborted
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from streams.exactly_once.interfaces import BatchResult, Observer, StateMachine
     from streams.exactly_once.partition import Contribution, PartitionState
     from streams.exactly_once.settings import EngineSettings
+    from streams.exactly_once.timers import Timers
     from streams.exactly_once.transaction import TransactionWriter
 
 LATE_IN_A_ROW_MAX: Final = 10
@@ -69,6 +73,7 @@ class Lane:
         state_machine: Callable[[], StateMachine],
         *,
         decisions_age: bool,
+        timers: Timers | None = None,
         on_progress: Callable[[], None] = lambda: None,
     ) -> None:
         self.number = number
@@ -82,6 +87,7 @@ class Lane:
         self._observer = observer
         self._state_machine = state_machine
         self._decisions_age = decisions_age
+        self._timers = timers
         self._on_progress = on_progress
         self._batch_under_way = asyncio.Lock()
         self._limit_records = settings.max_batch_records
@@ -111,6 +117,8 @@ class Lane:
     def go_on(self, membership: Membership) -> None:
         """Decide again, as this member of the group."""
         self._writer.act_for(membership)
+        if self._timers is not None:
+            self._timers.restart(self.partitions.values())
         self._is_behind = False  # that may have been of a partition now gone
         self.rest.called_off = False
         self.rest.wake()
@@ -118,13 +126,20 @@ class Lane:
     async def run(self) -> None:
         """The loop. Ends only by cancellation or with the error that stops the worker."""
         while True:
-            if self.rest.called_off or not any(state.has_queued() for state in self.partitions.values()):
-                await self.rest.wait()
+            if self.rest.called_off or not self._has_work():
+                await self.rest.wait(self._seconds_to_next())
                 continue
             async with self._batch_under_way:
                 pause_seconds = await self._round()
             if pause_seconds:
                 await self._pause(pause_seconds)
+
+    def _has_work(self) -> bool:
+        return any(state.has_work() for state in self.partitions.values()) or self._seconds_to_next() == 0.0
+
+    def _seconds_to_next(self) -> float | None:
+        """Until the walk over the stores goes on; None while it does not."""
+        return None if self._timers is None or self.rest.called_off else self._timers.seconds_to_next()
 
     async def _pause(self, seconds: float) -> None:
         """Arrivals cut short the wait for something to choose, but not the wait for clocks to agree."""
@@ -135,8 +150,12 @@ class Lane:
 
     async def _round(self) -> float:
         """One batch. Returns how long to wait before the next."""
-        states = [state for state in self.partitions.values() if state.has_queued()]
-        share = max(1, len(states))
+        if self._timers is not None:
+            self._timers.step(self._state_machine())
+        states = [state for state in self.partitions.values() if state.has_work()]
+        if not states:
+            return 0.0
+        share = max(1, sum(state.has_queued() for state in states))
         limits = Limits(max(1, self._limit_records // share), max(1, self._settings.max_batch_bytes // share))
         contributions, decided_at_ms = await self._order.choose(states, limits, self.rest)
         if self.rest.called_off:
@@ -146,7 +165,9 @@ class Lane:
             self._on_progress()
         if not contributions:
             return NOTHING_CHOSEN_SECONDS
-        results = await self._apply(contributions)
+        contributions, results = await self._apply(contributions)
+        if not contributions:
+            return 0.0
         try:
             committed_at_ms = await self._writer.write(
                 contributions, results, decided_at_ms if self._decisions_age else None
@@ -157,13 +178,19 @@ class Lane:
         self._after_commit(contributions, results, decided_at_ms, committed_at_ms)
         return 0.0
 
-    async def _apply(self, contributions: Sequence[Contribution]) -> list[BatchResult]:
+    async def _apply(self, contributions: Sequence[Contribution]) -> tuple[list[Contribution], list[BatchResult]]:
+        """What is to be committed, and what it gave."""
         state_machine = self._state_machine()
-        results = []
+        applied, results = [], []
         for contribution in contributions:
-            results.append(state_machine.apply(contribution.as_batch(), contribution.state.store))
+            result = state_machine.apply(contribution.as_batch(), contribution.state.store)
+            if contribution.records or result.outputs or result.changes:
+                applied.append(contribution)
+                results.append(result)
+            else:
+                contribution.state.due = NOTHING_DUE  # it was due when it was found, and is not any more
             await asyncio.sleep(0)  # arrivals and revocations get their turn between partitions
-        return results
+        return applied, results
 
     def _after_commit(
         self,

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from streams.exactly_once.changelog import Meta
 from streams.exactly_once.intake import Intake, Peeked
-from streams.exactly_once.interfaces import Batch, BatchResult, InputRecord
+from streams.exactly_once.interfaces import NOTHING_DUE, Batch, BatchResult, InputRecord
 
 
 class Limits(NamedTuple):
@@ -34,15 +34,18 @@ class Contribution(NamedTuple):
     """Records taken per topic."""
     next_positions: Mapping[str, int]
     """Positions to record and to commit, of every input topic that is read."""
+    due: Sequence[bytes] = ()
+    due_ms: int = 0
+    """What became due, applied after the records."""
 
     @property
     def latest_ms(self) -> int:
         """The latest `now` of the partition once this is committed."""
-        return self.moments_ms[-1] if self.moments_ms else self.state.latest_ms
+        return max(self.moments_ms[-1] if self.moments_ms else self.state.latest_ms, self.due_ms)
 
     def as_batch(self) -> Batch:
         """What the state machine is given."""
-        return Batch(self.state.partition, self.records, self.moments_ms, self.state.positions())
+        return Batch(self.state.partition, self.records, self.moments_ms, self.state.positions(), self.due, self.due_ms)
 
     def meta(self) -> Meta:
         """The meta record of the transaction."""
@@ -70,6 +73,8 @@ class PartitionState:
         self.latest_ms = latest_ms
         self.recorded = dict(recorded or {})
         """Positions in the latest meta record; those of topics that are not read now are kept for the run that does."""
+        self.due = NOTHING_DUE
+        """What the walk over the store has found and no transaction has committed yet."""
         self.ends: dict[str, int] = {}
         """Where a bounded run ends, per topic; empty in service."""
 
@@ -81,8 +86,17 @@ class PartitionState:
         """Whether anything waits to be decided."""
         return any(intake.queue for intake in self.intakes)
 
+    def has_work(self) -> bool:
+        """Whether anything waits, whether a record asks for it or not."""
+        return self.has_queued() or bool(self.due.keys)
+
     def contribution(
-        self, records: list[InputRecord], moments_ms: list[int], peeked: Mapping[str, Peeked]
+        self,
+        records: list[InputRecord],
+        moments_ms: list[int],
+        peeked: Mapping[str, Peeked],
+        due: Sequence[bytes] = (),
+        due_ms: int = 0,
     ) -> Contribution:
         """Put together what was chosen; topics nothing was taken of keep their position."""
         next_positions = {}
@@ -96,7 +110,7 @@ class PartitionState:
             # An earlier batch may have recorded a position beyond the markers behind its last record.
             next_positions[topic] = max(position, self.recorded.get(topic, 0))
         counts = {topic: len(of_topic.records) for topic, of_topic in peeked.items()}
-        return Contribution(self, records, moments_ms, counts, next_positions)
+        return Contribution(self, records, moments_ms, counts, next_positions, due, due_ms)
 
     def merge(self, contribution: Contribution, result: BatchResult) -> None:
         """The transaction has committed: what it changed is true from now on."""
@@ -109,4 +123,6 @@ class PartitionState:
         for topic, count in contribution.counts.items():
             self.by_topic[topic].advance(count)
         self.latest_ms = contribution.latest_ms
+        if contribution.due:
+            self.due = NOTHING_DUE
         self.recorded |= contribution.next_positions

@@ -7,7 +7,9 @@ Rules of this module
    before them.
 3. Records of barrier topics wait for nothing. A partition whose barrier is not reached yet applies them alone and does
    not hold up the other partitions of its lane.
-4. `now` of a partition never goes back, so where a clock ran ahead it stays ahead. Too far ahead, the partition chooses
+4. What became due without a record comes last. It waits for the barrier only if it may approve something: then exactly
+   as intents do.
+5. `now` of a partition never goes back, so where a clock ran ahead it stays ahead. Too far ahead, the partition chooses
    nothing, not even preferences, until the clock has caught up: no decision is made at a moment that far in the future.
 """
 
@@ -70,7 +72,7 @@ class ServiceOrder:
         for _ in range(ASKS_PER_BATCH):
             moment_ms = self._clock.now_ms()
             in_time = self._in_time(partitions, moment_ms)
-            asking = [state for state in in_time if any(intake.queue for intake in state.other_intakes)]
+            asking = [state for state in in_time if _needs_barrier(state)]
             cuts = {state.partition: {i.topic.name: i.arrived for i in state.other_intakes} for state in asking}
             ready = await self._pass(asking, in_time, rest)
             if rest.called_off:
@@ -78,7 +80,7 @@ class ServiceOrder:
             if not ready or self._clock.now_ms() - moment_ms <= STALE_MOMENT_MS:
                 break
         chosen = [
-            _choose(state, limits, moment_ms, cuts[state.partition] if state.partition in ready else {})
+            _choose(state, limits, moment_ms, cuts[state.partition] if state.partition in ready else None)
             for state in in_time
         ]
         return [contribution for contribution in chosen if contribution is not None], moment_ms
@@ -129,16 +131,25 @@ class ServiceOrder:
 def _can_go_without(behind: set[int], asking: Sequence[PartitionState], partitions: Sequence[PartitionState]) -> bool:
     """Whether a batch without the decisions of these partitions has anything in it."""
     return any(state.partition not in behind for state in asking) or any(
-        intake.queue for state in partitions for intake in state.barrier_intakes
+        (state.due.keys and not state.due.needs_barrier) or any(intake.queue for intake in state.barrier_intakes)
+        for state in partitions
     )
 
 
-def _choose(state: PartitionState, limits: Limits, now_ms: int, cuts: dict[str, int]) -> Contribution | None:
-    """By rank within the limits. Topics without a cut wait; all of them do while barrier records are left over."""
+def _needs_barrier(state: PartitionState) -> bool:
+    """Whether anything waits here that may only be decided behind the barrier."""
+    return any(intake.queue for intake in state.other_intakes) or (bool(state.due.keys) and state.due.needs_barrier)
+
+
+def _choose(state: PartitionState, limits: Limits, now_ms: int, cuts: dict[str, int] | None) -> Contribution | None:
+    """By rank within the limits. Topics without a cut wait; all of them do while barrier records are left over.
+
+    `cuts=None`: the barrier is not passed.
+    """
     peeked: dict[str, Peeked] = {}
     room_records, room_bytes = limits
     for intake in state.intakes:
-        cut = None if intake.topic.barrier else cuts.get(intake.topic.name)
+        cut = None if intake.topic.barrier or cuts is None else cuts.get(intake.topic.name)
         if not intake.queue or (cut is None and not intake.topic.barrier):
             continue
         of_topic = intake.peek(room_records, room_bytes, cut)
@@ -148,6 +159,18 @@ def _choose(state: PartitionState, limits: Limits, now_ms: int, cuts: dict[str, 
         if room_records <= 0 or room_bytes <= 0 or (intake.topic.barrier and not of_topic.is_all):
             break
     records = [record for of_topic in peeked.values() for record in of_topic.records]
-    if not records:
+    due = state.due.keys
+    if state.due.needs_barrier and (cuts is None or not _has_applied_all(state, peeked)):
+        due = ()
+    if not records and not due:
         return None
-    return state.contribution(records, [max(now_ms, state.latest_ms)] * len(records), peeked)
+    moment_ms = max(now_ms, state.latest_ms)
+    return state.contribution(records, [moment_ms] * len(records), peeked, due, moment_ms if due else 0)
+
+
+def _has_applied_all(state: PartitionState, peeked: dict[str, Peeked]) -> bool:
+    """Whether the batch leaves nothing over of what has arrived on the barrier topics."""
+    return all(
+        not intake.queue or (intake.topic.name in peeked and peeked[intake.topic.name].is_all)
+        for intake in state.barrier_intakes
+    )

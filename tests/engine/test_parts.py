@@ -178,7 +178,7 @@ class TestRecordedPositions:
         assert second.next_positions == {"stops": 1, "asks": 2}
 
 
-class _FixedBarrier:
+class FixedBarrier:
     """Answers with fixed ends."""
 
     def __init__(self, end: int) -> None:
@@ -194,7 +194,7 @@ class TestServiceOrder:
     def order(self, end: int) -> tuple[ServiceOrder, Rest]:
         rest = Rest()
         rest.called_off = False
-        order = ServiceOrder(_FixedBarrier(end), Clock(), Recorder(), ahead_limit_seconds=5)  # type: ignore[arg-type]
+        order = ServiceOrder(FixedBarrier(end), Clock(), Recorder(), ahead_limit_seconds=5)  # type: ignore[arg-type]
         return order, rest
 
     async def test_preferences_come_first(self) -> None:
@@ -239,7 +239,7 @@ class TestServiceOrder:
             arrive(state.by_topic["asks"], [record(ASKS, 0)])
         rest, recorder, seconds = Rest(), Recorder(), count(0.0, 0.1)
         rest.called_off = False
-        barrier = _FixedBarrier(5)
+        barrier = FixedBarrier(5)
         order = ServiceOrder(barrier, Clock(), recorder, lambda: next(seconds), ahead_limit_seconds=5)  # type: ignore[arg-type]
         await order.choose([behind, ready], MANY, rest)
         assert recorder.unanswered == 0
@@ -250,7 +250,7 @@ class TestServiceOrder:
     async def test_a_partition_decided_too_far_ahead_of_the_clock_chooses_nothing(self) -> None:
         clock, recorder, rest = Clock(), Recorder(), Rest()
         rest.called_off = False
-        order = ServiceOrder(_FixedBarrier(1), clock, recorder, ahead_limit_seconds=5)  # type: ignore[arg-type]
+        order = ServiceOrder(FixedBarrier(1), clock, recorder, ahead_limit_seconds=5)  # type: ignore[arg-type]
         ahead = PartitionState(0, [Intake(STOPS, 0), Intake(ASKS, 0)], {}, clock.now_ms() + 60_000)
         near = PartitionState(1, [Intake(STOPS, 0), Intake(ASKS, 0)], {}, clock.now_ms() + 4_000)
         for state in (ahead, near):

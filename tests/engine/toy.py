@@ -3,7 +3,7 @@
 
 The domain: a key may be said hello to until it said stop. Every intent gets one answer, which carries
 the number of answers the key has had and whether it was allowed, so that a lost, doubled or reordered record shows in
-every later one.
+every later one. An intent whose value is `hold` is answered later, when its time has come and no record asks for it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from streams.app import input_topics
-from streams.exactly_once.changelog import customer_key
-from streams.exactly_once.interfaces import Batch, BatchResult, InputRecord, OutputRecord
+from streams.exactly_once.changelog import HOLD_PREFIX, customer_key, hold_key
+from streams.exactly_once.interfaces import Batch, BatchResult, Due, InputRecord, OutputRecord
 from streams.exactly_once.settings import EngineSettings
 
 if TYPE_CHECKING:
@@ -82,12 +82,17 @@ class Topics:
 
 
 class Greeter:
-    """The toy state machine. `extra_bytes` pads answers to an intent whose value asks for it."""
+    """The toy state machine. Held intents are answered `hold_ms` after they came."""
 
-    def __init__(self, topics: Topics, word: str = "hello") -> None:
+    def __init__(self, topics: Topics, word: str = "hello", hold_ms: int = 0) -> None:
         self.topics = topics
         self.answers = topics.answers
         self.word = word
+        self.hold_ms = hold_ms
+
+    def due(self, keys: Sequence[bytes], store: Mapping[bytes, bytes], now_ms: int) -> Due:
+        held = [key for key in keys if key.startswith(HOLD_PREFIX) and key in store]
+        return Due([key for key in held if int(store[key]) <= now_ms], needs_barrier=True)
 
     def apply(self, batch: Batch, store: Mapping[bytes, bytes]) -> BatchResult:
         result = BatchResult(tally=len(batch.records))
@@ -97,6 +102,9 @@ class Greeter:
             count, stopped = parse(changes.get(key) or store.get(key))
             if record.topic == self.topics.intents and record.value == b"forward":
                 result.outputs.append(OutputRecord(self.topics.rerouted, record.key, b"x", (("from", b"here"),), 0))
+                continue
+            if record.topic == self.topics.intents and record.value == b"hold":
+                changes[hold_key(record.key or b"")] = b"%d" % (now_ms + self.hold_ms)
                 continue
             if record.topic in (self.topics.intents, self.topics.rerouted):
                 count += 1
@@ -108,6 +116,14 @@ class Greeter:
             elif record.topic == self.topics.opt_outs:
                 stopped = True
             changes[key] = b"%d %d" % (count, stopped)
+        for held in batch.due:
+            if held.startswith(HOLD_PREFIX) and held in store:
+                customer = held.removeprefix(HOLD_PREFIX)
+                known = customer_key(customer)
+                _, stopped = parse(changes.get(known) or store.get(known))
+                answer = {"released": True, "ok": not stopped, "now": batch.due_ms}
+                result.outputs.append(OutputRecord(self.answers, customer, orjson.dumps(answer)))
+                changes[held] = None
         return result
 
 
@@ -134,6 +150,8 @@ class Recorder:
     restored: Counter[int] = field(default_factory=Counter)
     differences: list[float] = field(default_factory=list)
     commit_delays_ms: list[int] = field(default_factory=list)
+    examined_keys: int = 0
+    rounds: int = 0
 
     def committed(self, partition: int, tally: Any, *, decided_at_ms: int, committed_at_ms: int) -> None:
         self.commits += 1
@@ -165,6 +183,12 @@ class Recorder:
 
     def clock_difference(self, seconds: float) -> None:
         self.differences.append(seconds)
+
+    def examined(self, keys: int) -> None:
+        self.examined_keys += keys
+
+    def round_finished(self, seconds: float) -> None:
+        self.rounds += 1
 
 
 class Clock:
