@@ -24,6 +24,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import structlog
 from aiohttp import web
 from aiokafka.admin import AIOKafkaAdminClient
@@ -48,12 +49,21 @@ from streams.gate import Gate, GateSettings, refuse_from_the_future
 from streams.policy.findings import PolicyRefused
 from streams.policy.loader import LoadedPolicy, load_policy
 from streams.policy.reload import PathView, PolicyWatcher
-from streams.settings import RESTARTS_VARIABLE, SETTINGS_VARIABLE, SettingsRefused, WorkerSettings
+from streams.settings import (
+    CELLS_VARIABLE,
+    RESTARTS_VARIABLE,
+    SETTINGS_VARIABLE,
+    SettingsRefused,
+    WorkerSettings,
+)
+from streams.telemetry.cells import Cells, SharedCells
 from streams.telemetry.health import Health
 from streams.telemetry.logs import configure_logging
 from streams.telemetry.metrics import Telemetry
 from streams.telemetry.observer import TelemetryObserver
-from streams.web.ops import OpsServer
+from streams.telemetry.report import report
+from streams.web.machine import EXPLAIN_PATH, REPORT_PATH
+from streams.web.ops import NO_STORE, QUESTION_BYTES_MAX, OpsServer, WorkerSubject, problem
 
 ENDED: Final = 0
 REFUSED: Final = 2
@@ -67,8 +77,6 @@ _FINGERPRINT_PERSON: Final = b"mesura-key"
 
 # How often the watcher is asked; it decides itself how often to look. A change is in force within two seconds.
 POLICY_LOOK_SECONDS: Final = 0.25
-# A question is one intent: more is not a question.
-QUESTION_BYTES_MAX: Final = 64 * 1024
 # Headers that a dead letter gains, with room: topic names have at most 249 characters.
 DEAD_LETTER_OVERHEAD_BYTES: Final = 8 * 1024
 
@@ -191,10 +199,16 @@ class GateWorker:
         self._path = Path(settings.policy_path)
         self._engine = engine_settings(settings)
         self._clock = SystemClock()
-        self._telemetry = Telemetry(version=version("mesura"))
+        # One of several: what it counts must outlive it, and its supervisor answers for it and counts its restarts.
+        descriptor = os.environ.get(CELLS_VARIABLE)
+        self._is_one_of_several = descriptor is not None
+        self._telemetry = Telemetry(
+            version=version("mesura"), cells=Cells() if descriptor is None else SharedCells(int(descriptor))
+        )
         self._health = Health()
         self._observer = TelemetryObserver(self._telemetry, self._health)
-        self._observer.worker_restarted(int(os.environ.get(RESTARTS_VARIABLE, "0")))
+        if not self._is_one_of_several:
+            self._observer.worker_restarted(int(os.environ.get(RESTARTS_VARIABLE, "0")))
         self._gate: Gate | None = None
         self._worker: Worker | None = None
 
@@ -205,12 +219,11 @@ class GateWorker:
             PolicyRefused, StartupRefusedError, KafkaError, OSError: nothing was started.
         """
         ops = OpsServer(
-            self._telemetry,
-            self._health,
+            WorkerSubject(self._telemetry, self._health),
             host=self.settings.ops_host,
             port=self.settings.ops_port,
             body_bytes_max=QUESTION_BYTES_MAX,
-            routes=[web.post("/explain", self._explain)] if self.settings.explain else [],
+            routes=self._routes(),
         )
         port = await ops.start()
         sys.stdout.write(json.dumps({"ops": f"http://{self.settings.ops_host}:{port}"}) + "\n")
@@ -220,14 +233,23 @@ class GateWorker:
         finally:
             await ops.stop()
 
+    def _routes(self) -> list[web.RouteDef]:
+        routes = [web.post(EXPLAIN_PATH, self._explain)] if self.settings.explain else []
+        return [*routes, web.get(REPORT_PATH, self._report)] if self._is_one_of_several else routes
+
+    async def _report(self, _request: web.Request) -> web.Response:
+        """This process's part of what its supervisor shows."""
+        body = msgspec.json.encode(report(self._telemetry, self._health))
+        return web.Response(body=body, content_type="application/json", headers=NO_STORE)
+
     async def _run(self, stop: asyncio.Event) -> int:
-        report = await check_topics(self._engine)
+        startup = await check_topics(self._engine)
         try:
             loaded = await asyncio.to_thread(load_policy, self._path)
         except OSError as error:
             raise StartupRefusedError(f"The policy file {self._path} cannot be read: {error.strerror}.") from None
         gate = self._gate = Gate(
-            compile_policy(loaded.specification), await self._gate_settings(report.partition_count)
+            compile_policy(loaded.specification), await self._gate_settings(startup.partition_count)
         )
         self._declare(gate.policy)
         async with ControlTopic(self._engine, self.settings.topics.control) as control:
@@ -304,28 +326,28 @@ class GateWorker:
     async def _explain(self, request: web.Request) -> web.Response:
         """What would be answered to an intent now, and why. Nothing is recorded. Whoever asks learns of a customer."""
         if self._gate is None or self._worker is None:
-            return _problem(503, "The gate has not started yet.")
+            return problem(503, "The gate has not started yet.")
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
-            return _problem(413, f"A question is one intent, of at most {QUESTION_BYTES_MAX} bytes.")
+            return problem(413, f"A question is one intent, of at most {QUESTION_BYTES_MAX} bytes.")
         now = self._clock.now_ms()
         try:
             intent, _ = decode_intent(body)
             refuse_from_the_future(intent, now)
         except RecordRefused as refusal:
-            return _problem(400, str(refusal))
+            return problem(400, str(refusal))
         customer = intent.customer_id.encode()
         partition = expected_partition(customer, self._gate.settings.partitions)
         store = self._worker.committed_store(partition)
         if store is None:
-            return _problem(503, f"This worker does not own partition {partition} now. Ask another, or ask again.")
+            return problem(503, f"This worker does not own partition {partition} now. Ask another, or ask again.")
         try:
             ledger = self._gate.ledger_of(customer, store)
         except LedgerUnreadable as unreadable:
-            return _problem(500, str(unreadable))
+            return problem(500, str(unreadable))
         answer = explain(intent, ledger, self._gate.policy, now)
-        return web.json_response(answer, headers={"Cache-Control": "no-store"})
+        return web.json_response(answer, headers=NO_STORE)
 
 
 async def _largest_record(settings: EngineSettings, topic: str) -> int | None:
@@ -348,10 +370,6 @@ async def _largest_record(settings: EngineSettings, topic: str) -> int | None:
     return int(found[0]) if found else None
 
 
-def _problem(status: int, sentence: str) -> web.Response:
-    return web.json_response({"error": sentence}, status=status)
-
-
 async def _main(settings: WorkerSettings) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -365,6 +383,8 @@ def main() -> int:
     configure_logging()
     try:
         settings = WorkerSettings.from_environment(os.environ[SETTINGS_VARIABLE]).checked()
+        if CELLS_VARIABLE in os.environ:
+            configure_logging(slot=settings.slot)
         return asyncio.run(_main(settings))
     except (SettingsRefused, PolicyRefused, StartupRefusedError) as refused:
         sys.stderr.write(f"{refused}\n")

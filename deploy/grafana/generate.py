@@ -337,7 +337,49 @@ ENGINE = (
     ),
 )
 
-ROWS = (("Business", BUSINESS), ("Service health", SERVICE), ("Kafka and engine", ENGINE))
+PROCESSES = (
+    Panel(
+        "Processes",
+        "Which process of a machine runs, has no lane that is stuck, and decides? Only with several processes.",
+        "bool_yes_no",
+        (
+            (gauge("mesura_process_up", "min", "instance, process"), "{{instance}} {{process}} runs"),
+            (gauge("mesura_process_live", "min", "instance, process"), "{{instance}} {{process}} moves"),
+            (gauge("mesura_process_ready", "min", "instance, process"), "{{instance}} {{process}} decides"),
+        ),
+    ),
+    Panel(
+        "Partitions and restarts by process",
+        "Do they share the work, and does one of them keep ending?",
+        "none",
+        (
+            (gauge("mesura_process_partitions_assigned", "sum", "instance, process"), "{{instance}} {{process}}"),
+            (
+                f"sum by (instance, process) (increase(mesura_process_restarts_total{{{JOB}}}[15m]))",
+                "{{instance}} {{process}} restarts",
+            ),
+        ),
+    ),
+    Panel(
+        "Processor by process",
+        "How much of a processor does each take? At 1 it needs another process beside it.",
+        "none",
+        ((rate("mesura_process_processor_seconds_total", "instance, process"), "{{instance}} {{process}}"),),
+    ),
+    Panel(
+        "Memory by process",
+        "How much does each hold? Most of it is ledgers.",
+        "bytes",
+        ((gauge("mesura_process_memory_bytes", "sum", "instance, process"), "{{instance}} {{process}}"),),
+    ),
+)
+
+ROWS = (
+    ("Business", BUSINESS),
+    ("Service health", SERVICE),
+    ("Kafka and engine", ENGINE),
+    ("Processes of a machine", PROCESSES),
+)
 
 
 def dashboard() -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """`mesura run`: the gate against a cluster, kept running.
 
 Exit codes: 0 stopped as asked, or the end of a bounded run (`--clock record`); 2 start-up was refused, in a sentence on
-standard error: starting again would not help. Standard output carries one line of JSON for every start of the worker,
-`{"ops": "http://…"}`; logs and sentences go to standard error.
+standard error: starting again would not help. Standard output carries `{"ops": "http://…"}`, one line of JSON: of one
+worker process for each of its starts, of several once, from their supervisor, which answers for all of them. Logs and
+sentences go to standard error.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 import click
+from msgspec.structs import replace
 
 from streams.cli.errors import CommandError
 from streams.cli.options import (
@@ -23,7 +25,14 @@ from streams.cli.options import (
     topic_options,
 )
 from streams.cli.supervisor import Supervisor
-from streams.settings import LANES_MAX, SETTINGS_VARIABLE, SettingsRefused, WorkerSettings
+from streams.settings import (
+    CELLS_VARIABLE,
+    LANES_MAX,
+    PROCESSES_MAX,
+    SETTINGS_VARIABLE,
+    SettingsRefused,
+    WorkerSettings,
+)
 
 WORKER_MODULE: Final = "streams.worker"
 
@@ -54,7 +63,17 @@ WORKER_MODULE: Final = "streams.worker"
     show_default=True,
     envvar="MESURA_SLOT",
     show_envvar=True,
-    help="Tells workers of one application apart; each restarted worker must come back with its own.",
+    help="Tells workers of one application apart; each restarted worker must come back with its own. With N processes: "
+    "the number of this machine, K; its workers have the slots K x N and up.",
+)
+@click.option(
+    "--processes",
+    type=click.IntRange(1, PROCESSES_MAX),
+    default=1,
+    show_default=True,
+    envvar="MESURA_PROCESSES",
+    show_envvar=True,
+    help="Worker processes on this machine. They share the partitions, and one operations endpoint.",
 )
 @click.option(
     "--clock",
@@ -121,6 +140,7 @@ def run(
     policy: Path,
     application_id: str,
     slot: str,
+    processes: int,
     clock: Literal["wall", "record"],
     lanes: int,
     ops_host: str,
@@ -132,7 +152,7 @@ def run(
     intent_topics: tuple[str, ...],
     renamed_topics: tuple[str, ...],
 ) -> None:
-    """Run the gate, and start it again when it ends."""
+    """Run the gate, in one process or several, and start what ends again."""
     settings = WorkerSettings(
         bootstrap_servers=bootstrap,
         policy_path=str(policy.resolve()),
@@ -152,8 +172,49 @@ def run(
         settings.checked()
     except SettingsRefused as error:
         raise CommandError(str(error)) from None
-    supervisor = Supervisor(WORKER_MODULE, worker_environment(settings), say=lambda text: click.echo(text, err=True))
-    click.get_current_context().exit(supervisor.run())
+    if clock == "record" and processes > 1:
+        raise click.UsageError("--clock record decides with one process: leave --processes out.")
+    supervisor = _supervisor(settings, processes)
+    try:
+        code = supervisor.run()
+    except OSError as error:
+        raise CommandError(f"The operations endpoint cannot listen on {ops_host}, port {ops_port}: {error}") from None
+    click.get_current_context().exit(code)
+
+
+def _supervisor(settings: WorkerSettings, processes: int) -> Supervisor:
+    if processes == 1:
+        return Supervisor(WORKER_MODULE, [worker_environment(settings)], say=_say)
+    # A single worker needs nothing of this, and starts the sooner.
+    from streams.cli.front import WORKER_HOST, MachineFront
+
+    front = MachineFront(
+        processes, host=settings.ops_host, port=settings.ops_port, explain=settings.explain, announce=click.echo
+    )
+    environments = [
+        {
+            **worker_environment(replace(settings, slot=slot, ops_host=WORKER_HOST, ops_port=0)),
+            CELLS_VARIABLE: str(front.descriptor(number)),
+        }
+        for number, slot in enumerate(slots(settings.slot, processes))
+    ]
+    return Supervisor(WORKER_MODULE, environments, say=_say, front=front)
+
+
+def slots(machine: str, processes: int) -> list[str]:
+    """The slots of a machine's workers: those of machine K with N processes are K x N to K x N + N - 1.
+
+    Raises:
+        click.UsageError: the machine is not a number.
+    """
+    if not (machine.isascii() and machine.isdecimal()):
+        raise click.UsageError("With several --processes, --slot is the number of this machine: 0, 1, 2 and so on.")
+    first = int(machine) * processes
+    return [str(first + number) for number in range(processes)]
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
 
 
 def worker_environment(settings: WorkerSettings) -> dict[str, str]:
@@ -161,6 +222,6 @@ def worker_environment(settings: WorkerSettings) -> dict[str, str]:
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if name not in {ERASURE_KEY_VARIABLE, ERASURE_KEY_FILE_VARIABLE}
+        if name not in {ERASURE_KEY_VARIABLE, ERASURE_KEY_FILE_VARIABLE, CELLS_VARIABLE}
     }
     return {**inherited, SETTINGS_VARIABLE: settings.to_environment()}

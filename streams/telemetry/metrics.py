@@ -1,4 +1,10 @@
-"""The metrics of one process: series for everything in the registry, filled from committed batches."""
+"""The metrics of one process: series for everything in the registry, filled from committed batches.
+
+Rules of this module
+1. A batch is counted whole and published once, after its transaction has committed.
+2. Where the counts stand in memory that outlives the process (`streams.telemetry.cells`), a process that is started
+   again counts on from what the one before it published.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +15,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from streams.telemetry import registry
+from streams.telemetry.cells import Cells
 from streams.telemetry.registry import NO_REASON, OTHER, MetricSpec, Vocabulary
 from streams.telemetry.series import CounterSeries, GaugeSeries, HistogramSeries, Labels
 
@@ -31,13 +38,21 @@ class Telemetry:
     Every series whose labels are known stands at 0 from the start, so that `increase()` sees the first event.
     """
 
-    def __init__(self, *, version: str, process_metrics: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        version: str,
+        process_metrics: bool = True,
+        cells: Cells | None = None,
+        metrics: Iterable[MetricSpec] = registry.WORKER_METRICS,
+    ) -> None:
         self.registry = CollectorRegistry()
+        self._cells = cells or Cells()
         self._words = {vocabulary: set(vocabulary.words) for vocabulary in registry.VOCABULARIES}
         self._counters: dict[MetricSpec, CounterSeries] = {}
         self._gauges: dict[MetricSpec, GaugeSeries] = {}
         self._histograms: dict[MetricSpec, HistogramSeries] = {}
-        for spec in registry.METRICS:
+        for spec in metrics:
             self._create(spec)
         self._initialise()
         if process_metrics:
@@ -69,11 +84,11 @@ class Telemetry:
     def count(self, tally: Tally, *, decided_at_ms: int, committed_at_ms: int) -> None:
         """Add a batch that has committed. Nothing of a batch is visible before this call."""
         for (channel, verdict, reason), times in tally.decisions.items():
-            self.add(registry.DECISIONS, times, channel, verdict, NO_REASON if verdict == "approved" else reason)
+            self._add(registry.DECISIONS, times, channel, verdict, NO_REASON if verdict == "approved" else reason)
         for (topic, reason), times in tally.dead_letters.items():
-            self.add(registry.DEAD_LETTERS, times, topic, reason)
+            self._add(registry.DEAD_LETTERS, times, topic, reason)
         for (outcome, matched), times in tally.outcomes.items():
-            self.add(registry.OUTCOMES, times, outcome, "true" if matched else "false")
+            self._add(registry.OUTCOMES, times, outcome, "true" if matched else "false")
         for spec, counts in (
             (registry.REROUTED, tally.rerouted),
             (registry.WITHDRAWALS, tally.withdrawals),
@@ -81,18 +96,20 @@ class Telemetry:
             (registry.UNKNOWN_FIELDS, tally.unknown_fields),
         ):
             for word, times in counts.items():
-                self.add(spec, times, word)
-        self.add(registry.DUPLICATES, tally.duplicates)
-        self.add(registry.UNREADABLE_OPT_OUTS, tally.unreadable_opt_outs)
-        self.add(registry.UNREADABLE_OUTCOMES, tally.unreadable_outcomes)
-        self.add(registry.LEDGER_FULL, tally.ledger_full)
-        self.add(registry.LEDGERS_PRUNED, tally.ledgers_pruned)
-        self.add(registry.LEDGERS_REMOVED, tally.ledgers_removed)
+                self._add(spec, times, word)
+        self._add(registry.DUPLICATES, tally.duplicates)
+        self._add(registry.UNREADABLE_OPT_OUTS, tally.unreadable_opt_outs)
+        self._add(registry.UNREADABLE_OUTCOMES, tally.unreadable_outcomes)
+        self._add(registry.LEDGER_FULL, tally.ledger_full)
+        self._add(registry.LEDGERS_PRUNED, tally.ledgers_pruned)
+        self._add(registry.LEDGERS_REMOVED, tally.ledgers_removed)
         self._count_times(tally, decided_at_ms, committed_at_ms)
+        self._cells.publish()
 
     def add(self, spec: MetricSpec, amount: float, *labels: str) -> None:
         """Count on a counter; words outside a label's vocabulary become `other`."""
-        self._counters[spec].add(self._fold(spec, labels), amount)
+        self._add(spec, amount, *labels)
+        self._cells.publish()
 
     def set(self, spec: MetricSpec, value: float) -> None:
         """Set a gauge without labels."""
@@ -101,6 +118,11 @@ class Telemetry:
     def observe(self, spec: MetricSpec, value: float, times: int = 1) -> None:
         """Count on a histogram."""
         self._histograms[spec].observe(value, times)
+        self._cells.publish()
+
+    def publish(self) -> None:
+        """Bring what is published up to this moment: the processor time, where nothing else was counted."""
+        self._cells.publish()
 
     def replace_info(self, spec: MetricSpec, *labels: str) -> None:
         """Make this the one series of an information gauge."""
@@ -122,13 +144,31 @@ class Telemetry:
 
         self._gauges[spec].read_from(folded)
 
+    # What other processes count
+
+    def gauges(self) -> dict[str, list[tuple[Labels, float]]]:
+        """Every gauge by name, as it is now."""
+        return {spec.full_name: list(series.values().items()) for spec, series in self._gauges.items()}
+
+    def replace_gauge(self, spec: MetricSpec, values: Mapping[Labels, float]) -> None:
+        """Make these the series of a gauge."""
+        self._gauges[spec].replace(values)
+
+    def raise_to(self, spec: MetricSpec, labels: Labels, value: float) -> None:
+        """Take over what was counted elsewhere, on a counter or in a histogram; never less than before."""
+        series = self._counters.get(spec) or self._histograms[spec]
+        series.raise_to(labels, value)
+
     # Inside
+
+    def _add(self, spec: MetricSpec, amount: float, *labels: str) -> None:
+        self._counters[spec].add(self._fold(spec, labels), amount)
 
     def _create(self, spec: MetricSpec) -> None:
         match spec.kind:
             case "counter":
                 name = spec.full_name.removesuffix("_total")
-                self._counters[spec] = CounterSeries(name, spec.help, spec.label_names)
+                self._counters[spec] = CounterSeries(name, spec.help, spec.label_names, cells=self._cells)
                 self.registry.register(self._counters[spec])
             case "gauge":
                 self._gauges[spec] = GaugeSeries(spec.full_name, spec.help, spec.label_names)
@@ -136,7 +176,7 @@ class Telemetry:
                 if not spec.labels:
                     self._gauges[spec].set((), 0.0)
             case "histogram":
-                self._histograms[spec] = HistogramSeries(spec.full_name, spec.help, spec.bounds)
+                self._histograms[spec] = HistogramSeries(spec.full_name, spec.help, spec.bounds, cells=self._cells)
                 self.registry.register(self._histograms[spec])
 
     def _declare(self, vocabulary: Vocabulary, words: Iterable[str]) -> None:
@@ -150,6 +190,8 @@ class Telemetry:
         """Make every series with known labels visible at its present value, 0 if it never counted."""
         for spec, series in self._counters.items():
             vocabularies = [label.vocabulary for label in spec.labels if label.vocabulary is not None]
+            if len(vocabularies) < len(spec.labels):
+                continue  # what is free text is known when it is said
             for labels in product(*(sorted(self._words[vocabulary]) for vocabulary in vocabularies)):
                 if spec is registry.DECISIONS and labels[1] == "approved":
                     series.add((labels[0], "approved", NO_REASON), 0)
@@ -166,10 +208,10 @@ class Telemetry:
     def _count_times(self, tally: Tally, decided_at_ms: int, committed_at_ms: int) -> None:
         decided = tally.decided
         if decided:
-            self.observe(registry.DECISION_DURATION, tally.decide_seconds / decided, decided)
+            self._histograms[registry.DECISION_DURATION].observe(tally.decide_seconds / decided, decided)
             self.set(registry.LAST_DECISION, committed_at_ms / 1000)
         if tally.records:
-            self.observe(registry.BATCH_RECORDS, tally.records)
-        self.observe(registry.COMMIT_DURATION, max(0, committed_at_ms - decided_at_ms) / 1000)
+            self._histograms[registry.BATCH_RECORDS].observe(tally.records)
+        self._histograms[registry.COMMIT_DURATION].observe(max(0, committed_at_ms - decided_at_ms) / 1000)
         self._histograms[registry.DECISION_LATENCY].observe_ages(tally.intent_timestamps_ms, committed_at_ms)
         self._histograms[registry.OPT_OUT_IN_FORCE].observe_ages(tally.preference_timestamps_ms, committed_at_ms)

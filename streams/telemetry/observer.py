@@ -90,5 +90,8 @@ class TelemetryObserver:
         self._telemetry.add(registry.POLICY_RELOAD, 1, "failure")
 
     def worker_restarted(self, times: int) -> None:
-        """How often this worker has been started again after a failure, told once by each new process."""
+        """How often this worker has been started again after a failure, told once by each new process.
+
+        Of several processes the supervisor counts them itself.
+        """
         self._telemetry.add(registry.WORKER_RESTARTS, max(0, times))

@@ -17,10 +17,27 @@ _HEAD = """\
 
 Written from `streams/telemetry/registry.py` by `python -m streams.telemetry.reference`; do not edit by hand.
 
-A worker serves these at `/metrics`. What a batch counted appears after its transaction has committed, never before, so
-an aborted batch leaves no trace but `mesura_batches_aborted_total`. No label ever holds a customer, an address, a
-message or a partition. A word outside a label's vocabulary is exported as `other`, so that a producer's typing error
-costs one series. Series whose labels are known stand at 0 from the start.
+A worker serves these at `/metrics`; of several on one machine their supervisor does, for all of them (see below).
+What a batch counted appears after its transaction has committed, never before, so an aborted batch leaves no trace but
+`mesura_batches_aborted_total`. No label ever holds a customer, an address, a message or a partition. A word outside a
+label's vocabulary is exported as `other`, so that a producer's typing error costs one series. Series whose labels are
+known stand at 0 from the start.
+
+## Several processes on one machine
+
+`mesura run --processes N` serves one exposition for all N, from the supervisor, correct across them:
+
+- **Counters and histograms** are added up, bucket by bucket, over every process and every one of its starts. They do
+  not go backwards when a process ends. What a batch counted is in them whole, as soon as its process has heard that the
+  transaction committed. A process killed between the commit and hearing of it leaves that batch uncounted: at most one
+  batch of each lane for each kill, and never one too many. The topics are exact: count on them where each one matters.
+- **Gauges** become one as the table says. A process that does not answer within two seconds adds nothing to them, and
+  makes `mesura_ready` 0.
+- **`mesura_process_…`** show each process by its number, 0 to N − 1. Only these have the label, and they are there only
+  with several processes.
+- **`process_…`**: processor time, memory and descriptors are added up, the supervisor's among them; the others are the
+  supervisor's own.
+- When the supervisor itself is started again all counters begin at 0, as a single process's do at each of its starts.
 
 Alerts on them are explained in [operations.md](operations.md). The standard `process_*` metrics are served as well.
 """
@@ -30,7 +47,8 @@ def page() -> str:
     """The whole page, from the registry and nothing else."""
     sections = [
         _HEAD,
-        "\n## All metrics\n\n| metric | kind | unit | labels | meaning |\n|---|---|---|---|---|\n",
+        "\n## All metrics\n\n| metric | kind | unit | labels | of several processes | meaning |\n",
+        "|---|---|---|---|---|---|\n",
         "".join(_row(spec) for spec in registry.METRICS),
         "\n## What the labels may say\n\n| label | words | more are declared by |\n|---|---|---|\n",
         "".join(_vocabulary_row(label) for label in _labels()),
@@ -42,7 +60,8 @@ def page() -> str:
 
 def _row(spec: MetricSpec) -> str:
     labels = ", ".join(f"`{name}`" for name in spec.label_names) or "—"
-    return f"| `{spec.full_name}` | {spec.kind} | {spec.unit} | {labels} | {spec.help} |\n"
+    across = "by process" if spec in registry.MACHINE_METRICS else spec.across
+    return f"| `{spec.full_name}` | {spec.kind} | {spec.unit} | {labels} | {across} | {spec.help} |\n"
 
 
 def _labels() -> list[tuple[str, Label]]:
@@ -57,6 +76,8 @@ def _labels() -> list[tuple[str, Label]]:
 
 def _vocabulary_row(carried: tuple[str, Label]) -> str:
     names, label = carried
+    if label is registry.PROCESS:
+        return f"| `{label.name}` of {names} | `0` to N − 1 | `--processes` |\n"
     if label.vocabulary is None:
         return f"| `{label.name}` of {names} | free text, one series per worker | — |\n"
     words = ", ".join(f"`{word}`" for word in label.vocabulary.words) or "—"

@@ -7,6 +7,8 @@ Rules of this module
    producer's typo costs one series and not a thousand.
 3. No customer, address, key, content or partition is ever a label. Partitions are folded (sum or maximum).
 4. `sum()` over all labels of a counter makes sense. Times are base units; moments are exported, not ages.
+5. Where several processes share one endpoint, counters and histograms are added up, and each gauge says in `across` how
+   its values become one. What would be lost in that stands beside it with the number of the process as label.
 """
 
 from __future__ import annotations
@@ -30,10 +32,17 @@ class Vocabulary:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """`vocabulary=None`: free text of the build or the policy's author, bounded because only one series is exported."""
+    """`vocabulary=None`: free text of the build or the policy's author, bounded because only one series is exported.
+
+    Or the number of a process.
+    """
 
     name: str
     vocabulary: Vocabulary | None
+
+
+Across = Literal["sum", "least", "greatest", "farthest from 0", "each"]
+"""How the values that several processes give a gauge become one; `each`: series side by side, equal ones once."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +54,7 @@ class MetricSpec:
     labels: tuple[Label, ...] = ()
     bounds: tuple[float, ...] = ()
     why_bounds: str = ""
+    across: Across = "sum"
 
     @property
     def full_name(self) -> str:
@@ -143,7 +153,12 @@ BARRIER_WAIT = MetricSpec(
     why_bounds="One round trip to the broker is a few milliseconds; 30 is where the alert begins.",
 )
 LAG_SECONDS = MetricSpec(
-    "lag_seconds", "gauge", "seconds", "Age of the oldest record not yet taken, worst partition.", (_TOPIC,)
+    "lag_seconds",
+    "gauge",
+    "seconds",
+    "Age of the oldest record not yet taken, worst partition.",
+    (_TOPIC,),
+    across="greatest",
 )
 LAG_RECORDS = MetricSpec(
     "lag_records", "gauge", "records", "Records not yet taken, over this worker's partitions.", (_TOPIC,)
@@ -212,25 +227,43 @@ LEDGERS_PRUNED = MetricSpec(
     "ledgers_pruned_total", "counter", "ledgers", "Ledgers of idle customers made shorter or removed by retention."
 )
 LEDGERS_REMOVED = MetricSpec(
-    "ledgers_removed_total", "counter", "ledgers", "Ledgers of idle customers removed, because nothing was left in them."
+    "ledgers_removed_total",
+    "counter",
+    "ledgers",
+    "Ledgers of idle customers removed, because nothing was left in them.",
 )
 RETENTION_ROUND = MetricSpec(
-    "retention_round_seconds", "gauge", "seconds", "How long the latest look over all ledgers took; 0 before the first."
+    "retention_round_seconds",
+    "gauge",
+    "seconds",
+    "How long the latest look over all ledgers took; 0 before the first.",
+    across="greatest",
 )
 RESTORE_IN_PROGRESS = MetricSpec(
-    "restore_in_progress", "gauge", "boolean", "1 while the ledger of any assigned partition is being restored."
+    "restore_in_progress",
+    "gauge",
+    "boolean",
+    "1 while the ledger of any assigned partition is being restored.",
+    across="greatest",
 )
 RESTORE_REMAINING = MetricSpec(
     "restore_remaining_records", "gauge", "records", "Changelog records still to be read before every ledger is whole."
 )
 RESTORED = MetricSpec("restored_records_total", "counter", "records", "Changelog records read while restoring.")
 PARTITIONS_ASSIGNED = MetricSpec("partitions_assigned", "gauge", "partitions", "Partitions this worker decides for.")
-READY = MetricSpec("ready", "gauge", "boolean", "1 while this worker is deciding; /ready says why not.")
+READY = MetricSpec(
+    "ready",
+    "gauge",
+    "boolean",
+    "1 while this worker is deciding; /ready says why not.",
+    across="least",
+)
 BARRIER_UNANSWERED = MetricSpec(
     "barrier_unanswered_seconds",
     "gauge",
     "seconds",
     "How long the barrier has gone without an answer; 0 when it has one.",
+    across="greatest",
 )
 BATCHES_ABORTED = MetricSpec(
     "batches_aborted_total",
@@ -251,6 +284,7 @@ CLOCK_DIFFERENCE = MetricSpec(
     "gauge",
     "seconds",
     "How far this worker's clock is from the broker's, at the latest comparison.",
+    across="farthest from 0",
 )
 POLICY_INFO = MetricSpec(
     "policy_info",
@@ -258,6 +292,7 @@ POLICY_INFO = MetricSpec(
     "boolean",
     "The policy in force on this worker.",
     (Label("name", None), Label("version", None), Label("hash", None)),
+    across="each",
 )
 POLICY_RELOAD = MetricSpec(
     "policy_reload_total",
@@ -267,16 +302,26 @@ POLICY_RELOAD = MetricSpec(
     (Label("result", RELOAD_RESULTS),),
 )
 POLICY_LOADED = MetricSpec(
-    "policy_loaded_timestamp_seconds", "gauge", "seconds since 1970", "When the policy in force was loaded."
+    "policy_loaded_timestamp_seconds",
+    "gauge",
+    "seconds since 1970",
+    "When the policy in force was loaded.",
+    across="greatest",
 )
 BUILD_INFO = MetricSpec(
-    "build_info", "gauge", "boolean", "The build that is running.", (Label("version", None), Label("python", None))
+    "build_info",
+    "gauge",
+    "boolean",
+    "The build that is running.",
+    (Label("version", None), Label("python", None)),
+    across="each",
 )
 LAST_DECISION = MetricSpec(
     "last_decision_timestamp_seconds",
     "gauge",
     "seconds since 1970",
     "When a decision was last committed; 0 before one.",
+    across="greatest",
 )
 REBALANCES = MetricSpec("rebalances_total", "counter", "rebalances", "Times this worker's set of partitions changed.")
 WORKER_RESTARTS = MetricSpec(
@@ -286,7 +331,42 @@ WORKER_RESTARTS = MetricSpec(
     "Times this worker was started again after a failure, by `mesura run`.",
 )
 
-METRICS: tuple[MetricSpec, ...] = (
+PROCESS = Label("process", None)
+"""Which process of a machine: a number from 0, as many as there are processes."""
+
+PROCESS_UP = MetricSpec(
+    "process_up", "gauge", "boolean", "1 while this process of a machine runs and answers its supervisor.", (PROCESS,)
+)
+PROCESS_LIVE = MetricSpec(
+    "process_live",
+    "gauge",
+    "boolean",
+    "0 while this process has work and no lane of it moves; others may go on.",
+    (PROCESS,),
+)
+PROCESS_READY = MetricSpec("process_ready", "gauge", "boolean", "1 while this process is deciding.", (PROCESS,))
+PROCESS_RESTARTS = MetricSpec(
+    "process_restarts_total",
+    "counter",
+    "restarts",
+    "Times this process was started again after a failure.",
+    (PROCESS,),
+)
+PROCESS_PARTITIONS = MetricSpec(
+    "process_partitions_assigned", "gauge", "partitions", "Partitions this process decides for.", (PROCESS,)
+)
+PROCESS_CPU = MetricSpec(
+    "process_processor_seconds_total",
+    "counter",
+    "processor seconds",
+    "Processor time this process has used, over all its restarts.",
+    (PROCESS,),
+)
+PROCESS_MEMORY = MetricSpec(
+    "process_memory_bytes", "gauge", "bytes", "Memory this process holds (resident).", (PROCESS,)
+)
+
+WORKER_METRICS: tuple[MetricSpec, ...] = (
     DECISIONS, DECISION_DURATION, DECISION_LATENCY, OPT_OUT_IN_FORCE, COMMIT_DURATION, BATCH_RECORDS, BARRIER_WAIT,
     LAG_SECONDS, LAG_RECORDS, DEAD_LETTERS, UNREADABLE_OPT_OUTS, UNREADABLE_OUTCOMES,
     REROUTED, DUPLICATES, WITHDRAWALS, PREFERENCE_EVENTS,
@@ -295,3 +375,10 @@ METRICS: tuple[MetricSpec, ...] = (
     BARRIER_UNANSWERED, BATCHES_ABORTED, MISSING_RECORDS, CLOCK_DIFFERENCE, POLICY_INFO, POLICY_RELOAD, POLICY_LOADED,
     BUILD_INFO, LAST_DECISION, REBALANCES, WORKER_RESTARTS,
 )  # fmt: skip
+
+MACHINE_METRICS: tuple[MetricSpec, ...] = (
+    PROCESS_UP, PROCESS_LIVE, PROCESS_READY, PROCESS_RESTARTS, PROCESS_PARTITIONS, PROCESS_CPU, PROCESS_MEMORY,
+)  # fmt: skip
+"""Beside the others where `mesura run --processes` runs several."""
+
+METRICS = (*WORKER_METRICS, *MACHINE_METRICS)

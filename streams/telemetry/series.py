@@ -3,16 +3,21 @@
 The classes of prometheus-client count one event per call and add a `_created` series to every counter, which can only
 be switched off for the whole process. These keep plain numbers and speak prometheus-client's collector protocol, so its
 registry and its exposition formats serve them unchanged.
+
+What counters and histograms count stands in `cells`, which may be memory that outlives the process. A histogram keeps
+its buckets apart and adds them up when asked: no moment shows fewer observations below a higher bound.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from threading import Lock
-from typing import TYPE_CHECKING, TypeAlias
+from itertools import accumulate
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.utils import floatToGoString
+
+from streams.telemetry.cells import Cells
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,34 +26,52 @@ if TYPE_CHECKING:
 
 Labels: TypeAlias = tuple[str, ...]
 
+SUM: Final = "sum"
+"""The word for a histogram's sum where its bounds are the others."""
+
 
 class CounterSeries:
     """A counter per combination of label values. Never goes down."""
 
-    def __init__(self, name: str, help_text: str, label_names: Sequence[str] = ()) -> None:
+    def __init__(
+        self, name: str, help_text: str, label_names: Sequence[str] = (), *, cells: Cells | None = None
+    ) -> None:
         self._name, self._help, self._label_names = name, help_text, tuple(label_names)
-        self._values: dict[Labels, float] = {}
-        self._lock = Lock()
+        self._cells = cells or Cells()
+        self._places: dict[Labels, int] = {}
         if not self._label_names:
-            self._values[()] = 0.0
+            self.add((), 0)
 
     def add(self, labels: Labels, amount: float) -> None:
         """Count `amount` more; 0 makes the series visible, which `increase()` needs to see its first event."""
         assert amount >= 0, "a counter never goes down"
-        assert len(labels) == len(self._label_names)
-        with self._lock:
-            self._values[labels] = self._values.get(labels, 0.0) + amount
+        place = self._place(labels)
+        with self._cells.lock:
+            self._cells.values[place] += amount
+
+    def raise_to(self, labels: Labels, value: float) -> None:
+        """Take over a count that was kept elsewhere; a smaller one than this is no news."""
+        place = self._place(labels)
+        with self._cells.lock:
+            self._cells.values[place] = max(value, self._cells.values[place])
 
     def describe(self) -> Iterable[Metric]:
         return [CounterMetricFamily(self._name, self._help, labels=self._label_names)]
 
     def collect(self) -> Iterable[Metric]:
         family = CounterMetricFamily(self._name, self._help, labels=self._label_names)
-        with self._lock:
-            values = sorted(self._values.items())
+        with self._cells.lock:
+            values = [(labels, self._cells.values[place]) for labels, place in sorted(self._places.items())]
         for labels, value in values:
             family.add_metric(labels, value)
         return [family]
+
+    def _place(self, labels: Labels) -> int:
+        place = self._places.get(labels)
+        if place is None:
+            assert len(labels) == len(self._label_names)
+            place = self._places[labels] = self._cells.place(self._name, *labels)
+        return place
 
 
 class GaugeSeries:
@@ -71,13 +94,16 @@ class GaugeSeries:
         """Ask `read` at each scrape. For values that change by themselves as time goes by."""
         self._read = read
 
+    def values(self) -> Mapping[Labels, float]:
+        """The series as they are now."""
+        return self._values if self._read is None else self._read()
+
     def describe(self) -> Iterable[Metric]:
         return [GaugeMetricFamily(self._name, self._help, labels=self._label_names)]
 
     def collect(self) -> Iterable[Metric]:
         family = GaugeMetricFamily(self._name, self._help, labels=self._label_names)
-        values = self._values if self._read is None else self._read()
-        for labels, value in sorted(values.items()):
+        for labels, value in sorted(self.values().items()):
             family.add_metric(labels, value)
         return [family]
 
@@ -85,20 +111,20 @@ class GaugeSeries:
 class HistogramSeries:
     """A classic histogram without labels, filled by the batch."""
 
-    def __init__(self, name: str, help_text: str, bounds: Sequence[float]) -> None:
+    def __init__(self, name: str, help_text: str, bounds: Sequence[float], *, cells: Cells | None = None) -> None:
         assert list(bounds) == sorted(set(bounds)), "bounds rise"
         self._name, self._help, self._bounds = name, help_text, tuple(bounds)
-        self._cumulative = [0] * (len(bounds) + 1)
-        self._sum = 0.0
-        self._lock = Lock()
+        self._edges = [*map(floatToGoString, self._bounds), "+Inf"]
+        self._cells = cells or Cells()
+        self._buckets = [self._cells.place(name, edge) for edge in self._edges]
+        self._sum = self._cells.place(name, SUM)
 
     def observe(self, value: float, times: int = 1) -> None:
         """Count `times` observations of `value`."""
-        first = bisect_left(self._bounds, value)
-        with self._lock:
-            for index in range(first, len(self._cumulative)):
-                self._cumulative[index] += times
-            self._sum += value * times
+        bucket = self._buckets[bisect_left(self._bounds, value)]
+        with self._cells.lock:
+            self._cells.values[bucket] += times
+            self._cells.values[self._sum] += value * times
 
     def observe_ages(self, timestamps_ms: Sequence[int], at_ms: int) -> None:
         """Count the age in seconds of each timestamp at `at_ms`; one from the future counts as 0.
@@ -111,19 +137,27 @@ class HistogramSeries:
         ascending = sorted(timestamps_ms)
         count = len(ascending)
         past = bisect_right(ascending, at_ms)
-        with self._lock:
-            for index, bound in enumerate(self._bounds):
-                self._cumulative[index] += count - bisect_left(ascending, at_ms - bound * 1000)
-            self._cumulative[-1] += count
-            self._sum += (past * at_ms - sum(ascending[:past])) / 1000
+        below = [count - bisect_left(ascending, at_ms - bound * 1000) for bound in self._bounds]
+        with self._cells.lock:
+            values, before = self._cells.values, 0
+            for bucket, cumulative in zip(self._buckets, [*below, count], strict=True):
+                values[bucket] += cumulative - before
+                before = cumulative
+            values[self._sum] += (past * at_ms - sum(ascending[:past])) / 1000
+
+    def raise_to(self, labels: Labels, value: float) -> None:
+        """Take over what was counted elsewhere; `labels` is a bound as written, or `SUM`."""
+        (edge,) = labels
+        place = self._sum if edge == SUM else self._buckets[self._edges.index(edge)]
+        with self._cells.lock:
+            self._cells.values[place] = max(value, self._cells.values[place])
 
     def describe(self) -> Iterable[Metric]:
         return [HistogramMetricFamily(self._name, self._help)]
 
     def collect(self) -> Iterable[Metric]:
-        with self._lock:
-            cumulative, total = list(self._cumulative), self._sum
-        edges = [*map(floatToGoString, self._bounds), "+Inf"]
+        with self._cells.lock:
+            counts, total = [self._cells.values[place] for place in self._buckets], self._cells.values[self._sum]
         family = HistogramMetricFamily(self._name, self._help)
-        family.add_metric([], list(zip(edges, cumulative, strict=True)), sum_value=total)
+        family.add_metric([], list(zip(self._edges, accumulate(counts), strict=True)), sum_value=total)
         return [family]

@@ -1,16 +1,17 @@
-"""The operations endpoint of a worker: metrics, liveness, readiness, and the routes its owner adds.
+"""The operations endpoint: metrics, liveness, readiness, and the routes its owner adds.
 
+A worker serves its own; the supervisor of several serves one for all of them (`streams.web.machine`).
 What it serves itself names no customer. The worker adds `/explain`, which does answer about one: what would be decided
 on what is known of that customer. There is no authentication, so the port is to be kept private (`--no-explain` leaves
 the route out).
 
-It answers on the event loop the lanes run on, on purpose: an answer shows that the loop turns.
+A worker answers on the event loop the lanes run on, on purpose: an answer shows that the loop turns.
 """
 
 from __future__ import annotations
 
 import gzip
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Protocol
 
 import orjson
 from aiohttp import web
@@ -18,6 +19,8 @@ from prometheus_client.exposition import choose_encoder, gzip_accepted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from prometheus_client import CollectorRegistry
 
     from streams.telemetry.health import Health, Standing
     from streams.telemetry.metrics import Telemetry
@@ -28,7 +31,41 @@ DEFAULT_PORT = 9464
 # Nothing that is served here has a body; an added route says how much it takes.
 BODY_BYTES_MAX = 1024
 
+# A question about an intent is one intent: more is not a question.
+QUESTION_BYTES_MAX: Final = 64 * 1024
+
 NO_STORE = {"Cache-Control": "no-store"}
+
+# A stop must not wait for somebody who reads slowly.
+SHUT_DOWN_SECONDS: Final = 1.0
+
+
+class Subject(Protocol):
+    """What is asked about: one worker, or all of a machine."""
+
+    async def registry(self) -> CollectorRegistry:
+        """The metrics as they are now."""
+        ...
+
+    async def liveness(self) -> Standing: ...
+    async def readiness(self) -> Standing: ...
+
+
+class WorkerSubject:
+    """One worker: this process."""
+
+    def __init__(self, telemetry: Telemetry, health: Health) -> None:
+        self._telemetry = telemetry
+        self._health = health
+
+    async def registry(self) -> CollectorRegistry:
+        return self._telemetry.registry
+
+    async def liveness(self) -> Standing:
+        return self._health.liveness()
+
+    async def readiness(self) -> Standing:
+        return self._health.readiness()
 
 
 class OpsServer:
@@ -39,16 +76,14 @@ class OpsServer:
 
     def __init__(
         self,
-        telemetry: Telemetry,
-        health: Health,
+        subject: Subject,
         *,
         host: str = DEFAULT_HOST,
         port: int = DEFAULT_PORT,
         body_bytes_max: int = BODY_BYTES_MAX,
         routes: Sequence[web.RouteDef] = (),
     ) -> None:
-        self._telemetry = telemetry
-        self._health = health
+        self._subject = subject
         self._host = host
         self._port = port
         self._body_bytes_max = body_bytes_max
@@ -70,7 +105,7 @@ class OpsServer:
         assert self._runner is None, "started twice"
         application = web.Application(client_max_size=self._body_bytes_max)
         application.add_routes(self._routes)
-        runner = web.AppRunner(application, access_log=None)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=SHUT_DOWN_SECONDS)
         await runner.setup()
         try:
             await web.TCPSite(runner, self._host, self._port).start()
@@ -92,7 +127,7 @@ class OpsServer:
 
     async def _metrics(self, request: web.Request) -> web.Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        body = encode(self._telemetry.registry)
+        body = encode(await self._subject.registry())
         headers = {"Content-Type": content_type, **NO_STORE}
         if gzip_accepted(request.headers.get("Accept-Encoding", "")):
             body = gzip.compress(body, compresslevel=1)
@@ -100,10 +135,10 @@ class OpsServer:
         return web.Response(body=body, headers=headers)
 
     async def _live(self, _request: web.Request) -> web.Response:
-        return _answer("live", self._health.liveness())
+        return _answer("live", await self._subject.liveness())
 
     async def _ready(self, _request: web.Request) -> web.Response:
-        return _answer("ready", self._health.readiness())
+        return _answer("ready", await self._subject.readiness())
 
 
 def _answer(question: str, standing: Standing) -> web.Response:
@@ -113,3 +148,8 @@ def _answer(question: str, standing: Standing) -> web.Response:
         content_type="application/json",
         headers=NO_STORE,
     )
+
+
+def problem(status: int, sentence: str) -> web.Response:
+    """An answer that could not be given, and why."""
+    return web.json_response({"error": sentence}, status=status, headers=NO_STORE)

@@ -19,7 +19,7 @@ SUPERVISE = """
 import os, sys
 from streams.cli.supervisor import Supervisor
 supervisor = Supervisor(
-    "tests.cli.fake_worker", dict(os.environ), say=lambda text: print(text, file=sys.stderr, flush=True),
+    "tests.cli.fake_worker", [dict(os.environ)], say=lambda text: print(text, file=sys.stderr, flush=True),
     restarts_max=5, pause_first_seconds=float(os.environ.get("PAUSE", "0.01")),
     stop_seconds=float(os.environ.get("STOP", "5")),
 )

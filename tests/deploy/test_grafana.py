@@ -70,6 +70,7 @@ def test_the_rows_are_there() -> None:
         "Business",
         "Service health",
         "Kafka and engine",
+        "Processes of a machine",
     ]
 
 

@@ -147,7 +147,7 @@ def test_what_is_known_stands_at_zero_from_the_start() -> None:
     names = {sample.name for family in mine.registry.collect() for sample in family.samples}
     # Known only at run time: the words of dead letters, the lag, the policy.
     late = {"mesura_dead_letters_total", "mesura_lag_seconds", "mesura_lag_records", "mesura_policy_info"}
-    for spec in registry.METRICS:
+    for spec in registry.WORKER_METRICS:
         if spec.full_name not in late:
             assert any(name.startswith(spec.full_name) for name in names), spec.full_name
 
@@ -212,7 +212,7 @@ def test_the_exposition_can_be_read_back() -> None:
     families = {
         family.name: family for family in text_string_to_metric_families(generate_latest(mine.registry).decode())
     }
-    for spec in registry.METRICS:
+    for spec in registry.WORKER_METRICS:
         family = families[spec.full_name.removesuffix("_total")]
         assert family.type == spec.kind
         for sample in family.samples:

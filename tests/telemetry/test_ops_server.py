@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 from streams.telemetry.health import Health
 from streams.telemetry.metrics import Telemetry
 from streams.telemetry.observer import TelemetryObserver
-from streams.web.ops import OpsServer
+from streams.web.ops import OpsServer, WorkerSubject
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,7 +30,9 @@ class Worker:
         async def explain(_request: web.Request) -> web.Response:
             return web.Response(text="because")
 
-        self.server = OpsServer(self.telemetry, self.health, port=0, routes=[web.get("/explain", explain)])
+        self.server = OpsServer(
+            WorkerSubject(self.telemetry, self.health), port=0, routes=[web.get("/explain", explain)]
+        )
         self.port = 0
 
 
@@ -96,7 +98,7 @@ async def test_the_index_names_every_route(client: aiohttp.ClientSession) -> Non
 
 
 async def test_a_port_in_use_is_an_error_and_leaves_nothing_open(worker: Worker) -> None:
-    second = OpsServer(worker.telemetry, worker.health, port=worker.port)
+    second = OpsServer(WorkerSubject(worker.telemetry, worker.health), port=worker.port)
     with pytest.raises(OSError, match="address already in use"):
         await second.start()
     await second.stop()

@@ -1,0 +1,49 @@
+"""What a process of several tells its supervisor about this moment: its gauges and its standing.
+
+What it counts is not told but published (`streams.telemetry.cells`): a count must survive the process, a moment not.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from prometheus_client import CollectorRegistry, ProcessCollector
+
+from streams.telemetry.health import Standing
+
+if TYPE_CHECKING:
+    from streams.telemetry.health import Health
+    from streams.telemetry.metrics import Telemetry
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    """One process at one moment."""
+
+    live: Standing
+    ready: Standing
+    partitions: int
+    gauges: dict[str, list[tuple[tuple[str, ...], float]]]
+    """By full name: label values and value of each series."""
+    process: dict[str, float]
+    """The standard `process_*` metrics."""
+
+
+def report(telemetry: Telemetry, health: Health) -> Report:
+    """This process now. What it counted is published up to the same moment."""
+    telemetry.publish()
+    return Report(
+        live=health.liveness(),
+        ready=health.readiness(),
+        partitions=health.partitions(),
+        gauges=telemetry.gauges(),
+        process=process_values(),
+    )
+
+
+_PROCESS = ProcessCollector(registry=CollectorRegistry())
+
+
+def process_values() -> dict[str, float]:
+    """The standard metrics of this process by sample name; none where the system does not tell."""
+    return {sample.name: sample.value for family in _PROCESS.collect() for sample in family.samples}
