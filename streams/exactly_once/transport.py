@@ -54,6 +54,10 @@ NO_READING: Final = 0
 MAX_PARTITION_FETCH_BYTES: Final = 1024 * 1024
 """Of one partition in one fetch; a larger record batch comes alone. More only makes slices larger, and latencies."""
 
+METADATA_MAX_AGE_MS: Final = 2_000
+"""How long partitions added under a running gate may go unnoticed: until then nobody reads what customers say there.
+aiokafka's five minutes are for clients that any number suits; asking costs a millisecond."""
+
 _BATCH_START: Final = struct.Struct(">qi")
 """Base offset, and the length of what follows."""
 
@@ -222,6 +226,7 @@ class SliceConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             auto_offset_reset="earliest",  # never relied on: `start_at` says where, and a jump is counted as missing
             isolation_level="read_committed",
             check_crcs=settings.check_crcs,
+            metadata_max_age_ms=METADATA_MAX_AGE_MS,
             fetch_max_wait_ms=settings.fetch_max_wait_ms,
             fetch_min_bytes=settings.fetch_min_bytes,
             max_partition_fetch_bytes=MAX_PARTITION_FETCH_BYTES,
