@@ -27,9 +27,11 @@ from pathlib import Path
 from typing import Any
 
 from streams.contracts.decode import decode_intent
-from streams.decision.decide import Decision, decide
+from streams.decision.decide import decide
+from streams.decision.decision import Decision
 from streams.decision.intent import Intent
-from streams.decision.ledger import Contact, Ledger, Tag, decode_ledger, encode_ledger, with_contact
+from streams.decision.ledger import Contact, Ledger, Tag, encode_ledger
+from streams.decision.ledger_changes import decode_ledger, with_contact
 from streams.decision.policy import Policy, compile_policy
 from streams.decision.preference import PreferenceEvent
 from streams.decision.preferences import apply_preference
@@ -107,7 +109,7 @@ def make_ledger(intent: dict[str, Any], source: random.Random) -> Ledger:
             sender_of(channel, intent["country"].lower()),
         )
         contact = Contact(identity, decided, decided + 5 * MINUTE_MS, 0, 0)
-        ledger = with_contact(ledger, contact, tag, identity=identity, created_ms=decided)
+        ledger = with_contact(ledger, contact, tag, created_ms=decided)
     return ledger
 
 

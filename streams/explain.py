@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from streams.decision.decide import Decision, decide
+from streams.decision.decide import decide
+from streams.decision.decision import Decision
 from streams.decision.intent import Intent
 from streams.decision.ledger import EMPTY_LEDGER, Ledger
 from streams.decision.policy import BUILT_IN, Policy

@@ -23,9 +23,11 @@ from streams.contracts.encode import encode_approval, encode_suppression, encode
 from streams.contracts.errors import RecordRefused
 from streams.contracts.origin import Header, applied_headers, origin_headers
 from streams.contracts.routing import FirstPlace, expected_partition, first_place, reroute
-from streams.decision.decide import Decision, decide
+from streams.decision.decide import decide
+from streams.decision.decision import Decision
 from streams.decision.intent import MOMENT_MAX_MS, Intent
-from streams.decision.ledger import EMPTY_LEDGER, Ledger, decode_ledger, encode_ledger
+from streams.decision.ledger import EMPTY_LEDGER, Ledger, encode_ledger
+from streams.decision.ledger_changes import decode_ledger
 from streams.decision.outcomes import apply_outcome
 from streams.decision.policy import Policy
 from streams.decision.preferences import FUTURE_TOLERANCE_MS, Withdrawal, apply_preference

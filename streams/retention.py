@@ -12,9 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from msgspec.structs import replace
-
-from streams.decision.ledger import EMPTY_LEDGER, LedgerUnreadable, decode_ledger
+from streams.decision.ledger import EMPTY_LEDGER, LedgerUnreadable
+from streams.decision.ledger_changes import decode_ledger
 from streams.exactly_once.changelog import CUSTOMER_PREFIX
 from streams.policy.header import IDENTITIES
 
@@ -47,6 +46,19 @@ def due_ledgers(policy: Policy, keys: Iterable[bytes], store: Mapping[bytes, byt
 def retained(policy: Policy, ledger: Ledger, now: int) -> Ledger:
     """The ledger itself if nothing in it is past its horizon; else what is left of it; `EMPTY_LEDGER` if nothing is."""
     left = policy.prune(ledger, now)
-    if left.contacts or left.identities or left.preferences or left.forgotten_ms > now - LONGEST_MEMORY_MS:
-        return left
-    return EMPTY_LEDGER if left == replace(EMPTY_LEDGER, forgotten_ms=left.forgotten_ms) else left
+    if left.forgotten_ms > now - LONGEST_MEMORY_MS or (left is ledger and not left.forgotten_ms):
+        return left  # most ledgers: no need to look further
+    return left if _says_anything(left) else EMPTY_LEDGER
+
+
+def _says_anything(ledger: Ledger) -> bool:
+    """Whether it holds more than the mark of what was forgotten."""
+    return bool(
+        ledger.preferences
+        or ledger.profile is not None
+        or ledger.erased_ms is not None
+        or ledger.archived
+        or ledger.preference_refused
+        or ledger.contacts
+        or ledger.identities
+    )

@@ -22,7 +22,8 @@ from faust import StreamT, TopicT
 from streams.contracts.decode import decode_intent, decode_preference
 from streams.contracts.encode import policy_fragment
 from streams.decision.decide import decide
-from streams.decision.ledger import EMPTY_LEDGER, Ledger, decode_ledger, encode_ledger
+from streams.decision.ledger import EMPTY_LEDGER, Ledger, encode_ledger
+from streams.decision.ledger_changes import decode_ledger
 from streams.decision.policy import compile_policy
 from streams.decision.preferences import apply_preference
 from streams.gate import encode_decision

@@ -159,7 +159,8 @@ def read_ledger(path: Path) -> Ledger:
     Raises:
         Unreadable: it is neither.
     """
-    from streams.decision.ledger import Ledger, LedgerUnreadable, decode_ledger
+    from streams.decision.ledger import Ledger, LedgerUnreadable
+    from streams.decision.ledger_changes import decode_ledger
 
     try:
         content = path.read_bytes()

@@ -4,6 +4,8 @@ Rules of this module (docs/semantics.md, 5)
 1. "Obeys" and "counts toward" are two switches: this is the second.
 2. A missing value shares every scope: what cannot be told apart is counted together.
 3. A contact counts as if sent at the latest moment it can have been.
+4. Where channel and purpose settle what counts, a rule has a table from the number of that pair to 0 or 1, and the
+   question has the pair of every contact as a byte: counting is then one translation, whatever the number of contacts.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from operator import attrgetter
 from typing import Final
 
 from streams.decision.ledger import CONTACTS_MAX, UNCOUNTED, Tag
-from streams.decision.question import Question
+from streams.decision.question import PAIRS_NUMBERED_MAX, Question
 from streams.decision.selection import contact_matches
 from streams.decision.specification import ScopeField, Selector
 
@@ -29,11 +31,10 @@ class Counting:
     __slots__ = (
         "_excepting",
         "_groups",
-        "_is_settled_by_pair",
         "_open_scope",
-        "_pairs",
         "_scope",
         "_selector",
+        "_tables",
     )
 
     def __init__(
@@ -49,10 +50,12 @@ class Counting:
         self._groups = groups
         self._scope = scope
         self._open_scope = tuple(_OPEN_FIELDS[field] for field in scope if field in _OPEN_FIELDS)
-        self._is_settled_by_pair = not self._open_scope and excepting is None and not _names_more(selector)
         pairs = tuple(vocabulary)
-        # For each pair an intent may have: does a contact's pair count? Pairs the policy no longer declares are absent.
-        self._pairs = {own: {pair: self._pair_counts(pair, own) for pair in pairs} for own in pairs}
+        is_settled = not self._open_scope and excepting is None and not _names_more(selector)
+        # For each pair an intent may have: 1 for the pairs whose contacts count. None: a contact's pair is not enough.
+        self._tables: list[bytes] | None = None
+        if is_settled and len(pairs) <= PAIRS_NUMBERED_MAX:
+            self._tables = [bytes(self._pair_counts(pair, own) for pair in pairs).ljust(256, b"\0") for own in pairs]
 
     def counts(self, tag: Tag, own: Tag) -> bool:
         """Whether contacts with the tag count for an intent with its own tag."""
@@ -62,10 +65,10 @@ class Counting:
             and all(_shares(value(tag), value(own)) for value in self._open_scope)
         )
 
-    def selects_own(self, own: Tag) -> bool:
-        """Whether a contact with the intent's own tag would count: `selects`, by its pair where that settles it."""
-        pair = own.channel, own.purpose
-        return self._pairs[pair][pair] if self._is_settled_by_pair else self.selects(own)
+    def counts_own(self, question: Question) -> bool:
+        """Whether a contact like the intent itself would count."""
+        tables = self._tables
+        return bool(tables[question.pair][question.pair]) if tables is not None else self.selects(question.tag)
 
     def selects(self, tag: Tag) -> bool:
         """Whether contacts with the tag count at all."""
@@ -86,42 +89,61 @@ class Counting:
             and ("channel_group" not in self._scope or groups.get(channel, channel) == groups.get(own[0], own[0]))
         )
 
-    def moments(self, question: Question, after_ms: int, most: int = CONTACTS_MAX) -> list[int]:
+    def count_after(self, question: Question, after_ms: int) -> int:
+        """How many counted contacts have a latest moment > `after_ms`."""
+        inside = question.contacts_after(after_ms)
+        if not inside:
+            return 0
+        verdicts = self._verdicts(question)
+        if verdicts is None:
+            return len(self._moments(question, after_ms, CONTACTS_MAX))
+        return verdicts.count(1, 0, inside)
+
+    def _verdicts(self, question: Question) -> bytes | None:
+        """1 for every contact that counts, 0 for the others; None if that takes a look at each contact's tag."""
+        pairs = question.contact_pairs()
+        if self._tables is None or pairs is None:
+            return None
+        return pairs.translate(self._tables[question.pair])
+
+    def _moments(self, question: Question, after_ms: int, most: int) -> list[int]:
         """The latest moments > `after_ms` of the counted contacts, newest first, `most` of them at most."""
-        own, ledger = question.tag, question.ledger
-        verdicts, tags, is_settled = self._pairs[own.channel, own.purpose], ledger.tags, self._is_settled_by_pair
-        found: list[int] = []
-        for contact in ledger.contacts:
-            latest_ms = contact.latest_ms
-            if latest_ms <= after_ms:
-                break
-            if contact.flags & UNCOUNTED:
+        ledger = question.ledger
+        tags, verdicts, found = ledger.tags, dict[int, bool](), list[int]()
+        for place in range(question.contacts_after(after_ms)):
+            if ledger.flags[place] & UNCOUNTED:
                 continue
-            tag = tags[contact.tag]
-            verdict = verdicts.get((tag.channel, tag.purpose)) if is_settled else None
-            if self.counts(tag, own) if verdict is None else verdict:
-                found.append(latest_ms)
+            number = ledger.tag_numbers[place]
+            verdict = verdicts.get(number)
+            if verdict is None:
+                verdict = verdicts[number] = self.counts(tags[number], question.tag)
+            if verdict:
+                found.append(ledger.base_ms + ledger.latest[place])
                 if len(found) == most:
                     break
         return found
 
-    def count_after(self, question: Question, after_ms: int) -> int:
-        """How many counted contacts have a latest moment > `after_ms`."""
-        contacts = question.ledger.contacts
-        if not contacts or contacts[0].latest_ms <= after_ms:
-            return 0
-        return len(self.moments(question, after_ms))
-
     def count_ever(self, question: Question) -> int:
         """How many counted contacts there ever were, those beyond the history included."""
-        tags, archived = question.ledger.tags, question.ledger.archived
-        beyond = sum(count for tag, count in archived.items() if self.counts(tags[tag], question.tag))
+        ledger = question.ledger
+        beyond = 0
+        if ledger.archived:
+            tags = ledger.tags
+            beyond = sum(count for tag, count in ledger.archived.items() if self.counts(tags[tag], question.tag))
         return beyond + self.count_after(question, -1)
 
     def greatest(self, question: Question, nth: int) -> int | None:
         """The n-th greatest latest moment of the counted contacts (1 = the newest), or None if there are fewer."""
-        found = self.moments(question, -1, nth)
-        return found[-1] if len(found) == nth else None
+        verdicts = self._verdicts(question)
+        if verdicts is None:
+            found = self._moments(question, -1, nth)
+            return found[-1] if len(found) == nth else None
+        place = -1
+        for _ in range(nth):
+            place = verdicts.find(1, place + 1)
+            if place < 0:
+                return None
+        return question.ledger.base_ms + question.ledger.latest[place]
 
 
 def _names_more(selector: Selector) -> bool:

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from msgspec import Struct, field
-
+from streams.decision.decision import Decision, Entry
 from streams.decision.intent import Intent
-from streams.decision.ledger import NEEDED_CONSENT, UNCOUNTED, Contact, Ledger, Tag, with_contact, with_identity
+from streams.decision.ledger import NEEDED_CONSENT, UNCOUNTED, Contact, Ledger, Tag
+from streams.decision.ledger_changes import with_contact, with_identity
 from streams.decision.policy import BUILT_IN, Plan, Policy
 from streams.decision.question import Question
 from streams.decision.reasons import EXEMPT, PASSED, REASON_BY_NUMBER
@@ -35,30 +35,7 @@ _FORGETTING: Final = tuple(
 _COUNTRY_UNKNOWN: Final = denial("country_unknown")
 
 _DEADLINE: Final = BUILT_IN.index("expired:deadline")
-# One rule's entry: rule number, verdict number, then the kind's numbers (docs/semantics.md, 7).
-Entry = tuple[int | None, ...]
 _CHECKS_PASSED: Final[tuple[Entry, ...]] = tuple((number, PASSED) for number in range(len(BUILT_IN)))
-
-
-class Decision(Struct, frozen=True, kw_only=True):
-    """The answer. Moments are epoch milliseconds; `valid_until` only if approved, the reason only if suppressed."""
-
-    is_approved: bool
-    decision_id: str
-    ledger: Ledger
-    entries: tuple[Entry, ...]
-    zone: tuple[str, str] | None
-    valid_until: int = 0
-    remaining: dict[str, int] = field(default_factory=dict)
-    obligations: tuple[str, ...] = ()
-    reason: str = ""
-    rule_id: str = ""
-    next_eligible_at: int | None = None
-
-    @property
-    def is_duplicate(self) -> bool:
-        """Whether the intent was answered before."""
-        return self.reason == "duplicate"
 
 
 def decide(intent: Intent, ledger: Ledger, policy: Policy, now: int) -> Decision:
@@ -73,8 +50,8 @@ def decide(intent: Intent, ledger: Ledger, policy: Policy, now: int) -> Decision
     deadline = checks[_DEADLINE]
     entries: list[Entry] = [*_CHECKS_PASSED]
     entries[_DEADLINE] = (_DEADLINE, PASSED, *deadline[2])
-    question = Question(intent, tag, ledger, policy)
     plan = policy.plans[intent.channel, purpose]
+    question = Question(intent, tag, plan.pair, ledger, policy)
     valid_until = min(now + policy.specification.time_to_live_ms, deadline[1] - 1)
     binding: list[tuple[Rule, Answer]] = []
     denied: tuple[Rule, Answer] | None = None
@@ -161,9 +138,7 @@ def _approved(
     return Decision(
         is_approved=True,
         decision_id=identity.hex(),
-        ledger=with_contact(
-            question.ledger, contact, question.tag, identity=identity, created_ms=question.intent.created_at
-        ),
+        ledger=with_contact(question.ledger, contact, question.tag, question.intent.created_at),
         entries=tuple(entries),
         zone=question.zone_label(),
         valid_until=valid_until,

@@ -1,34 +1,44 @@
 """The ledger: everything the gate knows of one customer.
 
 Rules of this module
-1. A ledger is a value. Every change gives a new one; the old one stays true.
-2. `contacts` are sorted by `latest_ms`, newest first, so that counting may stop at the first one outside its window.
+1. A ledger is a value. Every change gives a new one (`ledger_changes.py`); the old one stays true.
+2. Contacts are sorted by their latest moment, newest first, so that counting may stop at the first one outside its
+   window.
 3. Tags are stored as they were at the decision: recategorising a campaign later never rewrites history.
-4. What is pruned could not change a decision any more: limits are counted on what is still inside its horizon, so the
-   moment of pruning is never visible (docs/semantics.md, 3).
-5. The binary form is MessagePack of arrays, its first element the format number. A reader refuses a number it does not
+4. The binary form is MessagePack of arrays, its first element the format number. A reader refuses a number it does not
    know; fields may be added at the end of a format, never moved.
+
+The fields are columns, because a ledger is read, counted and written once per intent: moments are small numbers
+relative to `base_ms`, one-byte columns are bytes, a word that several tags use is stored once, and the id of an
+approval is stored once although it names both an identity and a contact. `contacts`, `tags` and `identities` give the
+same rows as objects, for everything but the hot path.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 import msgspec
 from msgspec import Struct, field
 
-LEDGER_FORMAT: Final = 1
+from streams.decision.tables import NEVER
 
-# One record of 1 000 contacts is about 45 kB, far under a broker's default 1 MB; nobody is contacted 1 000 times in
+LEDGER_FORMAT: Final = 2
+
+# One record of 1 000 contacts is about 35 kB, far under a broker's default 1 MB; nobody is contacted 1 000 times in
 # 35 days by a system that means well.
 CONTACTS_MAX: Final = 1_000
-# Identities are remembered for days only; 4 000 of 21 bytes are 84 kB.
+# Identities are remembered for days only; 4 000 of 17 bytes are 68 kB.
 IDENTITIES_MAX: Final = 4_000
-# Distinct sets of channel, purpose, topic, brand, campaign and sender inside the history.
+# Distinct sets of channel, purpose, topic, brand, campaign and sender inside the history: numbered by one byte.
 TAGS_MAX: Final = 256
 # Distinct (track, direction, scope) a customer has spoken about.
 PREFERENCES_MAX: Final = 256
+
+# 96 bits: among 10⁹ live decisions two share an id with a probability under 10⁻¹¹.
+DECISION_ID_BYTES: Final = 12
+# Channel, purpose, topic, brand, campaign, sender.
+WORDS_PER_TAG: Final = 6
 
 CONFIRMED: Final = 1
 WITHDRAWN: Final = 2
@@ -97,12 +107,27 @@ class Profile(Struct, array_like=True, frozen=True, gc=False):
 
 
 class Ledger(Struct, array_like=True, frozen=True):
-    """Everything known of one customer. `archived` counts contacts beyond the history by tag, for lifetime caps."""
+    """Everything known of one customer.
+
+    `ids` holds the decision ids, 12 bytes each: of the contacts in their order, then of the other identities that are
+    remembered. `created` says for each of them when its intent was created, or None where only the contact is still
+    known. `latest`, `decided`, `tag_numbers` and `flags` describe the contacts. All moments of these columns are
+    relative to `base_ms`. `tag_words` has six numbers a tag: 0 for nothing, n for `words[n - 1]`.
+    `archived` counts contacts beyond the history by tag, for lifetime caps.
+    """
 
     format: int = LEDGER_FORMAT
-    contacts: tuple[Contact, ...] = ()
-    identities: dict[bytes, int] = field(default_factory=dict)
-    tags: tuple[Tag, ...] = ()
+    base_ms: int = 0
+    ids: bytes = b""
+    created: tuple[int | None, ...] = ()
+    # The earliest of `created`. Tells without looking whether anything is to be forgotten.
+    oldest_created: int = NEVER
+    latest: tuple[int, ...] = ()
+    decided: tuple[int, ...] = ()
+    tag_numbers: bytes = b""
+    flags: bytes = b""
+    tag_words: tuple[int, ...] = ()
+    words: tuple[str, ...] = ()
     preferences: tuple[Preference, ...] = ()
     profile: Profile | None = None
     erased_ms: int | None = None
@@ -111,124 +136,39 @@ class Ledger(Struct, array_like=True, frozen=True):
     # Identities of intents created before this have been forgotten, whatever a later policy would remember.
     forgotten_ms: int = 0
 
+    @property
+    def contacts(self) -> tuple[Contact, ...]:
+        """The contacts, newest first."""
+        size, base_ms = DECISION_ID_BYTES, self.base_ms
+        return tuple(
+            Contact(self.ids[n * size : n * size + size], base_ms + decided, base_ms + latest, tag, flags)
+            for n, (decided, latest, tag, flags) in enumerate(
+                zip(self.decided, self.latest, self.tag_numbers, self.flags, strict=True)
+            )
+        )
+
+    @property
+    def tags(self) -> tuple[Tag, ...]:
+        """What the contacts were about."""
+        named = (None, *self.words)
+        words = [named[number] for number in self.tag_words]
+        return tuple(
+            Tag(words[n] or "", words[n + 1] or "", *words[n + 2 : n + WORDS_PER_TAG])
+            for n in range(0, len(words), WORDS_PER_TAG)
+        )
+
+    @property
+    def identities(self) -> dict[bytes, int]:
+        """The intents that were answered: their decision ids, and when they were created."""
+        size, found = DECISION_ID_BYTES, dict[bytes, int]()
+        for n, created in enumerate(self.created):
+            if created is not None:
+                identity, created_ms = self.ids[n * size : n * size + size], self.base_ms + created
+                found[identity] = max(created_ms, found.get(identity, created_ms))
+        return found
+
 
 EMPTY_LEDGER: Final = Ledger()
 
-_decoder = msgspec.msgpack.Decoder(Ledger)
-_encoder = msgspec.msgpack.Encoder()
-
-
-def encode_ledger(ledger: Ledger) -> bytes:
-    """The compact binary form, which is also the changelog value."""
-    return _encoder.encode(ledger)
-
-
-def decode_ledger(value: bytes) -> Ledger:
-    """The ledger of a binary form.
-
-    Raises:
-        LedgerUnreadable: the format is unknown, or the bytes are no ledger.
-    """
-    try:
-        ledger = _decoder.decode(value)
-    except msgspec.MsgspecError as error:
-        raise LedgerUnreadable(
-            f"A stored ledger of {len(value)} bytes cannot be read. Was it written by a newer version? {error}"
-        ) from None
-    if ledger.format != LEDGER_FORMAT:
-        raise LedgerUnreadable(
-            f"A stored ledger has format {ledger.format}; this version reads format {LEDGER_FORMAT}. "
-            "Run the version that wrote it."
-        )
-    return ledger
-
-
-def with_contact(ledger: Ledger, contact: Contact, tag: Tag, *, identity: bytes, created_ms: int) -> Ledger:
-    """The ledger with one more contact (its `tag` index is filled in here) and its identity."""
-    tags = ledger.tags
-    try:
-        index = tags.index(tag)
-    except ValueError:
-        index = len(tags)
-        tags = (*tags, tag)
-    placed = Contact(contact.decision_id, contact.decided_ms, contact.latest_ms, index, contact.flags)
-    return Ledger(
-        ledger.format,
-        _inserted(ledger.contacts, placed),
-        {**ledger.identities, identity: created_ms},
-        tags,
-        ledger.preferences,
-        ledger.profile,
-        ledger.erased_ms,
-        ledger.archived,
-        ledger.preference_refused,
-        ledger.forgotten_ms,
-    )
-
-
-def with_identity(ledger: Ledger, identity: bytes, created_ms: int) -> Ledger:
-    """The ledger that remembers one more answered intent."""
-    return msgspec.structs.replace(ledger, identities={**ledger.identities, identity: created_ms})
-
-
-def with_changed_contact(ledger: Ledger, position: int, changed: Contact) -> Ledger:
-    """The ledger with the contact at `position` replaced, in its new place."""
-    others = ledger.contacts[:position] + ledger.contacts[position + 1 :]
-    return msgspec.structs.replace(ledger, contacts=_inserted(others, changed))
-
-
-def _inserted(contacts: tuple[Contact, ...], contact: Contact) -> tuple[Contact, ...]:
-    position = 0
-    for other in contacts:
-        if other.latest_ms <= contact.latest_ms:
-            break
-        position += 1
-    return (*contacts[:position], contact, *contacts[position:])
-
-
-def pruned(
-    ledger: Ledger, *, now: int, history_ms: int, identities_ms: int, counts_for_life: Callable[[Tag], bool]
-) -> Ledger:
-    """The ledger without what lies beyond its horizons.
-
-    Contacts go when even the latest moment they may have been sent is `history_ms` ago; those whose tag
-    `counts_for_life` are counted in `archived`. Identities go when their intent was created more than `identities_ms`
-    ago; that they have gone is kept, so that a policy that remembers longer approves none of them twice.
-    """
-    contacts_from = now - history_ms
-    identities_from = now - identities_ms
-    contacts = ledger.contacts
-    keep = len(contacts)
-    while keep and contacts[keep - 1].latest_ms <= contacts_from:
-        keep -= 1
-    identities = ledger.identities
-    forgotten_ms = ledger.forgotten_ms
-    if identities and min(identities.values()) < identities_from:
-        identities = {key: created for key, created in identities.items() if created >= identities_from}
-        forgotten_ms = max(forgotten_ms, identities_from)
-    if keep == len(contacts):
-        if identities is ledger.identities:
-            return ledger
-        return msgspec.structs.replace(ledger, identities=identities, forgotten_ms=forgotten_ms)
-    archived = {tag: count for tag, count in ledger.archived.items() if counts_for_life(ledger.tags[tag])}
-    for contact in contacts[keep:]:
-        if not contact.flags & UNCOUNTED and counts_for_life(ledger.tags[contact.tag]):
-            archived[contact.tag] = archived.get(contact.tag, 0) + 1
-    kept, tags, archived = _with_used_tags(contacts[:keep], ledger.tags, archived)
-    return msgspec.structs.replace(
-        ledger, contacts=kept, tags=tags, archived=archived, identities=identities, forgotten_ms=forgotten_ms
-    )
-
-
-def _with_used_tags(
-    contacts: tuple[Contact, ...], tags: tuple[Tag, ...], archived: dict[int, int]
-) -> tuple[tuple[Contact, ...], tuple[Tag, ...], dict[int, int]]:
-    used = sorted({contact.tag for contact in contacts} | set(archived))
-    if len(used) == len(tags):
-        return contacts, tags, archived
-    moved = {old: new for new, old in enumerate(used)}
-    return (
-        tuple(Contact(c.decision_id, c.decided_ms, c.latest_ms, moved[c.tag], c.flags) for c in contacts),
-        tuple(tags[old] for old in used),
-        {moved[old]: count for old, count in archived.items()},
-    )
+encode_ledger: Final = msgspec.msgpack.Encoder().encode
+"""The compact binary form of a ledger, which is also the changelog value. `ledger_changes.decode_ledger` reads it."""

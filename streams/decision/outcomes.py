@@ -11,7 +11,8 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from streams.decision.ledger import CONFIRMED, Contact, Ledger, with_changed_contact
+from streams.decision.ledger import CONFIRMED, Contact, Ledger
+from streams.decision.ledger_changes import with_changed_contact
 from streams.decision.outcome import NOT_CONFIRMING, Outcome
 from streams.decision.preference import PreferenceEvent
 from streams.decision.preferences import Withdrawal, apply_preference
@@ -57,8 +58,10 @@ def _position(ledger: Ledger, decision_id: str | None) -> int | None:
     if decision_id is None:
         return None
     wanted = bytes.fromhex(decision_id)
+    if wanted not in ledger.ids:
+        return None
     found = [position for position, contact in enumerate(ledger.contacts) if contact.decision_id == wanted]
-    return max(found, key=lambda position: ledger.contacts[position].decided_ms, default=None)
+    return max(found, key=lambda position: ledger.decided[position], default=None)
 
 
 def _confirmed(contact: Contact, occurred_ms: int, now: int) -> Contact:

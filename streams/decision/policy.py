@@ -17,7 +17,8 @@ from typing import Final, NamedTuple
 
 from streams.decision.counting import Counting
 from streams.decision.intent import Intent
-from streams.decision.ledger import OPT_OUT_EXEMPT, UNCOUNTED, Ledger, Tag, pruned
+from streams.decision.ledger import OPT_OUT_EXEMPT, UNCOUNTED, Ledger, Tag
+from streams.decision.ledger_changes import pruned
 from streams.decision.policy_types import PolicyTables
 from streams.decision.question import Zones
 from streams.decision.rules.campaign import CampaignRule
@@ -69,8 +70,11 @@ class Asked(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What intents of one channel and purpose are asked. `contact_flags` go onto the contacts it approves."""
+    """What intents of one channel and purpose are asked. `contact_flags` go onto the contacts it approves, `pair` is
+    the number of the two.
+    """
 
+    pair: int
     asked: tuple[Asked, ...]
     obligations: tuple[tuple[str, Condition | None], ...]
     contact_flags: int
@@ -87,6 +91,7 @@ class Policy:
         "country_zones",
         "groups",
         "history_ms",
+        "pair_numbers",
         "plans",
         "recipient_zone",
         "regions",
@@ -106,15 +111,15 @@ class Policy:
         self.recipient_zone: ZoneTable | None = None if zone is None else self.zones[zone]
         self.groups = {channel: group or channel for channel, group in specification.channels.items()}
         self.history_ms = max(specification.history_ms, *(reach_ms(rule) for rule in specification.rules), 0)
-        rules = _compiled_rules(specification, self.groups)
+        vocabulary = [(channel, purpose) for channel in specification.channels for purpose in specification.purposes]
+        self.pair_numbers = {pair: number for number, pair in enumerate(vocabulary)}
+        rules = _compiled_rules(specification, self.groups, vocabulary)
         self._rules = rules
         self._for_life = tuple(rule.counting for rule in rules if isinstance(rule, LifetimeCapRule))
         self.rule_table: tuple[str, ...] = (*BUILT_IN, *(rule.rule_id for rule in rules))
         in_order = tuple(sorted(rules, key=lambda rule: KINDS.index(rule.kind)))
         self.plans: dict[tuple[str, str], Plan] = {
-            (channel, purpose): self._plan(in_order, channel, purpose)
-            for channel in specification.channels
-            for purpose in specification.purposes
+            (channel, purpose): self._plan(in_order, channel, purpose) for channel, purpose in vocabulary
         }
 
     def rule(self, number: int) -> Rule | None:
@@ -173,7 +178,7 @@ class Policy:
             may_apply, left = condition(carrier, channel, self.groups[channel], purpose)
             if may_apply:
                 obligations.append((obligation.obligation_id, left))
-        return Plan(tuple(asked), tuple(obligations), flags)
+        return Plan(self.pair_numbers[channel, purpose], tuple(asked), tuple(obligations), flags)
 
 
 def compile_policy(specification: PolicySpecification) -> Policy:
@@ -192,11 +197,12 @@ def reach_ms(rule: RuleSpecification) -> int:
     return 0
 
 
-def _compiled_rules(specification: PolicySpecification, groups: dict[str, str]) -> tuple[Rule, ...]:
+def _compiled_rules(
+    specification: PolicySpecification, groups: dict[str, str], vocabulary: list[tuple[str, str]]
+) -> tuple[Rule, ...]:
     """Every rule but the exemptions, as the rule table has them, numbered on from the built-in checks."""
     tables = PolicyTables(specification.zones, specification.zone, specification.calendars)
     ordered = sorted(_kinds(specification), key=lambda pair: (pair[0] != OptOutRule.kind, KINDS.index(pair[0])))
-    vocabulary = [(channel, purpose) for channel in specification.channels for purpose in specification.purposes]
 
     def counting(rule: CapSpecification | GapSpecification) -> Counting:
         selector, excepting = _counted(rule)

@@ -29,6 +29,7 @@ from streams.decision.ledger import (
     ProfileValue,
     Tag,
 )
+from streams.decision.ledger_changes import with_rows
 from streams.decision.preference import RESTRICTIVE, PreferenceEvent
 from streams.decision.tables import MINUTE_MS, NEVER
 
@@ -269,17 +270,15 @@ def _erase(ledger: Ledger, order_ms: int, now: int) -> PreferenceResult:
         profile = Profile(kept(profile.timezone), kept(profile.country), kept(profile.region), kept(profile.minor))
         if profile == Profile():
             profile = None
-    return PreferenceResult(
-        Ledger(
-            identities={key: created for key, created in ledger.identities.items() if created > erased_ms},
-            preferences=tuple(p for p in ledger.preferences if TRACK_OF[p.type] != CONSENT or p.order_ms > erased_ms),
-            profile=profile,
-            erased_ms=erased_ms,
-            preference_refused=ledger.preference_refused,
-            forgotten_ms=ledger.forgotten_ms,
-        ),
-        withdrawals,
+    known = {identity: created for identity, created in ledger.identities.items() if created > erased_ms}
+    left = Ledger(
+        preferences=tuple(p for p in ledger.preferences if TRACK_OF[p.type] != CONSENT or p.order_ms > erased_ms),
+        profile=profile,
+        erased_ms=erased_ms,
+        preference_refused=ledger.preference_refused,
+        forgotten_ms=ledger.forgotten_ms,
     )
+    return PreferenceResult(with_rows(left, identities=known), withdrawals)
 
 
 def _reason_to_withdraw(event_type: str, ledger: Ledger, contact: Contact, tag: Tag, now: int) -> str | None:
@@ -295,19 +294,21 @@ def _reason_to_withdraw(event_type: str, ledger: Ledger, contact: Contact, tag: 
 def _withdraw(ledger: Ledger, now: int, reason_for: Callable[[Contact, Tag], str | None]) -> PreferenceResult:
     """Mark every contact still valid, unconfirmed and not yet withdrawn for which there is a reason."""
     withdrawals = []
-    contacts = list(ledger.contacts)
+    contacts, tags = list(ledger.contacts), ledger.tags
     for position, contact in _open_contacts(ledger, now):
-        tag = ledger.tags[contact.tag]
+        tag = tags[contact.tag]
         reason = reason_for(contact, tag)
         if reason is not None:
             contacts[position] = replace(contact, flags=contact.flags | WITHDRAWN)
             withdrawals.append(Withdrawal(contact.decision_id.hex(), tag.channel, reason))
     if not withdrawals:
         return PreferenceResult(ledger)
-    return PreferenceResult(replace(ledger, contacts=tuple(contacts)), tuple(withdrawals))
+    return PreferenceResult(with_rows(ledger, contacts=contacts), tuple(withdrawals))
 
 
 def _open_contacts(ledger: Ledger, now: int) -> Iterator[tuple[int, Contact]]:
+    if not ledger.latest or ledger.base_ms + ledger.latest[0] <= now:
+        return
     for position, contact in enumerate(ledger.contacts):
         if contact.latest_ms <= now:
             return

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from streams.decision.decide import Decision, decide
+from streams.decision.decide import decide
+from streams.decision.decision import Decision
 from streams.decision.intent import Intent
 from streams.decision.ledger import EMPTY_LEDGER, Contact, Ledger, Tag
+from streams.decision.ledger_changes import with_rows
 from streams.decision.policy import Policy
 from tests.golden.cases import policy
 from tests.golden.sides import compiled
@@ -35,8 +38,19 @@ def contact(latest_ms: int, *, tag: int = 0, flags: int = 0, number: int = 0) ->
 
 def ledger_of(*contacts: Contact, tags: tuple[Tag, ...] = (Tag("sms", "marketing"),)) -> Ledger:
     """A ledger of contacts, newest first."""
-    newest_first = tuple(sorted(contacts, key=lambda c: -c.latest_ms))
-    return Ledger(contacts=newest_first, tags=tags)
+    return ledger_with(contacts=sorted(contacts, key=lambda c: -c.latest_ms), tags=tags)
+
+
+def ledger_with(
+    *,
+    contacts: Sequence[Contact] = (),
+    identities: Mapping[bytes, int] | None = None,
+    tags: Sequence[Tag] = (),
+    **fields: Any,  # noqa: ANN401 - fields of the ledger
+) -> Ledger:
+    """A ledger written down by rows; identities may be named by any short bytes."""
+    known = {name.rjust(12, b"."): created_ms for name, created_ms in (identities or {}).items()}
+    return with_rows(Ledger(**fields), contacts=contacts, identities=known, tags=tags)
 
 
 def decided(policy: Policy, ledger: Ledger = EMPTY_LEDGER, now: int = NOW, **fields: Any) -> Decision:  # noqa: ANN401

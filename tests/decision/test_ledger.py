@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -17,17 +19,21 @@ from streams.decision.ledger import (
     Profile,
     ProfileValue,
     Tag,
-    decode_ledger,
     encode_ledger,
+)
+from streams.decision.ledger_changes import (
+    created_of,
+    decode_ledger,
     pruned,
     with_changed_contact,
     with_contact,
     with_identity,
+    with_rows,
 )
-from tests.decision.builders import DAY, NOW, contact, ledger_of
+from tests.decision.builders import DAY, NOW, contact, ledger_of, ledger_with
 
 SMS, VOICE = Tag("sms", "marketing"), Tag("voice", "service", topic="loans", sender="acme")
-FULL = Ledger(
+FULL = ledger_with(
     contacts=(contact(NOW, number=2), contact(NOW - DAY, tag=1, flags=CONFIRMED, number=1)),
     identities={b"a" * 12: NOW, b"b" * 12: NOW - 1},
     tags=(SMS, VOICE),
@@ -44,27 +50,57 @@ def test_a_ledger_is_read_as_it_was_written() -> None:
     assert decode_ledger(encode_ledger(EMPTY_LEDGER)) == EMPTY_LEDGER
 
 
-def test_the_binary_form_is_an_array_that_begins_with_its_format() -> None:
+def test_the_binary_form_is_an_array_of_columns_that_begins_with_its_format() -> None:
     plain = msgspec.msgpack.decode(encode_ledger(FULL))
-    assert plain[0] == LEDGER_FORMAT == 1
+    base = NOW - DAY - 300_000
+    assert plain[0] == LEDGER_FORMAT == 2
     # Fields may be added at the end of a format, never moved.
-    assert plain[1] == [
-        [(2).to_bytes(12, "big"), NOW - 300_000, NOW, 0, 0],
-        [(1).to_bytes(12, "big"), NOW - DAY - 300_000, NOW - DAY, 1, 1],
-    ]
-    assert plain[2] == {b"a" * 12: NOW, b"b" * 12: NOW - 1}
-    assert plain[3] == [["sms", "marketing", None, None, None, None], ["voice", "service", "loans", None, None, "acme"]]
-    assert plain[4] == [["consent_granted", NOW, NOW + 1, None, "sms", None, None, None, None, "doc-1"]]
-    assert plain[5] == [["America/Bogota", NOW], None, None, [True, NOW]]
-    assert plain[6:] == [NOW - DAY, {1: 3}, True, 0]
+    assert plain[1] == base
+    assert plain[2] == (2).to_bytes(12, "big") + (1).to_bytes(12, "big") + b"a" * 12 + b"b" * 12
+    assert plain[3:5] == [[None, None, NOW - base, NOW - 1 - base], NOW - 1 - base]
+    assert plain[5:7] == [[NOW - base, NOW - DAY - base], [NOW - 300_000 - base, 0]]
+    assert plain[7:9] == [b"\0\1", b"\0\1"]
+    assert plain[9] == [1, 2, 0, 0, 0, 0, 3, 4, 5, 0, 0, 6]
+    assert plain[10] == ["sms", "marketing", "voice", "service", "loans", "acme"]
+    assert plain[11] == [["consent_granted", NOW, NOW + 1, None, "sms", None, None, None, None, "doc-1"]]
+    assert plain[12] == [["America/Bogota", NOW], None, None, [True, NOW]]
+    assert plain[13:] == [NOW - DAY, {1: 3}, True, 0]
+
+
+def test_the_rows_are_what_the_columns_were_made_of() -> None:
+    assert FULL.contacts == (contact(NOW, number=2), contact(NOW - DAY, tag=1, flags=CONFIRMED, number=1))
+    assert FULL.identities == {b"a" * 12: NOW, b"b" * 12: NOW - 1}
+    assert FULL.tags == (SMS, VOICE)
 
 
 def test_a_ledger_of_an_earlier_day_without_later_fields_is_read() -> None:
-    assert decode_ledger(msgspec.msgpack.encode([1])) == EMPTY_LEDGER
+    assert decode_ledger(msgspec.msgpack.encode([2])) == EMPTY_LEDGER
+
+
+DAMAGED: dict[str, dict[str, Any]] = {
+    "an id cut short": {"ids": FULL.ids[:-1]},
+    "an identity without its moment": {"created": FULL.created[:-1]},
+    "a contact without a decision": {"decided": FULL.decided[:-1]},
+    "a contact without a tag": {"tag_numbers": b"\0"},
+    "a contact without flags": {"flags": b"\0"},
+    "more contacts than ids": {"ids": b"", "created": ()},
+    "a tag that is not there": {"tag_numbers": b"\0\2"},
+    "a tag cut short": {"tag_words": FULL.tag_words[:-1]},
+    "a word that is not there": {"words": FULL.words[:-1]},
+    "a word before the first": {"tag_words": (-1, *FULL.tag_words[1:])},
+    "an archived tag that is not there": {"archived": {2: 1}},
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED.values(), ids=DAMAGED)
+def test_columns_that_do_not_belong_together_are_refused(damage: dict[str, Any]) -> None:
+    value = encode_ledger(msgspec.structs.replace(FULL, **damage))
+    with pytest.raises(LedgerUnreadable, match=f"of {len(value)} bytes cannot be read. .* damaged"):
+        decode_ledger(value)
 
 
 @pytest.mark.parametrize(
-    "value", [b"", b"\xc1", b"not a ledger", msgspec.msgpack.encode([1, 7]), msgspec.msgpack.encode({})]
+    "value", [b"", b"\xc1", b"not a ledger", msgspec.msgpack.encode([2, b"7"]), msgspec.msgpack.encode({})]
 )
 def test_what_is_no_ledger_is_refused_and_never_read_as_an_empty_one(value: bytes) -> None:
     with pytest.raises(LedgerUnreadable, match=f"of {len(value)} bytes cannot be read"):
@@ -74,43 +110,51 @@ def test_what_is_no_ledger_is_refused_and_never_read_as_an_empty_one(value: byte
 def test_a_ledger_of_an_unknown_format_is_refused_by_its_number() -> None:
     with pytest.raises(
         LedgerUnreadable,
-        match=r"^A stored ledger has format 2; this version reads format 1\. Run the version that wrote it\.$",
+        match=r"^A stored ledger has format 1; this version reads format 2\. Run the version that wrote it\.$",
     ):
-        decode_ledger(msgspec.msgpack.encode([2]))
+        decode_ledger(msgspec.msgpack.encode([1]))
 
 
 def test_a_contact_takes_its_place_newest_first_with_its_tag_and_identity() -> None:
     ledger = EMPTY_LEDGER
     for number, (latest, tag) in enumerate([(NOW, SMS), (NOW + 2, VOICE), (NOW + 1, SMS)]):
-        ledger = with_contact(
-            ledger, contact(latest, number=number), tag, identity=bytes([number]), created_ms=latest - 9
-        )
+        ledger = with_contact(ledger, contact(latest, number=number), tag, created_ms=latest - 9)
     assert [(c.latest_ms, ledger.tags[c.tag]) for c in ledger.contacts] == [
         (NOW + 2, VOICE),
         (NOW + 1, SMS),
         (NOW, SMS),
     ]
     assert ledger.tags == (SMS, VOICE)
-    assert ledger.identities == {b"\0": NOW - 9, b"\1": NOW - 7, b"\2": NOW - 8}
+    ids = [number.to_bytes(12, "big") for number in range(3)]
+    assert ledger.identities == {ids[0]: NOW - 9, ids[1]: NOW - 7, ids[2]: NOW - 8}
 
 
 def test_a_new_contact_leaves_all_else_as_it_was() -> None:
-    after = with_contact(FULL, contact(NOW + 1, number=3), VOICE, identity=b"c", created_ms=NOW)
-    before = msgspec.structs.replace(after, contacts=after.contacts[1:], identities=FULL.identities)
-    assert before == FULL
-    assert after.identities == {**FULL.identities, b"c": NOW}
+    after = with_contact(FULL, contact(NOW + 1, number=3), VOICE, created_ms=NOW)
+    assert with_rows(after, contacts=after.contacts[1:], identities=FULL.identities) == FULL
+    assert after.identities == {**FULL.identities, (3).to_bytes(12, "big"): NOW}
     assert after.contacts[0] == contact(NOW + 1, tag=1, number=3)
 
 
 def test_a_new_identity_leaves_all_else_as_it_was() -> None:
-    after = with_identity(FULL, b"c", NOW)
-    assert msgspec.structs.replace(after, identities=FULL.identities) == FULL
+    after = with_identity(FULL, b"c" * 12, NOW - 2)
+    assert after.identities == {**FULL.identities, b"c" * 12: NOW - 2}
+    assert with_rows(after, identities=FULL.identities) == FULL
+    assert with_rows(after, identities=after.identities).oldest_created == after.oldest_created
+
+
+def test_an_identity_is_found_where_it_begins_and_nowhere_between() -> None:
+    ledger = with_identity(with_identity(EMPTY_LEDGER, b"a" * 6 + b"b" * 6, NOW), b"a" * 6 + b"b" * 6, NOW + 1)
+    assert created_of(ledger, b"a" * 6 + b"b" * 6) == NOW + 1
+    assert created_of(ledger, b"b" * 6 + b"a" * 6) is None
+    assert ledger.identities == {b"a" * 6 + b"b" * 6: NOW + 1}
+    assert created_of(FULL, (1).to_bytes(12, "big")) is None  # a contact whose identity is forgotten
 
 
 def test_of_contacts_of_one_moment_the_last_added_comes_first() -> None:
     ledger = EMPTY_LEDGER
     for number in range(3):
-        ledger = with_contact(ledger, contact(NOW, number=number), SMS, identity=bytes([number]), created_ms=NOW)
+        ledger = with_contact(ledger, contact(NOW, number=number), SMS, created_ms=NOW)
     assert [c.decision_id[-1] for c in ledger.contacts] == [2, 1, 0]
 
 
@@ -123,10 +167,10 @@ def test_a_changed_contact_moves_to_its_new_place() -> None:
 
 
 def test_a_change_leaves_the_old_ledger_as_it_was() -> None:
-    ledger = with_identity(EMPTY_LEDGER, b"a", NOW)
-    with_identity(ledger, b"b", NOW)
-    with_contact(ledger, contact(NOW), SMS, identity=b"c", created_ms=NOW)
-    assert ledger.identities == {b"a": NOW}
+    ledger = with_identity(EMPTY_LEDGER, b"a" * 12, NOW)
+    with_identity(ledger, b"b" * 12, NOW)
+    with_contact(ledger, contact(NOW), SMS, created_ms=NOW)
+    assert ledger.identities == {b"a" * 12: NOW}
     assert ledger.contacts == ()
 
 
@@ -143,30 +187,32 @@ def test_contacts_leave_when_their_latest_moment_leaves_the_history() -> None:
 
 
 def test_identities_leave_when_their_intent_was_created_before_the_horizon() -> None:
-    ledger = Ledger(identities={b"in": NOW - 2 * DAY, b"out": NOW - 2 * DAY - 1})
-    assert horizon(ledger).identities == {b"in": NOW - 2 * DAY}
+    ledger = ledger_with(identities={b"in": NOW - 2 * DAY, b"out": NOW - 2 * DAY - 1})
+    assert horizon(ledger).identities == {b"in".rjust(12, b"."): NOW - 2 * DAY}
 
 
 def test_a_ledger_that_loses_nothing_is_the_same_object() -> None:
-    ledger = Ledger(contacts=(contact(NOW),), tags=(SMS,), identities={b"in": NOW - 2 * DAY})
+    ledger = ledger_with(contacts=(contact(NOW),), tags=(SMS,), identities={b"in": NOW - 2 * DAY})
     assert horizon(ledger) is ledger
 
 
 def test_contacts_and_identities_leave_together() -> None:
-    ledger = Ledger(contacts=(contact(NOW - 20 * DAY),), tags=(SMS,), identities={b"out": NOW - 20 * DAY, b"in": NOW})
-    assert horizon(ledger) == Ledger(identities={b"in": NOW}, forgotten_ms=NOW - 2 * DAY)
+    ledger = ledger_with(
+        contacts=(contact(NOW - 20 * DAY),), tags=(SMS,), identities={b"out": NOW - 20 * DAY, b"in": NOW}
+    )
+    assert horizon(ledger) == ledger_with(identities={b"in": NOW}, forgotten_ms=NOW - 2 * DAY)
 
 
 def test_what_has_been_forgotten_stays_forgotten() -> None:
-    ledger = Ledger(identities={b"out": NOW - 20 * DAY}, forgotten_ms=NOW - DAY)
+    ledger = ledger_with(identities={b"out": NOW - 20 * DAY}, forgotten_ms=NOW - DAY)
     assert horizon(ledger) == Ledger(forgotten_ms=NOW - DAY)
-    assert horizon(Ledger(identities={b"in": NOW})).forgotten_ms == 0
-    grown = with_contact(ledger, contact(NOW), SMS, identity=b"c", created_ms=NOW)
+    assert horizon(ledger_with(identities={b"in": NOW})).forgotten_ms == 0
+    grown = with_contact(ledger, contact(NOW), SMS, created_ms=NOW)
     assert grown.forgotten_ms == NOW - DAY
 
 
 def test_what_no_cap_for_life_counts_any_more_leaves_the_archive() -> None:
-    ledger = Ledger(contacts=(contact(NOW - 20 * DAY, tag=0),), tags=(SMS, VOICE), archived={0: 2, 1: 5})
+    ledger = ledger_with(contacts=(contact(NOW - 20 * DAY, tag=0),), tags=(SMS, VOICE), archived={0: 2, 1: 5})
     left = pruned(
         ledger, now=NOW, history_ms=10 * DAY, identities_ms=DAY, counts_for_life=lambda tag: tag.channel == "sms"
     )
@@ -174,14 +220,15 @@ def test_what_no_cap_for_life_counts_any_more_leaves_the_archive() -> None:
 
 
 def test_everything_else_outlives_pruning() -> None:
-    old = msgspec.structs.replace(FULL, contacts=(contact(NOW - 20 * DAY, tag=1),), archived={})
-    left = horizon(old)
-    assert left == msgspec.structs.replace(FULL, contacts=(), tags=(), archived={})
+    old = msgspec.structs.replace(with_rows(FULL, contacts=(contact(NOW - 20 * DAY, tag=1),)), archived={})
+    assert horizon(old) == msgspec.structs.replace(with_rows(FULL, contacts=(), tags=()), archived={})
 
 
 def test_tags_nobody_uses_any_more_leave_and_the_others_are_numbered_anew() -> None:
     ledger = ledger_of(
-        contact(NOW, tag=2, flags=CONFIRMED, number=7), contact(NOW - 20 * DAY, tag=0), tags=(SMS, SMS, VOICE)
+        contact(NOW, tag=2, flags=CONFIRMED, number=7),
+        contact(NOW - 20 * DAY, tag=0),
+        tags=(SMS, Tag("email", "otp"), VOICE),
     )
     left = horizon(ledger)
     assert left.tags == (VOICE,)

@@ -18,13 +18,13 @@ from streams.decision.ledger import (
 )
 from streams.decision.preference import PreferenceEvent
 from streams.decision.preferences import apply_preference
-from tests.decision.builders import DAY, HOUR, NOW, contact, decided, intent_of, ledger_of, policy_of
+from tests.decision.builders import DAY, HOUR, NOW, contact, decided, intent_of, ledger_of, ledger_with, policy_of
 
 EVER = {"id": "ever", "kind": "cap", "limit": 9, "window": {"lifetime": True}}
 
 
 def full_of_identities(count: int) -> Ledger:
-    return Ledger(identities={number.to_bytes(12, "big"): NOW - HOUR for number in range(count)})
+    return ledger_with(identities={number.to_bytes(12, "big"): NOW - HOUR for number in range(count)})
 
 
 def test_a_ledger_full_of_identities_grows_by_no_refusal() -> None:
@@ -40,7 +40,7 @@ def test_a_ledger_with_room_remembers_a_refusal() -> None:
 
 
 def test_what_no_longer_counts_takes_no_room_though_nobody_has_pruned() -> None:
-    old = Ledger(identities={number.to_bytes(12, "big"): NOW - 8 * DAY for number in range(IDENTITIES_MAX)})
+    old = ledger_with(identities={number.to_bytes(12, "big"): NOW - 8 * DAY for number in range(IDENTITIES_MAX)})
     assert decided(policy_of(), old).is_approved
 
 
@@ -56,7 +56,7 @@ def test_a_cap_for_life_counts_from_the_first_millisecond() -> None:
 
 
 def test_a_cap_for_life_counts_of_the_archive_only_its_own() -> None:
-    ledger = Ledger(tags=(Tag("sms", "marketing"), Tag("email", "marketing")), archived={0: 2, 1: 5})
+    ledger = ledger_with(tags=(Tag("sms", "marketing"), Tag("email", "marketing")), archived={0: 2, 1: 5})
     of_sms = EVER | {"applies_to": {"channels": ["sms"]}}
     assert decided(policy_of(of_sms), ledger).entries[-1][2] == 2
 

@@ -18,7 +18,7 @@ from streams.decision.ledger import (
 )
 from streams.decision.preference import PreferenceEvent
 from streams.decision.preferences import Withdrawal, apply_preference
-from tests.decision.builders import NOW, contact, ledger_of
+from tests.decision.builders import NOW, contact, ledger_of, ledger_with
 
 
 def said(ledger: Ledger, event_id: str, kind: Any, at: int, **fields: Any) -> Ledger:  # noqa: ANN401
@@ -71,8 +71,8 @@ def test_an_erasure_of_everything_leaves_no_empty_profile() -> None:
 
 
 def test_an_erasure_keeps_the_identities_of_intents_created_after_it() -> None:
-    ledger = Ledger(identities={b"before": NOW - 10, b"at": NOW - 9, b"after": NOW - 8})
-    assert said(ledger, "e-1", "erasure", NOW - 9).identities == {b"after": NOW - 8}
+    ledger = ledger_with(identities={b"before": NOW - 10, b"at": NOW - 9, b"after": NOW - 8})
+    assert said(ledger, "e-1", "erasure", NOW - 9).identities == {b"after".rjust(12, b"."): NOW - 8}
 
 
 def test_an_event_is_kept_as_it_was_said() -> None:

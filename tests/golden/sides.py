@@ -13,7 +13,8 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from streams.decision.decide import Decision, decide
+from streams.decision.decide import decide
+from streams.decision.decision import Decision
 from streams.decision.intent import Intent
 from streams.decision.ledger import EMPTY_LEDGER, Ledger
 from streams.decision.outcome import Outcome

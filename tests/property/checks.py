@@ -14,7 +14,8 @@ from functools import partial
 from itertools import permutations
 from typing import Any, NamedTuple
 
-from streams.decision.ledger import EMPTY_LEDGER, Ledger, decode_ledger, encode_ledger
+from streams.decision.ledger import EMPTY_LEDGER, Ledger, encode_ledger
+from streams.decision.ledger_changes import decode_ledger
 from streams.decision.preference import PreferenceEvent
 from streams.decision.preferences import apply_preference
 from streams.testing.oracle.model import Model, applies, duration, shares

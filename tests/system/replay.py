@@ -18,7 +18,8 @@ from streams.contracts.errors import RecordRefused
 from streams.contracts.header_names import ERROR_REASON
 from streams.contracts.routing import expected_partition
 from streams.decision.decide import decide
-from streams.decision.ledger import EMPTY_LEDGER, Ledger, decode_ledger, encode_ledger
+from streams.decision.ledger import EMPTY_LEDGER, Ledger, encode_ledger
+from streams.decision.ledger_changes import decode_ledger
 from streams.decision.outcomes import apply_outcome
 from streams.decision.policy import Policy, compile_policy
 from streams.decision.preferences import FUTURE_TOLERANCE_MS, apply_preference

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from streams.app import WorkerEnd
-from streams.decision.ledger import LedgerUnreadable, decode_ledger
+from streams.decision.ledger import LedgerUnreadable
+from streams.decision.ledger_changes import decode_ledger
 from streams.exactly_once.errors import StartupRefusedError
 from streams.exactly_once.settings import EXIT_REFUSED, EXIT_STOPPED, EXIT_UNEXPECTED
 from streams.worker import ENDED, REFUSED, START_AGAIN, exit_code

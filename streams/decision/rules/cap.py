@@ -34,7 +34,7 @@ class CapRule(Rule):
     def remaining(self, answer: Answer, question: Question, *, is_counted: bool) -> int:
         """How many more contacts fit after the approval this answer led to, if it `is_counted` at all."""
         count = answer[2][0] or 0
-        own = 1 if is_counted and self.counting.selects_own(question.tag) else 0
+        own = 1 if is_counted and self.counting.counts_own(question) else 0
         return self.limit - count - own
 
 

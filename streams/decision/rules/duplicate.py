@@ -6,13 +6,10 @@ The name needs no store: a decision's id is derived from the identity, `(custome
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import Final
 
-from streams.decision.ledger import Ledger
+from streams.decision.ledger import DECISION_ID_BYTES, Ledger
+from streams.decision.ledger_changes import created_of
 from streams.decision.rules.rule import PASS, Answer, denial
-
-# 96 bits: among 10⁹ live decisions two share an id with a probability under 10⁻¹¹.
-DECISION_ID_BYTES: Final = 12
 
 
 def decision_id(customer_id: str, intent_id: str) -> bytes:
@@ -23,5 +20,5 @@ def decision_id(customer_id: str, intent_id: str) -> bytes:
 
 def ask_duplicate(ledger: Ledger, identity: bytes, identities_ms: int, now: int) -> Answer:
     """Answered before, and still remembered?"""
-    created_ms = ledger.identities.get(identity)
+    created_ms = created_of(ledger, identity)
     return PASS if created_ms is None or created_ms < now - identities_ms else denial("duplicate")

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from streams.decision.ledger import CONTACTS_MAX, IDENTITIES_MAX, TAGS_MAX, Ledger, Tag
+from streams.decision.ledger import CONTACTS_MAX, IDENTITIES_MAX, TAGS_MAX, WORDS_PER_TAG, Ledger, Tag
+from streams.decision.ledger_changes import knows_tag
 from streams.decision.rules.rule import PASS, Answer, denial
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def ask_ledger_full(ledger: Ledger, tag: Tag, policy: Policy, now: int) -> Answe
 
 def _is_full(ledger: Ledger, tag: Tag) -> bool:
     return (
-        len(ledger.contacts) >= CONTACTS_MAX
-        or len(ledger.identities) >= IDENTITIES_MAX
-        or (len(ledger.tags) >= TAGS_MAX and tag not in ledger.tags)
+        len(ledger.latest) >= CONTACTS_MAX
+        or (len(ledger.created) >= IDENTITIES_MAX and len(ledger.identities) >= IDENTITIES_MAX)
+        or (len(ledger.tag_words) >= TAGS_MAX * WORDS_PER_TAG and not knows_tag(ledger, tag))
     )
