@@ -209,6 +209,8 @@ class Rule:
 
 @dataclass
 class Policy:
+    name: str
+    version: str
     zone: str
     recipient_zone: str | None
     time_to_live: int
@@ -311,6 +313,8 @@ def read_policy(text: str) -> Policy:
     channels = raw["channels"]
     history = duration(raw.get("history", "35d"))
     return Policy(
+        name=str(raw.get("name", "")),
+        version=str(raw.get("version", "")),
         zone=raw["zone"],
         recipient_zone=raw.get("recipient_zone"),
         time_to_live=duration(raw.get("time_to_live", "5m")),

@@ -1,0 +1,336 @@
+"""Records of the input topics, read from docs/contracts.md and `schemas/` by a reader of the audit's own.
+
+Invariant: a record is either an event whose times are epoch milliseconds, or bad, with the reason the documents give.
+Of a record with several faults any one may be named.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import datetime as dt
+import json
+import re
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Event = dict[str, Any]
+_Check = "Callable[[Any], Any]"
+
+VALUE_BYTES_MAX: Final = 65_536
+NESTING_MAX: Final = 64
+PREFIX_BYTES: Final = 5
+WORD_MAX: Final = 128
+ZONE_MAX: Final = 64
+TIME_MAX: Final = 64
+MOMENT_MAX: Final = 253_402_300_799_999
+ATTRIBUTES_MAX: Final = 16
+ATTRIBUTE_MAX: Final = 256
+NUMBER_MAX: Final = 9_000_000_000_000_000_000
+
+PREFERENCE_TYPES: Final = frozenset(
+    {
+        *("opt_out", "opt_in", "pause", "resume", "consent_granted", "consent_withdrawn", "objection", "restriction"),
+        *("restriction_lifted", "profile", "erasure"),
+    }
+)
+OUTCOME_TYPES: Final = frozenset(
+    {
+        *("sent", "delivered", "read", "clicked", "failed", "bounced", "answered", "no_answer", "conversation"),
+        *("refusal", "reply", "complaint", "expired"),
+    }
+)
+
+_TIME = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)[Tt]([01]\d|2[0-3]):([0-5]\d):([0-5]\d)(?:\.(\d+))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))",
+    re.ASCII,
+)
+_EPOCH_DAY: Final = dt.date(1970, 1, 1).toordinal()
+_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+
+
+class BadRecord(Exception):
+    """The record cannot be read."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class _Repeating(dict[str, Any]):
+    """An object in which names stand more than once."""
+
+    repeated: frozenset[str] = frozenset()
+
+
+# ---- JSON -----------------------------------------------------------------------------------------------------------
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    names = [name for name, _ in pairs]
+    repeating = _Repeating(found)
+    repeating.repeated = frozenset(name for name in found if names.count(name) > 1)
+    return repeating
+
+
+def _no_constant(_: str) -> None:
+    raise BadRecord("not_json")
+
+
+def _huge(digits: str) -> float:
+    return float(digits) if len(digits) < NUMBER_MAX.bit_length() else float("inf")
+
+
+_load = partial(json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant).decode)
+_load_huge = partial(json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant, parse_int=_huge).decode)
+
+
+def _document(value: bytes) -> Any:  # noqa: ANN401 - any JSON
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        raise BadRecord("not_utf8") from None
+    if text.count("[") + text.count("{") > NESTING_MAX and _depth(text) > NESTING_MAX:
+        raise BadRecord("not_json")
+    if text[:1] == "\ufeff":
+        raise BadRecord("not_json")
+    try:
+        found = _load(text)
+    except json.JSONDecodeError:
+        raise BadRecord("not_json") from None
+    except ValueError:  # more digits than Python reads as one number
+        found = _load_huge(text)
+    if "\\u" in text and _has_surrogate(found):
+        raise BadRecord("not_json")
+    return found
+
+
+def _depth(text: str) -> int:
+    depth = deepest = 0
+    for character in _STRINGS.sub("", text):
+        if character in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif character in "]}":
+            depth -= 1
+    return deepest
+
+
+def _has_surrogate(found: Any) -> bool:  # noqa: ANN401 - any JSON
+    try:
+        json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+# ---- envelopes ------------------------------------------------------------------------------------------------------
+
+
+def _payload(value: bytes | None, headers: Sequence[tuple[str, bytes | None]]) -> Any:  # noqa: ANN401 - any JSON
+    if not value:
+        raise BadRecord("no_value")
+    if len(value) > VALUE_BYTES_MAX:
+        raise BadRecord("too_large")
+    if value[0] == 0:
+        value = value[PREFIX_BYTES:]
+        if not value:
+            raise BadRecord("no_value")
+    for name, content in headers:
+        if name.lower() != "content-type" or not content:
+            continue
+        media = content.partition(b";")[0].strip().lower()
+        if media == b"application/cloudevents+json":
+            return _opened(value)
+        if media.startswith(b"application/cloudevents"):
+            raise BadRecord("bad_envelope")
+    return _document(value)
+
+
+def _opened(value: bytes) -> Any:  # noqa: ANN401 - any JSON
+    envelope = _document(value)
+    if not isinstance(envelope, dict) or envelope.get("specversion") != "1.0":
+        raise BadRecord("bad_envelope")
+    if isinstance(envelope, _Repeating) and envelope.repeated & {"specversion", "data", "data_base64"}:
+        raise BadRecord("repeated_field")
+    inline, packed = envelope.get("data"), envelope.get("data_base64")
+    if (inline is None) == (packed is None):
+        raise BadRecord("bad_envelope")
+    if packed is None:
+        return inline
+    try:
+        payload = base64.b64decode(packed, validate=True)
+    except (binascii.Error, TypeError, ValueError):
+        raise BadRecord("bad_envelope") from None
+    if not payload:
+        raise BadRecord("no_value")
+    return _document(payload)
+
+
+# ---- fields ---------------------------------------------------------------------------------------------------------
+
+
+def moment(value: object) -> int:
+    """Epoch milliseconds of a time as it may be written."""
+    if type(value) is int:
+        if not 0 <= value <= MOMENT_MAX:
+            raise BadRecord("out_of_range")
+        return value
+    if not isinstance(value, str):
+        raise BadRecord("wrong_type")
+    if len(value) > TIME_MAX:
+        raise BadRecord("out_of_range")
+    found = _TIME.fullmatch(value)
+    if found is None:
+        raise BadRecord("bad_time")
+    year, month, day, hour, minute, second = map(int, found.groups()[:6])
+    fraction, sign, ahead_hours, ahead_minutes = found.groups()[6:]
+    try:
+        days = dt.date(year, month, day).toordinal() - _EPOCH_DAY
+    except ValueError:
+        raise BadRecord("bad_time") from None
+    seconds = days * 86_400 + hour * 3_600 + minute * 60 + second
+    if sign is not None:
+        ahead = int(ahead_hours) * 3_600 + int(ahead_minutes) * 60
+        seconds += -ahead if sign == "+" else ahead
+    moment_ms = seconds * 1_000 + int(((fraction or "") + "000")[:3])
+    if year < 1970 or not 0 <= moment_ms <= MOMENT_MAX:
+        raise BadRecord("out_of_range")
+    return moment_ms
+
+
+def _word(value: object, longest: int = WORD_MAX) -> str:
+    if not isinstance(value, str):
+        raise BadRecord("wrong_type")
+    if not 1 <= len(value) <= longest:
+        raise BadRecord("out_of_range")
+    return value
+
+
+def _matching(pattern: re.Pattern[str], value: object) -> str:
+    if not isinstance(value, str):
+        raise BadRecord("wrong_type")
+    if pattern.fullmatch(value) is None:
+        raise BadRecord("out_of_range")
+    return value
+
+
+def _truth(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise BadRecord("wrong_type")
+    return value
+
+
+def _priority(value: object) -> int:
+    if type(value) is not int:
+        raise BadRecord("wrong_type")
+    if not 0 <= value <= 100:
+        raise BadRecord("out_of_range")
+    return value
+
+
+def _one_of(words: frozenset[str], reason: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise BadRecord("wrong_type")
+    if value not in words:
+        raise BadRecord(reason)
+    return value
+
+
+def _attributes(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise BadRecord("wrong_type")
+    if isinstance(value, _Repeating):
+        raise BadRecord("repeated_field")
+    if len(value) > ATTRIBUTES_MAX:
+        raise BadRecord("out_of_range")
+    for name, content in value.items():
+        _word(name)
+        if isinstance(content, str):
+            if len(content) > ATTRIBUTE_MAX:
+                raise BadRecord("out_of_range")
+        elif isinstance(content, (dict, list)):
+            raise BadRecord("wrong_type")
+        elif content is not None and not -NUMBER_MAX <= content <= NUMBER_MAX:
+            raise BadRecord("out_of_range")
+    return value
+
+
+_zone = partial(_word, longest=ZONE_MAX)
+_country = partial(_matching, re.compile("[A-Z]{2}"))
+_region = partial(_matching, re.compile("[A-Z0-9]{1,3}"))
+_decision_id = partial(_matching, re.compile("[0-9a-f]{24}"))
+
+_FIELDS: Final[dict[str, dict[str, Any]]] = {
+    "intent": {
+        **dict.fromkeys(("intent_id", "customer_id", "channel", "purpose", "topic", "brand", "campaign_id"), _word),
+        **dict.fromkeys(("template_id", "holiday_calendar", "address_hash", "sender_id", "consent_ref"), _word),
+        **dict.fromkeys(("collapse_key", "retry_of"), _word),
+        "created_at": moment,
+        "expires_at": moment,
+        "priority": _priority,
+        "country": _country,
+        "region": _region,
+        "timezone": _zone,
+        "automated": _truth,
+        "on_suppress": partial(_one_of, frozenset({"drop", "hold"}), "out_of_range"),
+        "attributes": _attributes,
+    },
+    "preference": {
+        **dict.fromkeys(("event_id", "customer_id", "channel", "purpose", "topic", "brand", "sender_id"), _word),
+        **dict.fromkeys(("source", "evidence_ref"), _word),
+        **dict.fromkeys(("effective_at", "until", "expires_at"), moment),
+        "type": partial(_one_of, PREFERENCE_TYPES, "unknown_type"),
+        "timezone": _zone,
+        "country": _country,
+        "region": _region,
+        "minor": _truth,
+    },
+    "outcome": {
+        **dict.fromkeys(("customer_id", "channel", "detail"), _word),
+        "type": partial(_one_of, OUTCOME_TYPES, "unknown_type"),
+        "occurred_at": moment,
+        "decision_id": _decision_id,
+    },
+}
+_REQUIRED: Final = {
+    "intent": ("intent_id", "customer_id", "channel", "created_at"),
+    "preference": ("event_id", "customer_id", "type"),
+    "outcome": ("customer_id", "type", "occurred_at"),
+}
+_NEVER_NULL: Final = frozenset({"priority", "on_suppress"})
+
+
+def read_event(kind: str, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]) -> Event:
+    """The event of a record: its known fields, nulls left out.
+
+    Raises:
+        BadRecord: it cannot be read.
+    """
+    document = _payload(value, headers)
+    if not isinstance(document, dict):
+        raise BadRecord("wrong_type")
+    known = _FIELDS[kind]
+    if isinstance(document, _Repeating) and not document.repeated.isdisjoint(known):
+        raise BadRecord("repeated_field")
+    required = _REQUIRED[kind]
+    for name in required:
+        if name not in document:
+            raise BadRecord("missing_field")
+    event: Event = {}
+    for name, content in document.items():
+        check = known.get(name)
+        if check is None:
+            continue
+        if content is None and name not in required and name not in _NEVER_NULL:
+            continue
+        event[name] = check(content)
+    if kind == "outcome" and "decision_id" not in event and (event["type"] != "reply" or "channel" not in event):
+        raise BadRecord("missing_field")
+    return event

@@ -1,0 +1,481 @@
+"""One partition, judged: its records served once more in the order of service, and every trace they left accounted for.
+
+Invariants
+1. Every record is looked at once and every output is accounted for once. What nothing accounts for is a finding.
+2. After a wrong answer the replay goes on from what was committed, not from what should have been: an approval that is
+   out counts, whoever gave it. So one mistake is one finding.
+3. Of a record that left the wrong kind of trace it is said once, and it is not judged further.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from streams.testing.audit import headers as known
+from streams.testing.audit.answers import difference, read_answer
+from streams.testing.audit.dead_letters import is_altered
+from streams.testing.audit.events import MOMENT_MAX, BadRecord, Event, read_event
+from streams.testing.audit.ledger_check import check_ledgers
+from streams.testing.audit.murmur import home
+from streams.testing.audit.policies import Models, PolicyBook
+from streams.testing.audit.report import FINDINGS_KEPT_MAX, Finding, Place
+from streams.testing.audit.service import Meta, Said, Served, Service, read_metas
+from streams.testing.audit.settings import CLOCK_DIFFERENCE_MS
+from streams.testing.audit.traces import Traces
+from streams.testing.oracle.model import FUTURE_TOLERANCE_MS, PERMISSIVE, RESTRICTIVE, opt_out_winner
+
+if TYPE_CHECKING:
+    from streams.testing.audit.log import PartitionLog, Record
+    from streams.testing.audit.settings import AuditSettings, Topics
+    from streams.testing.audit.traces import Trace
+    from streams.testing.oracle.model import Customer, Model
+
+FUTURE: Final = "from_the_future"
+# These depend on more than the record's bytes, and exactly one of them can be right. Of a record with several faults
+# any other reason may be named.
+LATER_REASONS: Final = frozenset({FUTURE, "misrouted", "misrouted_again"})
+HASH_BYTES: Final = 8
+
+
+class Misrouted(NamedTuple):
+    """A record that stands where its customer does not live, and how it must be forwarded."""
+
+    place: Place
+    customer_hash: str
+    wanted_partition: int
+    key: bytes
+    digest: bytes
+
+
+class Forwarded(NamedTuple):
+    """A record of the rerouting topic that says where it first stood."""
+
+    first: Place
+    place: Place
+    key: bytes | None
+    digest: bytes
+
+
+@dataclass
+class Verdict:
+    """What was found on one partition, and what has to be matched with others."""
+
+    findings: list[Finding] = field(default_factory=list)
+    found: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
+    misrouted: list[Misrouted] = field(default_factory=list)
+    forwarded: list[Forwarded] = field(default_factory=list)
+    undecided: set[Place] = field(default_factory=set)
+    """Records that no meta record covers."""
+
+    def add(self, finding: Finding) -> None:
+        """Count a finding, and keep it if there are not too many."""
+        self.found[finding.kind] += 1
+        if len(self.findings) < FINDINGS_KEPT_MAX:
+            self.findings.append(finding)
+
+
+def digest_of(value: bytes | None, headers: Any, timestamp_ms: int | None) -> bytes:  # noqa: ANN401
+    """What must be the same of a record before and after it was forwarded."""
+    return hashlib.blake2b(repr((value, tuple(headers), timestamp_ms)).encode(), digest_size=16).digest()
+
+
+class PartitionJudge:
+    """Judges one partition."""
+
+    def __init__(
+        self, log: PartitionLog, topics: Topics, partitions: int, book: PolicyBook, settings: AuditSettings
+    ) -> None:
+        self.log = log
+        self.topics = topics
+        self.settings = settings
+        self.models = Models(book)
+        self.verdict = Verdict()
+        self._partitions = partitions
+        self._traces = Traces(log, topics)
+        self._kinds = {topics.preferences: "preference", topics.outcomes: "outcome"}
+        self._kinds |= dict.fromkeys(topics.intents, "intent")
+        self._at_home: dict[str, bool] = {}
+        self._barrier = (topics.preferences, topics.outcomes)
+        self._served_of = dict.fromkeys(self._barrier, 0)
+        """How many records of each barrier topic have been served."""
+        self._last_offset: dict[str, int] = {}
+        self._is_record_clock = settings.clock == "record"
+
+    def run(self) -> Verdict:
+        """Judge everything."""
+        metas, bad = read_metas(self.log.of(self.topics.ledger))
+        for offset in bad:
+            self.find("ledger_unreadable", None, Place(self.topics.ledger, self.log.partition, offset))
+        service = Service(
+            self.log, self.topics.inputs, self._barrier, self._said, is_record_clock=self._is_record_clock
+        )
+        self._check_positions(metas)
+        now = 0
+        for meta in metas:
+            for served in service.batch(meta):
+                self._serve(served)
+            now = max(now, meta.latest_ms)
+        for topic, record in service.rest():
+            self._leave(topic, record)
+        for cause, trace in self._traces.left():
+            self._invented(cause, trace)
+        self._count(metas)
+        if self.settings.check_ledgers:
+            check_ledgers(self, now)
+        return self.verdict
+
+    # ---- what is said ----
+
+    def hash_of(self, customer_id: str | None) -> str | None:
+        """The customer as findings name them."""
+        if customer_id is None:
+            return None
+        return hashlib.blake2b(customer_id.encode(), key=self.settings.salt, digest_size=HASH_BYTES).hexdigest()
+
+    def find(
+        self, kind: str, customer_id: str | None, *places: Place, rule: str | None = None, detail: str = ""
+    ) -> None:
+        """Add a finding."""
+        self.verdict.add(Finding(kind, self.hash_of(customer_id), places, rule, detail))
+
+    def place(self, topic: str, record: Record) -> Place:
+        """Where a record stands."""
+        return Place(topic, self.log.partition, record.offset)
+
+    def _of(self, trace: Trace) -> Place:
+        return self.place(trace.topic, trace.record)
+
+    def _count(self, metas: list[Meta]) -> None:
+        counts, topics, log = self.verdict.counts, self.topics, self.log
+        counts["intents"] += sum(len(log.of(topic)) for topic in topics.intents)
+        counts["preferences"] += len(log.of(topics.preferences))
+        counts["outcomes"] += len(log.of(topics.outcomes))
+        counts["dead_letters"] += len(log.of(topics.dead_letter))
+        counts["forwarded"] += len(log.of(topics.rerouted))
+        counts["customers"] += len(self.models.customers)
+        counts["batches"] += len(metas)
+        counts["partitions"] += 1
+
+    # ---- positions ----
+
+    def _check_positions(self, metas: list[Meta]) -> None:
+        reached: dict[str, int] = {}
+        latest_ms = 0
+        for meta in metas:
+            place = Place(self.topics.ledger, self.log.partition, meta.offset)
+            for topic, position in meta.positions.items():
+                if position < reached.get(topic, 0):
+                    self.find("position_back", None, place, detail=f"{topic}: {reached[topic]}, then {position}")
+                if position > self.log.ends.get(topic, position):
+                    detail = f"{topic}: {position}, the topic ends at {self.log.ends[topic]}"
+                    self.find("position_beyond", None, place, detail=detail)
+                reached[topic] = max(reached.get(topic, 0), position)
+            if meta.latest_ms < latest_ms:
+                self.find("moment_back", None, place, detail=f"{latest_ms}, then {meta.latest_ms}")
+            latest_ms = max(latest_ms, meta.latest_ms)
+
+    def _said(self, topic: str, offset: int) -> Said | None:
+        for trace in self._traces.peek(topic, offset):
+            answer = read_answer(trace.record)
+            if answer is not None:
+                applied = {
+                    name: known.whole(known.last(trace.record.headers, known.APPLIED + name), 0, known.INT64_MAX) or 0
+                    for name in self._barrier
+                }
+                return Said(answer["decided_at"], applied)
+        return None
+
+    # ---- one record ----
+
+    def _serve(self, served: Served) -> None:
+        topic, record, now, _ = served
+        if topic in self._served_of:
+            self._served_of[topic] += 1
+        first: Place | None = None
+        timestamp_ms: int | None = record.timestamp_ms
+        if topic == self.topics.rerouted:
+            first, timestamp_ms = known.place(record, known.ORIGIN), known.first_timestamp(record)
+            if first is None or timestamp_ms is None:
+                self._refused(served, "misrouted_again", None)
+                return
+            self.verdict.forwarded.append(self._forwarded(first, record, timestamp_ms))
+        kind = self._kinds.get(topic if first is None else first.topic)
+        if kind is None:
+            self._refused(served, "misrouted_again", None)
+            return
+        try:
+            event = read_event(kind, record.value, record.headers)
+        except BadRecord as bad:
+            self._refused(served, bad.reason, None)
+            return
+        if not self._is_at_home(event["customer_id"], record.key):
+            self._misrouted(served, event)
+            return
+        assert timestamp_ms is not None
+        recorded_ms = now if timestamp_ms < 0 else min(timestamp_ms, MOMENT_MAX)
+        if kind == "intent":
+            self._intent(served, event, first)
+        else:
+            self._applies(served, kind, event, recorded_ms)
+
+    def _is_at_home(self, customer_id: str, key: bytes | None) -> bool:
+        customer = customer_id.encode()
+        if key != customer:
+            return False
+        if customer_id not in self._at_home:
+            self._at_home[customer_id] = home(customer, self._partitions) == self.log.partition
+        return self._at_home[customer_id]
+
+    def _misrouted(self, served: Served, event: Event) -> None:
+        topic, record = served.topic, served.record
+        customer_id = event["customer_id"]
+        place = self.place(topic, record)
+        decided = self._traces.answers(topic, record.offset)
+        if decided:
+            self.find("misrouted_decided", customer_id, place, *map(self._of, decided))
+            return
+        if topic == self.topics.rerouted or self._is_record_clock:
+            reason = "misrouted_again" if topic == self.topics.rerouted else "misrouted"
+            self._refused(served, reason, customer_id)
+            return
+        if self._needless(served, customer_id):
+            return
+        key = customer_id.encode()
+        digest = digest_of(record.value, record.headers, record.timestamp_ms)
+        misrouted = Misrouted(place, self.hash_of(customer_id) or "", home(key, self._partitions), key, digest)
+        self.verdict.misrouted.append(misrouted)
+
+    def _forwarded(self, first: Place, record: Record, timestamp_ms: int) -> Forwarded:
+        digest = digest_of(record.value, record.headers[: -known.FORWARD_HEADERS], timestamp_ms)
+        return Forwarded(first, self.place(self.topics.rerouted, record), record.key, digest)
+
+    def _refused(self, served: Served, reason: str, customer_id: str | None) -> None:
+        """The record must have become a dead letter, once, and nothing else."""
+        topic, record = served.topic, served.record
+        place = self.place(topic, record)
+        for trace in self._traces.answers(topic, record.offset):
+            self.find("invented", customer_id, place, self._of(trace), detail=f"answered, though {reason}")
+        letters = self._traces.dead_letters(topic, record.offset)
+        if not letters:
+            self.find("dead_letter_missing", customer_id, place, detail=reason)
+            return
+        self._once(place, letters, customer_id)
+        letter = letters[0]
+        said = known.last(letter.record.headers, f"{known.ERROR}.reason")
+        if is_altered(record, letter.record):
+            self.find("dead_letter_altered", customer_id, place, self._of(letter))
+        elif (reason in LATER_REASONS or said in LATER_REASONS) and said != reason:
+            detail = f"{reason} expected, {said} found"
+            self.find("dead_letter_reason", customer_id, place, self._of(letter), detail=detail)
+
+    def _once(self, place: Place, traces: list[Trace], customer_id: str | None) -> None:
+        if len(traces) > 1:
+            self.find("doubled", customer_id, place, *map(self._of, traces))
+
+    def _needless(self, served: Served, customer_id: str) -> bool:
+        """Whether a record that needs no dead letter has one."""
+        letters = self._traces.dead_letters(served.topic, served.record.offset)
+        if letters:
+            place = self.place(served.topic, served.record)
+            self.find("dead_letter_needless", customer_id, place, *map(self._of, letters))
+        return bool(letters)
+
+    # ---- intents ----
+
+    def _intent(self, served: Served, event: Event, first: Place | None) -> None:
+        topic, record, now, meta = served
+        customer_id = event["customer_id"]
+        place = self.place(topic, record)
+        if event["created_at"] > now + FUTURE_TOLERANCE_MS:
+            self._refused(served, FUTURE, customer_id)
+            return
+        answers = self._traces.answers(topic, record.offset)
+        is_refused = self._needless(served, customer_id)
+        if not answers:
+            if not is_refused:
+                self.find("lost", customer_id, place)
+            return
+        answers.sort(key=lambda trace: trace.record.timestamp_ms)
+        self._once(place, answers, customer_id)
+        trace = answers[0]
+        found = read_answer(trace.record)
+        if found is None or (found["type"] == "approved") != (trace.topic == self.topics.approved):
+            self.find("unreadable_answer", customer_id, place, self._of(trace))
+            return
+        if found["type"] == "withdrawn":
+            self.find("withdrawal_invented", customer_id, place, self._of(trace), detail="caused by an intent")
+            return
+        self.verdict.counts["decisions"] += 1
+        self.verdict.counts[found["type"]] += 1
+        model = self.models.of(found.get("policy"))
+        if model is None:
+            self.find("unknown_policy", customer_id, place, self._of(trace))
+            return
+        self._compare(served, model, event, found, trace, first)
+        self._check_order(place, trace, customer_id)
+        if found["type"] == "approved" and meta.appended_ms is not None and not self._is_record_clock:
+            late_ms = meta.appended_ms - CLOCK_DIFFERENCE_MS - found["valid_until"]
+            if late_ms > 0:
+                self.find("committed_late", customer_id, place, self._of(trace), detail=f"{late_ms} ms")
+
+    def _compare(
+        self, served: Served, model: Model, event: Event, found: dict[str, Any], trace: Trace, first: Place | None
+    ) -> None:
+        customer_id, now = event["customer_id"], served.now
+        place = self.place(served.topic, served.record)
+        wanted = model.decide(event, now)
+        contacts = model.customer(customer_id).contacts
+        off = difference(wanted, found, event, trace.record.key)
+        origin = known.place(trace.record, known.ORIGIN)
+        if off is not None:
+            self.find(off.kind, customer_id, place, self._of(trace), rule=off.rule, detail=off.detail)
+        elif found["decided_at"] != now:
+            detail = f"{now} expected, {found['decided_at']} found"
+            self.find("wrong_moment", customer_id, place, self._of(trace), detail=detail)
+        elif origin != (first or place):
+            self.find("wrong_contents", customer_id, place, self._of(trace), detail="not the intent's: origin")
+        else:
+            self._check_applied(place, trace, customer_id)
+        # From here on what was committed is what happened.
+        if found["type"] == "approved":
+            if wanted["verdict"] != "approved":
+                model.approve_anyway(event, now, found["valid_until"])
+            contacts[-1].valid_until = found["valid_until"]
+            contacts[-1].noted = (self._of(trace), found["decided_at"])
+        elif wanted["verdict"] == "approved":
+            contacts.pop()
+
+    def _check_order(self, place: Place, trace: Trace, customer_id: str) -> None:
+        offset = trace.record.offset
+        if offset < self._last_offset.get(trace.topic, -1):
+            before = Place(trace.topic, self.log.partition, self._last_offset[trace.topic])
+            self.find("out_of_order", customer_id, place, self._of(trace), before)
+        else:
+            self._last_offset[trace.topic] = offset
+
+    def _check_applied(self, place: Place, trace: Trace, customer_id: str) -> None:
+        """What the answer says was applied before it: behind all that was, and not behind anything that was not.
+
+        What caused a withdrawal was not applied before it.
+        """
+        for topic in self._barrier:
+            said = known.whole(known.last(trace.record.headers, known.APPLIED + topic), 0, known.INT64_MAX)
+            served = self._served_of[topic] - (topic == place.topic)
+            records = self.log.of(topic)
+            low = records[served - 1].offset + 1 if served else 0
+            high = records[served].offset if served < len(records) else known.INT64_MAX
+            if said is None or not low <= said <= high:
+                detail = f"{topic}: {low} expected, {said} found"
+                self.find("wrong_applied", customer_id, place, self._of(trace), detail=detail)
+                return
+
+    # ---- preferences and outcomes ----
+
+    def _applies(self, served: Served, kind: str, event: Event, recorded_ms: int) -> None:
+        topic, record, now, _ = served
+        customer_id = event["customer_id"]
+        if kind == "preference" and _is_from_the_future(event, recorded_ms, now):
+            self._refused(served, FUTURE, customer_id)
+            return
+        model = self.models.any
+        wanted: list[dict[str, str]] = []
+        if not self._needless(served, customer_id):
+            apply = model.apply_preference if kind == "preference" else model.apply_outcome
+            wanted = apply(event, recorded_ms, now)
+            self._check_barrier(served, model.customer(customer_id), event, recorded_ms)
+        self._check_withdrawals(served, customer_id, wanted, self._traces.answers(topic, record.offset))
+
+    def _check_withdrawals(
+        self, served: Served, customer_id: str, wanted: list[dict[str, str]], traces: list[Trace]
+    ) -> None:
+        place = self.place(served.topic, served.record)
+        missing = {each["decision_id"]: each["reason"] for each in wanted}
+        seen: set[str] = set()
+        for trace in traces:
+            found = read_answer(trace.record)
+            if found is None or found["type"] != "withdrawn" or trace.topic != self.topics.approved:
+                self.find("unreadable_answer", customer_id, place, self._of(trace), detail="no withdrawal")
+                continue
+            self.verdict.counts["withdrawals"] += 1
+            named = found["decision_id"]
+            if named in seen:
+                self.find("withdrawal_doubled", customer_id, place, self._of(trace))
+            elif named not in missing:
+                self.find("withdrawal_invented", customer_id, place, self._of(trace))
+            else:
+                reason = missing.pop(named)
+                given = (found.get("reason"), found["decided_at"], found.get("valid_until"), found.get("customer_id"))
+                if given != (reason, served.now, served.now, customer_id):
+                    detail = f"{reason} at {served.now} expected, {given[0]} at {given[1]} found"
+                    self.find("wrong_withdrawal", customer_id, place, self._of(trace), detail=detail)
+                else:
+                    self._check_order(place, trace, customer_id)
+                    self._check_applied(place, trace, customer_id)
+            seen.add(named)
+        for reason in missing.values():
+            self.find("withdrawal_missing", customer_id, place, detail=reason)
+
+    def _check_barrier(self, served: Served, customer: Customer, event: Event, recorded_ms: int) -> None:
+        """Whether an approval was given after this opt-out had been acknowledged, and without it."""
+        within_ms = self.settings.acknowledged_within_ms
+        if self._is_record_clock or event["type"] not in NOES:
+            return
+        place = self.place(served.topic, served.record)
+        acknowledged_ms = self.settings.acknowledged_ms.get((place.topic, place.partition, place.offset))
+        if acknowledged_ms is None:
+            if within_ms is None or served.record.timestamp_ms < 0:
+                return
+            acknowledged_ms = recorded_ms + within_ms
+        late = [c for c in customer.held_contacts() if c.decided_at > acknowledged_ms and not c.exempt_from_opt_out]
+        if not late:
+            return
+        standing = customer.standing()
+        for contact in late:
+            won = opt_out_winner(standing, contact.tags, contact.decided_at)
+            if won is not None and contact.noted is not None and contact.decided_at < served.now:
+                detail = f"acknowledged {contact.decided_at - acknowledged_ms} ms before the decision"
+                self.find("barrier_broken", event["customer_id"], contact.noted[0], place, detail=detail)
+
+    # ---- what is left ----
+
+    def _leave(self, topic: str, record: Record) -> None:
+        """A record that no meta record covers: it must have left nothing, and waits to be decided."""
+        place = self.place(topic, record)
+        traces = [*self._traces.answers(topic, record.offset), *self._traces.dead_letters(topic, record.offset)]
+        self.verdict.undecided.add(place)
+        first, timestamp_ms = known.place(record, known.ORIGIN), known.first_timestamp(record)
+        if topic == self.topics.rerouted and first is not None and timestamp_ms is not None:
+            self.verdict.forwarded.append(self._forwarded(first, record, timestamp_ms))
+        if not traces:
+            self.verdict.counts["pending"] += 1
+            if not self.settings.allow_undecided:
+                self.find("lost", None, place, detail="beyond the last committed position")
+        elif not self.settings.allow_undecided:
+            self.find("position_behind", None, place, *map(self._of, traces))
+
+    def _invented(self, cause: Place | None, trace: Trace) -> None:
+        if read_answer(trace.record) is None and trace.topic != self.topics.dead_letter:
+            self.find("unreadable_answer", None, self._of(trace))
+            return
+        places = (self._of(trace),) if cause is None else (self._of(trace), cause)
+        if self.settings.allow_undecided and cause is not None and self._is_beyond(cause):
+            return
+        self.find("invented", None, *places)
+
+    def _is_beyond(self, cause: Place) -> bool:
+        """Whether a place lies beyond what was looked at: the record came after the audit had begun."""
+        return cause.offset >= self.log.ends.get(cause.topic, 0)
+
+
+NOES: Final = RESTRICTIVE | {"reply"}
+
+
+def _is_from_the_future(event: Event, recorded_ms: int, now: int) -> bool:
+    if event["type"] not in PERMISSIVE and event["type"] != "profile":
+        return False
+    effective_at: int = event.get("effective_at", recorded_ms)
+    return min(effective_at, recorded_ms) > now + FUTURE_TOLERANCE_MS
