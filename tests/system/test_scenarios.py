@@ -14,9 +14,13 @@ import yaml
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions
 
+from streams.exactly_once.errors import StartupRefusedError
+from streams.exactly_once.intake import FULL_RECORDS
+from streams.exactly_once.startup import check_topics
 from streams.testing.kafka_io import read_topic
 from streams.testing.records import intent, murmur2_partition, outcome, preference
 from streams.testing.waiting import wait_until
+from streams.worker import engine_settings
 from tests.deploy.conftest import promtool
 from tests.system.conftest import now_ms
 from tests.system.harness import (
@@ -187,25 +191,32 @@ def _at(partitions: int, record: OutgoingRecord) -> OutgoingRecord:
     return record._replace(partition=murmur2_partition(record.key, partitions))
 
 
-@pytest.mark.parametrize("role", ["outcomes", "intents", "approved", "suppressed", "dead_letter", "rerouted", "ledger"])
-@pytest.mark.parametrize("count", [4, 16])
-def test_one_topic_with_another_count_is_refused_whichever_it_is(
-    real_kafka: Broker, topic_prefix: str, tmp_path: Path, role: str, count: int
+OTHER_COUNTS = {
+    "preferences": 16,
+    "outcomes": 4,
+    "intents": 16,
+    "approved": 4,
+    "suppressed": 16,
+    "dead_letter": 4,
+    "rerouted": 16,
+    "ledger": 4,
+}
+
+
+@pytest.mark.parametrize("role", OTHER_COUNTS)
+async def test_one_topic_with_another_count_is_refused_whichever_it_is(
+    real_kafka: Broker, topic_prefix: str, role: str
 ) -> None:
-    world = World(real_kafka, topic_prefix, create=False)
+    """What it is at the command line, exit code and sentence, is shown in test_refusals.py for one of them."""
+    world, count = World(real_kafka, topic_prefix, create=False), OTHER_COUNTS[role]
     named = getattr(world.names, role)
     other = named[0] if isinstance(named, tuple) else named
     for topic in world.plan.topics():
         partitions = count if topic.name == other else topic.partitions
         real_kafka.create_topics([topic.name], partitions=partitions, config=topic.config)
-    gate = Gate(world.settings(), tmp_path)
-    try:
-        assert gate.ended(START_SECONDS) == EXIT_REFUSED, gate.said[-3000:]
-    finally:
-        gate.stop()
-    assert "unequal partition counts" in gate.said
-    assert f"{other} {count}" in gate.said
-    assert "Give all of them the same count" in gate.said
+    with pytest.raises(StartupRefusedError, match=f"unequal partition counts .*{other} {count}") as refused:
+        await check_topics(engine_settings(world.settings()))
+    assert "Give all of them the same count" in str(refused.value)
     assert not world.read(world.names.control), "nothing was begun"
 
 
@@ -428,3 +439,36 @@ def test_records_gone_before_they_were_decided_are_refused_then_counted_exactly_
 def left(world: World, topic: str, begins: Mapping[tuple[str, int], int]) -> list[StoredRecord]:
     """What still stands on the topic beyond those offsets."""
     return [one for one in read_topic(world.address, topic) if one.offset >= begins[topic, one.partition]]
+
+
+@pytest.mark.parametrize("accept", [False, True], ids=["refused", "accepted"])
+def test_records_gone_under_a_running_gate_are_noticed_where_it_comes_to_the_hole(
+    kafka_world: World, policy: Path, tmp_path: Path, shift: Callable[[int], None], *, accept: bool
+) -> None:
+    """A clock that is off holds it up; its queue fills; what it has not fetched is deleted; the clock is right."""
+    world, total, first_left = kafka_world, 4 * FULL_RECORDS, 4 * FULL_RECORDS - 500
+    customers = [name for number in range(2_000) if murmur2_partition((name := f"c-{number}").encode(), 8) == 0]
+    intents = world.names.intents[0]
+    options: dict[str, Any] = {"accept_missing_records": accept, "module": WRONG_CLOCK}
+    with running(world, tmp_path, policy=policy, **options) as gate:
+        shift(TWO_MINUTES_MS)
+        world.publish(
+            intent(customers[number % len(customers)], f"i-{number}", created_at=now_ms()) for number in range(total)
+        )
+        until_told(gate, TWO_MINUTES_MS / 1000)
+        delete_before(world, intents, {0: first_left})
+        shift(0)
+        if accept:
+            until_all_decided(gate, world)
+            missing = gate.metrics()["mesura_missing_records_total"][("topic", intents),]
+        else:
+            assert gate.ended() == EXIT_REFUSED, gate.said[-3000:]
+            assert "are gone before they were decided" in gate.said
+    numbers = sorted(int(which.removeprefix("i-")) for _, which in decided(world))
+    fetched = next((place for place, number in enumerate(numbers) if place != number), len(numbers))
+    assert FULL_RECORDS <= fetched < first_left, "what stood in its queue was decided"
+    if accept:
+        assert numbers[fetched:] == list(range(first_left, total))
+        assert missing == first_left - fetched
+    else:
+        assert numbers[fetched:] == []
