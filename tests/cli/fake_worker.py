@@ -1,4 +1,7 @@
-"""A worker that does what `FAKE_WORKER_PLAN` says for each start: an exit code, `kill`, `serve` or `stubborn`."""
+"""A worker that does what `FAKE_WORKER_PLAN` says for each start: an exit code, `kill`, `serve` or `stubborn`.
+
+With a semicolon in it, the plan has a part for each slot.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,17 @@ import sys
 
 def main() -> int:
     restarts = int(os.environ["MESURA_WORKER_RESTARTS"])
-    step = os.environ["FAKE_WORKER_PLAN"].split(",")[restarts]
+    settings = os.environ.get("MESURA_WORKER_SETTINGS")
+    plan = os.environ["FAKE_WORKER_PLAN"]
+    if ";" in plan:
+        plan = plan.split(";")[int(json.loads(settings or "")["slot"])]
+    step = plan.split(",")[restarts]
     if step == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     if step in {"serve", "stubborn"}:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN if step == "stubborn" else lambda *_: sys.exit(0))
-        settings = os.environ.get("MESURA_WORKER_SETTINGS")
-        says = {"ops": "http://127.0.0.1:1", "pid": os.getpid(), "restarts": restarts, "settings": settings}
+        says = {"pid": os.getpid(), "restarts": restarts, "settings": settings}
         print(json.dumps(says), flush=True)
         while True:
             signal.pause()

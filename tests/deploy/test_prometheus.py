@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,12 @@ import pytest
 import yaml
 from prometheus_client import generate_latest
 
+from streams.telemetry import registry
+from streams.telemetry.cells import PublishedCells, SharedCells, shared_memory
+from streams.telemetry.health import Health
+from streams.telemetry.machine import MachineTelemetry, ProcessState
 from streams.telemetry.metrics import Telemetry
+from streams.telemetry.report import report
 from streams.telemetry.tally import Tally
 
 if TYPE_CHECKING:
@@ -52,6 +58,23 @@ def test_prometheus_finds_nothing_wrong_with_the_metrics(promtool: Callable[...,
     tally.decisions["sms", "approved", ""] += 1
     telemetry.count(tally, decided_at_ms=1000, committed_at_ms=1040)
     assert promtool("check", "metrics", text=generate_latest(telemetry.registry).decode()) == ""
+
+
+def test_prometheus_finds_nothing_wrong_with_the_metrics_of_several_processes(promtool: Callable[..., str]) -> None:
+    descriptor = shared_memory("test")
+    try:
+        worker = Telemetry(version="0.1.0", process_metrics=False, cells=SharedCells(descriptor))
+        worker.add(registry.BATCHES_ABORTED, 1, "late")
+        counts = PublishedCells(descriptor).read()
+        told = report(worker, Health())
+    finally:
+        os.close(descriptor)
+    machine = MachineTelemetry(version="0.1.0")
+    machine.refresh([ProcessState(counts, 1, told), ProcessState({}, 0, None)])
+    text = generate_latest(machine.registry).decode()
+    assert 'mesura_process_restarts_total{process="0"} 1.0' in text
+    assert 'mesura_batches_aborted_total{reason="late"} 1.0' in text
+    assert promtool("check", "metrics", text=text) == ""
 
 
 @pytest.mark.parametrize("name", ALERTS)

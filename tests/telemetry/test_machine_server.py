@@ -1,0 +1,191 @@
+"""The operations endpoint of a machine over real HTTP, in front of workers that answer over real HTTP too."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import msgspec
+import pytest
+from aiohttp import web
+
+from streams.telemetry.cells import SharedCells, shared_memory
+from streams.telemetry.health import STALL_SECONDS, Health
+from streams.telemetry.metrics import Telemetry
+from streams.telemetry.observer import TelemetryObserver
+from streams.telemetry.report import report
+from streams.web.machine import EXPLAIN_PATH, REPORT_PATH, Machine, WorkerProcess
+from streams.web.ops import QUESTION_BYTES_MAX, OpsServer, WorkerSubject, problem
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+PARTITIONS = 3
+
+
+class Worker:
+    """What one process serves."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.telemetry = Telemetry(version="0.1.0", process_metrics=False, cells=SharedCells(descriptor))
+        self.clock = 0.0
+        self.health = Health(monotonic=lambda: self.clock)
+        self.observer = TelemetryObserver(self.telemetry, self.health)
+        self.asked: list[bytes] = []
+        self.answer = (503, "This worker does not own partition 5 now. Ask another, or ask again.")
+        self.server = OpsServer(
+            WorkerSubject(self.telemetry, self.health),
+            port=0,
+            body_bytes_max=QUESTION_BYTES_MAX,
+            routes=[web.get(REPORT_PATH, self._report), web.post(EXPLAIN_PATH, self._explain)],
+        )
+
+    def is_ready(self) -> None:
+        self.observer.policy_loaded("centre", "1", "aaaa", at_ms=1000)
+        self.observer.assigned(frozenset(range(PARTITIONS)))
+        self.observer.ready(True, "deciding")
+
+    async def _report(self, _request: web.Request) -> web.Response:
+        return web.Response(body=msgspec.json.encode(report(self.telemetry, self.health)))
+
+    async def _explain(self, request: web.Request) -> web.Response:
+        self.asked.append(await request.read())
+        status, text = self.answer
+        return problem(status, text) if status != 200 else web.json_response({"verdict": text})
+
+
+class Setting:
+    """Two workers, what the supervisor knows of them, and a client of its endpoint."""
+
+    def __init__(self) -> None:
+        self.descriptors = [shared_memory("test") for _ in range(2)]
+        self.workers = [Worker(descriptor) for descriptor in self.descriptors]
+        self.clock = 0.0
+        self.processes = [
+            WorkerProcess(number, descriptor, monotonic=lambda: self.clock)
+            for number, descriptor in enumerate(self.descriptors)
+        ]
+        self.machine = Machine(self.processes, version="0.1.0")
+        self.server = OpsServer(
+            self.machine,
+            port=0,
+            body_bytes_max=QUESTION_BYTES_MAX,
+            routes=[web.post(EXPLAIN_PATH, self.machine.explain)],
+        )
+        self.client: aiohttp.ClientSession
+
+    async def listens(self, number: int) -> None:
+        self.processes[number].listens(f"http://127.0.0.1:{await self.workers[number].server.start()}")
+
+    async def ask(self, path: str, question: bytes | None = None) -> tuple[int, dict[str, Any]]:
+        async with self.client.request("GET" if question is None else "POST", path, data=question) as answer:
+            assert answer.headers["Cache-Control"] == "no-store"
+            return answer.status, await answer.json()
+
+
+@pytest.fixture
+async def setting() -> AsyncIterator[Setting]:
+    mine = Setting()
+    port = await mine.server.start()
+    await mine.machine.start()
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as mine.client:
+        yield mine
+    await mine.server.stop()
+    await mine.machine.stop()
+    for worker in mine.workers:
+        await worker.server.stop()
+    for descriptor in mine.descriptors:
+        os.close(descriptor)
+
+
+async def test_ready_only_if_every_process_is(setting: Setting) -> None:
+    first, second = setting.workers
+    assert await setting.ask("/ready") == (
+        503,
+        {"ready": False, "why": "process 0 is being started; process 1 is being started"},
+    )
+    await setting.listens(0)
+    await setting.listens(1)
+    first.is_ready()
+    assert await setting.ask("/ready") == (503, {"ready": False, "why": "process 1: no policy is loaded yet"})
+    second.is_ready()
+    assert await setting.ask("/ready") == (200, {"ready": True, "why": "deciding for 6 partitions in 2 processes"})
+    setting.processes[0].ended("is being started again")
+    assert await setting.ask("/ready") == (503, {"ready": False, "why": "process 0 is being started again"})
+    await second.server.stop()
+    assert (await setting.ask("/ready"))[1]["why"].endswith("process 1 does not answer")
+
+
+async def test_live_unless_a_process_is_stuck_or_silent(setting: Setting) -> None:
+    assert (await setting.ask("/live"))[0] == 200
+    await setting.listens(0)
+    await setting.listens(1)
+    worker = setting.workers[1]
+    worker.is_ready()
+    worker.observer.lag("outbound-intent", 0, 10, 1.0)
+    worker.clock += STALL_SECONDS + 1
+    status, answer = await setting.ask("/live")
+    assert (status, answer["live"]) == (503, False)
+    assert answer["why"].startswith("process 1: there is work")
+    worker.observer.committed(0, None, decided_at_ms=0, committed_at_ms=0)
+    assert (await setting.ask("/live"))[0] == 200
+
+    setting.clock = 3600.0
+    await worker.server.stop()
+    assert (await setting.ask("/live"))[0] == 200, "one question without an answer says nothing yet"
+    setting.clock += STALL_SECONDS + 1
+    assert await setting.ask("/live") == (503, {"live": False, "why": "process 1 has not answered for 121 s"})
+    setting.processes[1].ended("is being started again")
+    assert (await setting.ask("/live"))[0] == 200, "the supervisor is starting it again already"
+
+
+async def test_a_question_is_answered_by_the_process_that_decides_for_the_customer(setting: Setting) -> None:
+    await setting.listens(0)
+    await setting.listens(1)
+    setting.workers[1].answer = (200, "approved")
+    assert await setting.ask(EXPLAIN_PATH, b'{"intent_id": "i"}') == (200, {"verdict": "approved"})
+    assert setting.workers[1].asked == [b'{"intent_id": "i"}']
+    setting.workers[0].answer, setting.workers[1].answer = (400, "It is no intent."), (400, "It is no intent.")
+    assert await setting.ask(EXPLAIN_PATH, b"{}") == (400, {"error": "It is no intent."})
+
+
+async def test_where_nobody_answers_each_process_says_why(setting: Setting) -> None:
+    await setting.listens(0)
+    status, answer = await setting.ask(EXPLAIN_PATH, b"{}")
+    assert status == 503
+    assert answer["error"] == (
+        "No process of this machine can answer now: process 0: This worker does not own partition 5 now. "
+        "Ask another, or ask again.; process 1 is being started"
+    )
+
+
+async def test_more_than_a_question_is_not_passed_on(setting: Setting) -> None:
+    await setting.listens(0)
+    assert (await setting.ask(EXPLAIN_PATH, b"x" * (QUESTION_BYTES_MAX + 1)))[0] == 413
+    assert setting.workers[0].asked == []
+
+
+async def test_metrics_of_all_processes(setting: Setting) -> None:
+    await setting.listens(0)
+    await setting.listens(1)
+    for worker in setting.workers:
+        worker.is_ready()
+        worker.observer.barrier_waited(0.001)
+    async with setting.client.get("/metrics") as answer:
+        assert answer.headers["Content-Type"].startswith("text/plain; version=")
+        lines = (await answer.text()).splitlines()
+    assert "mesura_barrier_wait_seconds_count 2.0" in lines
+    assert "mesura_partitions_assigned 6.0" in lines
+    assert 'mesura_process_ready{process="1"} 1.0' in lines
+
+
+async def test_what_is_no_report_is_no_answer(setting: Setting) -> None:
+    async def nonsense(_request: web.Request) -> web.Response:
+        return web.Response(text="[]")
+
+    worker = setting.workers[0]
+    other = OpsServer(WorkerSubject(worker.telemetry, worker.health), port=0, routes=[web.get(REPORT_PATH, nonsense)])
+    setting.processes[0].listens(f"http://127.0.0.1:{await other.start()}")
+    assert (await setting.ask("/ready"))[1]["why"].startswith("process 0 does not answer")
+    await other.stop()
