@@ -1,0 +1,132 @@
+"""A frozen worker: SIGSTOP inside a transaction, past its session; another worker takes over; SIGCONT.
+
+Shown from the broker's transaction state over time: the frozen worker's transaction has ended, one way or the other,
+before the new owner begins its first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from streams.testing.waiting import wait_until
+from tests.faults import held_worker as at
+from tests.faults.broker_view import ABORTED, ABORTING, COMMITTED, COMMITTING, EMPTY, OPEN, Watch
+from tests.faults.held_worker import Fault
+from tests.faults.scene import POINT_SECONDS
+
+if TYPE_CHECKING:
+    from tests.faults.broker_view import Change
+    from tests.faults.scene import HeldGate, Scene
+
+ABORTS: Final = "aborted"
+COMMITS: Final = "committed"
+
+PASSING: Final = 5
+PATIENT_SECONDS: Final = 60.0
+"""A transaction timeout that another worker's start and take-over fit in, on a busy machine too."""
+
+IMPATIENT_SECONDS: Final = 8.0
+"""One that passes while the worker is frozen."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """Where the worker freezes, until when, and how its transaction must end."""
+
+    name: str
+    point: str
+    transaction_seconds: float
+    ends: str
+
+
+CASES: Final = (
+    Case("between first send and offsets", at.AFTER_ACKNOWLEDGEMENTS, PATIENT_SECONDS, ABORTS),
+    Case("right before the offsets are sent", at.BEFORE_OFFSETS, PATIENT_SECONDS, ABORTS),
+    Case("between offsets and EndTxn", at.AFTER_OFFSETS, PATIENT_SECONDS, ABORTS),
+    Case("right before EndTxn", at.BEFORE_END, PATIENT_SECONDS, COMMITS),
+    Case("right before EndTxn, past the transaction timeout", at.BEFORE_END, IMPATIENT_SECONDS, ABORTS),
+)
+"""In the first, third and fifth nothing depends on luck: decisions grown old are aborted by the worker itself, the
+second is refused by the group, the fourth committed and waited for, the fifth ended by the coordinator."""
+
+
+@dataclass
+class Frozen:
+    """One case as it went."""
+
+    case: Case
+    story: list[str]
+    ended_at_seconds: float
+    next_began_at_seconds: float
+    exit_code: int | None
+    """Of the frozen worker after it woke; None: it went on, as a member of the new generation."""
+
+
+def freeze(scene: Scene, case: Case) -> Frozen:
+    """Freeze a worker, let another take over, thaw it; both then decide to the end. Fails where order is broken."""
+    first = scene.worker(
+        Fault(point=case.point, passing=PASSING, armed=False), transaction_timeout_seconds=case.transaction_seconds
+    )
+    first.until_ready()
+    other_ids = [name.replace(f"-{first.settings.slot}-0-", "-1-0-") for name in first.ids]
+    with Watch(scene.world.address, [*first.ids, *other_ids]) as watch:
+        scene.load.begin()
+        first.arm()
+        first.until_held()
+        first.freeze()
+        first.release()
+        frozen_at = watch.note(f"SIGSTOP {case.point}")
+        scene.load.pause()
+        [held] = _open_ids(scene, first)
+        second = scene.worker(Fault(point=at.TAKING_OVER, holds=False), slot="1")
+        second.until_held()
+        watch.note("the session is over: another worker takes the partitions over")
+        if case.transaction_seconds == IMPATIENT_SECONDS:
+            wait_until(lambda: watch.of(held, ABORTED, after=frozen_at), POINT_SECONDS, "the transaction's timeout")
+        first.thaw()
+        thawed_at = watch.note("SIGCONT")
+        successors: list[HeldGate] = []
+
+        def begins() -> bool:
+            if first.exit_code is not None and not successors:
+                watch.note("the thawed worker has ended, and is started again under its slot")
+                successors.append(scene.worker())
+            return bool(_begins(watch, other_ids))
+
+        second.until(begins, POINT_SECONDS, "the new owner's first transaction")
+        scene.load.begin()
+        first_end = watch.of(held, ABORTED, COMMITTED, EMPTY, after=frozen_at)[0]
+        began = _begins(watch, other_ids)[0]
+        story = watch.story(frozen_at)
+        scene.load.pause()
+        scene.until_all_decided(second)
+        exit_code = first.exit_code
+        _settle(successors[0] if successors else first)
+    ending = watch.of(held, COMMITTING, *ABORTING, after=frozen_at)
+    decided_at = min([first_end.at, *(change.at for change in ending)])
+    ended = {change.transaction.state for change in [*ending, first_end] if change.at <= first_end.at}
+    if case.ends == ABORTS:
+        assert not ended & {COMMITTING, COMMITTED}, f"{case.name}: {ended}"
+    else:
+        assert first_end.transaction.state == COMMITTED, f"{case.name}: {ended}"
+    assert decided_at <= began.at, f"{case.name}: the new owner began {began.at - decided_at} s before"
+    if case.transaction_seconds == PATIENT_SECONDS:
+        assert decided_at >= thawed_at, f"{case.name}: ended while its worker was frozen"
+    assert second.terminate() == 0
+    return Frozen(case, story, first_end.at - frozen_at, began.at - frozen_at, exit_code)
+
+
+def _open_ids(scene: Scene, gate: HeldGate) -> list[str]:
+    with scene.view() as view:
+        return [name for name, found in view.describe(gate.ids).items() if found.state == OPEN and found.partitions]
+
+
+def _begins(watch: Watch, ids: list[str]) -> list[Change]:
+    return sorted((change for name in ids for change in watch.of(name, OPEN)), key=lambda change: change.at)
+
+
+def _settle(gate: HeldGate) -> None:
+    """Wait until the worker has a share of the partitions again, then end it."""
+    gate.until(lambda: gate.partitions() > 0, POINT_SECONDS, "a share of the partitions")
+    assert gate.terminate() == 0

@@ -1,0 +1,52 @@
+"""The verdict on a scene: the outside check, which shares no code with the gate.
+
+Every record left exactly one trace; every decision, withdrawal and dead letter is the independent model's; every
+ledger in the changelog is that of a replay of the committed decisions; no opt-out was acknowledged before an approval
+and not heeded by it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from streams.testing.audit import AuditSettings, audit
+from tests.system.harness import ERASURE_KEY, ends_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.faults.scene import Scene
+
+
+@dataclass
+class Verdict:
+    """What was looked at, all of it in order."""
+
+    counts: dict[str, int]
+    acknowledged_within_ms: int
+    """The longest time from a preference or outcome being made to its acknowledgement, as the load saw it."""
+    seconds: float
+
+
+def judge(scene: Scene, load: Mapping[str, float]) -> Verdict:
+    """Fails where a promise was broken, or where the topics do not hold what the load published."""
+    names = scene.world.names
+    stored = ends_of(scene.world, *names.intents)
+    assert sum(stored.values()) == load["intents"], (
+        f"{load['intents']} intents published, {sum(stored.values())} stored"
+    )
+    acknowledged_within_ms = int(load["acknowledged_within_ms"])
+    report = audit(
+        AuditSettings(
+            scene.world.address,
+            topics=scene.world.prefix,
+            policies=[scene.policy],
+            application_id=scene.settings().application_id,
+            acknowledged_within_ms=acknowledged_within_ms,
+            erasure_key=ERASURE_KEY,
+        )
+    )
+    assert report.is_clean, report.as_text()
+    return Verdict(dict(Counter(report.counts)), acknowledged_within_ms, report.seconds)
