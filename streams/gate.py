@@ -126,23 +126,12 @@ def encode_decision(intent: Intent, decision: Decision, policy: Fragment, now: i
     )
 
 
-class _Arrival(NamedTuple):
-    """One record as the gate looks at it: where it stands, and where it first stood if it was forwarded."""
-
-    record: InputRecord
-    first: FirstPlace | None
-    now: int
-
-    @property
-    def topic(self) -> str:
-        """The topic it was sent to, which says what kind of event it is."""
-        return self.record.topic if self.first is None else self.first.topic
-
-    @property
-    def recorded_ms(self) -> int:
-        """Its timestamp there: forwarding makes nothing younger. Without one (Kafka says -1) it was recorded now."""
-        timestamp_ms = self.record.timestamp_ms if self.first is None else self.first.timestamp_ms
-        return self.now if timestamp_ms < 0 else min(timestamp_ms, MOMENT_MAX_MS)
+def _recorded_ms(record: InputRecord, first: FirstPlace | None, now: int) -> int:
+    """Its timestamp where it first stood: forwarding makes nothing younger. Without one (Kafka says -1) it was
+    recorded now.
+    """
+    timestamp_ms = record.timestamp_ms if first is None else first.timestamp_ms
+    return now if timestamp_ms < 0 else min(timestamp_ms, MOMENT_MAX_MS)
 
 
 class _Run:
@@ -167,86 +156,86 @@ class _Run:
     def result(self) -> BatchResult:
         """Everything the batch changes and says."""
         began = perf_counter()
-        for record, now in zip(self._batch.records, self._batch.moments_ms, strict=True):
-            arrival = _Arrival(record, None, now)
-            try:
-                if record.topic == self._topics.rerouted:
-                    arrival = _Arrival(record, first_place(record.headers), now)
-                self._take(arrival)
-            except RecordRefused as refusal:
-                self._set_aside(arrival, refusal)
-            if record.topic in self._next_offsets:
-                self._next_offsets[record.topic] = record.offset + 1
-                self._applied = applied_headers(self._next_offsets)
+        moments_ms = self._batch.moments_ms
+        for number, record in enumerate(self._batch.records):
+            self._take(record, moments_ms[number])
         for key in self._batch.due:
             self._retain(key.removeprefix(CUSTOMER_PREFIX), self._batch.due_ms)
         changes = self._changes()
         self._tally.decide_seconds = perf_counter() - began
         return BatchResult(self._outputs, changes, self._tally)
 
-    def _take(self, arrival: _Arrival) -> None:
-        topic = arrival.topic
-        if topic in self._topics.intents:
-            self._take_intent(arrival)
-        elif topic == self._topics.preferences:
-            self._take_preference(arrival)
-        elif topic == self._topics.outcomes:
-            self._take_outcome(arrival)
-        else:
-            raise RecordRefused("misrouted_again", "forwarded from a topic that is no input of this gate")
+    def _take(self, record: InputRecord, now: int) -> None:
+        topic, first = record.topic, None
+        try:
+            if topic in self._topics.intents:
+                self._take_intent(record, None, now)
+                return
+            if topic == self._topics.rerouted:
+                # `first` is the place where it first stood, whose topic says what kind of event it is.
+                first = first_place(record.headers)
+                topic = first.topic
+            if topic in self._topics.intents:
+                self._take_intent(record, first, now)
+            elif topic == self._topics.preferences:
+                self._take_preference(record, first, now)
+            elif topic == self._topics.outcomes:
+                self._take_outcome(record, first, now)
+            else:
+                raise RecordRefused("misrouted_again", "forwarded from a topic that is no input of this gate")
+        except RecordRefused as refusal:
+            self._set_aside(record, topic, refusal)
+        if record.topic in self._next_offsets:
+            self._next_offsets[record.topic] = record.offset + 1
+            self._applied = applied_headers(self._next_offsets)
 
-    def _take_intent(self, arrival: _Arrival) -> None:
-        record, now = arrival.record, arrival.now
+    def _take_intent(self, record: InputRecord, first: FirstPlace | None, now: int) -> None:
         intent, unknown = decode_intent(record.value, record.headers)
         customer = intent.customer_id.encode()
-        if not self._is_at_home(arrival, intent.customer_id, customer):
+        if not self._is_at_home(record, intent.customer_id, customer):
             return
         refuse_from_the_future(intent, now)
         decision = decide(intent, self._ledger(customer, now), self._policy, now)
         self._keep(customer, decision.ledger)
-        self._answer(arrival, intent, customer, decision)
+        is_approved, reason = decision.is_approved, decision.reason
+        value = encode_decision(intent, decision, self._gate.policy_name, now)
+        topic = self._topics.approved if is_approved else self._topics.suppressed
+        self._outputs.append(OutputRecord(topic, customer, value, self._headers(record, first)))
         tally = self._tally
         if unknown:
             tally.unknown_fields["intent"] += unknown
-        tally.decisions[intent.channel, "approved" if decision.is_approved else "suppressed", decision.reason] += 1
-        tally.intent_timestamps_ms.append(arrival.recorded_ms)
-        if decision.reason == "duplicate":
+        tally.decisions[intent.channel, "approved" if is_approved else "suppressed", reason] += 1
+        tally.intent_timestamps_ms.append(_recorded_ms(record, first, now))
+        if reason == "duplicate":
             tally.duplicates += 1
-        elif decision.reason == "ledger_full":
+        elif reason == "ledger_full":
             tally.ledger_full += 1
 
-    def _answer(self, arrival: _Arrival, intent: Intent, customer: bytes, decision: Decision) -> None:
-        topic = self._topics.approved if decision.is_approved else self._topics.suppressed
-        value = encode_decision(intent, decision, self._gate.policy_name, arrival.now)
-        self._outputs.append(OutputRecord(topic, customer, value, self._headers(arrival)))
-
-    def _take_preference(self, arrival: _Arrival) -> None:
-        event, unknown = decode_preference(arrival.record.value, arrival.record.headers)
+    def _take_preference(self, record: InputRecord, first: FirstPlace | None, now: int) -> None:
+        event, unknown = decode_preference(record.value, record.headers)
         customer = event.customer_id.encode()
-        if not self._is_at_home(arrival, event.customer_id, customer):
+        if not self._is_at_home(record, event.customer_id, customer):
             return
-        result = apply_preference(
-            event, self._ledger(customer, arrival.now), recorded_ms=arrival.recorded_ms, now=arrival.now
-        )
+        recorded_ms = _recorded_ms(record, first, now)
+        result = apply_preference(event, self._ledger(customer, now), recorded_ms=recorded_ms, now=now)
         if result.refused is not None:
             raise RecordRefused("from_the_future", "effective_at")
         self._keep(customer, result.ledger)
-        self._withdraw(arrival, event.customer_id, result.withdrawals)
+        self._withdraw(record, first, now, event.customer_id, result.withdrawals)
         if unknown:
             self._tally.unknown_fields["preference"] += unknown
         self._tally.preferences[event.type] += 1
-        self._tally.preference_timestamps_ms.append(arrival.recorded_ms)
+        self._tally.preference_timestamps_ms.append(recorded_ms)
 
-    def _take_outcome(self, arrival: _Arrival) -> None:
-        outcome, unknown = decode_outcome(arrival.record.value, arrival.record.headers)
+    def _take_outcome(self, record: InputRecord, first: FirstPlace | None, now: int) -> None:
+        outcome, unknown = decode_outcome(record.value, record.headers)
         customer = outcome.customer_id.encode()
-        if not self._is_at_home(arrival, outcome.customer_id, customer):
+        if not self._is_at_home(record, outcome.customer_id, customer):
             return
-        result = apply_outcome(
-            outcome, self._ledger(customer, arrival.now), recorded_ms=arrival.recorded_ms, now=arrival.now
-        )
+        recorded_ms = _recorded_ms(record, first, now)
+        result = apply_outcome(outcome, self._ledger(customer, now), recorded_ms=recorded_ms, now=now)
         self._keep(customer, result.ledger)
-        self._withdraw(arrival, outcome.customer_id, result.withdrawals)
+        self._withdraw(record, first, now, outcome.customer_id, result.withdrawals)
         if unknown:
             self._tally.unknown_fields["outcome"] += unknown
         self._tally.outcomes[outcome.type, result.matched] += 1
@@ -260,27 +249,33 @@ class _Run:
             self._tally.ledgers_pruned += 1
             self._tally.ledgers_removed += left is EMPTY_LEDGER
 
-    def _withdraw(self, arrival: _Arrival, customer_id: str, withdrawals: tuple[Withdrawal, ...]) -> None:
+    def _withdraw(
+        self,
+        record: InputRecord,
+        first: FirstPlace | None,
+        now: int,
+        customer_id: str,
+        withdrawals: tuple[Withdrawal, ...],
+    ) -> None:
         for withdrawal in withdrawals:
             value = encode_withdrawal(
                 decision_id=withdrawal.decision_id,
                 customer_id=customer_id,
                 channel=withdrawal.channel,
                 reason=withdrawal.reason,
-                decided_at=arrival.now,
+                decided_at=now,
                 policy=self._gate.policy_name,
             )
-            self._outputs.append(
-                OutputRecord(self._topics.approved, customer_id.encode(), value, self._headers(arrival))
-            )
+            topic = self._topics.approved
+            self._outputs.append(OutputRecord(topic, customer_id.encode(), value, self._headers(record, first)))
             self._tally.withdrawals[withdrawal.reason] += 1
 
-    def _is_at_home(self, arrival: _Arrival, customer_id: str, customer: bytes) -> bool:
+    def _is_at_home(self, record: InputRecord, customer_id: str, customer: bytes) -> bool:
         """Whether the record is under its customer's key and on its partition; if not it is forwarded, once.
 
         A customer this partition knows is at home here: only unknown ones cost a hash.
         """
-        settings, record, partition = self._gate.settings, arrival.record, self._batch.partition
+        settings, partition = self._gate.settings, self._batch.partition
         if record.key == customer and (
             customer in self._ledgers
             or customer in self._closed
@@ -295,19 +290,18 @@ class _Run:
         self._tally.rerouted[record.topic] += 1
         return False
 
-    def _set_aside(self, arrival: _Arrival, refusal: RecordRefused) -> None:
+    def _set_aside(self, record: InputRecord, sent_to: str, refusal: RecordRefused) -> None:
         limit = self._gate.settings.dead_letter_bytes_max
         topic, partition = self._topics.dead_letter, self._batch.partition
-        self._outputs.append(dead_letter(arrival.record, partition, refusal, topic=topic, value_bytes_max=limit))
-        self._tally.dead_letters[arrival.topic, refusal.reason] += 1
-        if arrival.topic == self._topics.preferences:
+        self._outputs.append(dead_letter(record, partition, refusal, topic=topic, value_bytes_max=limit))
+        self._tally.dead_letters[sent_to, refusal.reason] += 1
+        if sent_to == self._topics.preferences:
             self._tally.unreadable_opt_outs += 1
-        elif arrival.topic == self._topics.outcomes:
+        elif sent_to == self._topics.outcomes:
             self._tally.unreadable_outcomes += 1
 
-    def _headers(self, arrival: _Arrival) -> tuple[Header, ...]:
-        record = arrival.record
-        return origin_headers(record.topic, self._batch.partition, record.offset, self._applied, arrival.first)
+    def _headers(self, record: InputRecord, first: FirstPlace | None) -> tuple[Header, ...]:
+        return origin_headers(record.topic, self._batch.partition, record.offset, self._applied, first)
 
     def _keep(self, customer: bytes, ledger: Ledger) -> None:
         self._ledgers[customer] = ledger
