@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter, defaultdict
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
@@ -168,7 +168,13 @@ class Gate:
     """A worker process, or a supervisor with one. What it says goes to files, to be looked at afterwards."""
 
     def __init__(
-        self, settings: WorkerSettings, directory: Path, *, supervised: bool = False, module: str = "streams.worker"
+        self,
+        settings: WorkerSettings,
+        directory: Path,
+        *,
+        supervised: bool = False,
+        processes: int = 1,
+        module: str = "streams.worker",
     ) -> None:
         self.settings = settings
         self._number = len(list(directory.glob("gate-*.out")))
@@ -177,8 +183,8 @@ class Gate:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MESURA_")}
         environment["PYTHONPATH"] = str(REPOSITORY)
         command = [sys.executable, "-m", module]
-        if supervised:
-            command = supervisor_command(settings)
+        if supervised or processes > 1:
+            command = [*supervisor_command(settings), "--processes", str(processes)]
             environment["MESURA_ERASURE_KEY"] = settings.erasure_key
         else:
             environment[SETTINGS_VARIABLE] = settings.to_environment()
@@ -267,8 +273,20 @@ class Gate:
 
     def worker_pid(self) -> int:
         """The process id of a supervisor's worker; 0 while there is none."""
+        return next(iter(self.worker_pids().values()), 0)
+
+    def worker_pids(self) -> dict[str, int]:
+        """The process ids of a supervisor's workers by slot; those that are being started are not among them yet."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        return int(children[0]) if children else 0
+        found: dict[str, int] = {}
+        for child in children:
+            with suppress(OSError):  # it ended meanwhile
+                entries = Path(f"/proc/{child}/environ").read_bytes().split(b"\0")
+                given = dict(entry.partition(b"=")[::2] for entry in entries)
+                # A child has its parent's environment until it runs its own program.
+                if (text := given.get(SETTINGS_VARIABLE.encode())) is not None:
+                    found[WorkerSettings.from_environment(text.decode()).slot] = int(child)
+        return found
 
     def kill_worker(self) -> None:
         """kill -9 a supervisor's worker, not the supervisor."""
@@ -313,6 +331,7 @@ def supervisor_command(settings: WorkerSettings) -> list[str]:
         *(sys.executable, "-m", "streams.cli.main", "run"),
         *("--bootstrap", settings.bootstrap_servers, "--policy", settings.policy_path),
         *("--application-id", settings.application_id, "--ops-port", "0", "--prefix", prefix),
+        *("--slot", settings.slot, "--check-crcs" if settings.check_crcs else "--no-check-crcs"),
     ]
 
 
@@ -323,12 +342,14 @@ def running(
     *,
     policy: Path = STARTER,
     supervised: bool = False,
+    processes: int = 1,
     ready: bool = True,
     module: str = "streams.worker",
     **changes: object,
 ) -> Iterator[Gate]:
     """A gate for as long as the block runs. `module`: a worker of a test's own, with one part replaced."""
-    gate = Gate(world.settings(policy, **changes), directory, supervised=supervised, module=module)
+    settings = world.settings(policy, **changes)
+    gate = Gate(settings, directory, supervised=supervised, processes=processes, module=module)
     try:
         yield gate.until_ready() if ready else gate
     finally:

@@ -1,0 +1,205 @@
+"""`mesura run --processes 2`: the partitions are shared, every intent is decided once, and what is counted is true."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections import defaultdict
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from streams.contracts.routing import expected_partition
+from streams.testing.records import intent
+from streams.testing.waiting import wait_until
+from tests.system.conftest import now_ms
+from tests.system.harness import EXIT_ENDED, EXIT_REFUSED, START_SECONDS, account_for, running, until_all_decided
+from tests.system.policies import any_hour
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from streams.testing.records import OutgoingRecord
+    from tests.system.harness import Gate, Progress, World
+
+pytestmark = pytest.mark.timeout(240)
+
+PROCESSES = 2
+CUSTOMERS = 400
+BACKLOG = 4_000
+KILLS = 3
+LOAD = 12_000
+# Time for the group to notice a member that was killed, and for its successor to be ready.
+TAKE_OVER_SECONDS = 60.0
+
+Counts = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Path:
+    path = tmp_path / "policy.yaml"
+    path.write_text(any_hour(limit=1_000), encoding="utf-8")
+    return path
+
+
+def intents(first: int, count: int) -> Iterable[OutgoingRecord]:
+    at_ms = now_ms()
+    for number in range(first, first + count):
+        yield intent(f"c-{number % CUSTOMERS}", f"i-{number}", created_at=at_ms)
+
+
+def by_process(gate: Gate, name: str) -> dict[str, float]:
+    found = gate.metrics().get(f"mesura_process_{name}", {})
+    return {dict(labels)["process"]: value for labels, value in found.items()}
+
+
+def is_shared(gate: Gate, world: World) -> bool:
+    """Whether every process decides for some of the partitions, and together for all of them."""
+    owned = by_process(gate, "partitions_assigned")
+    return gate.get("/ready")[0] == 200 and all(owned.values()) and sum(owned.values()) == world.partitions
+
+
+def until_shared(gate: Gate, world: World) -> None:
+    gate.until(lambda: is_shared(gate, world), TAKE_OVER_SECONDS, "partitions shared by all processes")
+
+
+def counters(gate: Gate) -> Counts:
+    """Every sample that may never go down."""
+    return {
+        (name, labels): value
+        for name, samples in gate.metrics().items()
+        if name.endswith(("_total", "_bucket", "_count", "_sum"))
+        for labels, value in samples.items()
+    }
+
+
+@contextmanager
+def scraped(gate: Gate) -> Iterator[tuple[list[int], list[str]]]:
+    """Scrapes all the while; gives the size of each scrape, and the counters that went down between two of them."""
+    scrapes: list[int] = []
+    went_down: list[str] = []
+    enough = threading.Event()
+
+    def scrape() -> None:
+        last: Counts = {}
+        while not enough.is_set():
+            now = counters(gate)
+            if not now:  # no answer in time, on a busy machine, says nothing
+                continue
+            scrapes.append(len(now))
+            went_down.extend(f"{key}: {last[key]} {now.get(key)}" for key in last if now.get(key, -1.0) < last[key])
+            last = now
+
+    thread = threading.Thread(target=scrape)
+    thread.start()
+    try:
+        yield scrapes, went_down
+    finally:
+        enough.set()
+        thread.join()
+
+
+def largest_transaction(progress: Progress) -> int:
+    """No transaction has dealt with more records than this."""
+    largest: dict[int, int] = defaultdict(int)
+    for partition, batches in progress.batches.items():
+        for batch in batches:
+            records = sum(end - batch.before.get(topic, 0) for topic, end in batch.meta.positions.items())
+            largest[partition] = max(largest[partition], records)
+    return sum(largest.values())
+
+
+def test_the_partitions_are_shared_and_each_question_finds_its_process(
+    world: World, policy: Path, tmp_path: Path
+) -> None:
+    world.publish(intents(0, BACKLOG))
+    with running(world, tmp_path, policy=policy, processes=PROCESSES) as gate:
+        until_shared(gate, world)
+        assert gate.worker_pids().keys() == {"0", "1"}
+        world.publish(intents(BACKLOG, BACKLOG))
+        until_all_decided(gate, world)
+        # Customers of every partition, so of every process; a gate knows only the contacts of its own.
+        asked: dict[int, int] = {}
+        for number in range(CUSTOMERS):
+            asked.setdefault(expected_partition(b"c-%d" % number, world.partitions), number)
+        assert len(asked) == world.partitions
+        for number in asked.values():
+            again = {"customer_id": f"c-{number}", "intent_id": f"i-{number}", "channel": "sms", "created_at": now_ms()}
+            status, answer = gate.explain(again)
+            assert (status, answer["verdict"], answer["reason"]) == (200, "suppressed", "duplicate")
+        counted = gate.counted("decisions_total")
+        assert gate.terminate() == EXIT_ENDED
+    assert len(account_for(world).decisions) == 2 * BACKLOG
+    assert counted == 2 * BACKLOG
+
+
+def test_a_process_that_is_killed_at_rest_takes_no_count_with_it(
+    kafka_world: World, policy: Path, tmp_path: Path
+) -> None:
+    world = kafka_world
+    with running(world, tmp_path, policy=policy, processes=PROCESSES) as gate:
+        until_shared(gate, world)
+        world.publish(intents(0, BACKLOG))
+        until_all_decided(gate, world)
+        wait_until(lambda: gate.counted("decisions_total") == BACKLOG, START_SECONDS, "every decision counted")
+        before = counters(gate)
+        for pid in gate.worker_pids().values():
+            os.kill(pid, signal.SIGKILL)
+        gate.until(lambda: gate.counted("worker_restarts_total") == PROCESSES, START_SECONDS, "both ends seen")
+        assert gate.counted("decisions_total") == BACKLOG
+        assert by_process(gate, "restarts_total") == {"0": 1, "1": 1}
+        until_shared(gate, world)
+        world.publish(intents(BACKLOG, BACKLOG))
+        until_all_decided(gate, world)
+        wait_until(lambda: gate.counted("decisions_total") == 2 * BACKLOG, START_SECONDS, "every decision counted")
+        after = counters(gate)
+        assert {key for key, value in before.items() if after[key] < value} == set()
+    assert len(account_for(world).decisions) == 2 * BACKLOG
+
+
+def test_a_process_killed_under_load_costs_no_decision_and_sends_no_counter_backwards(
+    kafka_world: World, policy: Path, tmp_path: Path
+) -> None:
+    world = kafka_world
+    with running(world, tmp_path, policy=policy, processes=PROCESSES) as gate:
+        until_shared(gate, world)
+        with scraped(gate) as (scrapes, went_down):
+            for kill in range(KILLS):
+                slot = str(kill % PROCESSES)
+                counted = gate.counted("decisions_total")
+                world.publish(intents(kill * LOAD, LOAD))
+                gate.until(
+                    lambda counted=counted: gate.counted("decisions_total") > counted,  # type: ignore[misc]
+                    START_SECONDS,
+                    "decisions under way",
+                )
+                os.kill(gate.worker_pids()[slot], signal.SIGKILL)
+                gate.until(
+                    lambda kill=kill: gate.counted("worker_restarts_total") == kill + 1,  # type: ignore[misc]
+                    START_SECONDS,
+                    "the end seen",
+                )
+                until_shared(gate, world)
+            progress = until_all_decided(gate, world)
+            until_shared(gate, world)
+        assert went_down == []
+        assert len(scrapes) > 2 * KILLS
+        counted = gate.counted("decisions_total")
+        assert gate.counted("decision_latency_seconds_count") == counted, "a batch is counted whole or not at all"
+        assert gate.terminate() == EXIT_ENDED
+    decided = len(account_for(world).decisions)
+    assert decided == KILLS * LOAD
+    assert decided - KILLS * largest_transaction(progress) <= counted <= decided
+
+
+def test_what_refuses_one_process_is_said_and_ends_all(kafka_world: World, tmp_path: Path) -> None:
+    policy = tmp_path / "broken.yaml"
+    policy.write_text("mesura: 1\nname: 7\n", encoding="utf-8")
+    with running(kafka_world, tmp_path, policy=policy, processes=PROCESSES, ready=False) as gate:
+        assert gate.ended(START_SECONDS) == EXIT_REFUSED
+        assert "line 2: `name` is `7`, and should be text." in gate.said
+        assert "Restart" not in gate.said
+        assert "Traceback" not in gate.said
