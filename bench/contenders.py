@@ -101,7 +101,7 @@ def workers(settings: WorkerSettings, processes: int, directory: Path) -> contex
     environments = [
         {
             SETTINGS_VARIABLE: structs.replace(settings, slot=str(number)).to_environment(),
-            "MESURA_LOG_LEVEL": "WARNING",
+            "MESURA_LOG_LEVEL": "INFO",
             "GID": settings.application_id,
         }
         for number in range(processes)

@@ -10,52 +10,57 @@ Rules of this module
 
 from __future__ import annotations
 
+import asyncio
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import aiokafka
+import structlog
 from aiokafka.structs import TopicPartition
 
 from streams.exactly_once.changelog import META_KEY, Meta, decode_meta
-from streams.exactly_once.settings import CHANGELOG_RECORD_BYTES
-from streams.exactly_once.transport import read_by_slices
+from streams.exactly_once.transport import read_by_entries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from streams.exactly_once.interfaces import Observer
     from streams.exactly_once.settings import EngineSettings
-    from streams.exactly_once.transport import Slice
 
-FETCH_BYTES: Final = CHANGELOG_RECORD_BYTES
-"""Of one partition in one fetch: larger than in service, because here only throughput counts. A broker answers with a
-whole record batch at least, whatever its size."""
+FETCH_BYTES: Final = 1024 * 1024
+"""Of one partition in one fetch. Four times as much is no faster and costs 40 MB that stay; a larger record batch, up
+to the largest record, comes whole all the same."""
 
 FETCH_WAIT_MS: Final = 100
 """How long a fetch may wait at the end of a partition, where an open transaction holds up the rest."""
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
 class Restored:
     """The committed state of one partition."""
 
-    store: dict[bytes, bytes] = field(default_factory=dict)
+    store: dict[bytes, bytes] = field(default_factory=dict, repr=False)
     meta: Meta | None = None
     records: int = 0
+    decoding_seconds: float = 0.0
+    """Decoding and applying; the rest of a restore is waiting for the broker and taking in its bytes."""
 
-    def apply(self, arrived: Slice) -> None:
+    def apply(self, pairs: Sequence[tuple[bytes | None, bytes | None]]) -> None:
         """Later records replace earlier ones; a record without value deletes."""
         store = self.store
-        for _, _, _, key, value, _ in arrived.records:
-            if key == META_KEY:
-                if value is not None:
-                    self.meta = decode_meta(value)
-            elif key is not None:
-                if value is None:
-                    store.pop(key, None)
-                else:
-                    store[key] = value
-        self.records += len(arrived.records)
+        for key, value in pairs:
+            if value is None:
+                store.pop(key, None)  # type: ignore[arg-type]  # no key, nothing to delete
+            else:
+                store[key] = value  # type: ignore[index]  # a record without a key is taken out again below
+        store.pop(None, None)  # type: ignore[call-overload]
+        meta = store.pop(META_KEY, None)
+        if meta is not None:
+            self.meta = decode_meta(meta)
+        self.records += len(pairs)
 
 
 async def restore(settings: EngineSettings, marks: Mapping[int, int], observer: Observer) -> dict[int, Restored]:
@@ -77,15 +82,23 @@ async def restore(settings: EngineSettings, marks: Mapping[int, int], observer: 
         fetch_max_wait_ms=FETCH_WAIT_MS,
         **settings.client_options,
     )
+    began = time.perf_counter()
     await consumer.start()
     try:
-        read_by_slices(consumer)
+        read_by_entries(consumer)
         partitions = {TopicPartition(settings.changelog_topic, partition): mark for partition, mark in marks.items()}
         consumer.assign(list(partitions))
         await consumer.seek_to_beginning(*partitions)
         await _read_until(consumer, partitions, restored, observer)
     finally:
         await consumer.stop()
+    log.info(
+        "the state is restored",
+        partitions=sorted(marks),
+        records=sum(of_partition.records for of_partition in restored.values()),
+        seconds=round(time.perf_counter() - began, 3),
+        decoding_seconds=round(sum(of_partition.decoding_seconds for of_partition in restored.values()), 3),
+    )
     return restored
 
 
@@ -98,9 +111,15 @@ async def _read_until(
     unread = await _still_unread(consumer, marks, restored, observer)
     while unread:
         arrived = await consumer.getmany(*unread, timeout_ms=FETCH_WAIT_MS)
-        for partition, slices in arrived.items():
-            for one in slices:
-                restored[partition.partition].apply(one)
+        while arrived:
+            # Between partitions the loop goes on: the next fetch is asked for while this one is decoded.
+            await asyncio.sleep(0)
+            partition, entries = arrived.popitem()
+            of_partition = restored[partition.partition]
+            began = time.perf_counter()
+            for batch in entries:
+                of_partition.apply(batch.pairs())
+            of_partition.decoding_seconds += time.perf_counter() - began
         unread = await _still_unread(
             consumer, {partition: marks[partition] for partition in unread}, restored, observer
         )

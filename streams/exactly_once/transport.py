@@ -61,6 +61,9 @@ aiokafka's five minutes are for clients that any number suits; asking costs a mi
 _BATCH_START: Final = struct.Struct(">qi")
 """Base offset, and the length of what follows."""
 
+_UNREADABLE: Final = (UnicodeDecodeError, CorruptRecordException)
+"""What a header name that is not UTF-8 raises; corrupt, says the reader written in Python."""
+
 _new_tuple = tuple.__new__
 
 
@@ -142,7 +145,7 @@ class SlicedPartitionRecords(PartitionRecords):  # type: ignore[misc]
             if self._is_data(batch):
                 try:
                     records = _records(topic, batch)
-                except (UnicodeDecodeError, CorruptRecordException):  # corrupt, says the reader written in Python
+                except _UNREADABLE:
                     records = _records(topic, batches.leniently(batch.base_offset))
             # Batches of before Kafka 0.11 do not say where they begin; they hold one record at least.
             base_offset = getattr(batch, "base_offset", records[0].offset if records else first)
@@ -163,6 +166,49 @@ class SlicedPartitionRecords(PartitionRecords):  # type: ignore[misc]
         return not batch.is_control_batch
 
 
+class EntriesPartitionRecords(SlicedPartitionRecords):
+    """A fetched partition of which only keys and values matter: yields the `Entries` of each batch that is data."""
+
+    def _unpack_records(self) -> Iterator[Entries]:  # type: ignore[override]  # other readers ask for other things
+        batches = self._records
+        while batches.has_next():
+            batch = batches.next_batch()
+            first, self.next_fetch_offset = self.next_fetch_offset, batch.next_offset
+            if self._is_data(batch):
+                yield Entries(batch, batches, first, check_crc=self._check_crcs)
+
+
+class Entries:
+    """Keys and values of one record batch, not decoded before they are asked for, and once only."""
+
+    __slots__ = ("_batch", "_check_crc", "_fetched", "_first_offset")
+
+    def __init__(self, batch: Any, fetched: KeptMemoryRecords, first_offset: int, *, check_crc: bool) -> None:
+        self._batch = batch
+        self._fetched = fetched
+        self._first_offset = first_offset
+        self._check_crc = check_crc
+
+    def pairs(self) -> list[tuple[bytes | None, bytes | None]]:
+        """Key and value of each record from where the fetch began, in order.
+
+        Raises:
+            CorruptRecordException: not what was written.
+        """
+        if self._check_crc and not self._batch.validate_crc():
+            raise CorruptRecordException("Invalid CRC")
+        try:
+            return self._pairs(self._batch)
+        except _UNREADABLE:
+            return self._pairs(self._fetched.leniently(self._batch.base_offset))
+
+    def _pairs(self, batch: Any) -> list[tuple[bytes | None, bytes | None]]:
+        first_offset = self._first_offset
+        if getattr(batch, "base_offset", -1) >= first_offset:
+            return [(record.key, record.value) for record in batch]
+        return [(record.key, record.value) for record in batch if record.offset >= first_offset]
+
+
 def _records(topic: str, batch: Any) -> list[InputRecord]:
     return [_new_tuple(InputRecord, (topic, r.offset, r.timestamp, r.key, r.value, r.headers)) for r in batch]
 
@@ -170,11 +216,13 @@ def _records(topic: str, batch: Any) -> list[InputRecord]:
 class _SlicedFetches(OrderedDict[TopicPartition, Any]):
     """aiokafka's buffer of fetched partitions; whatever enters it is from then on read by record batch."""
 
+    reader: type[SlicedPartitionRecords] = SlicedPartitionRecords
+
     def __setitem__(self, partition: TopicPartition, fetched: Any) -> None:
         if type(fetched) is FetchResult:
             records = fetched._partition_records
             if type(records) is PartitionRecords:
-                records.__class__ = SlicedPartitionRecords
+                records.__class__ = self.reader
                 records._records_iterator = records._unpack_records()
         super().__setitem__(partition, fetched)
 
@@ -183,6 +231,16 @@ def read_by_slices(consumer: aiokafka.AIOKafkaConsumer) -> None:
     """Make a started consumer give slices. Must be called before its first fetch is answered."""
     aiokafka_fetcher.MemoryRecords = KeptMemoryRecords
     consumer._fetcher._records = _SlicedFetches(consumer._fetcher._records)
+
+
+class _EntriesFetches(_SlicedFetches):
+    reader = EntriesPartitionRecords
+
+
+def read_by_entries(consumer: aiokafka.AIOKafkaConsumer) -> None:
+    """Make a started consumer give `Entries`. Must be called before its first fetch is answered."""
+    aiokafka_fetcher.MemoryRecords = KeptMemoryRecords
+    consumer._fetcher._records = _EntriesFetches(consumer._fetcher._records)
 
 
 def merge(slices: list[Slice]) -> Slice:

@@ -43,7 +43,7 @@ ALLOWED_KEYS = frozenset(
         "topic", "topics", "partition", "partitions", "offset", "group", "transactional_id", "generation", "bootstrap",
         "slot",
         "records", "remaining_records", "restored_records", "lag_records", "count", "attempt", "bytes",
-        "seconds", "duration_seconds", "difference_seconds", "lag_seconds", "decided_at_ms", "committed_at_ms",
+        "seconds", "decoding_seconds", "duration_seconds", "difference_seconds", "lag_seconds", "decided_at_ms", "committed_at_ms",
         "policy_name", "policy_version", "policy_hash", "rule", "channel", "verdict", "reason", "why", "result",
         "host", "port", "file", "line", "column", "version", "python", "signal", "setting", "state",
         "error", "error_message", "error_at",

@@ -8,11 +8,19 @@ import aiokafka
 import orjson
 import pytest
 from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
+from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatchBuilder, _DefaultRecordBatchBuilderPy
 from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
 from aiokafka.structs import TopicPartition
 
-from streams.exactly_once.transport import KeptMemoryRecords, Slice, SlicedPartitionRecords
+from streams.exactly_once.changelog import META_KEY, Meta, encode_meta
+from streams.exactly_once.restore import Restored
+from streams.exactly_once.transport import (
+    EntriesPartitionRecords,
+    KeptMemoryRecords,
+    Slice,
+    SlicedPartitionRecords,
+)
 from tests.engine.harness import create, keys, load, publish, read, running
 from tests.engine.toy import Greeter, Topics
 
@@ -37,12 +45,20 @@ class _StrangeNames(_DefaultRecordBatchBuilderPy):  # type: ignore[misc]
         return packed
 
 
-def _read(fetched: bytes, position: int) -> list[Slice]:
+def _fetched(fetched: bytes, position: int, reader: type[SlicedPartitionRecords]) -> SlicedPartitionRecords:
     records = PartitionRecords(
         TopicPartition("t", 0), KeptMemoryRecords(fetched), None, position, None, None, True, READ_COMMITTED
     )
-    records.__class__ = SlicedPartitionRecords
-    return list(records._unpack_records())
+    records.__class__ = reader
+    return records
+
+
+def _read(fetched: bytes, position: int) -> list[Slice]:
+    return list(_fetched(fetched, position, SlicedPartitionRecords)._unpack_records())
+
+
+def _read_pairs(fetched: bytes, position: int) -> list[list[tuple[bytes | None, bytes | None]]]:
+    return [entries.pairs() for entries in _fetched(fetched, position, EntriesPartitionRecords)._unpack_records()]
 
 
 def _batch(first_offset: int, count: int, builder: Callable[..., Any] = DefaultRecordBatchBuilder) -> bytes:
@@ -77,6 +93,36 @@ def test_batches_that_do_not_say_where_they_begin_are_read(magic: int) -> None:
     slices = _read(bytes(made.build()), 5)
     assert [[record.offset for record in one.records] for one in slices] == [[7], [8]]
     assert [one.missing_count for one in slices] == [2, 0]
+
+
+def test_a_restore_reads_such_batches_too_and_may_begin_inside_one() -> None:
+    fetched = _batch(12, 3, _StrangeNames) + _batch(15, 1)
+    assert _read_pairs(fetched, 13) == [[(b"k", b"1"), (b"k", b"2")], [(b"k", b"0")]]
+
+
+@pytest.mark.parametrize("magic", [0, 1])
+def test_a_restore_reads_batches_that_do_not_say_where_they_begin(magic: int) -> None:
+    made = LegacyRecordBatchBuilder(magic, 0, 1_000_000)
+    for offset in (7, 8):
+        assert made.append(offset, 5 if magic else None, b"k", b"%d" % offset)
+    assert _read_pairs(bytes(made.build()), 8) == [[], [(b"k", b"8")]]
+
+
+def test_a_restore_refuses_a_batch_that_is_not_what_was_written() -> None:
+    damaged = bytearray(_batch(12, 3))
+    damaged[-1] ^= 1
+    with pytest.raises(CorruptRecordException):
+        _read_pairs(bytes(damaged), 12)
+
+
+def test_of_a_changelog_the_latest_value_stays_and_what_was_deleted_does_not() -> None:
+    restored = Restored()
+    meta = encode_meta(Meta({"t": 1}))
+    restored.apply([(b"ca", b"1"), (b"cb", b"1"), (META_KEY, meta), (None, b"lost"), (b"ca", b"2"), (b"cb", None)])
+    restored.apply([(b"cc", b"1"), (b"cb", b"3"), (b"cc", None), (None, None), (META_KEY, None)])
+    assert restored.store == {b"ca": b"2", b"cb": b"3"}
+    assert restored.meta == Meta({"t": 1})
+    assert restored.records == 11
 
 
 class _KeepsHeaders(Greeter):
