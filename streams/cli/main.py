@@ -32,14 +32,15 @@ PARTS: Final = {
     "publish": _Part("streams.cli.publish", "publish", "Publish intents, preferences and outcomes from a file."),
     "watch": _Part("streams.cli.watch", "watch", "Show decisions, and what could not be read, as they come."),
     "explain": _Part("streams.cli.explain", "explain", "Say why an intent may or may not be sent."),
+    "audit": _Part("streams.cli.audit", "audit", "Check from outside that a gate kept every promise."),
     "topics": _Part("streams.cli.topics", "topics", "Create and check the topics."),
     "policy": _Part("streams.cli.policy", "policy", "Check policies, and show what they say."),
 }
 
 EPILOG: Final = (
     "Exit codes: 0 done (also: a suppression explained, `run` ended by Ctrl-C); 1 done, and the answer is no (lines "
-    "rejected, policy refused, topics not as planned, not adding up); 2 not done (wrong usage, unreadable file, no "
-    "broker, start-up refused); 130 any other command interrupted by Ctrl-C."
+    "rejected, policy refused, topics not as planned, not adding up, a promise broken); 2 not done (wrong usage, "
+    "unreadable file, no broker, start-up refused); 130 any other command interrupted by Ctrl-C."
 )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from streams.testing.audit.headers import ERROR, last
+from streams.testing.audit.headers import ERROR, Named, named, text
 
 if TYPE_CHECKING:
     from streams.testing.audit.log import Record
@@ -16,22 +16,20 @@ if TYPE_CHECKING:
 
 def is_altered(original: Record, letter: Record) -> bool:
     """Whether key, value or headers are not those of the original."""
-    added = letter.headers
-    if last(added, f"{ERROR}.headers.bytes") is None:
-        if added[: len(original.headers)] != original.headers:
-            return True
-        added = added[len(original.headers) :]
-    if letter.key != original.key and not (letter.key is None and _says(added, "key.bytes", len(original.key or b""))):
+    said = named(letter)
+    if text(said, f"{ERROR}.headers.bytes") is None and letter.headers[: len(original.headers)] != original.headers:
+        return True
+    if letter.key != original.key and not (letter.key is None and _says(said, "key.bytes", len(original.key or b""))):
         return True
     if letter.value == original.value:
         return False
     value = original.value or b""
     return not (
         letter.value is None
-        and _says(added, "value.bytes", len(value))
-        and last(added, f"{ERROR}.value.sha256") == hashlib.sha256(value).hexdigest()
+        and _says(said, "value.bytes", len(value))
+        and text(said, f"{ERROR}.value.sha256") == hashlib.sha256(value).hexdigest()
     )
 
 
-def _says(added: tuple[tuple[str, bytes | None], ...], name: str, size: int) -> bool:
-    return last(added, f"{ERROR}.{name}") == str(size)
+def _says(said: Named, name: str, size: int) -> bool:
+    return text(said, f"{ERROR}.{name}") == str(size)

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Final
 from streams.testing.audit.report import Place
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from streams.testing.audit.log import Record
 
 ORIGIN: Final = "mesura.origin"
@@ -24,41 +22,57 @@ FORWARD_HEADERS: Final = 4
 INT32_MAX: Final = 2**31 - 1
 INT64_MAX: Final = 2**63 - 1
 DIGITS_MAX: Final = 20
+"""A 64-bit number and its sign."""
 
 
-def last(headers: Sequence[tuple[str, bytes | None]], name: str) -> str | None:
-    """The text of the last header of that name."""
-    for known, content in reversed(headers):
-        if known == name:
-            try:
-                return None if content is None else content.decode()
-            except UnicodeDecodeError:
-                return None
-    return None
+Named = dict[str, bytes | None]
 
 
-def whole(text: str | None, low: int, high: int) -> int | None:
-    """The decimal number a header says, if it is one within these limits."""
-    digits = (text or "").removeprefix("-")
-    if not digits.isascii() or not digits.isdecimal() or len(digits) > DIGITS_MAX:
+def named(record: Record) -> Named:
+    """The headers by name; of those that stand twice the last."""
+    return dict(record.headers)
+
+
+def text(headers: Named, name: str) -> str | None:
+    """What a header says."""
+    content = headers.get(name)
+    try:
+        return None if content is None else content.decode()
+    except UnicodeDecodeError:
         return None
-    number = int(text or "")
+
+
+def whole(said: str | None, low: int, high: int) -> int | None:
+    """The decimal number that was said, if it is one within these limits."""
+    if said is None or len(said) > DIGITS_MAX:
+        return None
+    try:
+        number = int(said)
+    except ValueError:
+        return None
     return number if low <= number <= high else None
 
 
-def place(record: Record, prefix: str) -> Place | None:
+def number(headers: Named, name: str) -> int | None:
+    """The offset or count that a header says."""
+    return whole(text(headers, name), 0, INT64_MAX)
+
+
+def place(headers: Named, prefix: str) -> Place | None:
     """The place that three headers of this prefix name."""
-    topic = last(record.headers, f"{prefix}.topic")
-    partition = whole(last(record.headers, f"{prefix}.partition"), 0, INT32_MAX)
-    offset = whole(last(record.headers, f"{prefix}.offset"), 0, INT64_MAX)
-    return None if topic is None or partition is None or offset is None else Place(topic, partition, offset)
+    topic = text(headers, f"{prefix}.topic")
+    if topic is None:
+        return None
+    partition = whole(text(headers, f"{prefix}.partition"), 0, INT32_MAX)
+    offset = number(headers, f"{prefix}.offset")
+    return None if partition is None or offset is None else Place(topic, partition, offset)
 
 
-def read_at(record: Record) -> Place | None:
+def read_at(headers: Named) -> Place | None:
     """Where the lane that answered read the record: where it was forwarded to, else its origin."""
-    return place(record, REROUTED) or place(record, ORIGIN)
+    return place(headers, REROUTED) or place(headers, ORIGIN)
 
 
-def first_timestamp(record: Record) -> int | None:
+def first_timestamp(headers: Named) -> int | None:
     """The timestamp a forwarded record had where it first stood."""
-    return whole(last(record.headers, f"{ORIGIN}.timestamp"), -(2**63), INT64_MAX)
+    return whole(text(headers, f"{ORIGIN}.timestamp"), -(2**63), INT64_MAX)

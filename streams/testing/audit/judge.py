@@ -182,10 +182,8 @@ class PartitionJudge:
         for trace in self._traces.peek(topic, offset):
             answer = read_answer(trace.record)
             if answer is not None:
-                applied = {
-                    name: known.whole(known.last(trace.record.headers, known.APPLIED + name), 0, known.INT64_MAX) or 0
-                    for name in self._barrier
-                }
+                said = known.named(trace.record)
+                applied = {name: known.number(said, known.APPLIED + name) or 0 for name in self._barrier}
                 return Said(answer["decided_at"], applied)
         return None
 
@@ -198,7 +196,8 @@ class PartitionJudge:
         first: Place | None = None
         timestamp_ms: int | None = record.timestamp_ms
         if topic == self.topics.rerouted:
-            first, timestamp_ms = known.place(record, known.ORIGIN), known.first_timestamp(record)
+            said = known.named(record)
+            first, timestamp_ms = known.place(said, known.ORIGIN), known.first_timestamp(said)
             if first is None or timestamp_ms is None:
                 self._refused(served, "misrouted_again", None)
                 return
@@ -265,7 +264,7 @@ class PartitionJudge:
             return
         self._once(place, letters, customer_id)
         letter = letters[0]
-        said = known.last(letter.record.headers, f"{known.ERROR}.reason")
+        said = known.text(known.named(letter.record), f"{known.ERROR}.reason")
         if is_altered(record, letter.record):
             self.find("dead_letter_altered", customer_id, place, self._of(letter))
         elif (reason in LATER_REASONS or said in LATER_REASONS) and said != reason:
@@ -330,7 +329,7 @@ class PartitionJudge:
         wanted = model.decide(event, now)
         contacts = model.customer(customer_id).contacts
         off = difference(wanted, found, event, trace.record.key)
-        origin = known.place(trace.record, known.ORIGIN)
+        origin = known.place(known.named(trace.record), known.ORIGIN)
         if off is not None:
             self.find(off.kind, customer_id, place, self._of(trace), rule=off.rule, detail=off.detail)
         elif found["decided_at"] != now:
@@ -362,8 +361,9 @@ class PartitionJudge:
 
         What caused a withdrawal was not applied before it.
         """
+        headers = known.named(trace.record)
         for topic in self._barrier:
-            said = known.whole(known.last(trace.record.headers, known.APPLIED + topic), 0, known.INT64_MAX)
+            said = known.number(headers, known.APPLIED + topic)
             served = self._served_of[topic] - (topic == place.topic)
             records = self.log.of(topic)
             low = records[served - 1].offset + 1 if served else 0
@@ -447,7 +447,8 @@ class PartitionJudge:
         place = self.place(topic, record)
         traces = [*self._traces.answers(topic, record.offset), *self._traces.dead_letters(topic, record.offset)]
         self.verdict.undecided.add(place)
-        first, timestamp_ms = known.place(record, known.ORIGIN), known.first_timestamp(record)
+        said = known.named(record)
+        first, timestamp_ms = known.place(said, known.ORIGIN), known.first_timestamp(said)
         if topic == self.topics.rerouted and first is not None and timestamp_ms is not None:
             self.verdict.forwarded.append(self._forwarded(first, record, timestamp_ms))
         if not traces:

@@ -5,6 +5,7 @@ Invariant: the findings do not depend on how many processes there are, nor on wh
 
 from __future__ import annotations
 
+import gc
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
@@ -73,7 +74,12 @@ def _judge(
                 f"{topic}[{number}] begins at offset {start}: what stood before was deleted, and decisions that rest "
                 "on it cannot be repeated. Audit within the retention of the topics."
             )
-    return PartitionJudge(of_partition, topics, partitions, book, settings).run()
+    # A million raw records that stay to the end: the collector need not look at them again and again.
+    gc.freeze()
+    try:
+        return PartitionJudge(of_partition, topics, partitions, book, settings).run()
+    finally:
+        gc.unfreeze()
 
 
 def _together(verdicts: list[Verdict]) -> AuditReport:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 DEFAULT_PROCESSES: Final = 2
 """Partitions judged at once. Each process holds the raw records of one partition."""
 
-ACKNOWLEDGED_WITHIN_MS: Final = 1_000
+ACKNOWLEDGED_WITHIN_MS: Final = 5_000
 """A record's timestamp is when its producer made it; the broker's acknowledgement came later, by at most a second where
 nothing is wrong."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from streams.testing.audit.headers import ERROR, place, read_at
+from streams.testing.audit.headers import ERROR, named, place, read_at
 from streams.testing.audit.report import Place
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ class Traces:
         """What does not say where its record stands, or stands on another partition than its record."""
         for topic in (topics.approved, topics.suppressed):
             for record in log.of(topic):
-                self._file(self._answers, read_at(record), Trace(topic, record))
+                self._file(self._answers, read_at(named(record)), Trace(topic, record))
         for record in log.of(topics.dead_letter):
-            self._file(self._dead_letters, place(record, ERROR), Trace(topics.dead_letter, record))
+            self._file(self._dead_letters, place(named(record), ERROR), Trace(topics.dead_letter, record))
 
     def _file(self, into: dict[tuple[str, int], list[Trace]], cause: Place | None, trace: Trace) -> None:
         if cause is None or cause.partition != self._partition:

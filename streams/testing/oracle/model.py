@@ -10,6 +10,7 @@ Where the page can be read in several ways the choice made here is marked READIN
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import hashlib
 import heapq
 from dataclasses import dataclass, field
@@ -185,6 +186,9 @@ class Contact:
     withdrawn: bool = False
     erased: bool = False
     noted: Any = None  # whatever who asked wants to find again with it
+
+    def __post_init__(self) -> None:
+        self.tag_values = tuple(self.tags.values())
 
     @property
     def latest(self) -> int:
@@ -506,6 +510,12 @@ class Clockwork:
         return min((first for first in firsts if first is not None), default=None)
 
 
+@functools.lru_cache(maxsize=64)
+def clockworks_of(policy_text: str) -> dict[tuple[int, str | None], Clockwork]:
+    """By rule and holiday calendar; filled as they are asked for."""
+    return {}
+
+
 # ---- the model ------------------------------------------------------------------------------------------------------
 
 
@@ -518,10 +528,28 @@ class Model:
         self.hours: dict[int, dict[str, list[Interval]]] = {
             rule.number: hours_of(rule.body["hours"]) for rule in self.policy.rules if rule.kind == "window"
         }
-        self.clockworks: dict[tuple[int, str | None], Clockwork] = {}
+        # The hours of a policy are the same whoever asks.
+        self.clockworks = clockworks_of(policy_text)
+        # What was found to match once is not matched again: by the values that matching looks at.
+        self.makers: dict[str, Callable[[Rule, Case], Check]] = {
+            "campaign": self._campaign,
+            "opt_out": self._opt_out,
+            "sender": self._sender,
+            "consent": self._consent,
+            "window": self._window,
+            "cap": self._cap,
+            "gap": self._gap,
+        }
+        # Whether each `next_eligible_at` is confirmed by two more whole decisions: then, and a millisecond before.
+        self.confirms = True
+        self.applicable: dict[tuple[Any, ...], list[tuple[Rule, str]]] = {}
+        self.counted: dict[tuple[Any, ...], dict[tuple[Any, ...], bool]] = {}
 
     def customer(self, customer_id: str) -> Customer:
-        return self.customers.setdefault(customer_id, Customer())
+        found = self.customers.get(customer_id)
+        if found is None:
+            found = self.customers[customer_id] = Customer()
+        return found
 
     # ---- preferences ----
 
@@ -797,8 +825,9 @@ class Model:
         while t <= limit:
             denying = next((check for check in checks if check.ask(t).reason is not None), None)
             if denying is None:
-                assert self._approves(case, t)
-                assert t == now + 1 or not self._approves(case, t - 1)
+                if self.confirms:
+                    assert self._approves(case, t)
+                    assert t == now + 1 or not self._approves(case, t - 1)
                 return t
             passes = first_pass(denying, t, limit)
             if passes is None:
@@ -874,10 +903,7 @@ class Model:
     def _checks_of_policy(self, case: Case) -> list[Check]:
         exempted = {kind for rule in case.exemptions for kind in rule.body["from"]}
         checks = []
-        for rule in self.policy.rules:
-            applicable = applies(rule, case.subject)
-            if applicable == "no":
-                continue
+        for rule, applicable in self._applicable(case.subject):
             check = self._country_check(rule) if applicable == "unknown" else self._check(rule, case)
             check.rule = rule
             check.shadow = rule.state == "shadow"
@@ -885,20 +911,19 @@ class Model:
             checks.append(check)
         return checks
 
+    def _applicable(self, subject: dict[str, Any]) -> list[tuple[Rule, str]]:
+        key = tuple(subject.values())
+        if key not in self.applicable:
+            asked = [(rule, applies(rule, subject)) for rule in self.policy.rules]
+            self.applicable[key] = [(rule, applicable) for rule, applicable in asked if applicable != "no"]
+        return self.applicable[key]
+
     @staticmethod
     def _country_check(rule: Rule) -> Check:
         return Check(rule.number, rule.id, rule.kind, lambda t: Answer("country_unknown"), no_turn)
 
     def _check(self, rule: Rule, case: Case) -> Check:
-        return {
-            "campaign": self._campaign,
-            "opt_out": self._opt_out,
-            "sender": self._sender,
-            "consent": self._consent,
-            "window": self._window,
-            "cap": self._cap,
-            "gap": self._gap,
-        }[rule.kind](rule, case)
+        return self.makers[rule.kind](rule, case)
 
     def _campaign(self, rule: Rule, case: Case) -> Check:
         reason = "campaign_shadow" if rule.body["switch"] == "shadow_only" else "campaign_off"
@@ -1049,9 +1074,16 @@ class Model:
     def _counted(self, rule: Rule, case: Case) -> list[int]:
         """The latest times of the contacts that a cap or gap counts for this intent."""
         found = []
+        known = self.counted.setdefault((rule.number, *map(case.subject.get, TAGS)), {})
         for contact in case.contacts:
-            selectable = self._selectable(contact.tags)
-            if contact.counts_at_all and self._counts(rule, selectable) and shares(rule, selectable, case.subject):
+            if not contact.counts_at_all:
+                continue
+            counts = known.get(contact.tag_values)
+            if counts is None:
+                selectable = self._selectable(contact.tags)
+                counts = self._counts(rule, selectable) and shares(rule, selectable, case.subject)
+                known[contact.tag_values] = counts
+            if counts:
                 found.append(contact.latest)
         return found
 

@@ -6,6 +6,7 @@ them, so that the rules of the model can be compared with the page line by line.
 
 from __future__ import annotations
 
+import bisect
 import datetime as dt
 import functools
 import importlib.resources
@@ -18,6 +19,7 @@ import holidays
 import yaml
 
 DAY_MS = 86_400_000
+BEYOND = 10**18  # after every instant
 UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": DAY_MS, "w": 7 * DAY_MS}
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
@@ -161,9 +163,22 @@ def bucket_next_date(unit: str, first: dt.date) -> dt.date:
     return (first + dt.timedelta(days=31)).replace(day=1)
 
 
-@functools.lru_cache(maxsize=100_000)
+_buckets: dict[tuple[str, str], list[Interval]] = {}
+
+
 def bucket(name: str, unit: str, instant_ms: int) -> Interval:
-    """The calendar bucket that holds the instant, as instants [start, end)."""
+    """The calendar bucket that holds the instant, as instants [start, end). Those found before are remembered."""
+    known = _buckets.setdefault((name, unit), [])
+    place = bisect.bisect_right(known, (instant_ms, BEYOND)) - 1
+    if place >= 0 and instant_ms < known[place][1]:
+        return known[place]
+    found = find_bucket(name, unit, instant_ms)
+    bisect.insort(known, found)
+    return found
+
+
+def find_bucket(name: str, unit: str, instant_ms: int) -> Interval:
+    """The bucket, found from the local dates."""
     # A clock set back over midnight shows an old date again, so that the date shown is only where to begin to look.
     first = bucket_first_date(unit, local(name, instant_ms)[0])
     while first_instant(name, first) > instant_ms:
@@ -184,21 +199,21 @@ class Rule:
     number: int  # in the rule table; -1 for exemptions, which are never asked and have no entry
     body: dict[str, Any]
 
-    @property
+    @functools.cached_property
     def applies_to(self) -> dict[str, Any]:
         return self.body.get("applies_to") or {}
 
-    @property
+    @functools.cached_property
     def except_(self) -> dict[str, Any]:
         return self.body.get("except") or {}
 
-    @property
+    @functools.cached_property
     def counts(self) -> dict[str, Any]:
         if "counts" in self.body:
             return self.body["counts"] or {}
         return {name: values for name, values in self.applies_to.items() if name in COUNTS_FIELDS}
 
-    @property
+    @functools.cached_property
     def counts_except(self) -> dict[str, Any]:
         if "counts_except" in self.body:
             return self.body["counts_except"] or {}
@@ -226,7 +241,7 @@ class Policy:
     rules: list[Rule] = field(default_factory=list)  # in the order in which they are asked, opt_out among them
     exemptions: list[Rule] = field(default_factory=list)
 
-    @property
+    @functools.cached_property
     def history_needed(self) -> int:
         """History, raised to what the longest rule needs."""
         needs = [self.history]
@@ -250,6 +265,7 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile("^(null|~|)$"
 _Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile("^-?(0|[1-9][0-9]*)$"), list("-0123456789"))
 
 
+@functools.cache
 def duration(text: str) -> int:
     return int(text[:-1]) * UNITS_MS[text[-1]]
 

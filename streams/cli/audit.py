@@ -1,0 +1,119 @@
+"""`mesura audit`: what a gate committed, replayed from outside, and every promise it broke.
+
+Rules of this module
+1. Nothing is judged here: the options are put together, and the report is shown.
+2. Nothing is written to the cluster, and no customer is named: a finding has a hash made for this run.
+
+Exit codes: 0 every promise was kept; 1 some were not, each said; 2 it could not be looked at.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from streams.cli.errors import EXIT_ANSWER_IS_NO, CommandError
+from streams.cli.options import (
+    ERASURE_KEY_FILE_VARIABLE,
+    ERASURE_KEY_VARIABLE,
+    bootstrap_option,
+    erasure_key,
+    topic_names,
+    topic_options,
+)
+from streams.cli.policies import policy_file
+from streams.testing.audit.run import audit as run_audit
+from streams.testing.audit.settings import ACKNOWLEDGED_WITHIN_MS, DEFAULT_PROCESSES, AuditError, AuditSettings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@click.command()
+@click.option(
+    "--policy",
+    "policies",
+    multiple=True,
+    metavar="FILE",
+    envvar="MESURA_POLICY",
+    show_envvar=True,
+    help="A policy that decided; repeatable. Without any, the texts the gate published are believed.",
+)
+@click.option(
+    "--application-id", default="mesura", metavar="NAME", show_default=True, help="The gate's, for the report."
+)
+@click.option(
+    "--allow-undecided",
+    is_flag=True,
+    help="For a gate that runs: what lies beyond the last committed position is pending, not lost.",
+)
+@click.option("--no-ledgers", is_flag=True, help="Do not compare the stored ledgers.")
+@click.option(
+    "--clock",
+    type=click.Choice(["wall", "record"]),
+    default="wall",
+    show_default=True,
+    help="The clock the gate was run with.",
+)
+@click.option(
+    "--acknowledged-within",
+    type=click.FloatRange(0),
+    default=ACKNOWLEDGED_WITHIN_MS / 1000,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long after its timestamp an opt-out is taken as acknowledged: approvals given later must heed it.",
+)
+@click.option(
+    "--processes", type=click.IntRange(1), default=DEFAULT_PROCESSES, show_default=True, help="Partitions at once."
+)
+@click.option("--json", "as_json", is_flag=True, help="The report as one JSON object.")
+@bootstrap_option
+@topic_options
+def audit(
+    policies: tuple[str, ...],
+    application_id: str,
+    allow_undecided: bool,
+    no_ledgers: bool,
+    clock: Literal["wall", "record"],
+    acknowledged_within: float,
+    processes: int,
+    as_json: bool,
+    bootstrap: str,
+    prefix: str,
+    intent_topics: tuple[str, ...],
+    renamed_topics: tuple[str, ...],
+) -> int:
+    """Replay what a gate committed with a second implementation of its rules, and report every broken promise."""
+    files: list[Path] = [policy_file(name) for name in policies]
+    settings = AuditSettings(
+        bootstrap_servers=bootstrap,
+        topics=topic_names(prefix, intent_topics, renamed_topics),
+        policies=files,
+        application_id=application_id,
+        check_ledgers=not no_ledgers,
+        allow_undecided=allow_undecided,
+        clock=clock,
+        processes=processes,
+        acknowledged_within_ms=round(acknowledged_within * 1000),
+        erasure_key=_erasure_key_if_any(),
+    )
+    try:
+        report = run_audit(settings)
+    except AuditError as error:
+        raise CommandError(str(error)) from None
+    click.echo(report.as_json() if as_json else report.as_text())
+    return 0 if report.is_clean else EXIT_ANSWER_IS_NO
+
+
+def _erasure_key_if_any() -> str:
+    """Needed only to tell whose ledgers stand under a hash."""
+    if not (os.environ.get(ERASURE_KEY_VARIABLE) or os.environ.get(ERASURE_KEY_FILE_VARIABLE)):
+        return ""
+    key = erasure_key()
+    try:
+        bytes.fromhex(key)
+    except ValueError:
+        raise CommandError("The erasure key is not hexadecimal.") from None
+    return key
