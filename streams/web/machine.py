@@ -82,14 +82,18 @@ class WorkerProcess:
 class Machine:
     """Answers for all processes of a machine. `start` before use, `stop` after; both on the loop that serves."""
 
-    def __init__(self, processes: Sequence[WorkerProcess], *, version: str) -> None:
+    def __init__(
+        self, processes: Sequence[WorkerProcess], *, version: str, answer_seconds: float = ANSWER_SECONDS
+    ) -> None:
         self._processes = processes
+        self._answer_seconds = answer_seconds
         self._telemetry = MachineTelemetry(version=version)
         self._session: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
         # Loopback only: no proxy of the environment has a part in it.
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_SECONDS), trust_env=False)
+        timeout = aiohttp.ClientTimeout(total=self._answer_seconds)
+        self._session = aiohttp.ClientSession(timeout=timeout, trust_env=False)
 
     async def stop(self) -> None:
         if self._session is not None:
@@ -141,18 +145,20 @@ class Machine:
             question = await request.read()
         except web.HTTPRequestEntityTooLarge:
             return problem(413, f"A question is one intent, of at most {QUESTION_BYTES_MAX} bytes.")
-        answers = await asyncio.gather(*(self._ask(process, EXPLAIN_PATH, question) for process in self._processes))
-        # 503: it does not decide for this customer, or not yet. Anything else is an answer, a refusal among them.
-        for answer in answers:
-            if answer is not None and answer[0] != web.HTTPServiceUnavailable.status_code:
-                status, body = answer
-                return web.Response(status=status, body=body, content_type="application/json", headers=NO_STORE)
-        sentences = [
-            f"process {process.number} {process.why_absent}"
-            if answer is None
-            else f"process {process.number}: {_sentence(answer[1])}"
-            for process, answer in zip(self._processes, answers, strict=True)
-        ]
+        asked = {
+            asyncio.create_task(self._ask(process, EXPLAIN_PATH, question)): process for process in self._processes
+        }
+        try:
+            for answered in asyncio.as_completed(asked):
+                answer = await answered
+                # 503: it does not decide for this customer, or not yet. All else is an answer, a refusal among them.
+                if answer is not None and answer[0] != web.HTTPServiceUnavailable.status_code:
+                    status, body = answer
+                    return web.Response(status=status, body=body, content_type="application/json", headers=NO_STORE)
+        finally:
+            for task in asked:
+                task.cancel()
+        sentences = [_why_not(process, task.result()) for task, process in asked.items()]
         return problem(503, "No process of this machine can answer now: " + "; ".join(sentences))
 
     # Inside
@@ -185,8 +191,11 @@ class Machine:
         return answer.status, content
 
 
-def _sentence(body: bytes) -> str:
+def _why_not(process: WorkerProcess, answer: tuple[int, bytes] | None) -> str:
+    if answer is None:
+        return f"process {process.number} {process.why_absent}"
     try:
-        return str(orjson.loads(body)["error"])
+        sentence = str(orjson.loads(answer[1])["error"])
     except (ValueError, KeyError, TypeError):
-        return "no answer that can be read"
+        sentence = "no answer that can be read"
+    return f"process {process.number}: {sentence}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 PARTITIONS = 3
+# Long enough for any answer of these workers, however busy the machine; waited for once, by a process that is frozen.
+ANSWER_SECONDS = 3.0
 
 
 class Worker:
@@ -66,7 +69,7 @@ class Setting:
             WorkerProcess(number, descriptor, monotonic=lambda: self.clock)
             for number, descriptor in enumerate(self.descriptors)
         ]
-        self.machine = Machine(self.processes, version="0.1.0")
+        self.machine = Machine(self.processes, version="0.1.0", answer_seconds=ANSWER_SECONDS)
         self.server = OpsServer(
             self.machine,
             port=0,
@@ -178,6 +181,25 @@ async def test_metrics_of_all_processes(setting: Setting) -> None:
     assert "mesura_barrier_wait_seconds_count 2.0" in lines
     assert "mesura_partitions_assigned 6.0" in lines
     assert 'mesura_process_ready{process="1"} 1.0' in lines
+
+
+async def test_a_frozen_process_does_not_keep_the_others_from_answering(setting: Setting) -> None:
+    await setting.listens(0)
+    setting.workers[0].is_ready()
+    setting.workers[0].answer = (200, "approved")
+    thawed = asyncio.Event()
+
+    async def frozen(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await thawed.wait()
+        writer.close()
+
+    server = await asyncio.start_server(frozen, "127.0.0.1", 0)
+    setting.processes[1].listens(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    assert (await setting.ask("/ready"))[1] == {"ready": False, "why": "process 1 does not answer"}
+    assert await setting.ask(EXPLAIN_PATH, b"{}") == (200, {"verdict": "approved"})
+    thawed.set()
+    server.close()
+    await server.wait_closed()
 
 
 async def test_what_is_no_report_is_no_answer(setting: Setting) -> None:
