@@ -26,7 +26,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from streams.testing.records import intent, murmur2_partition, outcome, preference
-from tests.races.wire import Connection, group_request, group_state, produce_request, refused
+from tests.races.wire import Connection, group_request, group_state, produce_request, written_at
 
 CUSTOMER_PREFIX: Final = "race-"
 WITHIN_NS: Final = 1_000_000
@@ -61,6 +61,8 @@ class Trial(Struct, frozen=True, array_like=True):
 
     customer: str
     is_stop: bool
+    offset: int
+    """Where the no stands on its partition."""
     acknowledged_ns: int
     sent_ns: int
     is_rebalancing: bool
@@ -221,18 +223,18 @@ class Racer:
         if received is None:
             return
         answer, acknowledged_ns = received
-        assert refused(answer) == 0, "an opt-out was refused"
+        offset = written_at(answer)
         sent_ns = pair.system.send(pair.intent)
         watch = self._watch
         # The last answer of the coordinator must be older than the acknowledgement to speak for it.
         before = watch.is_rebalancing and watch.answered_ns <= acknowledged_ns
-        watch.unsettled.append(Trial(pair.name, pair.is_stop, acknowledged_ns, sent_ns, before))
+        watch.unsettled.append(Trial(pair.name, pair.is_stop, offset, acknowledged_ns, sent_ns, before))
 
     def _written(self, pair: Pair) -> None:
         received = pair.system.receive()
         if received is None:
             return
-        assert refused(received[0]) == 0, "an intent was refused"
+        written_at(received[0])
         self._under_way -= 1
         self._prepare(pair)
         pair.is_idle = True

@@ -24,7 +24,7 @@ WITH = Plan(
     seconds_max=200.0,
 )
 WITHOUT = Plan(
-    counted_min=1_200,
+    counted_min=800,
     rebalancing_min=0,
     trials_per_second=400.0,
     pairs=8,
@@ -39,8 +39,10 @@ def test_no_race_is_ever_lost(real_kafka: Broker, tmp_path: Path) -> None:
     assert len(outcome.counted) >= WITH.counted_min
     assert sum(one.trial.is_rebalancing for one in outcome.counted) >= WITH.rebalancing_min
     assert {(one.verdict, one.reason) for one in outcome.answered} == {("suppressed", "opt_out")}
+    assert outcome.audit.is_clean, outcome.audit.as_text()
 
 
 def test_without_the_barrier_the_same_races_are_lost(real_kafka: Broker, tmp_path: Path) -> None:
     outcome = race(real_kafka, tmp_path, WITHOUT, WITHOUT_BARRIER)
     assert {(one.verdict, one.reason) for one in outcome.counted} == {("suppressed", "opt_out"), ("approved", None)}
+    assert outcome.audit.found["barrier_broken"] >= len(outcome.approved), outcome.audit.as_text()

@@ -61,10 +61,12 @@ def produce_request(record: OutgoingRecord) -> bytes:
     return _request(PRODUCE, PRODUCE_VERSION, body)
 
 
-def refused(answer: bytes) -> int:
-    """The error of a produce answer of one partition; 0 if the record was acknowledged."""
+def written_at(answer: bytes) -> int:
+    """The offset at which the record of a produce answer stands."""
     topic_bytes = struct.unpack_from(">h", answer, 8)[0]
-    return int(struct.unpack_from(">h", answer, 10 + topic_bytes + 8)[0])
+    error, offset = struct.unpack_from(">hq", answer, 10 + topic_bytes + 8)
+    assert error == 0, f"the broker refused a record with error {error}"
+    return int(offset)
 
 
 def group_request(group: str) -> bytes:
