@@ -154,8 +154,17 @@ class WindowRule(Rule):
             state, change_ms = self._state(question, zones, calendar, moment_ms)
         closes = state != OPEN
         until_ms = moment_ms if closes else change_ms
-        _keep(self._runs, (zones, calendar, asked_ms // DAY_MS), (asked_ms, until_ms, closes))
+        self._keep_run((zones, calendar, asked_ms // DAY_MS), asked_ms, until_ms, closes)
         return until_ms if closes else NEVER
+
+    def _keep_run(self, place: Place, from_ms: int, until_ms: int, closes: bool) -> None:
+        """Keep that it is open from then until then, joined with what was known of the same run."""
+        known = self._runs.get(place)
+        if known is not None and known[0] < until_ms and from_ms < known[1]:
+            from_ms = min(from_ms, known[0])
+            if known[1] > until_ms:
+                until_ms, closes = known[1], known[2]
+        _keep(self._runs, place, (from_ms, until_ms, closes))
 
     def _state(
         self, question: Question, zones: Zones, calendar: HolidayCalendar | None, moment_ms: int
