@@ -236,7 +236,6 @@ class PartitionJudge:
         decided = self._traces.answers(topic, record.offset)
         if decided:
             self.find("misrouted_decided", customer_id, place, *map(self._of, decided))
-            return
         if topic == self.topics.rerouted or self._is_record_clock:
             reason = "misrouted_again" if topic == self.topics.rerouted else "misrouted"
             self._refused(served, reason, customer_id)
@@ -353,8 +352,7 @@ class PartitionJudge:
         if offset < self._last_offset.get(trace.topic, -1):
             before = Place(trace.topic, self.log.partition, self._last_offset[trace.topic])
             self.find("out_of_order", customer_id, place, self._of(trace), before)
-        else:
-            self._last_offset[trace.topic] = offset
+        self._last_offset[trace.topic] = offset
 
     def _check_applied(self, place: Place, trace: Trace, customer_id: str) -> None:
         """What the answer says was applied before it: behind all that was, and not behind anything that was not.

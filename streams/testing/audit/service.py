@@ -145,17 +145,18 @@ class Service:
         at: list[list[int]] = []
         for (topic, _), records in zip(self._queues, rows, strict=True):
             of_topic: list[int] = []
-            if topic not in self._barrier:
-                now = None
-                for record in records:
-                    said = self._said(topic, record.offset)
-                    if said is not None and self._latest_ms <= said.decided_at <= meta.latest_ms:
-                        now = said.decided_at if now is None else max(now, said.decided_at)
-                        moments.add(now)
-                        known = applied.setdefault(now, {})
-                        for name, offset in said.applied.items():
-                            known[name] = max(known.get(name, 0), offset)
-                    of_topic.append(meta.latest_ms if now is None else now)
+            now = None
+            for record in records:
+                said = self._said(topic, record.offset)
+                if said is not None and self._latest_ms <= said.decided_at <= meta.latest_ms:
+                    now = said.decided_at if now is None else max(now, said.decided_at)
+                    moments.add(now)
+                    known = applied.setdefault(now, {})
+                    # What caused an answer of its own, a withdrawal, was applied at that moment.
+                    caused = {topic: record.offset + 1} if topic in self._barrier else {}
+                    for name, offset in (*said.applied.items(), *caused.items()):
+                        known[name] = max(known.get(name, 0), offset)
+                of_topic.append(meta.latest_ms if now is None else now)
             at.append(of_topic)
         moments.add(meta.latest_ms)
         done = [0] * len(rows)

@@ -1,0 +1,1 @@
+"""The outside check: sound runs are clean, and each planted violation is found and nothing else."""
