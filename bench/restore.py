@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -191,7 +192,7 @@ def measure(kafka: RealKafka, customers: int, rounds: int, directory: Path) -> d
                 empty.append(found["resident_bytes"])
             else:
                 runs.append(found)
-    key_bytes = len(customer_key(customer_id(0).encode()))
+    key_bytes = sys.getsizeof(customer_key(customer_id(0).encode()))
     live_bytes = sum(len(value[-1]) for value in values) / TEMPLATES
     rows = []
     for found in runs:
@@ -235,7 +236,7 @@ def main() -> None:
     title = (
         f"{document['customers']:,} customers of five contacts, {document['records']:,} records, one process and the "
         f"broker on {meter.CORES} cores. A ledger takes {document['ledger_bytes']} bytes in the log, its key "
-        f"{document['key_bytes']}; a worker that knows nobody takes {document['empty_worker_megabytes']} MB."
+        f"{document['key_bytes']} in memory; a worker that knows nobody takes {document['empty_worker_megabytes']} MB."
     )
     keep("restore", "Restore", [(title, table(document["runs"]))], document)
 

@@ -15,7 +15,8 @@ and a round is all of them in turn, because machines drift:
 
 Progress is what a group has committed (for Faust, which commits rarely, what it has written). The rate is taken between
 the first and the last tenth, from when every process has its share. CPU is the kernel's count of the worker processes,
-and of the broker.
+and of the broker. Afterwards
+the outputs of our own runs are audited.
 
 A yardstick is told: BOOTSTRAP, PFX (topics PFX-intents, -optout, -ap, -su, -ledger), GID, IDX, LANES, NP, PORT.
 """
@@ -25,6 +26,7 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -39,6 +41,7 @@ from bench.contenders import ERASURE_KEY, Contender, faust_peer, workers, yardst
 from bench.report import keep, table
 from bench.workload import Workload, policy_file
 from streams.settings import WorkerSettings
+from streams.testing.audit import AuditSettings, audit
 from streams.testing.kafka_io import publish
 from streams.testing.real_kafka import RealKafka
 from streams.topics import TopicNames, TopicPlan
@@ -48,6 +51,7 @@ BROKER_HEAP_MEGABYTES: Final = 1_024
 PUBLISH: Final = {"linger.ms": 20, "batch.size": 262_144}
 INPUT: Final = {"retention.ms": "-1"}
 ASSIGNED_SECONDS: Final = 60.0
+BROKEN: Final = "BROKEN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,7 @@ class Bench:
     processes: int
     lanes: int
     directory: Path
+    is_audited: bool
 
     @property
     def intents_topic(self) -> str:
@@ -95,6 +100,8 @@ class Bench:
         approved, suppressed = self._share(names.approved), self._share(names.suppressed)
         figures["approved %"] = round(100 * approved / (approved + suppressed), 1)
         figures["contacts, median"] = contacts_median(self.kafka.bootstrap_servers, names.approved)
+        if self.is_audited:
+            figures["audit"] = audited(settings)
         meter.delete_topics(
             self.kafka.bootstrap_servers,
             [topic for topic in names.all() if topic not in {self.intents_topic, names.preferences}],
@@ -234,6 +241,24 @@ def contacts_median(bootstrap_servers: str, topic: str) -> float:
     return statistics.median(Counter(meter.keys(bootstrap_servers, topic, 0)).values())
 
 
+def audited(settings: WorkerSettings) -> str:
+    """Whether the outputs keep every promise, by the independent check. What it finds is printed."""
+    report = audit(
+        AuditSettings(
+            settings.bootstrap_servers,
+            settings.topics,
+            [Path(settings.policy_path)],
+            application_id=settings.application_id,
+            processes=meter.CORES,
+            erasure_key=settings.erasure_key,
+        )
+    )
+    if not report.is_clean:
+        print(report.as_text(), flush=True)
+        return BROKEN
+    return f"clean in {report.seconds:.0f} s"
+
+
 def ratios(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """How our own runs compare with the others of the same round; the median over rounds."""
     by_round: dict[int, dict[str, float]] = {}
@@ -260,6 +285,7 @@ def main() -> None:
     parser.add_argument("--policies", default="starter,small", help="packs, separated by commas")
     parser.add_argument("--yardstick", metavar="COMMAND", help="another program, run in turn on the same topics")
     parser.add_argument("--faust-intents", type=int, default=20_000, help="0: without the Faust peer")
+    parser.add_argument("--audit", action=argparse.BooleanOptionalAction, default=True)
     arguments = parser.parse_args()
     policies = [name for name in arguments.policies.split(",") if name]
     meter.use_two_cores()
@@ -275,6 +301,7 @@ def main() -> None:
             processes=arguments.processes,
             lanes=arguments.lanes,
             directory=Path(directory),
+            is_audited=arguments.audit,
         )
         bench.fill()
         for number in range(1, arguments.rounds + 1):
@@ -299,6 +326,8 @@ def main() -> None:
         "ratios": compared,
     }
     keep("throughput", "Throughput", sections, document)
+    if any(row.get("audit") == BROKEN for row in rows):
+        sys.exit("The audit found broken promises: a rate of wrong answers is no rate.")
 
 
 def _said(row: dict[str, Any]) -> dict[str, Any]:
