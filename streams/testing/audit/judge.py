@@ -156,6 +156,7 @@ class PartitionJudge:
         counts["outcomes"] += len(log.of(topics.outcomes))
         counts["dead_letters"] += len(log.of(topics.dead_letter))
         counts["forwarded"] += len(log.of(topics.rerouted))
+        counts["missing"] += sum(log.starts.get(topic, 0) for topic in topics.inputs)
         counts["customers"] += len(self.models.customers)
         counts["batches"] += len(metas)
         counts["partitions"] += 1
@@ -461,13 +462,13 @@ class PartitionJudge:
             self.find("unreadable_answer", None, self._of(trace))
             return
         places = (self._of(trace),) if cause is None else (self._of(trace), cause)
-        if self.settings.allow_undecided and cause is not None and self._is_beyond(cause):
-            return
-        self.find("invented", None, *places)
+        if cause is None or not self._is_out_of_sight(cause):
+            self.find("invented", None, *places)
 
-    def _is_beyond(self, cause: Place) -> bool:
-        """Whether a place lies beyond what was looked at: the record came after the audit had begun."""
-        return cause.offset >= self.log.ends.get(cause.topic, 0)
+    def _is_out_of_sight(self, cause: Place) -> bool:
+        """Whether a record came after the audit had begun, or was deleted and that was accepted."""
+        came_later = self.settings.allow_undecided and cause.offset >= self.log.ends.get(cause.topic, 0)
+        return came_later or cause.offset < self.log.starts.get(cause.topic, 0)
 
 
 NOES: Final = RESTRICTIVE | {"reply"}

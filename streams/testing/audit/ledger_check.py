@@ -81,7 +81,7 @@ def _compare(judge: PartitionJudge, customer_id: str, record: Record, wanted: Me
     except UnreadableLedger as unreadable:
         judge.find("ledger_unreadable", customer_id, place, detail=str(unreadable))
         return
-    for each in differences(wanted, found, horizons):
+    for each in differences(wanted, found, horizons, judge.models.for_life):
         judge.find(each.kind, customer_id, place, detail=each.detail)
 
 
@@ -95,7 +95,7 @@ def _check_erased(
         if secret:
             key = _erased_key(customer_id, secret)
         else:
-            fitting = [each for each in unnamed if not differences(wanted, each[1], horizons)]
+            fitting = [each for each in unnamed if not differences(wanted, each[1], horizons, judge.models.for_life)]
             key = fitting[0][0] if fitting else b""
             unnamed = [each for each in unnamed if each[0] != key]
         record = stored.pop(key, None)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from streams.testing.oracle.model import Customer
 
@@ -238,8 +238,10 @@ class Difference(NamedTuple):
     detail: str
 
 
-def differences(wanted: Meaning, stored: Meaning, horizons: Horizons) -> list[Difference]:
-    """How a stored ledger differs from what is expected."""
+def differences(
+    wanted: Meaning, stored: Meaning, horizons: Horizons, for_life: Callable[[Tags], bool]
+) -> list[Difference]:
+    """How a stored ledger differs from what is expected. `for_life`: whether a lifetime cap counts such contacts."""
     found: list[Difference] = []
     if wanted.preferences != stored.preferences:
         missing, extra = len(wanted.preferences - stored.preferences), len(stored.preferences - wanted.preferences)
@@ -251,6 +253,10 @@ def differences(wanted: Meaning, stored: Meaning, horizons: Horizons) -> list[Di
     if wanted.erased_at != stored.erased_at:
         found.append(Difference("preference_not_applied", "erasure"))
     found += _contact_differences(wanted, stored, horizons)
+    ever = Counter(contact.tags for contact in wanted.contacts if not contact.uncounted)
+    kept = Counter(contact.tags for contact in stored.contacts if not contact.uncounted) + Counter(stored.archived)
+    if any(ever[tags] != kept[tags] for tags in ever | kept if for_life(tags)):
+        found.append(Difference("ledger_differs", "how many contacts there ever were, for a lifetime cap"))
     unknown = sum(1 for pair in stored.identities.items() if wanted.identities.get(pair[0]) != pair[1])
     gone = sum(
         1
@@ -271,11 +277,13 @@ def _contact_differences(wanted: Meaning, stored: Meaning, horizons: Horizons) -
     missing, extra = must - have, have - may
     if not missing and not extra:
         return []
-    unconfirmed = {(contact.decision_id, contact.decided_at) for contact in extra}
-    unheard = [
-        contact for contact in missing if contact.confirmed and (contact.decision_id, contact.decided_at) in unconfirmed
-    ]
-    if unheard and len(unheard) == len(missing) == len(extra):
+    unheard = [_but_for_outcomes(contact) for contact in missing.elements() if contact.confirmed]
+    if Counter(unheard) == Counter(map(_but_for_outcomes, extra.elements())) and len(unheard) == missing.total():
         return [Difference("outcome_not_applied", f"{len(unheard)} contacts with another time than their outcomes say")]
     detail = f"contacts: {missing.total()} missing, {extra.total()} of which nothing is known"
     return [Difference("ledger_differs", detail)]
+
+
+def _but_for_outcomes(contact: ContactMeaning) -> ContactMeaning:
+    """What no outcome changes."""
+    return contact._replace(latest=0, confirmed=False)

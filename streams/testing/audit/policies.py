@@ -88,6 +88,10 @@ class Models:
         """Every one that was asked."""
         return list(self._models.values())
 
+    def for_life(self, tags: tuple[str | None, ...]) -> bool:
+        """Whether a lifetime cap counts contacts like this. Under several policies nobody can tell which one forgot."""
+        return len(self._models) == 1 and self.any.counts_for_life(tags)
+
     def _model(self, text: str) -> Model:
         if text not in self._models:
             model = self._models[text] = Model(text)

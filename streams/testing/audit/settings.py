@@ -103,6 +103,8 @@ class AuditSettings:
     until: Mapping[tuple[str, int], int] | None = None
     # What lies beyond the last committed position is counted as pending, not reported as lost.
     allow_undecided: bool = False
+    # Go on where inputs were deleted, as a gate does that was told to; what was answered of them is not judged.
+    accept_missing_records: bool = False
     # The clock the gate was run with.
     clock: Literal["wall", "record"] = "wall"
     processes: int = DEFAULT_PROCESSES

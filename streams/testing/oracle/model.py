@@ -1087,6 +1087,12 @@ class Model:
                 found.append(contact.latest)
         return found
 
+    def counts_for_life(self, tag_values: tuple[str | None, ...]) -> bool:
+        """Whether a lifetime cap counts contacts with these tags, however old."""
+        selectable = self._selectable(dict(zip(TAGS, tag_values, strict=True)))
+        caps = [rule for rule in self.policy.rules if rule.kind == "cap" and "lifetime" in rule.body["window"]]
+        return any(rule.state != "off" and self._counts(rule, selectable) for rule in caps)
+
     def _cap(self, rule: Rule, case: Case) -> Check:
         window = rule.body["window"]
         limit = rule.body["limit"]
