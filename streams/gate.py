@@ -190,6 +190,8 @@ class _Run:
             self._applied = applied_headers(self._next_offsets)
 
     def _take_intent(self, record: InputRecord, first: FirstPlace | None, now: int) -> None:
+        if self._batch.too_large and (record.topic, record.offset) in self._batch.too_large:
+            raise RecordRefused("too_large", "the answer to it is longer than its topic takes")
         intent, unknown = decode_intent(record.value, record.headers)
         customer = intent.customer_id.encode()
         if not self._is_at_home(record, intent.customer_id, customer):

@@ -32,7 +32,7 @@ RefusalReason = Literal[
 
 REFUSALS: Final[dict[RefusalReason, str]] = {
     "no_value": "The record has no value: null (a tombstone), empty, or nothing after its prefix.",
-    "too_large": "The value is longer than the gate reads.",
+    "too_large": "The value is longer than the gate reads, or the answer to it longer than its topic takes.",
     "not_utf8": "The value is not UTF-8.",
     "not_json": "The value is not one JSON document, or is nested too deeply.",
     "bad_envelope": "The CloudEvents envelope cannot be opened.",

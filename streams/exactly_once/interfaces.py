@@ -59,6 +59,8 @@ class Batch(NamedTuple):
     `positions` are the next offsets per input topic *before* this batch.
     `due` are keys the state machine has called due; they come after the records, at `due_ms`, which is no earlier than
     any moment before it. By then a key may be gone, changed, or not due any more.
+    `too_large` are topic and offset of records whose answer no topic takes: to be set aside, changing nothing, unless
+    what they say must not be set aside.
     """
 
     partition: int
@@ -67,6 +69,7 @@ class Batch(NamedTuple):
     positions: Mapping[str, int]
     due: Sequence[bytes] = ()
     due_ms: int = 0
+    too_large: frozenset[tuple[str, int]] = frozenset()
 
 
 class Due(NamedTuple):

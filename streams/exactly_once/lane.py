@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from streams.exactly_once.errors import LaneError, TransactionRefusedError
@@ -93,6 +94,7 @@ class Lane:
         self._limit_records = settings.max_batch_records
         self._late_in_a_row = 0
         self._refused_in_a_row = 0
+        self._looks_for_too_large = False
 
     @property
     def is_clock_wrong(self) -> bool:
@@ -183,7 +185,10 @@ class Lane:
         state_machine = self._state_machine()
         applied, results = [], []
         for contribution in contributions:
-            result = state_machine.apply(contribution.as_batch(), contribution.state.store)
+            apply = (
+                partial(self._writer.sizes.apply, state_machine) if self._looks_for_too_large else state_machine.apply
+            )
+            result = apply(contribution.as_batch(), contribution.state.store)
             if contribution.records or result.outputs or result.changes:
                 applied.append(contribution)
                 results.append(result)
@@ -200,6 +205,7 @@ class Lane:
         committed_at_ms: int,
     ) -> None:
         self._late_in_a_row = self._refused_in_a_row = 0
+        self._looks_for_too_large = False
         self._limit_records = min(self._limit_records * 2, self._settings.max_batch_records)
         self._clocks_differ = False
         for contribution, result in zip(contributions, results, strict=True):
@@ -223,6 +229,8 @@ class Lane:
                     f"lane {self.number}: {self._late_in_a_row} batches in a row could not be committed in time"
                 )
             return 0.0
+        # The limits are known by now: the next round finds whose answer it was. Nobody's: refused again, until the end.
+        self._looks_for_too_large = aborted.reason == TransactionAborted.TOO_LARGE
         self._refused_in_a_row += 1
         if self._refused_in_a_row >= REFUSED_IN_A_ROW_MAX:
             raise TransactionRefusedError(

@@ -7,6 +7,7 @@ The order, and why
    after its changelog records were in the log; whoever owns them next restores up to there.
 3. Then the commit. Only when it has returned may anything be merged into memory.
 4. Before 2 and again before 3 the age of the decisions is checked. Too old: abort, decide again.
+5. A record larger than its topic takes aborts the transaction; the lane then finds out whose answer it was.
 
 Anything but `TransactionAborted` leaves the outcome to the broker, and the process ends.
 """
@@ -17,12 +18,13 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from aiokafka.errors import ProducerFenced
+from aiokafka.errors import MessageSizeTooLargeError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from streams.exactly_once.changelog import META_KEY, encode_meta
 from streams.exactly_once.errors import LaneError
 from streams.exactly_once.fencing import NO_MEMBERSHIP, FencedProducer, Membership
+from streams.exactly_once.sizes import SizeLimits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +56,7 @@ class TransactionAborted(Exception):
     LATE = "late"
     REFUSED = "refused"
     CLOCK = "clock"
+    TOO_LARGE = "too_large"
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
@@ -80,12 +83,14 @@ class TransactionWriter:
         self._clock = clock
         self._observer = observer
         self._compares_clocks = compares_clocks
+        self.sizes = SizeLimits(settings)
         self._producers: list[FencedProducer] = []
         self._turn = 0
         self._membership = NO_MEMBERSHIP
 
     async def start(self) -> None:
         """Fence what is left of a predecessor; returns when its open transactions are ended."""
+        await self.sizes.read()
         self._producers = list(await asyncio.gather(*(self._new_producer(turn) for turn in range(PRODUCERS_PER_LANE))))
 
     async def stop(self) -> None:
@@ -110,7 +115,7 @@ class TransactionWriter:
         """
         self._turn = (self._turn + 1) % len(self._producers)
         producer = self._producers[self._turn]
-        batches = _build(producer, self._settings.changelog_topic, contributions, results)
+        batches = _build(producer, self.sizes, self._settings.changelog_topic, contributions, results)
         await producer.begin_transaction()
         sent_at_ms = self._clock.now_ms()
         acknowledgements = await self._produce(producer, batches)
@@ -146,8 +151,12 @@ class TransactionWriter:
                 raise LaneError(f"another worker runs under slot {self._settings.worker_slot}: give each its own")
             if isinstance(answer, BaseException):
                 await self._abort_refused(producer)
+                is_too_large = isinstance(answer, MessageSizeTooLargeError)
+                if is_too_large:
+                    await self.sizes.read()  # it takes less than it did when we last asked
                 where = f"{type(answer).__name__} from {written.topic}-{written.partition}"
-                raise TransactionAborted(TransactionAborted.REFUSED, where)
+                reason = TransactionAborted.TOO_LARGE if is_too_large else TransactionAborted.REFUSED
+                raise TransactionAborted(reason, where)
         return answers
 
     async def _abort_refused(self, producer: FencedProducer) -> None:
@@ -195,20 +204,25 @@ def _offsets(contributions: Sequence[Contribution]) -> dict[TopicPartition, Offs
 
 def _build(
     producer: FencedProducer,
+    sizes: SizeLimits,
     changelog_topic: str,
     contributions: Sequence[Contribution],
     results: Sequence[BatchResult],
 ) -> dict[tuple[str, int], list[Any]]:
-    """Record batches per topic partition, each below the size a broker accepts unless a single record is larger."""
+    """Record batches per topic partition, each below the size its topic takes.
+
+    Raises:
+        TransactionAborted: a single record is larger.
+    """
     batches: dict[tuple[str, int], list[Any]] = {}
 
     def put(topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers, at_ms: int) -> None:
         as_list = list(headers) if headers else _NO_HEADERS
         of_partition = batches.get((topic, partition))
         if of_partition is None:
-            of_partition = batches[topic, partition] = [producer.create_batch()]
+            of_partition = batches[topic, partition] = [sizes.new_batch(producer, topic)]
         if of_partition[-1].append(timestamp=at_ms, key=key, value=value, headers=as_list) is None:
-            of_partition.append(producer.create_batch())
+            of_partition.append(sizes.new_batch(producer, topic))
             of_partition[-1].append(timestamp=at_ms, key=key, value=value, headers=as_list)
 
     for contribution, result in zip(contributions, results, strict=True):
@@ -220,4 +234,7 @@ def _build(
         for key, value in result.changes.items():
             put(changelog_topic, home, key, value, (), at_ms)
         put(changelog_topic, home, META_KEY, encode_meta(contribution.meta()), (), at_ms)
+    for (topic, partition), of_partition in batches.items():
+        if not all(sizes.takes(topic, batch) for batch in of_partition):
+            raise TransactionAborted(TransactionAborted.TOO_LARGE, f"a record for {topic}-{partition}")
     return batches

@@ -71,7 +71,7 @@ REASONS = Vocabulary("reasons", ("duplicate", "expired", "ledger_full"), declare
 TOPICS = Vocabulary("topics", ("contact-outcome", "mesura-rerouted", "opt-out", "outbound-intent"), "the settings")
 DEAD_LETTER_REASONS = Vocabulary("dead letter reasons", (), declared_by="the contracts")
 WITHDRAWAL_REASONS = Vocabulary("withdrawal reasons", ("opt_out",), declared_by="the catalogue of reason codes")
-ABORT_REASONS = Vocabulary("abort reasons", ("clock", "late", "refused"), declared_by="the engine")
+ABORT_REASONS = Vocabulary("abort reasons", ("clock", "late", "refused", "too_large"), declared_by="the engine")
 PREFERENCE_TYPES = Vocabulary(
     "preference types",
     (

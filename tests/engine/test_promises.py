@@ -87,7 +87,7 @@ async def test_a_refused_output_takes_its_whole_transaction_with_it(real_kafka: 
     assert end.exit_code == EXIT_UNEXPECTED
     assert isinstance(end.error, TransactionRefusedError)
     assert f"{topics.answers}-0" in end.reason
-    assert worker.observer.aborted["refused"] == 3
+    assert worker.observer.aborted["too_large"] == 3
     assert worker.observer.decided == 0
     assert await read(real_kafka, topics.answers) == {}
     assert await read(real_kafka, topics.ledger) == {}

@@ -1,0 +1,116 @@
+# ruff: noqa: ANN401 - aiokafka is untyped
+"""What fits into the topics: batches no larger than their topic takes, and the records whose answer fits nowhere.
+
+Rules of this module
+1. A topic's limit is what the broker says (`max.message.bytes`), read at start and again after a refusal for size.
+   Where the broker cannot say, there is none, and a record that is refused again and again ends the lane.
+2. Sizes are those before compression, so nothing is ever sent that would not fit uncompressed.
+3. Who made an output that does not fit is found by applying less of the batch: a state machine answers the same for the
+   same records, and gives outputs in their order. That happens only after something did not fit.
+4. What cannot be set aside (the state machine gives the same output again) is left for the broker to refuse; the lane
+   then ends and says so.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import IncompatibleBrokerVersion
+from aiokafka.producer.message_accumulator import BatchBuilder
+
+from streams.exactly_once.fencing import MAX_PRODUCED_BATCH_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from streams.exactly_once.interfaces import Batch, BatchResult, OutputRecord, StateMachine
+    from streams.exactly_once.settings import EngineSettings
+
+LIMIT_SETTING: Final = "max.message.bytes"
+NOT_COMPRESSED: Final = 0
+
+
+class SizeLimits:
+    """The largest record batch each output topic takes."""
+
+    def __init__(self, settings: EngineSettings, limits: Mapping[str, int] | None = None) -> None:
+        self._settings = settings
+        self._limits = dict(limits or {})
+
+    async def read(self) -> None:
+        """Ask the broker; one that cannot say leaves the limits as they are."""
+        settings = self._settings
+        admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers, **settings.client_options)
+        await admin.start()
+        try:
+            answers = await admin.describe_configs(
+                [ConfigResource(ConfigResourceType.TOPIC, name) for name in settings.output_topics]
+            )
+        except IncompatibleBrokerVersion:
+            return
+        finally:
+            await admin.close()
+        for answer in answers:
+            for _, _, _, name, entries in answer.resources:
+                found = [entry[1] for entry in entries if entry[0] == LIMIT_SETTING]
+                if found:
+                    self._limits[name] = int(found[0])
+
+    def takes(self, topic: str, batch: Any) -> bool:
+        """Whether the topic takes this batch, as far as is known."""
+        limit = self._limits.get(topic)
+        return limit is None or int(batch.size()) <= limit
+
+    def new_batch(self, producer: Any, topic: str) -> Any:
+        """An empty batch that refuses records beyond its topic's limit; the first one it takes whatever its size."""
+        limit = self._limits.get(topic)
+        if limit is None or limit >= MAX_PRODUCED_BATCH_BYTES:
+            return producer.create_batch()
+        return BatchBuilder(limit, NOT_COMPRESSED, is_transactional=True)
+
+    def apply(self, state_machine: StateMachine, batch: Batch, store: Mapping[bytes, bytes]) -> BatchResult:
+        """The batch applied, records whose answer fits nowhere named to the state machine, which sets them aside.
+
+        An output that is nobody's fault is left in, for the broker to refuse.
+        """
+        result = state_machine.apply(batch, store)
+        while (number := self._first_too_large(result.outputs)) is not None:
+            culprit = self._source_of(state_machine, batch, store, number)
+            if culprit is None or culprit in batch.too_large:
+                break
+            batch = batch._replace(too_large=batch.too_large | {culprit})
+            result = state_machine.apply(batch, store)
+        return result
+
+    def _first_too_large(self, outputs: Sequence[OutputRecord]) -> int | None:
+        for number, output in enumerate(outputs):
+            limit = self._limits.get(output.topic)
+            if limit is not None and _size_alone(output) > limit:
+                return number
+        return None
+
+    def _source_of(
+        self, state_machine: StateMachine, batch: Batch, store: Mapping[bytes, bytes], number: int
+    ) -> tuple[str, int] | None:
+        """The record that gave this output: the last one of the shortest beginning of the batch that gives it."""
+
+        def gives(count: int) -> bool:
+            beginning = batch._replace(records=batch.records[:count], moments_ms=batch.moments_ms[:count], due=())
+            return len(state_machine.apply(beginning, store).outputs) > number
+
+        low, high = 0, len(batch.records)
+        if not gives(high):
+            return None  # it came from work that no record asked for
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if gives(middle) else (middle, high)
+        record = batch.records[high - 1]
+        return record.topic, record.offset
+
+
+def _size_alone(output: OutputRecord) -> int:
+    batch = BatchBuilder(0, NOT_COMPRESSED, is_transactional=True)
+    batch.append(timestamp=0, key=output.key, value=output.value, headers=list(output.headers))
+    return int(batch.size())
