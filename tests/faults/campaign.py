@@ -13,13 +13,14 @@ import json
 import os
 import platform
 import random
+import signal
 import sys
 import tempfile
 import time
 import traceback
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from streams.testing.real_kafka import RealKafka
 from tests.faults import held_worker as at
@@ -80,7 +81,8 @@ class Findings:
 class Campaign:
     """The parts, each on topics of its own."""
 
-    def __init__(self, kafka: RealKafka, findings: Findings, counts: Counts, directory: Path) -> None:
+    def __init__(self, kafka: RealKafka, findings: Findings, counts: Counts, directory: Path, results: Path) -> None:
+        self._results = results
         self._kafka = kafka
         self._findings = findings
         self._counts = counts
@@ -118,6 +120,14 @@ class Campaign:
             self._findings.failures[name] = traceback.format_exc()
             _say(f"{name} FAILED\n{self._findings.failures[name]}")
         self._findings.seconds[name] = time.monotonic() - began
+        self._write()
+
+    def _write(self) -> None:
+        """The report so far: a campaign is long, and what was found is kept even if it is cut short."""
+        self._results.mkdir(parents=True, exist_ok=True)
+        (self._results / "faults.md").write_text(report.as_markdown(self._findings), encoding="utf-8")
+        document = json.dumps(asdict(self._findings), indent=1)
+        (self._results / "faults.json").write_text(document + "\n", encoding="utf-8")
 
     def _kills(self, scene: Scene) -> None:
         kills, counts = Kills(scene, self._findings.seed), self._counts
@@ -166,19 +176,14 @@ def main() -> int:
     parser.add_argument("--parts", nargs="+", choices=report.PARTS, default=list(report.PARTS))
     parser.add_argument("--results", type=Path, default=RESULTS)
     arguments = parser.parse_args()
+    for number in (signal.SIGTERM, signal.SIGINT):  # whatever ends us, our processes end with us
+        signal.signal(number, signal.default_int_handler)
     _say(f"seed {arguments.seed}")
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, broker, load and gate on the same machine"
     findings = Findings(arguments.seed, arguments.rate, machine)
     with RealKafka() as kafka, tempfile.TemporaryDirectory(prefix="mesura-faults-") as directory:
-        Campaign(kafka, findings, Counts(), Path(directory)).run(arguments.parts)
-    arguments.results.mkdir(parents=True, exist_ok=True)
-    (arguments.results / "faults.md").write_text(report.as_markdown(findings), encoding="utf-8")
-    (arguments.results / "faults.json").write_text(json.dumps(_plain(findings), indent=1) + "\n", encoding="utf-8")
+        Campaign(kafka, findings, Counts(), Path(directory), arguments.results).run(arguments.parts)
     return 1 if findings.failures else 0
-
-
-def _plain(findings: Findings) -> dict[str, Any]:
-    return asdict(findings)
 
 
 if __name__ == "__main__":

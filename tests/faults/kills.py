@@ -19,8 +19,8 @@ DURING_END: Final = (at.END_SENT, at.END_HALF_SENT, at.END_ANSWERED)
 REBALANCE: Final = (at.REVOKED, at.STOOD_STILL, at.TAKING_OVER)
 AT_RANDOM: Final = "at random"
 
-PASSINGS: Final = (2, 10)
-"""Transactions under load before the one that is killed: a fraction of a second to two."""
+PASSINGS: Final = (2, 5)
+"""Transactions under load before the one that is killed."""
 
 RESTORED: Final = (1, 6)
 """Reports of progress of a restore before the kill."""
@@ -67,8 +67,9 @@ class Kills:
     def while_restoring(self) -> Killed:
         """Kill the worker while it reads its state back, under load that nobody decides."""
         scene = self._scene
-        scene.load.begin()
         gate = scene.worker(Fault(point=at.RESTORING, passing=self._random.randint(*RESTORED)))
+        assert gate.ops
+        scene.load.begin()
         gate.until_held()
         return self._checked(scene.kill(gate, at.RESTORING))
 
@@ -78,9 +79,10 @@ class Kills:
         joins = point == at.TAKING_OVER
         first = scene.worker(None if joins else Fault(point=point, armed=False))
         first.until_ready()
-        scene.load.begin()
         first.arm()
         second = scene.worker(Fault(point=point) if joins else None, slot="1")
+        assert second.ops
+        scene.load.begin()
         victim, other = (second, first) if joins else (first, second)
         victim.until_held()
         killed = self._checked(scene.kill(victim, point))

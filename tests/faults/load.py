@@ -13,6 +13,7 @@ approved nothing), and now and then somebody says no, or yes again. Some custome
 from __future__ import annotations
 
 import json
+import os
 import random
 import select
 import sys
@@ -37,6 +38,7 @@ FLUSH_SECONDS: Final = 180.0
 REMEMBERED: Final = 4_000
 """Latest intents, of which some are repeated or reported on."""
 
+STANDARD_INPUT: Final = 0
 POLL_RECORDS: Final = 500
 
 SKEW: Final = 1.5
@@ -216,12 +218,12 @@ def run(order: Order) -> None:
     publisher.flush()
     _say({"primed": primed})
     spells, intents, records, seconds = 0, 0, 0, 0.0
-    while (told := sys.stdin.readline().strip()) != "":
-        if told == "0":
+    while (told := _told()) != b"":
+        if told == b"0":
             continue
         spells += 1
         published, began = 0, time.monotonic()
-        while not select.select([sys.stdin], [], [], TICK_SECONDS)[0]:
+        while not select.select([STANDARD_INPUT], [], [], TICK_SECONDS)[0]:
             due = int((time.monotonic() - began) * order.rate) - published
             records += publisher.publish(upstream.intents(due))
             published += due
@@ -238,6 +240,13 @@ def run(order: Order) -> None:
             "acknowledged_within_ms": publisher.acknowledged_within_ms,
         }
     )
+
+
+def _told() -> bytes:
+    """The next thing we are told; nothing at the end. Unbuffered: what was read ahead nobody could wait for."""
+    while (one := os.read(STANDARD_INPUT, 1)) == b"\n":
+        pass
+    return one
 
 
 def _customer(number: int) -> str:
