@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 WITH_BARRIER: Final = "streams.worker"
 WITHOUT_BARRIER: Final = "tests.races.worker_without_barrier"
 END_SECONDS: Final = 60.0
+# A worker that a busy machine keeps from its heartbeats for so long ends, and here nobody would start it again.
+TIMEOUTS: Final[dict[str, Any]] = {"session_timeout_seconds": 30.0, "transaction_timeout_seconds": 30.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +118,7 @@ class ComesAndGoes:
     def __init__(self, world: World, directory: Path, policy: Path, module: str) -> None:
         self.joins = 0
         self._arguments: Any = (world, directory)
-        self._options: Any = {"policy": policy, "module": module, "slot": "third"}
+        self._options: Any = {"policy": policy, "module": module, "slot": "third", **TIMEOUTS}
         self._is_over = threading.Event()
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run)
@@ -147,7 +149,9 @@ def race(broker: Broker, directory: Path, plan: Plan, module: str = WITH_BARRIER
     policy.write_text(any_hour(), encoding="utf-8")
     with ExitStack() as stack:
         first, second = (
-            stack.enter_context(running(world, directory, policy=policy, ready=False, module=module, slot=slot))
+            stack.enter_context(
+                running(world, directory, policy=policy, ready=False, module=module, slot=slot, **TIMEOUTS)
+            )
             for slot in ("first", "second")
         )
         first.until(lambda: first.partitions() == second.partitions() == PARTITIONS // 2, START_SECONDS, "both at work")

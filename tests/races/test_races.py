@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(400)
 
 WITH = Plan(
-    counted_min=800,
-    rebalancing_min=100,
+    counted_min=500,
+    rebalancing_min=80,
     trials_per_second=250.0,
     pairs=8,
     load_per_second=800.0,
     seconds_max=200.0,
 )
 WITHOUT = Plan(
-    counted_min=800,
+    counted_min=400,
     rebalancing_min=0,
     trials_per_second=400.0,
     pairs=8,
