@@ -3,7 +3,8 @@
     make faults
     python -m tests.faults.campaign --seed 7 --rate 5500
 
-The same seed makes the same load and kills at the same passings; moments still depend on the machine.
+The same seed makes the same load and kills at the same passings; moments still depend on the machine. Parts may be run
+one by one (`--parts frozen`): the report keeps what earlier runs of the same seed and rate found of the others.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from streams.testing.real_kafka import RealKafka
+import msgspec
+
+from streams.testing.real_kafka import RealKafka, open_kafka
 from tests.faults import held_worker as at
 from tests.faults import report
 from tests.faults.frozen import CASES, Frozen, freeze
@@ -39,6 +42,9 @@ from tests.faults.verdict import Verdict, judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+
+    from streams.testing.broker import KafkaAdmin
 
 RESULTS: Final = Path(__file__).resolve().parents[2] / "bench" / "results"
 RATE: Final = 5_500
@@ -81,7 +87,7 @@ class Findings:
 class Campaign:
     """The parts, each on topics of its own."""
 
-    def __init__(self, kafka: RealKafka, findings: Findings, counts: Counts, directory: Path, results: Path) -> None:
+    def __init__(self, kafka: KafkaAdmin, findings: Findings, counts: Counts, directory: Path, results: Path) -> None:
         self._results = results
         self._kafka = kafka
         self._findings = findings
@@ -97,6 +103,7 @@ class Campaign:
 
     def _part(self, name: str, part: Callable[[Scene], None]) -> None:
         _say(f"{name} …")
+        self._forget(name)
         began = time.monotonic()
         try:
             with Scene(
@@ -121,6 +128,15 @@ class Campaign:
             _say(f"{name} FAILED\n{self._findings.failures[name]}")
         self._findings.seconds[name] = time.monotonic() - began
         self._write()
+
+    def _forget(self, name: str) -> None:
+        """What an earlier run of this part found."""
+        findings = self._findings
+        {"kills": findings.killed, "frozen": findings.frozen, "stop": findings.stopped, "broker": findings.broker}[
+            name
+        ].clear()
+        for of_part in (findings.loads, findings.verdicts, findings.failures, findings.seconds):
+            of_part.pop(name, None)
 
     def _write(self) -> None:
         """The report so far: a campaign is long, and what was found is kept even if it is cut short."""
@@ -156,6 +172,7 @@ class Campaign:
                 _say(str(self._findings.stopped[-1]))
 
     def _broker(self, scene: Scene) -> None:
+        assert isinstance(self._kafka, RealKafka), "somebody else's broker is not killed"
         for number, point in enumerate((at.AFTER_OFFSETS, at.BEFORE_END, at.END_SENT)):
             killed = kill_broker_mid_commit(scene, self._kafka, self._findings.seed + number, point=point)
             self._findings.broker.append(killed)
@@ -180,10 +197,22 @@ def main() -> int:
         signal.signal(number, signal.default_int_handler)
     _say(f"seed {arguments.seed}")
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, broker, load and gate on the same machine"
-    findings = Findings(arguments.seed, arguments.rate, machine)
-    with RealKafka() as kafka, tempfile.TemporaryDirectory(prefix="mesura-faults-") as directory:
+    findings = _earlier(arguments.results, arguments.seed, arguments.rate) or Findings(
+        arguments.seed, arguments.rate, machine
+    )
+    started: AbstractContextManager[KafkaAdmin] = RealKafka() if "broker" in arguments.parts else open_kafka()
+    with started as kafka, tempfile.TemporaryDirectory(prefix="mesura-faults-") as directory:
         Campaign(kafka, findings, Counts(), Path(directory), arguments.results).run(arguments.parts)
     return 1 if findings.failures else 0
+
+
+def _earlier(results: Path, seed: int, rate: int) -> Findings | None:
+    """What was found before, if it was of this seed and rate."""
+    path = results / "faults.json"
+    if not path.exists():
+        return None
+    found = msgspec.json.decode(path.read_bytes(), type=Findings)
+    return found if (found.seed, found.rate) == (seed, rate) else None
 
 
 if __name__ == "__main__":

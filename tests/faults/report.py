@@ -58,7 +58,8 @@ def _part(findings: Findings, part: str, title: str) -> str:
     load, verdict = findings.loads.get(part), findings.verdicts.get(part)
     offered = (f"{load['intents']:.0f}", f"{load['intents_per_second']:.0f}") if load else ("–", "–")
     if verdict is None:
-        return f"| {title} | {minutes} | {offered[0]} | {offered[1]} | – | – | – | – | **failed** |"
+        state = "**failed**" if part in findings.failures else "not run"
+        return f"| {title} | {minutes} | {offered[0]} | {offered[1]} | – | – | – | – | {state} |"
     counted = (verdict.counts.get(what, 0) for what in COUNTED)
     return f"| {title} | {minutes} | {offered[0]} | {offered[1]} | {' | '.join(map(str, counted))} | clean |"
 
