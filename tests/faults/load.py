@@ -2,7 +2,7 @@
 
     python -m tests.faults.load '{"address": "127.0.0.1:…", "prefix": "…", "rate": 5500, …}'
 
-Says `{"primed": n}` once everybody's consent is acknowledged. Each line `1` it is told begins a spell of publishing at
+Says `{"primed": n}` once everybody's consent is acknowledged. Each `1` it is told begins a spell of publishing at
 the rate, `0` ends it; at the end of its input it says what it did. Idempotent and acknowledged by all, so that a broker
 killed meanwhile loses nothing.
 
@@ -244,9 +244,7 @@ def run(order: Order) -> None:
 
 def _told() -> bytes:
     """The next thing we are told; nothing at the end. Unbuffered: what was read ahead nobody could wait for."""
-    while (one := os.read(STANDARD_INPUT, 1)) == b"\n":
-        pass
-    return one
+    return os.read(STANDARD_INPUT, 1)
 
 
 def _customer(number: int) -> str:

@@ -149,11 +149,11 @@ class Load:
 
     def begin(self) -> None:
         """Publish from now on."""
-        self._tell(b"1\n")
+        self._tell(b"1")
 
     def pause(self) -> None:
         """Publish nothing until `begin`."""
-        self._tell(b"0\n")
+        self._tell(b"0")
 
     def end(self) -> dict[str, float]:
         """Publish nothing more; returns what was published once it is acknowledged."""
@@ -173,9 +173,9 @@ class Load:
         self._process.stdout.close()
         self._process.stdin.close()
 
-    def _tell(self, line: bytes) -> None:
+    def _tell(self, what: bytes) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.write(line)
+        self._process.stdin.write(what)
         self._process.stdin.flush()
 
     def _read(self) -> dict[str, float]:
