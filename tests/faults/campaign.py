@@ -108,7 +108,7 @@ class Campaign:
         try:
             with Scene(
                 self._kafka,
-                f"faults-{name}-{self._findings.seed}-",
+                f"faults-{name}-{os.getpid()}-",
                 self._directory / name,
                 rate=self._findings.rate,
                 customers=CUSTOMERS,
