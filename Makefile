@@ -4,10 +4,12 @@
 #   make demo            the gate on the embedded broker, deciding; BROKER=kafka: on Apache Kafka; ARGS="--keep" and others
 #   make test            every test, on the embedded broker and on Apache Kafka (needs Java 17 and Maven)
 #   make check           style, types, walls between packages
+#   make compiled        a copy in build/compiled/ whose decision core is compiled; run the gate from there (needs a C compiler)
 #   make bench           microseconds per intent, decisions per second; results in bench/results/
 #   make races           20 000 intents, each sent within 1 ms of the customer's no; results in bench/results/races.md (long)
 #   make bench-throughput, bench-latency, bench-restore
 #                        the running gate on Apache Kafka; --help of `python -m bench.throughput` says what ARGS can be
+#   make faults          kills, freezes and a killed broker under load on Apache Kafka; results in bench/results/faults.md (long)
 #   make mutants         change the decision core in every way mutmut knows; the cases must notice (long)
 #   make fuzz            the core against the independent model, SECONDS=… (long)
 
@@ -19,7 +21,7 @@ SECONDS ?= 300
 STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-dev
 
-.PHONY: setup demo test check bench races mutants fuzz
+.PHONY: setup demo test check compiled bench races faults mutants fuzz
 
 setup: $(TEST_STAMP)
 
@@ -48,6 +50,9 @@ check: $(TEST_STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+compiled: $(TEST_STAMP)
+	$(BIN)/python deploy/compile_core.py $(ARGS)
+
 bench: $(TEST_STAMP)
 	$(BIN)/python -m bench.decision $(ARGS)
 	$(BIN)/python -m bench.gate $(ARGS)
@@ -58,6 +63,9 @@ races: $(TEST_STAMP)
 # One kind of figure at a time: bench-throughput, bench-latency, bench-restore.
 bench-%: $(TEST_STAMP)
 	$(BIN)/python -m bench.$* $(ARGS)
+
+faults: $(TEST_STAMP)
+	$(BIN)/python -m tests.faults.campaign $(ARGS)
 
 mutants: $(TEST_STAMP)
 	$(BIN)/python -m tests.mutants.run $(ARGS)

@@ -311,7 +311,10 @@ ENGINE = (
         "none",
         (
             (f"sum by (result) (increase(mesura_policy_reload_total{{{JOB}}}[15m]))", "policy: {{result}}"),
-            (f"count by (version, python) (mesura_build_info{{{JOB}}})", "mesura {{version}}, Python {{python}}"),
+            (
+                f"count by (version, python, core) (mesura_build_info{{{JOB}}})",
+                "mesura {{version}}, Python {{python}}, {{core}} core",
+            ),
         ),
     ),
     Panel(
@@ -331,7 +334,7 @@ ENGINE = (
     ),
     Panel(
         "Latest round of retention",
-        "How long did the latest look over all ledgers take? More than an hour means more ledgers than it is meant for.",
+        "How long did the latest look over all ledgers take? Over an hour: more ledgers than it is meant for.",
         "s",
         ((gauge("mesura_retention_round_seconds", "max", "instance"), "{{instance}}"),),
     ),

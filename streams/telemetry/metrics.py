@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
+from streams.build import is_compiled
 from streams.telemetry import registry
 from streams.telemetry.cells import Cells
 from streams.telemetry.registry import NO_REASON, OTHER, MetricSpec, Vocabulary
@@ -57,7 +58,8 @@ class Telemetry:
         self._initialise()
         if process_metrics:
             ProcessCollector(registry=self.registry)
-        self.replace_info(registry.BUILD_INFO, version, platform.python_version())
+        core = "compiled" if is_compiled() else "interpreted"
+        self.replace_info(registry.BUILD_INFO, version, platform.python_version(), core)
 
     # What the labels may say
 

@@ -89,10 +89,11 @@ OUTCOME_TYPES = Vocabulary(
 EVENTS = Vocabulary("events", ("intent", "outcome", "preference"))
 BOOLEANS = Vocabulary("booleans", ("false", "true"))
 RELOAD_RESULTS = Vocabulary("reload results", ("failure", "success"))
+CORES = Vocabulary("cores", ("compiled", "interpreted"))
 
 VOCABULARIES = (
     CHANNELS, VERDICTS, REASONS, TOPICS, DEAD_LETTER_REASONS, WITHDRAWAL_REASONS, ABORT_REASONS, PREFERENCE_TYPES,
-    OUTCOME_TYPES, EVENTS, BOOLEANS, RELOAD_RESULTS,
+    OUTCOME_TYPES, EVENTS, BOOLEANS, RELOAD_RESULTS, CORES,
 )  # fmt: skip
 
 _TOPIC = Label("topic", TOPICS)
@@ -313,7 +314,7 @@ BUILD_INFO = MetricSpec(
     "gauge",
     "boolean",
     "The build that is running.",
-    (Label("version", None), Label("python", None)),
+    (Label("version", None), Label("python", None), Label("core", CORES)),
     across="each",
 )
 LAST_DECISION = MetricSpec(
