@@ -13,7 +13,7 @@ import datetime as dt
 import functools
 import hashlib
 import heapq
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from streams.testing.oracle.policy import (
@@ -119,7 +119,7 @@ def decision_id(customer_id: str, intent_id: str) -> str:
 # ---- what is kept of a customer: everything ------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Preference:
     event_id: str
     type: str
@@ -165,7 +165,7 @@ class Preference:
         return True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ProfileValue:
     name: str
     value: object
@@ -173,7 +173,7 @@ class ProfileValue:
     event_id: str
 
 
-@dataclass
+@dataclass(slots=True)
 class Contact:
     decision_id: str
     decided_at: int
@@ -186,6 +186,7 @@ class Contact:
     withdrawn: bool = False
     erased: bool = False
     noted: Any = None  # whatever who asked wants to find again with it
+    tag_values: tuple[str | None, ...] = ()
 
     def __post_init__(self) -> None:
         self.tag_values = tuple(self.tags.values())
@@ -195,14 +196,14 @@ class Contact:
         return min(self.reported) if self.reported else self.valid_until
 
 
-@dataclass
+@dataclass(slots=True)
 class Identity:
     intent_id: str
     created_at: int
     erased: bool = False
 
 
-@dataclass
+@dataclass(slots=True)
 class Customer:
     preferences: list[Preference] = field(default_factory=list)
     profile: list[ProfileValue] = field(default_factory=list)
@@ -247,7 +248,7 @@ class Customer:
 # ---- one intent, with what was found out about it ------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Zones:
     """The recipient's zones: names sorted, or none if unknown; and what they were taken from."""
 
@@ -271,7 +272,7 @@ class Case:
     like_it: bool = False  # a new identity, created at the moment asked about
 
 
-@dataclass
+@dataclass(slots=True)
 class Answer:
     """What one rule says at one moment."""
 
@@ -281,7 +282,7 @@ class Answer:
     count: int | None = None
 
 
-@dataclass
+@dataclass(slots=True)
 class Check:
     """One rule that is asked: how to ask it, and the instants after t at which a denial of it might turn."""
 
@@ -302,7 +303,7 @@ class Check:
         return not self.shadow and not self.exempt
 
 
-@dataclass
+@dataclass(slots=True)
 class Asked:
     check: Check
     answer: Answer
@@ -688,7 +689,7 @@ class Model:
         if denied is None:
             self._approve(case, asked, answer, now_ms)
         elif denied.check.number not in range(len(BUILT_IN)):
-            answer["next_eligible_at"] = self._next_eligible_at(case, now_ms)
+            answer["next_eligible_at"] = self._next_eligible_at(case, asked, now_ms)
         self._remember(case, asked, now_ms)
         return answer
 
@@ -812,7 +813,7 @@ class Model:
 
     # ---- next_eligible_at ----
 
-    def _next_eligible_at(self, case: Case, now: int) -> int | None:
+    def _next_eligible_at(self, case: Case, asked: list[Asked], now: int) -> int | None:
         """The first moment at which every check passes, found by asking them, then confirmed by a whole decision.
 
         From a moment at which some check denies, nothing can be approved before that check passes: so the search goes
@@ -820,7 +821,9 @@ class Model:
         """
         limit = now + NEXT_ELIGIBLE_HORIZON_MS
         case = Case(**{**vars(case), "like_it": True})
-        checks = [c for c in [*self._built_in(case), *self._checks_of_policy(case)] if c.decides]
+        # Only the built-in checks look at what is new of an intent like this one.
+        of_policy = [a.check for a in asked if a.check.number not in range(len(BUILT_IN))]
+        checks = [c for c in [*self._built_in(case), *of_policy] if c.decides]
         t = now + 1
         while t <= limit:
             denying = next((check for check in checks if check.ask(t).reason is not None), None)
@@ -887,13 +890,16 @@ class Model:
         created_at >= t - identities are held; tag sets are those of held contacts, and one that is already known needs
         no room; a refused preference keeps the customer full for ever. A lifetime cap keeps no contact longer here.
         """
+        if case.customer.refused:
+            return True
+        if len(case.contacts) < MAX_TAG_SETS and len(case.customer.identities) < MAX_IDENTITIES:
+            return False  # all there ever were would find room
         held = [c for c in case.contacts if c.latest > t - self.policy.history_needed]
         known = [i for i in case.customer.identities if not i.erased and i.created_at >= t - self.policy.identities]
         tag_sets = {tuple(c.tags.values()) for c in held} if len(held) >= MAX_TAG_SETS else set()
         own = tuple(case.subject[name] for name in TAGS)
         return (
-            case.customer.refused
-            or len(held) >= MAX_CONTACTS
+            len(held) >= MAX_CONTACTS
             or len(known) >= MAX_IDENTITIES
             or (len(tag_sets) >= MAX_TAG_SETS and own not in tag_sets)
         )
@@ -1162,10 +1168,10 @@ class Model:
         """What is known of a customer, for a person who looks into a disagreement."""
         customer = self.customer(customer_id)
         return {
-            "preferences": [vars(event) for event in customer.standing()],
+            "preferences": [asdict(event) for event in customer.standing()],
             "profile": {name: customer.profile_value(name) for name in PROFILE_FIELDS},
-            "contacts": [{**vars(contact), "latest": contact.latest} for contact in customer.held_contacts()],
-            "identities": [vars(identity) for identity in customer.identities if not identity.erased],
+            "contacts": [{**asdict(contact), "latest": contact.latest} for contact in customer.held_contacts()],
+            "identities": [asdict(identity) for identity in customer.identities if not identity.erased],
             "erased_at": customer.erased_at,
             "refused": customer.refused,
         }
