@@ -294,8 +294,8 @@ def main() -> None:
                 rows.append(_said(bench.run_urgent(arguments.backlog, number)))
     title = (
         f"{arguments.per_second:,} intents a second over {PARTITIONS} partitions, acknowledged to readable; the "
-        f"broker, the workers and the client on {meter.CORES} cores. Urgent: {URGENT_PER_SECOND} a second while a backlog of "
-        f"{arguments.backlog:,} is decided."
+        f"broker, the workers and the client on {meter.CORES} cores. Urgent: {URGENT_PER_SECOND} a second while a "
+        f"backlog of {arguments.backlog:,} is decided."
     )
     parameters = {**vars(arguments), "yardstick": bool(arguments.yardstick)}
     keep("latency", "Latency", [(title, table(rows))], {"parameters": parameters, "runs": rows})
