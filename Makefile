@@ -5,9 +5,9 @@
 #   make test            every test, on the embedded broker and on Apache Kafka (needs Java 17 and Maven)
 #   make check           style, types, walls between packages
 #   make compiled        a copy in build/compiled/ whose decision core is compiled; run the gate from there (needs a C compiler)
-#   make bench           microseconds per intent, decisions per second; results in bench/results/
+#   make bench           decision, throughput, latency, restore; results in bench/results/ (half an hour)
 #   make races           20 000 intents, each sent within 1 ms of the customer's no; results in bench/results/races.md (long)
-#   make bench-throughput, bench-latency, bench-restore
+#   make bench-throughput, bench-latency, bench-restore, bench-mypyc
 #                        the running gate on Apache Kafka; --help of `python -m bench.throughput` says what ARGS can be
 #   make faults          kills, freezes and a killed broker under load on Apache Kafka; results in bench/results/faults.md (long)
 #   make mutants         change the decision core in every way mutmut knows; the cases must notice (long)
@@ -54,13 +54,15 @@ compiled: $(TEST_STAMP)
 	$(BIN)/python deploy/compile_core.py $(ARGS)
 
 bench: $(TEST_STAMP)
-	$(BIN)/python -m bench.decision $(ARGS)
-	$(BIN)/python -m bench.gate $(ARGS)
+	$(BIN)/python -m bench.decision
+	$(BIN)/python -m bench.throughput
+	$(BIN)/python -m bench.latency
+	$(BIN)/python -m bench.restore
 
 races: $(TEST_STAMP)
 	$(BIN)/python -m tests.races.campaign $(ARGS)
 
-# One kind of figure at a time: bench-throughput, bench-latency, bench-restore.
+# One kind of figure at a time: bench-throughput, bench-latency, bench-restore, bench-mypyc.
 bench-%: $(TEST_STAMP)
 	$(BIN)/python -m bench.$* $(ARGS)
 
