@@ -26,6 +26,8 @@ PASSING: Final = 5
 PATIENT_SECONDS: Final = 60.0
 """A transaction timeout that another worker's start and take-over fit in, on a busy machine too."""
 
+START_AGAIN: Final = 3
+
 IMPATIENT_SECONDS: Final = 8.0
 """One that passes while the worker is frozen."""
 
@@ -59,8 +61,8 @@ class Frozen:
     story: list[str]
     ended_at_seconds: float
     next_began_at_seconds: float
-    exit_code: int | None
-    """Of the frozen worker after it woke; None: it went on, as a member of the new generation."""
+    exit_code: int
+    """Of the frozen worker after it woke: not 0 if it ended by itself, else it went on in the new generation."""
 
 
 def freeze(scene: Scene, case: Case) -> Frozen:
@@ -101,8 +103,11 @@ def freeze(scene: Scene, case: Case) -> Frozen:
         story = watch.story(frozen_at)
         scene.load.pause()
         scene.until_all_decided(second)
-        exit_code = first.exit_code
-        _settle(successors[0] if successors else first)
+        for successor in successors:
+            successor.until_ready()
+            assert successor.terminate() == 0
+        exit_code = first.terminate()
+        assert exit_code in (0, START_AGAIN), first.said[-3000:]
     ending = watch.of(held, COMMITTING, *ABORTING, after=frozen_at)
     decided_at = min([first_end.at, *(change.at for change in ending)])
     ended = {change.transaction.state for change in [*ending, first_end] if change.at <= first_end.at}
@@ -124,9 +129,3 @@ def _open_ids(scene: Scene, gate: HeldGate) -> list[str]:
 
 def _begins(watch: Watch, ids: list[str]) -> list[Change]:
     return sorted((change for name in ids for change in watch.of(name, OPEN)), key=lambda change: change.at)
-
-
-def _settle(gate: HeldGate) -> None:
-    """Wait until the worker has a share of the partitions again, then end it."""
-    gate.until(lambda: gate.partitions() > 0, POINT_SECONDS, "a share of the partitions")
-    assert gate.terminate() == 0

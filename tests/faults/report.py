@@ -90,7 +90,7 @@ def _frozen(findings: Findings) -> Iterator[str]:
     for frozen in findings.frozen:
         end = (
             "went on as a member of the new generation"
-            if frozen.exit_code is None
+            if frozen.exit_code == 0
             else f"ended, exit code {frozen.exit_code}"
         )
         yield from ("", f"### Frozen {frozen.case.name}", "")
