@@ -7,7 +7,7 @@ import pytest
 from streams.testing.audit.events import BadRecord, moment, read_event
 from streams.testing.audit.log import PartitionLog, Record
 from streams.testing.audit.murmur import murmur2
-from streams.testing.audit.service import Service, read_metas
+from streams.testing.audit.service import Said, Service, read_metas
 from tests.contracts.hostile import HostileRecord, hostile_records
 
 RECORDS = hostile_records()
@@ -86,3 +86,24 @@ def test_under_the_record_clock_heads_are_merged_by_their_timestamps() -> None:
     [one], _ = read_metas([meta(0, 30, no=2, intent=3)])
     served = [(each.topic, each.record.offset, each.now) for each in service.batch(one)]
     assert served == [("no", 0, 5), ("intent", 0, 10), ("intent", 1, 10), ("no", 1, 30), ("intent", 2, 30)]
+
+
+def test_where_meta_records_are_missing_the_answers_tell_the_batches_apart() -> None:
+    """A withdrawal at 20 says that the outcome had been applied before its cause; an intent was decided at 30."""
+    topics = ("no", "outcome", "intent")
+    records = {topic: [Record(offset, offset, None, None) for offset in range(2)] for topic in topics}
+    said = {("no", 1): Said(20, {"no": 1, "outcome": 1}), ("intent", 0): Said(30, {"no": 2, "outcome": 1})}
+    service = Service(
+        PartitionLog(0, records),
+        topics,
+        ("no", "outcome"),
+        lambda topic, offset: said.get((topic, offset)),
+        is_record_clock=False,
+    )
+    [one], _ = read_metas([meta(9, 40, no=2, outcome=2, intent=2)])
+    served = [(each.topic, each.record.offset, each.now) for each in service.batch(one)]
+    assert served == [
+        *[("outcome", 0, 20), ("no", 0, 20), ("no", 1, 20)],
+        *[("intent", 0, 30), ("intent", 1, 30)],
+        ("outcome", 1, 40),
+    ]

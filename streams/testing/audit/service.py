@@ -140,35 +140,59 @@ class Service:
 
     def _by_answers(self, meta: Meta, rows: Sequence[Sequence[Record]]) -> Iterator[Served]:
         """Batch after batch as the answers tell them apart; one batch if they all say the same."""
-        moments: set[int] = set()
-        applied: dict[int, dict[str, int]] = {}
-        at: list[list[int]] = []
+        hints = self._hints(meta, rows)
+        done = [0] * len(rows)
+        for now in sorted({*hints.applied, meta.latest_ms}):
+            # First what had been applied in batches of which nothing else is left.
+            for limits in (hints.earlier.get(now, {}), None):
+                for index, ((topic, _), records) in enumerate(zip(self._queues, rows, strict=True)):
+                    while done[index] < len(records):
+                        record = records[done[index]]
+                        if limits is not None:
+                            is_later = record.offset >= limits.get(topic, 0)
+                        elif now == meta.latest_ms:
+                            is_later = False
+                        elif topic in self._barrier:
+                            is_later = record.offset >= hints.applied[now].get(topic, 0)
+                        else:
+                            is_later = hints.moments[index][done[index]] > now
+                        if is_later:
+                            break
+                        done[index] += 1
+                        yield Served(topic, record, now, meta)
+
+    def _hints(self, meta: Meta, rows: Sequence[Sequence[Record]]) -> _Hints:
+        hints = _Hints({}, {}, [])
         for (topic, _), records in zip(self._queues, rows, strict=True):
-            of_topic: list[int] = []
+            moments: list[int] = []
             now = None
             for record in records:
                 said = self._said(topic, record.offset)
                 if said is not None and self._latest_ms <= said.decided_at <= meta.latest_ms:
                     now = said.decided_at if now is None else max(now, said.decided_at)
-                    moments.add(now)
-                    known = applied.setdefault(now, {})
-                    # What caused an answer of its own, a withdrawal, was applied at that moment.
-                    caused = {topic: record.offset + 1} if topic in self._barrier else {}
-                    for name, offset in (*said.applied.items(), *caused.items()):
-                        known[name] = max(known.get(name, 0), offset)
-                of_topic.append(meta.latest_ms if now is None else now)
-            at.append(of_topic)
-        moments.add(meta.latest_ms)
-        done = [0] * len(rows)
-        for now in sorted(moments):
-            for index, ((topic, _), records) in enumerate(zip(self._queues, rows, strict=True)):
-                while done[index] < len(records):
-                    record = records[done[index]]
-                    if now < meta.latest_ms and (
-                        record.offset >= applied[now].get(topic, 0)
-                        if topic in self._barrier
-                        else at[index][done[index]] > now
-                    ):
-                        break
-                    done[index] += 1
-                    yield Served(topic, record, now, meta)
+                    hints.take(now, said.applied, (topic, record.offset) if topic in self._barrier else None)
+                moments.append(meta.latest_ms if now is None else now)
+            hints.moments.append(moments)
+        return hints
+
+
+class _Hints(NamedTuple):
+    """What the answers of a stretch tell.
+
+    `applied`, by moment: how far the barrier topics had been applied by its end. `earlier`, by moment: how far other
+    topics had been when a record of a barrier topic caused an answer, a withdrawal. `moments`, by topic and record.
+    """
+
+    applied: dict[int, dict[str, int]]
+    earlier: dict[int, dict[str, int]]
+    moments: list[list[int]]
+
+    def take(self, now: int, applied: dict[str, int], cause: tuple[str, int] | None) -> None:
+        """What one answer says; `cause` is the record of a barrier topic that it answers."""
+        by_the_end, before = self.applied.setdefault(now, {}), self.earlier.setdefault(now, {})
+        if cause is not None:
+            by_the_end[cause[0]] = max(by_the_end.get(cause[0], 0), cause[1] + 1)
+        for topic, offset in applied.items():
+            by_the_end[topic] = max(by_the_end.get(topic, 0), offset)
+            if cause is not None and topic != cause[0]:
+                before[topic] = max(before.get(topic, 0), offset)
