@@ -15,6 +15,7 @@ Rules of this module
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -68,6 +69,9 @@ from streams.web.ops import NO_STORE, QUESTION_BYTES_MAX, OpsServer, WorkerSubje
 ENDED: Final = 0
 REFUSED: Final = 2
 START_AGAIN: Final = 3
+
+# Net new objects between two looks for cycles: those of about 2 000 decisions.
+OBJECTS_PER_COLLECTION: Final = 50_000
 
 # In the control topic: by what a later start recognises the erasure key, without anybody learning the key from it.
 ERASURE_KEY_KEY: Final = b"erasure-key"
@@ -370,6 +374,16 @@ async def _largest_record(settings: EngineSettings, topic: str) -> int | None:
     return int(found[0]) if found else None
 
 
+def tune_collector() -> None:
+    """Look for reference cycles seldom: a batch makes tens of objects per record and none of them is part of a cycle,
+    so that a collection every 700 objects, Python's default, walks over a batch for nothing (a tenth of the time of a
+    decision). What was loaded at start stays and need not be looked at again.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(OBJECTS_PER_COLLECTION, 20, 100)
+
+
 async def _main(settings: WorkerSettings) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -385,6 +399,7 @@ def main() -> int:
         settings = WorkerSettings.from_environment(os.environ[SETTINGS_VARIABLE]).checked()
         if CELLS_VARIABLE in os.environ:
             configure_logging(slot=settings.slot)
+        tune_collector()
         return asyncio.run(_main(settings))
     except (SettingsRefused, PolicyRefused, StartupRefusedError) as refused:
         sys.stderr.write(f"{refused}\n")

@@ -10,7 +10,7 @@ from streams.decision.ledger import Ledger
 Entry = tuple[int | None, ...]
 
 
-class Decision(Struct, frozen=True, kw_only=True):
+class Decision(Struct, frozen=True, kw_only=True, gc=False):
     """The answer. Moments are epoch milliseconds; `valid_until` only if approved, the reason only if suppressed."""
 
     is_approved: bool

@@ -106,7 +106,7 @@ class Profile(Struct, array_like=True, frozen=True, gc=False):
     minor: ProfileValue | None = None
 
 
-class Ledger(Struct, array_like=True, frozen=True):
+class Ledger(Struct, array_like=True, frozen=True, gc=False):
     """Everything known of one customer.
 
     `ids` holds the decision ids, 12 bytes each: of the contacts in their order, then of the other identities that are
