@@ -18,8 +18,8 @@ from streams.decision.ledger_changes import with_contact, with_identity
 from streams.decision.policy import BUILT_IN, Plan, Policy
 from streams.decision.question import Question
 from streams.decision.reasons import EXEMPT, PASSED, REASON_BY_NUMBER
-from streams.decision.rules.cap import CapRule
-from streams.decision.rules.consent import ConsentRule
+from streams.decision.rules.cap import CAP
+from streams.decision.rules.consent import CONSENT
 from streams.decision.rules.duplicate import ask_duplicate, decision_id
 from streams.decision.rules.expired import ask_deadline, ask_erasure, ask_horizon
 from streams.decision.rules.ledger_full import ask_ledger_full
@@ -129,10 +129,10 @@ def _approved(
     is_counted = not flags & UNCOUNTED
     remaining = {}
     for rule, answer in binding:
-        if isinstance(rule, CapRule):
+        if rule.kind == CAP:
             if answer[2]:
                 remaining[rule.rule_id] = rule.remaining(answer, question, is_counted=is_counted)
-        elif isinstance(rule, ConsentRule):
+        elif rule.kind == CONSENT:
             flags |= NEEDED_CONSENT
     contact = Contact(identity, now, valid_until, 0, flags)
     return Decision(

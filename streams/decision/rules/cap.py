@@ -11,6 +11,8 @@ Rules of this module (docs/semantics.md, 5)
 
 from __future__ import annotations
 
+from typing import Final
+
 from streams.decision.counting import Counting
 from streams.decision.policy_types import PolicyTables
 from streams.decision.question import Question, Zones
@@ -19,11 +21,13 @@ from streams.decision.rules.rule import PASS, Answer, Rule, denial, too_short
 from streams.decision.specification import CapSpecification, Period
 from streams.decision.tables import DAY_MS, NEVER, OFFSET_MAX_MS, ZoneTable, first_of_month, weekday
 
+CAP: Final = "cap"
+
 
 class CapRule(Rule):
     """What caps of every window have in common."""
 
-    kind = "cap"
+    kind = CAP
     __slots__ = ("counting", "limit")
 
     def __init__(self, number: int, specification: CapSpecification, counting: Counting) -> None:

@@ -7,19 +7,24 @@ Rules of this module (docs/semantics.md, 1 and 3)
 
 from __future__ import annotations
 
+from typing import Final
+
 from streams.decision.ledger import Preference
-from streams.decision.preferences import CONSENT, change_points, end_of, in_force, winner
+from streams.decision.preferences import CONSENT as CONSENT_TRACK
+from streams.decision.preferences import change_points, end_of, in_force, winner
 from streams.decision.question import Question
 from streams.decision.reasons import PASSED
 from streams.decision.rules.rule import PASS, Answer, Rule, denial, too_short
 from streams.decision.specification import ConsentSpecification
 from streams.decision.tables import NEVER
 
+CONSENT: Final = "consent"
+
 
 class ConsentRule(Rule):
     """Passes while the winner of the consent track is a grant."""
 
-    kind = "consent"
+    kind = CONSENT
     __slots__ = ("_allow_missing", "_evidence_required", "_max_age_ms")
 
     def __init__(self, number: int, specification: ConsentSpecification) -> None:
@@ -30,7 +35,7 @@ class ConsentRule(Rule):
 
     def ask(self, question: Question, moment_ms: int) -> Answer:
         """Number when it passes: the consent's end, if it has one."""
-        candidates = question.covering(CONSENT)
+        candidates = question.covering(CONSENT_TRACK)
         proven = self._proven(candidates)
         best = winner(proven, moment_ms, self._end)
         if best is None:
@@ -46,7 +51,7 @@ class ConsentRule(Rule):
 
     def earliest(self, question: Question, moment_ms: int) -> int | None:
         """Now, or the date of a consent given ahead."""
-        candidates = question.covering(CONSENT)
+        candidates = question.covering(CONSENT_TRACK)
         for point in (moment_ms, *change_points(candidates, moment_ms, self._end)):
             if self.ask(question, point)[0] == PASSED:
                 return point

@@ -56,3 +56,7 @@ class Rule(ABC):
     @abstractmethod
     def earliest(self, question: Question, moment_ms: int) -> int | None:
         """The first moment ≥ `moment_ms` at which the rule passes, the ledger being as it is; None if there is none."""
+
+    def remaining(self, answer: Answer, question: Question, *, is_counted: bool) -> int:
+        """How many more contacts fit after the approval this answer led to. Asked of caps alone."""
+        raise NotImplementedError(self.kind)
