@@ -13,6 +13,7 @@ import time
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
+from aiokafka.errors import for_code
 from aiokafka.protocol.types import CompactArray, CompactString, Int16, Int32, Int64, Schema, String, TaggedFields
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class BrokerView:
         _, transactions, _ = self._ask(65, _DESCRIBE.encode((list(ids), {})), _DESCRIBED)
         return {
             transactional_id: Transaction(
-                UNKNOWN if error == NOT_FOUND else state,
+                _state(error, state),
                 start_ms,
                 epoch,
                 sum(len(partitions) for topic, partitions, _ in topics if topic != "__consumer_offsets"),
@@ -141,6 +142,13 @@ class BrokerView:
                 raise ConnectionError("the broker closed the connection")
             data += more
         return data
+
+
+def _state(error: int, state: str) -> str:
+    """The state, or why the coordinator cannot say: after a broker's start it reads its log first."""
+    if error == NOT_FOUND:
+        return UNKNOWN
+    return state if not error else for_code(error).__name__
 
 
 class Change(NamedTuple):

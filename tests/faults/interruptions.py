@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from streams.testing.waiting import wait_until
 from tests.faults import held_worker as at
 from tests.faults.held_worker import Fault
 from tests.faults.kills import PASSINGS
@@ -48,7 +49,9 @@ def kill_broker_mid_commit(scene: Scene, kafka: RealKafka, seed: int, *, point: 
     gate.release()
     kafka.start()
     with scene.view() as view:
-        after = view.describe(gate.ids)
+        after = wait_until(
+            lambda: _known(view.describe(gate.ids)), POINT_SECONDS, "the coordinator to have read its log"
+        )
     answered = time.monotonic()
     batches = _batches(scene)
     restarts = 0
@@ -127,6 +130,11 @@ def _until_open(scene: Scene, gate: Gate) -> dict[str, str]:
 def _batches(scene: Scene) -> int:
     scene.progress.read()
     return sum(map(len, scene.progress.batches.values()))
+
+
+def _known(found: dict[str, Transaction]) -> dict[str, Transaction] | None:
+    """The answer, once the coordinator has one."""
+    return None if any(each.state.endswith("Error") for each in found.values()) else found
 
 
 def _in_words(found: dict[str, Transaction]) -> dict[str, str]:
