@@ -96,13 +96,16 @@ def started(
         contender.end(ends_with)
 
 
-def workers(settings: WorkerSettings, processes: int, directory: Path) -> contextlib.AbstractContextManager[Contender]:
-    """Our worker processes, each in a slot of its own."""
+def workers(
+    settings: WorkerSettings, processes: int, directory: Path, tree: Path = ROOT
+) -> contextlib.AbstractContextManager[Contender]:
+    """Our worker processes, each in a slot of its own, run from the sources in `tree`."""
     environments = [
         {
             SETTINGS_VARIABLE: structs.replace(settings, slot=str(number)).to_environment(),
             "MESURA_LOG_LEVEL": "INFO",
             "GID": settings.application_id,
+            "PYTHONPATH": str(tree),
         }
         for number in range(processes)
     ]

@@ -37,7 +37,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench import meter
-from bench.contenders import ERASURE_KEY, Contender, faust_peer, workers, yardstick
+from bench.contenders import ERASURE_KEY, ROOT, Contender, faust_peer, workers, yardstick
 from bench.report import keep, table
 from bench.workload import Workload, policy_file
 from streams.settings import WorkerSettings
@@ -52,6 +52,7 @@ PUBLISH: Final = {"linger.ms": 20, "batch.size": 262_144}
 INPUT: Final = {"retention.ms": "-1"}
 ASSIGNED_SECONDS: Final = 60.0
 BROKEN: Final = "BROKEN"
+COMPILED: Final = ", compiled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +81,14 @@ class Bench:
         publish(self.kafka.bootstrap_servers, records, options=PUBLISH)
         publish(self.kafka.bootstrap_servers, work.intent_records(self.intents_topic), options=PUBLISH)
 
-    def run_workers(self, policy: str, round_number: int) -> dict[str, Any]:
+    def run_workers(self, policy: str, round_number: int, compiled: Path | None = None) -> dict[str, Any]:
         """Our own workers, from an empty ledger to the end of the backlog."""
-        names = self._names(policy, round_number)
+        build = "" if compiled is None else "-compiled"
+        names = self._names(policy, f"{round_number}{build}")
         settings = WorkerSettings(
             bootstrap_servers=self.kafka.bootstrap_servers,
             policy_path=str(policy_file(policy, self.directory)),
-            application_id=f"{self.prefix}-{policy}-{round_number}",
+            application_id=f"{self.prefix}-{policy}-{round_number}{build}",
             topics=names,
             lanes=self.lanes,
             ops_port=0,
@@ -94,9 +96,9 @@ class Bench:
         )
         self._create_outputs(names)
         progress = meter.CommittedOffsets(self.kafka.bootstrap_servers, settings.application_id, [self.intents_topic])
-        with workers(settings, self.processes, self.directory) as contender:
+        with workers(settings, self.processes, self.directory, compiled or ROOT) as contender:
             samples = self._watch(progress, contender)
-        figures = self._figures(f"mesura {policy}", round_number, samples)
+        figures = self._figures(f"mesura {policy}{COMPILED if compiled else ''}", round_number, samples)
         approved, suppressed = self._share(names.approved), self._share(names.suppressed)
         figures["approved %"] = round(100 * approved / (approved + suppressed), 1)
         figures["contacts, median"] = contacts_median(self.kafka.bootstrap_servers, names.approved)
@@ -169,8 +171,8 @@ class Bench:
         meter.delete_topics(bootstrap, [intents, preferences, *outputs])
         return figures
 
-    def _names(self, policy: str, round_number: int) -> TopicNames:
-        own = TopicNames().with_prefix(f"{self.prefix}-{policy}-{round_number}-")
+    def _names(self, policy: str, run: str) -> TopicNames:
+        own = TopicNames().with_prefix(f"{self.prefix}-{policy}-{run}-")
         # The small policy asks for no consent: it hears the opt-outs alone, like the yardstick.
         preferences = f"{self.prefix}-optout" if policy == "small" else f"{self.prefix}-preferences"
         return TopicNames(
@@ -265,10 +267,10 @@ def ratios(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     for row in rows:
         by_round.setdefault(row["round"], {})[row["who"]] = row["decisions/s"]
     found = []
-    for ours in ("mesura starter", "mesura small"):
+    for ours in (f"mesura {policy}{build}" for policy in ("starter", "small") for build in ("", COMPILED)):
         for theirs in ("yardstick", "faust"):
             each = [rates[ours] / rates[theirs] for rates in by_round.values() if {ours, theirs} <= rates.keys()]
-            if each and (ours, theirs) != ("mesura small", "faust"):
+            if each and not (theirs == "faust" and ours.startswith("mesura small")):
                 spread = f"{min(each):.3g}-{max(each):.3g}"
                 found.append({"ratio": f"{ours} / {theirs}", "median": statistics.median(each), "range": spread})
     return found
@@ -284,6 +286,7 @@ def main() -> None:
     parser.add_argument("--lanes", type=int, default=1)
     parser.add_argument("--policies", default="starter,small", help="packs, separated by commas")
     parser.add_argument("--yardstick", metavar="COMMAND", help="another program, run in turn on the same topics")
+    parser.add_argument("--compiled", metavar="TREE", type=Path, help="every policy also from there (make compiled)")
     parser.add_argument("--faust-intents", type=int, default=20_000, help="0: without the Faust peer")
     parser.add_argument("--audit", action=argparse.BooleanOptionalAction, default=True)
     arguments = parser.parse_args()
@@ -307,6 +310,8 @@ def main() -> None:
         for number in range(1, arguments.rounds + 1):
             for policy in policies:
                 rows.append(_said(bench.run_workers(policy, number)))
+                if arguments.compiled:
+                    rows.append(_said(bench.run_workers(policy, number, arguments.compiled.resolve())))
                 if arguments.yardstick and policy == policies[0]:
                     rows.append(_said(bench.run_yardstick(arguments.yardstick, number)))
             if arguments.faust_intents:
@@ -319,7 +324,7 @@ def main() -> None:
     sections = [(title, table(rows))]
     if compared:
         sections.append(("Ratios within a round:", table(compared)))
-    parameters = {**vars(arguments), "yardstick": bool(arguments.yardstick)}
+    parameters = {**vars(arguments), "yardstick": bool(arguments.yardstick), "compiled": bool(arguments.compiled)}
     document = {
         "parameters": parameters,
         "runs": rows,

@@ -25,7 +25,7 @@ from streams.decision.rules.expired import ask_deadline, ask_erasure, ask_horizo
 from streams.decision.rules.ledger_full import ask_ledger_full
 from streams.decision.rules.rule import NEXT_ELIGIBLE_HORIZON_MS, Answer, Rule, denial, too_short
 from streams.decision.rules.vocabulary import ask_vocabulary
-from streams.decision.selection import COUNTRY_UNKNOWN, NO
+from streams.decision.selection import COUNTRY_UNKNOWN, NO, YES
 
 # Checks after whose denial the intent is not remembered: it was too old to be, or from before an erasure (which must
 # leave nothing behind), or it is remembered already, or there is no room.
@@ -54,24 +54,28 @@ def decide(intent: Intent, ledger: Ledger, policy: Policy, now: int) -> Decision
     question = Question(intent, tag, plan.pair, ledger, policy)
     valid_until = min(now + policy.specification.time_to_live_ms, deadline[1] - 1)
     binding: list[tuple[Rule, Answer]] = []
-    denied: tuple[Rule, Answer] | None = None
-    for rule, condition, is_exempt in plan.asked:
-        holds = 1 if condition is None else condition.holds(question)
+    denying: Rule | None = None
+    reason, is_country_missing = PASSED, False
+    for asked in plan.asked:
+        rule, condition = asked.rule, asked.condition
+        holds = YES if condition is None else condition.holds(question)
         if holds == NO:
             continue
-        if is_exempt:
+        if asked.is_exempt:
             entries.append((rule.number, EXEMPT))
             continue
         answer = _COUNTRY_UNKNOWN if holds == COUNTRY_UNKNOWN else rule.ask(question, now)
-        entries.append((rule.number, answer[0], *answer[2]))
+        entries.append((rule.number, answer[0]) + answer[2])
         if rule.is_shadow:
             continue
         binding.append((rule, answer))
         if answer[0] != PASSED:
-            denied = denied or (rule, answer)
+            is_country_missing = is_country_missing or holds == COUNTRY_UNKNOWN
+            if denying is None:
+                denying, reason = rule, answer[0]
         elif answer[1] <= valid_until:
             valid_until = answer[1] - 1
-    if denied is None:
+    if denying is None:
         return _approved(question, plan, identity, now, valid_until, entries, binding)
     return Decision(
         is_approved=False,
@@ -79,9 +83,9 @@ def decide(intent: Intent, ledger: Ledger, policy: Policy, now: int) -> Decision
         ledger=with_identity(ledger, identity, intent.created_at),
         entries=tuple(entries),
         zone=question.zone_label(),
-        reason=REASON_BY_NUMBER[denied[1][0]].code,
-        rule_id=denied[0].rule_id,
-        next_eligible_at=_next_eligible_at(question, now, binding),
+        reason=REASON_BY_NUMBER[reason].code,
+        rule_id=denying.rule_id,
+        next_eligible_at=None if is_country_missing else _next_eligible_at(question, now, binding),
     )
 
 
@@ -154,8 +158,6 @@ def _next_eligible_at(question: Question, now: int, binding: list[tuple[Rule, An
 
     Each rule names its own first moment; the latest of them is asked again until no rule moves it.
     """
-    if any(answer == _COUNTRY_UNKNOWN for _, answer in binding):
-        return None
     erased_ms = question.ledger.erased_ms
     # An intent created then is not from before an erasure dated ahead.
     moment_ms = now if erased_ms is None else max(now, erased_ms + 1)

@@ -170,5 +170,26 @@ class Ledger(Struct, array_like=True, frozen=True, gc=False):
 
 EMPTY_LEDGER: Final = Ledger()
 
-encode_ledger: Final = msgspec.msgpack.Encoder().encode
-"""The compact binary form of a ledger, which is also the changelog value. `ledger_changes.decode_ledger` reads it."""
+_encode: Final = msgspec.msgpack.Encoder().encode
+# Most ledgers say nothing in the last five fields. Then these are left out, as a reader of arrays allows: seven bytes
+# less in the log, and in memory the next smaller size of block for a typical customer.
+_LAST_FIELDS: Final = msgspec.msgpack.encode(list(msgspec.structs.astuple(EMPTY_LEDGER)[-5:]))[1:]
+_HEADER_BYTES: Final = 3  # an array of more than 15
+_SHORT_HEADER: Final = bytes((0x90 + len(Ledger.__struct_fields__) - 5,))
+
+
+def encode_ledger(ledger: Ledger) -> bytes:
+    """The compact binary form of a ledger, which is also the changelog value. `ledger_changes.decode_ledger` reads it.
+
+    Equal ledgers have equal forms.
+    """
+    value = _encode(ledger)
+    if (
+        ledger.forgotten_ms
+        or ledger.profile is not None
+        or ledger.erased_ms is not None
+        or ledger.archived
+        or ledger.preference_refused
+    ):
+        return value
+    return _SHORT_HEADER + value[_HEADER_BYTES : -len(_LAST_FIELDS)]

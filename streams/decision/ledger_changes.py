@@ -89,7 +89,7 @@ def with_identity(ledger: Ledger, identity: bytes, created_ms: int) -> Ledger:
         ledger.format,
         base_ms,
         ledger.ids + identity,
-        (*ledger.created, created),
+        ledger.created + (created,),  # noqa: RUF005 - unpacking would build a list first
         min(ledger.oldest_created, created),
         ledger.latest,
         ledger.decided,

@@ -12,8 +12,8 @@ Rules of this module (docs/semantics.md, 3)
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from typing import Final, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Final
 
 from streams.decision.counting import Counting
 from streams.decision.intent import Intent
@@ -61,7 +61,8 @@ OPT_OUT_ID: Final = "opt-out"
 _BUCKET_REACH_MS: Final = {"day": 2 * DAY_MS, "week": 8 * DAY_MS, "month": 32 * DAY_MS}
 
 
-class Asked(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Asked:
     """A rule in a plan: what is left to ask of the intent, and whether its purpose is exempt from it."""
 
     rule: Rule
@@ -69,7 +70,8 @@ class Asked(NamedTuple):
     is_exempt: bool
 
 
-class Plan(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Plan:
     """What intents of one channel and purpose are asked. `contact_flags` go onto the contacts it approves, `pair` is
     the number of the two.
     """

@@ -36,7 +36,10 @@ from streams.decision.tables import MINUTE_MS, NEVER
 # Clocks of producers differ by seconds; five minutes is not a clock difference.
 FUTURE_TOLERANCE_MS: Final = 5 * MINUTE_MS
 
-RESTRICTION, OPT_OUT, PAUSE, CONSENT = "restriction", "opt_out", "pause", "consent"
+RESTRICTION: Final = "restriction"
+OPT_OUT: Final = "opt_out"
+PAUSE: Final = "pause"
+CONSENT: Final = "consent"
 # The order in which the opt-out rule asks the tracks.
 DENYING_TRACKS: Final = (RESTRICTION, OPT_OUT, PAUSE)
 TRACK_OF: Final = {

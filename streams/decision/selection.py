@@ -17,7 +17,9 @@ from streams.decision.ledger import Tag
 from streams.decision.question import Question
 from streams.decision.specification import CountryUnknown, RuleSpecification, Selector
 
-NO, YES, COUNTRY_UNKNOWN = 0, 1, 2
+NO: Final = 0
+YES: Final = 1
+COUNTRY_UNKNOWN: Final = 2
 _ANY: Final = Selector()
 _WITHOUT_COUNTRY: Final = {"deny": COUNTRY_UNKNOWN, "apply": YES, "skip": NO}
 

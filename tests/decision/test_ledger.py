@@ -73,6 +73,16 @@ def test_the_rows_are_what_the_columns_were_made_of() -> None:
     assert FULL.tags == (SMS, VOICE)
 
 
+def test_what_most_ledgers_do_not_say_is_left_out_and_read_as_nothing() -> None:
+    plain = ledger_with(contacts=FULL.contacts, tags=FULL.tags, preferences=FULL.preferences)
+    value = encode_ledger(plain)
+    assert msgspec.msgpack.decode(value) == msgspec.msgpack.decode(msgspec.msgpack.encode(plain))[:-5]
+    assert decode_ledger(value) == plain
+    for field in ("profile", "erased_ms", "archived", "preference_refused", "forgotten_ms"):
+        said = msgspec.structs.replace(plain, **{field: getattr(FULL, field) or NOW})
+        assert decode_ledger(encode_ledger(said)) == said
+
+
 def test_a_ledger_of_an_earlier_day_without_later_fields_is_read() -> None:
     assert decode_ledger(msgspec.msgpack.encode([2])) == EMPTY_LEDGER
 

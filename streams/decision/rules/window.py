@@ -30,7 +30,9 @@ from streams.decision.tables import DAY_MS, NEVER, HolidayCalendar, ZoneTable, w
 # most.
 CLOSING_HORIZON_MS: Final = 8 * DAY_MS
 
-OPEN, CLOSED, UNKNOWN_DAY = 0, 1, 2
+OPEN: Final = 0
+CLOSED: Final = 1
+UNKNOWN_DAY: Final = 2
 Hours = tuple[Interval, ...]
 # Zones, calendar, and the day (of UTC) of a moment: intents are asked about now, and about some day to come.
 Place = tuple[Zones, HolidayCalendar | None, int]
