@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 
 from streams.contracts.header_names import ERROR_DETAIL, ERROR_REASON
 from streams.exactly_once.changelog import customer_key
+from streams.testing.audit import AuditSettings, audit
 from streams.testing.records import OutgoingRecord, intent
 from tests.faults.scene import open_all_hours
 from tests.system.harness import World, account_for, header, running, until_all_decided, value_of
@@ -66,7 +67,8 @@ def test_an_answer_larger_than_its_topic_takes_becomes_a_dead_letter_and_hurts_n
     world = World(real_kafka, topic_prefix, partitions=1)
     if known_at_start:
         limit_answers(world)
-    with running(world, tmp_path, policy=open_all_hours(tmp_path)) as gate:
+    policy = open_all_hours(tmp_path)
+    with running(world, tmp_path, policy=policy) as gate:
         if not known_at_start:
             limit_answers(world)
         world.publish(intents("a"))
@@ -85,6 +87,11 @@ def test_an_answer_larger_than_its_topic_takes_becomes_a_dead_letter_and_hurts_n
         assert header(letter, ERROR_REASON) == "too_large"
         assert header(letter, ERROR_DETAIL) == "the answer to it is longer than its topic takes"
         assert (letter.key, letter.value) == (account.inputs[place].key, account.inputs[place].value)
+    report = audit(AuditSettings(world.address, world.names, [policy], answer_bytes_max=ANSWER_BYTES))
+    assert report.is_clean, report.as_text()
+    assert report.counts["set_aside_for_size"] == 2 * LARGE
+    strict = audit(AuditSettings(world.address, world.names, [policy]))
+    assert {finding.kind for finding in strict.findings} == {"dead_letter_needless"}
     kept = {record.key for record in world.read(world.names.ledger)}
     assert not kept & {customer_key(letter.key or b"") for _, letter in letters}
     assert len(kept & {customer_key(record.key or b"") for record in account.decisions.values()}) == 2 * ORDINARY

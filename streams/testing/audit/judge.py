@@ -38,6 +38,9 @@ FUTURE: Final = "from_the_future"
 # any other reason may be named.
 LATER_REASONS: Final = frozenset({FUTURE, "misrouted", "misrouted_again"})
 HASH_BYTES: Final = 8
+TOO_LARGE: Final = "too_large"
+# What an answer and its headers can be longer than their intent: ids, explanation, remaining, obligations.
+ANSWER_ADDS_BYTES_MAX: Final = 16_384
 
 
 class Misrouted(NamedTuple):
@@ -283,6 +286,17 @@ class PartitionJudge:
             self.find("dead_letter_needless", customer_id, place, *map(self._of, letters))
         return bool(letters)
 
+    def _is_set_aside_for_size(self, served: Served) -> bool:
+        """Whether the one dead letter says that the answer was too long, and it may have been."""
+        letters = self._traces.dead_letters(served.topic, served.record.offset)
+        value_bytes = len(served.record.value or b"")
+        return (
+            len(letters) == 1
+            and known.text(known.named(letters[0].record, f"{known.ERROR}.reason")) == TOO_LARGE
+            and not is_altered(served.record, letters[0].record)
+            and value_bytes + ANSWER_ADDS_BYTES_MAX > self.settings.answer_bytes_max
+        )
+
     # ---- intents ----
 
     def _intent(self, served: Served, event: Event, first: Place | None) -> None:
@@ -293,6 +307,9 @@ class PartitionJudge:
             self._refused(served, FUTURE, customer_id)
             return
         answers = self._traces.answers(topic, record.offset)
+        if not answers and self._is_set_aside_for_size(served):
+            self.verdict.counts["set_aside_for_size"] += 1
+            return
         is_refused = self._needless(served, customer_id)
         if not answers:
             if not is_refused:

@@ -24,6 +24,10 @@ CLOCK_DIFFERENCE_MS: Final = 500
 """How far the clock of a gate and that of its brokers may lie apart before a gate stops deciding."""
 
 
+ANSWER_BYTES_MAX: Final = 1_048_588
+"""Kafka's default of `max.message.bytes`, which the plan of topics leaves as it is for answers."""
+
+
 class AuditError(Exception):
     """The audit could not be carried out. The message says why, and what to do."""
 
@@ -112,6 +116,8 @@ class AuditSettings:
     acknowledged_within_ms: int | None = ACKNOWLEDGED_WITHIN_MS
     # When opt-outs were acknowledged, by topic, partition and offset, where somebody knows it better than that.
     acknowledged_ms: Mapping[tuple[str, int, int], int] = field(default_factory=dict)
+    # What the topics of answers take. An intent so long that its answer may not fit may be a dead letter for that.
+    answer_bytes_max: int = ANSWER_BYTES_MAX
     # Hexadecimal, as the gate has it. Without it the ledgers of erased customers are compared without telling whose.
     erasure_key: str = field(default="", repr=False)
     # Key of the customers' hashes in the report.
