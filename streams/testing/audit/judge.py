@@ -292,7 +292,7 @@ class PartitionJudge:
         value_bytes = len(served.record.value or b"")
         return (
             len(letters) == 1
-            and known.text(known.named(letters[0].record, f"{known.ERROR}.reason")) == TOO_LARGE
+            and known.text(known.named(letters[0].record), f"{known.ERROR}.reason") == TOO_LARGE
             and not is_altered(served.record, letters[0].record)
             and value_bytes + ANSWER_ADDS_BYTES_MAX > self.settings.answer_bytes_max
         )
