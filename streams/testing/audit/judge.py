@@ -280,15 +280,16 @@ class PartitionJudge:
 
     def _needless(self, served: Served, customer_id: str) -> bool:
         """Whether a record that needs no dead letter has one."""
-        letters = self._traces.dead_letters(served.topic, served.record.offset)
+        return self._are_needless(served, self._traces.dead_letters(served.topic, served.record.offset), customer_id)
+
+    def _are_needless(self, served: Served, letters: list[Trace], customer_id: str) -> bool:
         if letters:
             place = self.place(served.topic, served.record)
             self.find("dead_letter_needless", customer_id, place, *map(self._of, letters))
         return bool(letters)
 
-    def _is_set_aside_for_size(self, served: Served) -> bool:
+    def _is_set_aside_for_size(self, served: Served, letters: list[Trace]) -> bool:
         """Whether the one dead letter says that the answer was too long, and it may have been."""
-        letters = self._traces.dead_letters(served.topic, served.record.offset)
         value_bytes = len(served.record.value or b"")
         return (
             len(letters) == 1
@@ -307,10 +308,11 @@ class PartitionJudge:
             self._refused(served, FUTURE, customer_id)
             return
         answers = self._traces.answers(topic, record.offset)
-        if not answers and self._is_set_aside_for_size(served):
+        letters = self._traces.dead_letters(topic, record.offset)
+        if not answers and self._is_set_aside_for_size(served, letters):
             self.verdict.counts["set_aside_for_size"] += 1
             return
-        is_refused = self._needless(served, customer_id)
+        is_refused = self._are_needless(served, letters, customer_id)
         if not answers:
             if not is_refused:
                 self.find("lost", customer_id, place)
