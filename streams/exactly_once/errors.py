@@ -3,6 +3,7 @@
     EngineError
      ├── StartupRefusedError    what was found at start would break a promise; the sentence says what to do
      ├── RecordsMissingError    an input topic lost records before they were decided; refused likewise
+     ├── RestoreStalledError    the changelog could not be read to its end; the process ends and is started again
      └── LaneError              a lane met something it cannot go on from; the process ends and is started again
           └── TransactionRefusedError   the broker refused a record of a transaction, again and again
 
@@ -12,7 +13,12 @@ Texts name topics, partitions and offsets; never a key or a value.
 from __future__ import annotations
 
 import traceback
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aiokafka.structs import TopicPartition
 
 PLACES_SHOWN: Final = 20
 """Innermost calls named of an error."""
@@ -39,6 +45,17 @@ class RecordsMissingError(EngineError):
         self.partition = partition
         self.first_offset = first_offset
         self.count = count
+
+
+class RestoreStalledError(EngineError):
+    """Nothing of the changelog has arrived for too long. The process ends; the next one begins anew."""
+
+    def __init__(self, unread: Sequence[TopicPartition], seconds: float) -> None:
+        named = ", ".join(f"{each.topic}-{each.partition}" for each in unread[:PLACES_SHOWN])
+        super().__init__(
+            f"Nothing of {named} has arrived for {seconds:.0f} s although there is more to restore. Is the partition "
+            "without a leader, or does another program hold a transaction open on it?"
+        )
 
 
 class LaneError(EngineError):

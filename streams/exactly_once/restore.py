@@ -20,6 +20,7 @@ import structlog
 from aiokafka.structs import TopicPartition
 
 from streams.exactly_once.changelog import META_KEY, Meta, decode_meta
+from streams.exactly_once.errors import RestoreStalledError
 from streams.exactly_once.transport import read_by_entries
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ to the largest record, comes whole all the same."""
 
 FETCH_WAIT_MS: Final = 100
 """How long a fetch may wait at the end of a partition, where an open transaction holds up the rest."""
+
+STALLED_TIMEOUTS: Final = 6
+"""Transaction timeouts without any progress before the worker ends. A transaction that is still open holds a restore up
+for one timeout and the ten seconds in which a broker looks for it; whatever takes longer will not end by waiting."""
 
 log = structlog.get_logger(__name__)
 
@@ -68,6 +73,7 @@ async def restore(settings: EngineSettings, marks: Mapping[int, int], observer: 
 
     Raises:
         StartupRefusedError: the topic was not written by this application, or by a newer version of it.
+        RestoreStalledError: nothing has arrived for too long.
     """
     restored = {partition: Restored() for partition in marks}
     if not marks:
@@ -89,7 +95,8 @@ async def restore(settings: EngineSettings, marks: Mapping[int, int], observer: 
         partitions = {TopicPartition(settings.changelog_topic, partition): mark for partition, mark in marks.items()}
         consumer.assign(list(partitions))
         await consumer.seek_to_beginning(*partitions)
-        await _read_until(consumer, partitions, restored, observer)
+        stalled_seconds = STALLED_TIMEOUTS * settings.transaction_timeout_ms / 1000
+        await _read_until(consumer, partitions, restored, observer, stalled_seconds)
     finally:
         await consumer.stop()
     log.info(
@@ -107,10 +114,17 @@ async def _read_until(
     marks: Mapping[TopicPartition, int],
     restored: Mapping[int, Restored],
     observer: Observer,
+    stalled_seconds: float,
 ) -> None:
     unread = await _still_unread(consumer, marks, restored, observer)
+    progress_at = time.monotonic()
     while unread:
+        if time.monotonic() - progress_at > stalled_seconds:
+            raise RestoreStalledError(unread, stalled_seconds)
+        before = len(unread)
         arrived = await consumer.getmany(*unread, timeout_ms=FETCH_WAIT_MS)
+        if arrived:
+            progress_at = time.monotonic()
         while arrived:
             # Between partitions the loop goes on: the next fetch is asked for while this one is decoded.
             await asyncio.sleep(0)
@@ -123,6 +137,8 @@ async def _read_until(
         unread = await _still_unread(
             consumer, {partition: marks[partition] for partition in unread}, restored, observer
         )
+        if len(unread) < before:
+            progress_at = time.monotonic()
 
 
 async def _still_unread(

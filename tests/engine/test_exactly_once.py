@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import aiokafka
@@ -10,7 +11,9 @@ import pytest
 import structlog
 
 from streams.exactly_once.changelog import META_KEY, customer_key, decode_meta
+from streams.exactly_once.errors import RestoreStalledError
 from streams.exactly_once.intake import Intake
+from streams.exactly_once.restore import restore
 from streams.exactly_once.settings import EXIT_STOPPED, EXIT_UNEXPECTED
 from streams.exactly_once.transport import SliceConsumerThread
 from streams.telemetry.logs import ALLOWED_KEYS
@@ -30,7 +33,7 @@ from tests.engine.harness import (
     read,
     running,
 )
-from tests.engine.toy import Greeter, Topics, parse
+from tests.engine.toy import Greeter, Recorder, Topics, parse
 
 SESSION_NOBODY_WAITS_FOR_MS = int(10 * DEADLINE_SECONDS * 1000)
 SECRET = "what a customer wrote"
@@ -293,3 +296,25 @@ async def _until_answered(broker: Broker, topics: Topics, published: int) -> Non
         return await count(broker, topics.answers) >= published
 
     await wait_until_async(all_answered, DEADLINE_SECONDS, f"{published} answers")
+
+
+@pytest.mark.kafka
+async def test_a_restore_that_nothing_arrives_for_ends_the_worker_and_says_where(
+    real_kafka: Broker, topics: Topics
+) -> None:
+    create(real_kafka, topics, partitions=2)
+    holding = aiokafka.AIOKafkaProducer(
+        bootstrap_servers=real_kafka.bootstrap_servers,
+        transactional_id=f"{topics.prefix}-holding",
+        transaction_timeout_ms=60_000,
+    )
+    await holding.start()
+    await holding.begin_transaction()
+    await holding.send_and_wait(topics.ledger, b"v", b"k", partition=1)
+    settings = topics.settings(real_kafka.bootstrap_servers, transaction_timeout_ms=200)
+    with pytest.raises(RestoreStalledError, match=rf"^Nothing of {re.escape(topics.ledger)}-1 has arrived for 1 s"):
+        await restore(settings, {0: 0, 1: 1}, Recorder())
+    await holding.commit_transaction()
+    restored = await restore(settings, {0: 0, 1: 1}, Recorder())
+    await holding.stop()
+    assert (restored[0].store, restored[1].store) == ({}, {b"k": b"v"})
