@@ -51,6 +51,8 @@ ATTRIBUTES: Final = (
 """Looked up with `getattr`."""
 
 IN_SOURCE: Final = (
+    PrivateName("aiokafka.consumer.fetcher:Fetcher", "self._fetch_max_wait_ms,", "waits longer at rest"),
+    PrivateName("aiokafka.consumer.fetcher:Fetcher", "self._fetch_min_bytes,", "the same"),
     PrivateName("aiokafka.consumer.fetcher:FetchResult", "self._partition_records = partition_records", "converted"),
     PrivateName(
         "aiokafka.consumer.fetcher:PartitionRecords", "self._records_iterator = self._unpack_records()", "converted"
