@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
+from streams.exactly_once.batch_limit import BatchLimit
 from streams.exactly_once.errors import LaneError, TransactionRefusedError
 from streams.exactly_once.interfaces import NOTHING_DUE
 from streams.exactly_once.partition import Limits
@@ -43,8 +45,6 @@ REFUSED_IN_A_ROW_MAX: Final = 3
 
 CLOCK_RECHECK_SECONDS: Final = 1.0
 """Pause between comparisons while the clocks differ too much."""
-
-SMALLEST_LIMIT_RECORDS: Final = 1
 
 NOTHING_CHOSEN_SECONDS: Final = 0.25
 """Wait after a round that found queued records but could take none; arrivals end it earlier."""
@@ -91,7 +91,7 @@ class Lane:
         self._timers = timers
         self._on_progress = on_progress
         self._batch_under_way = asyncio.Lock()
-        self._limit_records = settings.max_batch_records
+        self._limit = BatchLimit(settings.max_batch_records)
         self._late_in_a_row = 0
         self._refused_in_a_row = 0
         self._looks_for_too_large = False
@@ -158,7 +158,7 @@ class Lane:
         if not states:
             return 0.0
         share = max(1, sum(state.has_queued() for state in states))
-        limits = Limits(max(1, self._limit_records // share), max(1, self._settings.max_batch_bytes // share))
+        limits = Limits(max(1, self._limit.records // share), max(1, self._settings.max_batch_bytes // share))
         contributions, decided_at_ms = await self._order.choose(states, limits, self.rest)
         if self.rest.called_off:
             return 0.0
@@ -167,6 +167,7 @@ class Lane:
             self._on_progress()
         if not contributions:
             return NOTHING_CHOSEN_SECONDS
+        began_at = time.monotonic()
         contributions, results = await self._apply(contributions)
         if not contributions:
             return 0.0
@@ -177,6 +178,9 @@ class Lane:
         except TransactionAborted as aborted:
             self._observer.batch_aborted(aborted.reason)
             return self._after_abort(aborted)
+        if self._decisions_age:
+            records = sum(len(contribution.records) for contribution in contributions)
+            self._limit.committed(records, time.monotonic() - began_at)
         self._after_commit(contributions, results, decided_at_ms, committed_at_ms)
         return 0.0
 
@@ -206,7 +210,6 @@ class Lane:
     ) -> None:
         self._late_in_a_row = self._refused_in_a_row = 0
         self._looks_for_too_large = False
-        self._limit_records = min(self._limit_records * 2, self._settings.max_batch_records)
         self._clocks_differ = False
         for contribution, result in zip(contributions, results, strict=True):
             contribution.state.merge(contribution, result)
@@ -223,7 +226,7 @@ class Lane:
             return CLOCK_RECHECK_SECONDS
         if aborted.reason == TransactionAborted.LATE:
             self._late_in_a_row += 1
-            self._limit_records = max(SMALLEST_LIMIT_RECORDS, self._limit_records // 2)
+            self._limit.late()
             if self._late_in_a_row > LATE_IN_A_ROW_MAX:
                 raise LaneError(
                     f"lane {self.number}: {self._late_in_a_row} batches in a row could not be committed in time"

@@ -195,11 +195,17 @@ async def _close(producer: FencedProducer) -> None:
 
 
 def _offsets(contributions: Sequence[Contribution]) -> dict[TopicPartition, OffsetAndMetadata]:
-    return {
-        TopicPartition(topic, contribution.state.partition): OffsetAndMetadata(offset, "")
-        for contribution in contributions
-        for topic, offset in contribution.next_positions.items()
-    }
+    """The positions that differ from those of the latest meta record; where none does, all: each partition has some,
+    because an accepted offset is what proves that the partition is still ours.
+    """
+    found = {}
+    for contribution in contributions:
+        recorded = contribution.state.recorded
+        positions = contribution.next_positions
+        moved = {topic: offset for topic, offset in positions.items() if recorded.get(topic) != offset}
+        for topic, offset in (moved or positions).items():
+            found[TopicPartition(topic, contribution.state.partition)] = OffsetAndMetadata(offset, "")
+    return found
 
 
 def _build(
