@@ -18,11 +18,10 @@ from streams.decision.ledger_changes import with_contact, with_identity
 from streams.decision.policy import BUILT_IN, Plan, Policy
 from streams.decision.question import Question
 from streams.decision.reasons import EXEMPT, PASSED, REASON_BY_NUMBER
-from streams.decision.rules.cap import CAP
 from streams.decision.rules.consent import CONSENT
 from streams.decision.rules.duplicate import ask_duplicate, decision_id
 from streams.decision.rules.expired import ask_deadline, ask_erasure, ask_horizon
-from streams.decision.rules.ledger_full import ask_ledger_full
+from streams.decision.rules.ledger_full import ask_ledger_full, with_room
 from streams.decision.rules.rule import NEXT_ELIGIBLE_HORIZON_MS, Answer, Rule, denial, too_short
 from streams.decision.rules.vocabulary import ask_vocabulary
 from streams.decision.selection import COUNTRY_UNKNOWN, NO, YES
@@ -133,16 +132,17 @@ def _approved(
     is_counted = not flags & UNCOUNTED
     remaining = {}
     for rule, answer in binding:
-        if rule.kind == CAP:
-            if answer[2]:
-                remaining[rule.rule_id] = rule.remaining(answer, question, is_counted=is_counted)
+        left = rule.remaining(answer, question, is_counted=is_counted)
+        if left is not None:
+            remaining[rule.rule_id] = left
         elif rule.kind == CONSENT:
             flags |= NEEDED_CONSENT
     contact = Contact(identity, now, valid_until, 0, flags)
+    ledger = with_room(question.ledger, question.tag, question.policy, now)
     return Decision(
         is_approved=True,
         decision_id=identity.hex(),
-        ledger=with_contact(question.ledger, contact, question.tag, question.intent.created_at),
+        ledger=with_contact(ledger, contact, question.tag, question.intent.created_at),
         entries=tuple(entries),
         zone=question.zone_label(),
         valid_until=valid_until,

@@ -15,7 +15,9 @@ from streams.decision.ledger import (
     UNCOUNTED,
     Ledger,
     Tag,
+    encode_ledger,
 )
+from streams.decision.ledger_changes import decode_ledger
 from streams.decision.preference import PreferenceEvent
 from streams.decision.preferences import apply_preference
 from tests.decision.builders import DAY, HOUR, NOW, contact, decided, intent_of, ledger_of, ledger_with, policy_of
@@ -42,6 +44,16 @@ def test_a_ledger_with_room_remembers_a_refusal() -> None:
 def test_what_no_longer_counts_takes_no_room_though_nobody_has_pruned() -> None:
     old = ledger_with(identities={number.to_bytes(12, "big"): NOW - 8 * DAY for number in range(IDENTITIES_MAX)})
     assert decided(policy_of(), old).is_approved
+
+
+def test_a_new_tag_takes_the_place_of_one_that_no_longer_counts_though_nobody_has_pruned() -> None:
+    tags = tuple(Tag("sms", "marketing", campaign=f"k-{number}") for number in range(TAGS_MAX))
+    live = [contact(NOW - HOUR, tag=number, number=number) for number in range(1, TAGS_MAX)]
+    ledger = ledger_of(*live, contact(NOW - 40 * DAY), tags=tags)
+    decision = decided(policy_of(), ledger, campaign_id="new")
+    assert decision.is_approved
+    assert [tag.campaign for tag in decision.ledger.tags] == [*(tag.campaign for tag in tags[1:]), "new"]
+    assert decode_ledger(encode_ledger(decision.ledger)) == decision.ledger
 
 
 def test_a_cap_for_life_counts_what_is_archived() -> None:

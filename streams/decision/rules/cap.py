@@ -11,8 +11,6 @@ Rules of this module (docs/semantics.md, 5)
 
 from __future__ import annotations
 
-from typing import Final
-
 from streams.decision.counting import Counting
 from streams.decision.policy_types import PolicyTables
 from streams.decision.question import Question, Zones
@@ -21,13 +19,11 @@ from streams.decision.rules.rule import PASS, Answer, Rule, denial, too_short
 from streams.decision.specification import CapSpecification, Period
 from streams.decision.tables import DAY_MS, NEVER, OFFSET_MAX_MS, ZoneTable, first_of_month, weekday
 
-CAP: Final = "cap"
-
 
 class CapRule(Rule):
     """What caps of every window have in common."""
 
-    kind = CAP
+    kind = "cap"
     __slots__ = ("counting", "limit")
 
     def __init__(self, number: int, specification: CapSpecification, counting: Counting) -> None:
@@ -35,8 +31,10 @@ class CapRule(Rule):
         self.limit = specification.limit
         self.counting = counting
 
-    def remaining(self, answer: Answer, question: Question, *, is_counted: bool) -> int:
+    def remaining(self, answer: Answer, question: Question, *, is_counted: bool) -> int | None:
         """How many more contacts fit after the approval this answer led to, if it `is_counted` at all."""
+        if not answer[2]:
+            return None  # passed without a count, for want of a zone
         count = answer[2][0] or 0
         own = 1 if is_counted and self.counting.counts_own(question) else 0
         return self.limit - count - own

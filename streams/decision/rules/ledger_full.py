@@ -24,6 +24,13 @@ def ask_ledger_full(ledger: Ledger, tag: Tag, policy: Policy, now: int) -> Answe
     return denial("ledger_full") if _is_full(policy.prune(ledger, now), tag) else PASS
 
 
+def with_room(ledger: Ledger, tag: Tag, policy: Policy, now: int) -> Ledger:
+    """The ledger a contact of this tag is added to once the check has passed: where there was room only without what
+    is past its horizon, without it. Tags are numbered by one byte, so there is no place for one too many.
+    """
+    return policy.prune(ledger, now) if _is_full(ledger, tag) else ledger
+
+
 def _is_full(ledger: Ledger, tag: Tag) -> bool:
     return (
         len(ledger.latest) >= CONTACTS_MAX

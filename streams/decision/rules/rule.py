@@ -57,6 +57,6 @@ class Rule(ABC):
     def earliest(self, question: Question, moment_ms: int) -> int | None:
         """The first moment ≥ `moment_ms` at which the rule passes, the ledger being as it is; None if there is none."""
 
-    def remaining(self, answer: Answer, question: Question, *, is_counted: bool) -> int:
-        """How many more contacts fit after the approval this answer led to. Asked of caps alone."""
-        raise NotImplementedError(self.kind)
+    def remaining(self, answer: Answer, question: Question, *, is_counted: bool) -> int | None:  # noqa: ARG002
+        """How many more contacts fit after the approval this answer led to; None of what limits no number."""
+        return None
