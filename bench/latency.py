@@ -33,10 +33,11 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from bench import meter
 from bench.contenders import ERASURE_KEY, Contender, workers, yardstick
 from bench.report import keep, table
-from bench.workload import Workload, customer_id, policy_file
+from bench.workload import Workload, customer_id
 from streams.settings import WorkerSettings
 from streams.testing.broker import create_plan
 from streams.testing.kafka_io import publish
+from streams.testing.policies import open_all_hours
 from streams.testing.real_kafka import RealKafka
 from streams.topics import TopicNames, TopicPlan
 
@@ -197,7 +198,7 @@ class Bench:
         publish(self.kafka.bootstrap_servers, chain(work.consents(own.preferences), work.opt_outs(own.preferences)))
         return WorkerSettings(
             bootstrap_servers=self.kafka.bootstrap_servers,
-            policy_path=str(policy_file(policy, self.directory)),
+            policy_path=str(open_all_hours(policy, self.directory)),
             application_id=f"{self.prefix}-{name}",
             topics=own,
             lanes=self.lanes,

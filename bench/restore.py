@@ -28,7 +28,7 @@ from msgspec import structs
 from bench import meter
 from bench.contenders import ERASURE_KEY, Contender, get, ops_address, workers
 from bench.report import keep, table
-from bench.workload import DAY_MS, customer_id, policy_file
+from bench.workload import DAY_MS, customer_id
 from streams.decision.policy import compile_policy
 from streams.exactly_once.changelog import META_KEY, Meta, customer_key, encode_meta
 from streams.exactly_once.interfaces import Batch, InputRecord
@@ -36,6 +36,7 @@ from streams.gate import Gate, GateSettings
 from streams.policy.loader import load_policy
 from streams.settings import WorkerSettings
 from streams.testing.broker import create_plan
+from streams.testing.policies import open_all_hours
 from streams.testing.real_kafka import RealKafka
 from streams.testing.records import intent, murmur2_partition, preference
 from streams.topics import TopicNames, TopicPlan
@@ -171,7 +172,7 @@ def _restored(contender: Contender) -> dict[str, float]:
 
 def measure(kafka: RealKafka, customers: int, rounds: int, directory: Path) -> dict[str, Any]:
     """An empty and a full changelog, `rounds` times."""
-    policy = policy_file("starter", directory)
+    policy = open_all_hours("starter", directory)
     values = ledger_values(policy, int(time.time() * 1000))
     prefix = f"bench-{os.getpid()}"
     base = WorkerSettings(

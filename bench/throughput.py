@@ -39,10 +39,11 @@ from typing import Any, Final
 from bench import meter
 from bench.contenders import ERASURE_KEY, ROOT, Contender, faust_peer, workers, yardstick
 from bench.report import keep, table
-from bench.workload import Workload, policy_file
+from bench.workload import Workload
 from streams.settings import WorkerSettings
 from streams.testing.audit import AuditSettings, audit
 from streams.testing.kafka_io import publish
+from streams.testing.policies import open_all_hours
 from streams.testing.real_kafka import RealKafka
 from streams.topics import TopicNames, TopicPlan
 
@@ -87,7 +88,7 @@ class Bench:
         names = self._names(policy, f"{round_number}{build}")
         settings = WorkerSettings(
             bootstrap_servers=self.kafka.bootstrap_servers,
-            policy_path=str(policy_file(policy, self.directory)),
+            policy_path=str(open_all_hours(policy, self.directory)),
             application_id=f"{self.prefix}-{policy}-{round_number}{build}",
             topics=names,
             lanes=self.lanes,
@@ -148,7 +149,7 @@ class Bench:
             "PREFERENCES": preferences,
             "APPROVED": outputs[0],
             "SUPPRESSED": outputs[1],
-            "POLICY": str(policy_file(policy, self.directory)),
+            "POLICY": str(open_all_hours(policy, self.directory)),
             "NP": str(PARTITIONS),
         }
         bootstrap = self.kafka.bootstrap_servers

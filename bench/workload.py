@@ -11,18 +11,15 @@ Rules of this module
 from __future__ import annotations
 
 import random
-import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
 from streams.testing.records import OutgoingRecord
 
-PACKS: Final = Path(__file__).parent.parent / "streams" / "policy" / "packs"
 DAY_MS: Final = 86_400_000
 COUNTRIES: Final = (
     ("CO", "co", "America/Bogota"),
@@ -109,12 +106,3 @@ def customer_id(number: int) -> str:
 
 def _record(topic: str, customer: str, document: dict[str, Any], timestamp_ms: int) -> OutgoingRecord:
     return OutgoingRecord(topic, customer.encode(), orjson.dumps(document), timestamp_ms)
-
-
-def policy_file(name: str, directory: Path) -> Path:
-    """The policy with its hours opened: still asked, never closed, so that no figure depends on the time of day."""
-    text = (PACKS / f"{name}.yaml").read_text()
-    opened = re.sub(r"(?m)^(      (?:workday|saturday|sunday|holiday):).*$", r"\1 [00:00-24:00]", text)
-    path = directory / f"{name}.yaml"
-    path.write_text(opened)
-    return path

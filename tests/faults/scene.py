@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import select
 import signal
 import subprocess
@@ -20,11 +19,12 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import msgspec
 
 from streams.settings import SETTINGS_VARIABLE
+from streams.testing.policies import open_all_hours
 from streams.testing.waiting import wait_until
 from tests.faults.broker_view import BrokerView, Transaction
 from tests.faults.held_worker import VARIABLE, Fault
 from tests.faults.load import Order
-from tests.system.harness import DECIDE_SECONDS, REPOSITORY, STARTER, STOP_SECONDS, Gate, Progress, World, ends_of
+from tests.system.harness import DECIDE_SECONDS, REPOSITORY, STOP_SECONDS, Gate, Progress, World, ends_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -193,7 +193,7 @@ class Scene:
         directory.mkdir(parents=True, exist_ok=True)
         self.world = World(broker, prefix)
         self.directory = directory
-        self.policy = open_all_hours(directory)
+        self.policy = open_all_hours("starter", directory)
         self.progress = Progress(self.world)
         self.load = Load(self.world, rate=rate, customers=customers, seed=seed)
         self.killed: list[Killed] = []
@@ -279,13 +279,3 @@ class Scene:
                 gate.close()
             else:
                 gate.stop()
-
-
-def open_all_hours(directory: Path) -> Path:
-    """The starter policy with its hours opened: asked, but never closed, so that a run means the same at any hour."""
-    text = STARTER.read_text(encoding="utf-8")
-    opened = re.sub(r"(?m)^(      (?:workday|saturday|sunday|holiday):).*$", r"\1 [00:00-24:00]", text)
-    assert opened != text
-    path = directory / "starter-open.yaml"
-    path.write_text(opened, encoding="utf-8")
-    return path

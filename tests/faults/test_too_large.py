@@ -11,8 +11,8 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 from streams.contracts.header_names import ERROR_DETAIL, ERROR_REASON
 from streams.exactly_once.changelog import customer_key
 from streams.testing.audit import AuditSettings, audit
+from streams.testing.policies import open_all_hours
 from streams.testing.records import OutgoingRecord, intent
-from tests.faults.scene import open_all_hours
 from tests.system.harness import World, account_for, header, running, until_all_decided, value_of
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def test_an_answer_larger_than_its_topic_takes_becomes_a_dead_letter_and_hurts_n
     world = World(real_kafka, topic_prefix, partitions=1)
     if known_at_start:
         limit_answers(world)
-    policy = open_all_hours(tmp_path)
+    policy = open_all_hours("starter", tmp_path)
     with running(world, tmp_path, policy=policy) as gate:
         if not known_at_start:
             limit_answers(world)
