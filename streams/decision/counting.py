@@ -34,7 +34,7 @@ class Counting:
         "_open_scope",
         "_scope",
         "_selector",
-        "_tables",
+        "tables",
     )
 
     def __init__(
@@ -53,9 +53,9 @@ class Counting:
         pairs = tuple(vocabulary)
         is_settled = not self._open_scope and excepting is None and not _names_more(selector)
         # For each pair an intent may have: 1 for the pairs whose contacts count. None: a contact's pair is not enough.
-        self._tables: list[bytes] | None = None
+        self.tables: list[bytes] | None = None
         if is_settled and len(pairs) <= PAIRS_NUMBERED_MAX:
-            self._tables = [bytes(self._pair_counts(pair, own) for pair in pairs).ljust(256, b"\0") for own in pairs]
+            self.tables = [bytes(self._pair_counts(pair, own) for pair in pairs).ljust(256, b"\0") for own in pairs]
 
     def counts(self, tag: Tag, own: Tag) -> bool:
         """Whether contacts with the tag count for an intent with its own tag."""
@@ -65,10 +65,15 @@ class Counting:
             and all(_shares(value(tag), value(own)) for value in self._open_scope)
         )
 
-    def counts_own(self, question: Question) -> bool:
-        """Whether a contact like the intent itself would count."""
-        tables = self._tables
-        return bool(tables[question.pair][question.pair]) if tables is not None else self.selects(question.tag)
+    def counts_own(self, pair: int, tag: Tag) -> bool:
+        """Whether a contact of the pair of channel and purpose, with that tag, would count for an intent of its own
+        kind.
+        """
+        return bool(self.tables[pair][pair]) if self.tables is not None else self.selects(tag)
+
+    def selectors(self) -> list[Selector]:
+        """What names the words it tells apart."""
+        return [self._selector] if self._excepting is None else [self._selector, self._excepting]
 
     def selects(self, tag: Tag) -> bool:
         """Whether contacts with the tag count at all."""
@@ -102,9 +107,9 @@ class Counting:
     def _verdicts(self, question: Question) -> bytes | None:
         """1 for every contact that counts, 0 for the others; None if that takes a look at each contact's tag."""
         pairs = question.contact_pairs()
-        if self._tables is None or pairs is None:
+        if self.tables is None or pairs is None:
             return None
-        return pairs.translate(self._tables[question.pair])
+        return pairs.translate(self.tables[question.pair])
 
     def _moments(self, question: Question, after_ms: int, most: int) -> list[int]:
         """The latest moments > `after_ms` of the counted contacts, newest first, `most` of them at most."""

@@ -11,30 +11,26 @@ from __future__ import annotations
 
 from typing import Final
 
+from streams.decision.agenda import Agenda
 from streams.decision.decision import Decision, Entry
 from streams.decision.intent import Intent
-from streams.decision.ledger import NEEDED_CONSENT, UNCOUNTED, Contact, Ledger, Tag
+from streams.decision.ledger import CONTACTS_MAX, IDENTITIES_MAX, TAGS_MAX, WORDS_PER_TAG, Contact, Ledger, Tag
 from streams.decision.ledger_changes import with_contact, with_identity
-from streams.decision.policy import BUILT_IN, Plan, Policy
+from streams.decision.policy import BUILT_IN, Policy
 from streams.decision.question import Question
-from streams.decision.reasons import EXEMPT, PASSED, REASON_BY_NUMBER
-from streams.decision.rules.consent import CONSENT
+from streams.decision.reasons import PASSED, REASON_BY_NUMBER
 from streams.decision.rules.duplicate import ask_duplicate, decision_id
 from streams.decision.rules.expired import ask_deadline, ask_erasure, ask_horizon
 from streams.decision.rules.ledger_full import ask_ledger_full, with_room
-from streams.decision.rules.rule import NEXT_ELIGIBLE_HORIZON_MS, Answer, Rule, denial, too_short
+from streams.decision.rules.rule import NEXT_ELIGIBLE_HORIZON_MS, Answer, Rule, too_short
 from streams.decision.rules.vocabulary import ask_vocabulary
-from streams.decision.selection import COUNTRY_UNKNOWN, NO, YES
 
 # Checks after whose denial the intent is not remembered: it was too old to be, or from before an erasure (which must
 # leave nothing behind), or it is remembered already, or there is no room.
 _FORGETTING: Final = tuple(
     BUILT_IN.index(check) for check in ("expired:horizon", "expired:erasure", "duplicate", "ledger_full")
 )
-_COUNTRY_UNKNOWN: Final = denial("country_unknown")
-
 _DEADLINE: Final = BUILT_IN.index("expired:deadline")
-_CHECKS_PASSED: Final[tuple[Entry, ...]] = tuple((number, PASSED) for number in range(len(BUILT_IN)))
 
 
 def decide(intent: Intent, ledger: Ledger, policy: Policy, now: int) -> Decision:
@@ -42,49 +38,70 @@ def decide(intent: Intent, ledger: Ledger, policy: Policy, now: int) -> Decision
     identity = decision_id(intent.customer_id, intent.intent_id)
     purpose = policy.purpose_of(intent)
     tag = Tag(intent.channel, purpose, intent.topic, intent.brand, intent.campaign_id, intent.sender_id)
-    checks = _built_in_checks(intent, ledger, policy, now, identity, tag)
-    for answer in checks:
-        if answer[0] != PASSED:
-            return _refused_by_check(checks.index(answer), intent, ledger, identity, checks)
-    deadline = checks[_DEADLINE]
-    entries: list[Entry] = [*_CHECKS_PASSED]
-    entries[_DEADLINE] = (_DEADLINE, PASSED, *deadline[2])
+    if not _passes_all_checks(intent, ledger, policy, now, identity):
+        checks = _built_in_checks(intent, ledger, policy, now, identity, tag)
+        for number, answer in enumerate(checks):
+            if answer[0] != PASSED:
+                return _refused_by_check(number, intent, ledger, identity, checks)
     plan = policy.plans[intent.channel, purpose]
-    question = Question(intent, tag, plan.pair, ledger, policy)
-    valid_until = min(now + policy.specification.time_to_live_ms, deadline[1] - 1)
-    binding: list[tuple[Rule, Answer]] = []
-    denying: Rule | None = None
-    reason, is_country_missing = PASSED, False
-    for asked in plan.asked:
-        rule, condition = asked.rule, asked.condition
-        holds = YES if condition is None else condition.holds(question)
-        if holds == NO:
+    agenda = plan.agenda(intent, tag, ledger, policy, now)
+    return _decided_by_rules(Question(intent, tag, plan.pair, agenda.situation, ledger, policy), agenda, identity, now)
+
+
+def _decided_by_rules(question: Question, agenda: Agenda, identity: bytes, now: int) -> Decision:
+    """What the policy's rules say of an intent that has passed the checks."""
+    entries, valid_until = agenda.entries.copy(), agenda.valid_until_ms
+    expires_at = question.intent.expires_at
+    if expires_at is not None:
+        entries[_DEADLINE] = (_DEADLINE, PASSED, expires_at - now)
+        valid_until = min(valid_until, expires_at - 1)
+    denied_at, reason = agenda.denied_at, agenda.reason
+    denying: list[Rule] = []
+    remaining: dict[str, int] = {}
+    for step in agenda.steps:
+        answer = step.answer(question, now)
+        entries[step.place] = (step.rule.number, answer[0]) + answer[2]
+        if step.rule.is_shadow:
             continue
-        if asked.is_exempt:
-            entries.append((rule.number, EXEMPT))
-            continue
-        answer = _COUNTRY_UNKNOWN if holds == COUNTRY_UNKNOWN else rule.ask(question, now)
-        entries.append((rule.number, answer[0]) + answer[2])
-        if rule.is_shadow:
-            continue
-        binding.append((rule, answer))
-        if answer[0] != PASSED:
-            is_country_missing = is_country_missing or holds == COUNTRY_UNKNOWN
-            if denying is None:
-                denying, reason = rule, answer[0]
-        elif answer[1] <= valid_until:
-            valid_until = answer[1] - 1
-    if denying is None:
-        return _approved(question, plan, identity, now, valid_until, entries, binding)
+        if answer[0] == PASSED:
+            if answer[1] <= valid_until:
+                valid_until = answer[1] - 1
+            if step.room is not None:
+                remaining[step.rule.rule_id] = step.room - (answer[2][0] or 0)
+        else:
+            denying.append(step.rule)
+            if step.place < denied_at:
+                denied_at, reason = step.place, answer[0]
+    if reason == PASSED:
+        return _approved(question, agenda, identity, now, valid_until, entries, remaining)
     return Decision(
         is_approved=False,
         decision_id=identity.hex(),
-        ledger=with_identity(ledger, identity, intent.created_at),
+        ledger=with_identity(question.ledger, identity, question.intent.created_at),
         entries=tuple(entries),
-        zone=question.zone_label(),
+        zone=agenda.zone_label,
         reason=REASON_BY_NUMBER[reason].code,
-        rule_id=denying.rule_id,
-        next_eligible_at=None if is_country_missing else _next_eligible_at(question, now, binding),
+        rule_id=question.policy.rule_table[entries[denied_at][0] or 0],
+        next_eligible_at=None
+        if agenda.is_country_missing
+        else _next_eligible_at(question, now, agenda.denying + denying, agenda.binding),
+    )
+
+
+def _passes_all_checks(intent: Intent, ledger: Ledger, policy: Policy, now: int, identity: bytes) -> bool:
+    """Whether it is plain that every built-in check passes. If not, they are asked one by one."""
+    created_at, expires_at = intent.created_at, intent.expires_at
+    return (
+        created_at >= now - policy.specification.identities_ms
+        and created_at >= ledger.forgotten_ms
+        and ledger.erased_ms is None
+        and (expires_at is None or not too_short(expires_at, now))
+        and identity not in ledger.ids
+        and (intent.channel, policy.purpose_of(intent)) in policy.plans
+        and not ledger.preference_refused
+        and len(ledger.latest) < CONTACTS_MAX
+        and len(ledger.created) < IDENTITIES_MAX
+        and len(ledger.tag_words) < TAGS_MAX * WORDS_PER_TAG
     )
 
 
@@ -121,39 +138,28 @@ def _refused_by_check(
 
 def _approved(
     question: Question,
-    plan: Plan,
+    agenda: Agenda,
     identity: bytes,
     now: int,
     valid_until: int,
     entries: list[Entry],
-    binding: list[tuple[Rule, Answer]],
+    remaining: dict[str, int],
 ) -> Decision:
-    flags = plan.contact_flags
-    is_counted = not flags & UNCOUNTED
-    remaining = {}
-    for rule, answer in binding:
-        left = rule.remaining(answer, question, is_counted=is_counted)
-        if left is not None:
-            remaining[rule.rule_id] = left
-        elif rule.kind == CONSENT:
-            flags |= NEEDED_CONSENT
-    contact = Contact(identity, now, valid_until, 0, flags)
+    contact = Contact(identity, now, valid_until, 0, agenda.contact_flags)
     ledger = with_room(question.ledger, question.tag, question.policy, now)
     return Decision(
         is_approved=True,
         decision_id=identity.hex(),
         ledger=with_contact(ledger, contact, question.tag, question.intent.created_at),
         entries=tuple(entries),
-        zone=question.zone_label(),
+        zone=agenda.zone_label,
         valid_until=valid_until,
         remaining=remaining,
-        obligations=tuple(
-            [obligation for obligation, condition in plan.obligations if condition is None or condition.holds(question)]
-        ),
+        obligations=agenda.obligations,
     )
 
 
-def _next_eligible_at(question: Question, now: int, binding: list[tuple[Rule, Answer]]) -> int | None:
+def _next_eligible_at(question: Question, now: int, denying: list[Rule], binding: list[Rule]) -> int | None:
     """The earliest later moment at which every binding rule passes, the ledger being as it is; or None.
 
     Each rule names its own first moment; the latest of them is asked again until no rule moves it.
@@ -162,7 +168,7 @@ def _next_eligible_at(question: Question, now: int, binding: list[tuple[Rule, An
     # An intent created then is not from before an erasure dated ahead.
     moment_ms = now if erased_ms is None else max(now, erased_ms + 1)
     # What passed now does not move the first round.
-    asked, settled = [rule for rule, answer in binding if answer[0] != PASSED or moment_ms > now], False
+    asked, settled = denying if moment_ms == now else binding, False
     while not settled:
         settled = True
         for rule in asked:
@@ -171,6 +177,6 @@ def _next_eligible_at(question: Question, now: int, binding: list[tuple[Rule, An
                 return None
             if earliest_ms > moment_ms:
                 moment_ms, settled = earliest_ms, False
-        asked = [rule for rule, _ in binding]
+        asked = binding
     expires_at = question.intent.expires_at
     return None if expires_at is not None and too_short(expires_at, moment_ms) else moment_ms

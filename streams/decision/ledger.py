@@ -16,10 +16,10 @@ same rows as objects, for everything but the hot path.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from streams.decision.tables import NEVER
 
@@ -126,7 +126,7 @@ class Ledger(Struct, array_like=True, frozen=True, gc=False):
     decided: tuple[int, ...] = ()
     tag_numbers: bytes = b""
     flags: bytes = b""
-    tag_words: tuple[int, ...] = ()
+    tag_words: tuple[Annotated[int, Meta(ge=0)], ...] = ()
     words: tuple[str, ...] = ()
     preferences: tuple[Preference, ...] = ()
     profile: Profile | None = None

@@ -61,7 +61,7 @@ def _is_sound(ledger: Ledger) -> bool:
         and contacts <= len(ledger.created)
         and contacts == len(ledger.decided) == len(tag_numbers) == len(ledger.flags)
         and len(tag_words) % WORDS_PER_TAG == 0
-        and (not tag_words or (min(tag_words) >= 0 and max(tag_words) <= len(ledger.words)))
+        and (not tag_words or max(tag_words) <= len(ledger.words))
         and (not contacts or max(tag_numbers) < len(tag_words) // WORDS_PER_TAG)
         and (not ledger.archived or max(ledger.archived) < len(tag_words) // WORDS_PER_TAG)
     )

@@ -12,15 +12,16 @@ Rules of this module (docs/semantics.md, 3)
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from streams.decision.counting import Counting
 from streams.decision.intent import Intent
 from streams.decision.ledger import OPT_OUT_EXEMPT, UNCOUNTED, Ledger, Tag
 from streams.decision.ledger_changes import pruned
+from streams.decision.plan import Asked, Plan
 from streams.decision.policy_types import PolicyTables
-from streams.decision.question import Zones
+from streams.decision.reasons import PASSED
 from streams.decision.rules.campaign import CampaignRule
 from streams.decision.rules.cap import CalendarCapRule, CapRule, LifetimeCapRule, RollingCapRule
 from streams.decision.rules.consent import ConsentRule
@@ -30,7 +31,8 @@ from streams.decision.rules.opt_out import OptOutRule
 from streams.decision.rules.rule import Rule
 from streams.decision.rules.sender import SenderRule
 from streams.decision.rules.window import WindowRule
-from streams.decision.selection import Condition, condition
+from streams.decision.selection import condition
+from streams.decision.situation import Zones
 from streams.decision.specification import (
     KINDS,
     CampaignSpecification,
@@ -59,27 +61,6 @@ BUILT_IN: Final = (
 OPT_OUT_ID: Final = "opt-out"
 # A calendar bucket reaches back its own length; a day more for the clocks of different zones.
 _BUCKET_REACH_MS: Final = {"day": 2 * DAY_MS, "week": 8 * DAY_MS, "month": 32 * DAY_MS}
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A rule in a plan: what is left to ask of the intent, and whether its purpose is exempt from it."""
-
-    rule: Rule
-    condition: Condition | None
-    is_exempt: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What intents of one channel and purpose are asked. `contact_flags` go onto the contacts it approves, `pair` is
-    the number of the two.
-    """
-
-    pair: int
-    asked: tuple[Asked, ...]
-    obligations: tuple[tuple[str, Condition | None], ...]
-    contact_flags: int
 
 
 class Policy:
@@ -180,7 +161,8 @@ class Policy:
             may_apply, left = condition(carrier, channel, self.groups[channel], purpose)
             if may_apply:
                 obligations.append((obligation.obligation_id, left))
-        return Plan(self.pair_numbers[channel, purpose], tuple(asked), tuple(obligations), flags)
+        checks_passed = tuple((number, PASSED) for number in range(len(BUILT_IN)))
+        return Plan(self.pair_numbers[channel, purpose], tuple(asked), tuple(obligations), flags, checks_passed)
 
 
 def compile_policy(specification: PolicySpecification) -> Policy:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from streams.decision.ledger import Tag
-from streams.decision.question import Question
+from streams.decision.situation import Situation
 from streams.decision.specification import CountryUnknown, RuleSpecification, Selector
 
 NO: Final = 0
@@ -34,17 +34,21 @@ class Condition:
     country_unknown: CountryUnknown
     asks_more: bool  # whether `applies_to` names anything at all
 
-    def holds(self, question: Question) -> int:
+    def selectors(self) -> list[Selector]:
+        """What names the words it tells apart."""
+        return [self.applies_to] if self.excepting is None else [self.applies_to, self.excepting]
+
+    def holds(self, situation: Situation) -> int:
         """NO, YES, or COUNTRY_UNKNOWN where the rule is to deny for want of a country."""
         excepting = self.excepting
-        if excepting is not None and _matches(excepting, question, missing_automated=False):
+        if excepting is not None and _matches(excepting, situation, missing_automated=False):
             return NO
-        if self.asks_more and not _matches(self.applies_to, question, missing_automated=True):
+        if self.asks_more and not _matches(self.applies_to, situation, missing_automated=True):
             return NO
         countries = self.countries
         if countries is None:
             return YES
-        country, region = question.place
+        country, region = situation.place
         if country is None:
             return _WITHOUT_COUNTRY[self.country_unknown]
         return YES if _is_in(countries, country, region) else NO
@@ -75,16 +79,16 @@ def _rest(selector: Selector, channel: str, group: str, purpose: str) -> Selecto
     return replace(selector, channels=None, groups=None, purposes=None)
 
 
-def _matches(selector: Selector, question: Question, *, missing_automated: bool) -> bool:
-    tag = question.tag
+def _matches(selector: Selector, situation: Situation, *, missing_automated: bool) -> bool:
+    tag = situation.tag
     if not _tag_matches(selector, tag):
         return False
     if selector.automated is not None:
-        automated = question.intent.automated
+        automated = situation.automated
         if not missing_automated if automated is None else automated != selector.automated:
             return False
     if selector.countries is not None:
-        country, region = question.place
+        country, region = situation.place
         return country is not None and _is_in(selector.countries, country, region)
     return True
 

@@ -42,6 +42,12 @@ class ZoneTable:
         end = self.starts_ms[index] if index < len(self.starts_ms) else NEVER
         return self.offsets_ms[index - 1], end
 
+    def local(self, moment_ms: int) -> tuple[int, int, int]:
+        """Local day and local time of day, and until when the offset holds."""
+        offset_ms, until_ms = self.segment(moment_ms)
+        day, time_of_day = divmod(moment_ms + offset_ms, DAY_MS)
+        return day, time_of_day, until_ms
+
     def day_start(self, day: int) -> int:
         """First instant whose local date is `day` or later."""
         index = bisect_right(self.starts_ms, day * DAY_MS - OFFSET_MAX_MS) - 1

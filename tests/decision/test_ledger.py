@@ -105,7 +105,7 @@ DAMAGED: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("damage", DAMAGED.values(), ids=DAMAGED)
 def test_columns_that_do_not_belong_together_are_refused(damage: dict[str, Any]) -> None:
     value = encode_ledger(msgspec.structs.replace(FULL, **damage))
-    with pytest.raises(LedgerUnreadable, match=f"of {len(value)} bytes cannot be read. .* damaged"):
+    with pytest.raises(LedgerUnreadable, match=f"of {len(value)} bytes cannot be read. .*(damaged|another version)"):
         decode_ledger(value)
 
 

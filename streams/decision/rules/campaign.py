@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from streams.decision.question import Question
-from streams.decision.rules.rule import Answer, Rule, denial
+from streams.decision.rules.rule import Answer, SettledRule, denial
+from streams.decision.situation import Situation
 from streams.decision.specification import CampaignSpecification
 
 
-class CampaignRule(Rule):
+class CampaignRule(SettledRule):
     """Denies every intent of its campaigns; which intents those are, its condition has already said."""
 
     kind = "campaign"
@@ -17,7 +18,7 @@ class CampaignRule(Rule):
         super().__init__(number, specification)
         self._denial = denial("campaign_off" if specification.switch == "off" else "campaign_shadow")
 
-    def ask(self, question: Question, moment_ms: int) -> Answer:  # noqa: ARG002 - whatever is asked, the switch is off
+    def answer(self, situation: Situation, moment_ms: int) -> Answer:  # noqa: ARG002 - whatever is asked, it is off
         """Denies."""
         return self._denial
 

@@ -13,31 +13,22 @@ from __future__ import annotations
 
 from streams.decision.counting import Counting
 from streams.decision.policy_types import PolicyTables
-from streams.decision.question import Question, Zones
-from streams.decision.reasons import PASSED
-from streams.decision.rules.rule import PASS, Answer, Rule, denial, too_short
+from streams.decision.question import Question
+from streams.decision.rules.rule import PASS, Answer, Limit, LimitingRule, denial, too_short
+from streams.decision.situation import Situation, Zones
 from streams.decision.specification import CapSpecification, Period
-from streams.decision.tables import DAY_MS, NEVER, OFFSET_MAX_MS, ZoneTable, first_of_month, weekday
+from streams.decision.tables import DAY_MS, ZoneTable, first_of_month, weekday
 
 
-class CapRule(Rule):
+class CapRule(LimitingRule):
     """What caps of every window have in common."""
 
     kind = "cap"
-    __slots__ = ("counting", "limit")
+    __slots__ = ("limit",)
 
     def __init__(self, number: int, specification: CapSpecification, counting: Counting) -> None:
-        super().__init__(number, specification)
+        super().__init__(number, specification, counting, "cap_reached")
         self.limit = specification.limit
-        self.counting = counting
-
-    def remaining(self, answer: Answer, question: Question, *, is_counted: bool) -> int | None:
-        """How many more contacts fit after the approval this answer led to, if it `is_counted` at all."""
-        if not answer[2]:
-            return None  # passed without a count, for want of a zone
-        count = answer[2][0] or 0
-        own = 1 if is_counted and self.counting.counts_own(question) else 0
-        return self.limit - count - own
 
 
 class RollingCapRule(CapRule):
@@ -49,10 +40,9 @@ class RollingCapRule(CapRule):
         super().__init__(number, specification, counting)
         self._window_ms = window_ms
 
-    def ask(self, question: Question, moment_ms: int) -> Answer:
-        """Number: the count."""
-        count = self.counting.count_after(question, moment_ms - self._window_ms)
-        return denial("cap_reached", count) if count >= self.limit else (PASSED, NEVER, (count,))
+    def limits(self, situation: Situation, moment_ms: int) -> Answer | list[Limit]:  # noqa: ARG002 - for everybody
+        """N in the window before the moment."""
+        return [Limit(self.limit, moment_ms - self._window_ms)]
 
     def earliest(self, question: Question, moment_ms: int) -> int | None:
         """When the N-th newest counted contact ages out."""
@@ -67,10 +57,9 @@ class LifetimeCapRule(CapRule):
 
     __slots__ = ()
 
-    def ask(self, question: Question, moment_ms: int) -> Answer:  # noqa: ARG002 - ever is ever
-        """Number: the count."""
-        count = self.counting.count_ever(question)
-        return denial("cap_reached", count) if count >= self.limit else (PASSED, NEVER, (count,))
+    def limits(self, situation: Situation, moment_ms: int) -> Answer | list[Limit]:  # noqa: ARG002 - ever is ever
+        """N ever."""
+        return [Limit(self.limit, -1, is_ever=True)]
 
     def earliest(self, question: Question, moment_ms: int) -> int | None:
         """Now or never."""
@@ -88,31 +77,24 @@ class CalendarCapRule(CapRule):
         super().__init__(number, specification, counting)
         self._period = period
         self._zones: Zones | None = tables.fixed_zones(specification.calendar_zone)
+        self.asks_zones = self._zones is None
         self._allow_missing = specification.on_missing == "allow"
 
-    def ask(self, question: Question, moment_ms: int) -> Answer:
-        """Numbers: count, start and end of the bucket of the first zone that denies, else of the first."""
-        zones = self._zones if self._zones is not None else question.recipient_zones()
+    def limits(self, situation: Situation, moment_ms: int) -> Answer | list[Limit]:
+        """N in the bucket of each zone. Numbers behind the count: the bucket's start and end."""
+        zones = self._zones if self._zones is not None else situation.zones
         if not zones:
             return PASS if self._allow_missing else denial("zone_unknown")
-        end_ms = NEVER
-        passing: tuple[int | None, ...] = ()
-        closing: Answer | None = None
+        found = []
         for zone in zones:
-            bucket_start_ms, bucket_end_ms = _bucket_of(question, zone, self._period, moment_ms)
-            count = self.counting.count_after(question, bucket_start_ms - 1)
-            numbers = (count, bucket_start_ms - moment_ms, bucket_end_ms - moment_ms)
-            if count >= self.limit:
-                return denial("cap_reached", *numbers)
-            if closing is None and too_short(bucket_end_ms, moment_ms):
-                closing = denial("closing", *numbers)
-            passing = passing or numbers
-            end_ms = min(end_ms, bucket_end_ms)
-        return closing or (PASSED, end_ms, passing)
+            start_ms, end_ms = bucket(zone, self._period, moment_ms)
+            numbers = start_ms - moment_ms, end_ms - moment_ms
+            found.append(Limit(self.limit, start_ms - 1, False, numbers, end_ms, too_short(end_ms, moment_ms)))
+        return found
 
     def earliest(self, question: Question, moment_ms: int) -> int | None:
         """The first bucket start, in every zone, after the N-th newest counted contact."""
-        zones = self._zones if self._zones is not None else question.recipient_zones()
+        zones = self._zones if self._zones is not None else question.situation.zones
         if not zones:
             return moment_ms if self._allow_missing else None
         if self.limit == 0:
@@ -133,17 +115,6 @@ def _first_with_room(zones: Zones, period: Period, moment_ms: int) -> int:
         if not short:
             return moment_ms
         moment_ms = max(short)
-
-
-def _bucket_of(question: Question, zone: ZoneTable, period: Period, moment_ms: int) -> tuple[int, int]:
-    """The bucket, without looking the zone up again where its clock does not change inside it."""
-    _, time_of_day, segment_end_ms = question.local(zone, moment_ms)
-    if period == "day":
-        start_ms = moment_ms - time_of_day
-        end_ms = start_ms + DAY_MS
-        if end_ms < segment_end_ms and zone.segment(start_ms - OFFSET_MAX_MS)[1] == segment_end_ms:
-            return start_ms, end_ms
-    return bucket(zone, period, moment_ms)
 
 
 def bucket(zone: ZoneTable, period: Period, moment_ms: int) -> tuple[int, int]:

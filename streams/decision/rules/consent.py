@@ -14,14 +14,14 @@ from streams.decision.preferences import CONSENT as CONSENT_TRACK
 from streams.decision.preferences import change_points, end_of, in_force, winner
 from streams.decision.question import Question
 from streams.decision.reasons import PASSED
-from streams.decision.rules.rule import PASS, Answer, Rule, denial, too_short
+from streams.decision.rules.rule import PASS, Answer, HearingRule, denial, too_short
 from streams.decision.specification import ConsentSpecification
 from streams.decision.tables import NEVER
 
 CONSENT: Final = "consent"
 
 
-class ConsentRule(Rule):
+class ConsentRule(HearingRule):
     """Passes while the winner of the consent track is a grant."""
 
     kind = CONSENT

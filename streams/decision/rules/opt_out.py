@@ -13,11 +13,11 @@ from streams.decision.preference import RESTRICTIVE
 from streams.decision.preferences import DENYING_TRACKS, REASON_OF, change_points, winner
 from streams.decision.question import Question
 from streams.decision.reasons import PASSED
-from streams.decision.rules.rule import PASS, Answer, Rule, denial, too_short
+from streams.decision.rules.rule import PASS, Answer, HearingRule, denial, too_short
 from streams.decision.tables import NEVER
 
 
-class OptOutRule(Rule):
+class OptOutRule(HearingRule):
     """Denies while the winner of any denying track is restrictive."""
 
     kind = "opt_out"

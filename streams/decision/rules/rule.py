@@ -3,17 +3,23 @@
 Rules of this module
 1. A rule answers two questions and remembers nothing: may this be sent at a moment, and when is the first moment from
    which it may. The second is exact: one millisecond earlier the first says no.
-2. An answer is a plain tuple: the reason's number (0 = passed), the moment at which a pass ends (or NEVER), and the
+2. There are three kinds of rule by what the first answer rests on: the situation and the moment alone (settled), how
+   many contacts were counted (limiting), or what the customer said (hearing). What the first two need of situation and
+   moment is worked out once for all intents alike (`agenda.py`).
+3. An answer is a plain tuple: the reason's number (0 = passed), the moment at which a pass ends (or NEVER), and the
    numbers of the explanation, relative to the moment (docs/semantics.md, 7).
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import ClassVar, Final
 
+from streams.decision.counting import Counting
 from streams.decision.question import Question
 from streams.decision.reasons import PASSED, REASON_NUMBERS
+from streams.decision.situation import Situation
 from streams.decision.specification import RuleSpecification
 from streams.decision.tables import NEVER
 
@@ -37,26 +43,72 @@ def denial(reason: str, *numbers: int | None) -> Answer:
     return REASON_NUMBERS[reason], NEVER, numbers
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Fewer than `most` counted contacts with a latest moment > `after_ms`, or ever."""
+
+    most: int
+    after_ms: int
+    is_ever: bool = False
+    # What the explanation says behind the count.
+    numbers: tuple[int, ...] = ()
+    # Until when a pass holds.
+    end_ms: int = NEVER
+    # Whether that is too soon for a pass.
+    is_closing: bool = False
+
+
 class Rule(ABC):
     """A compiled rule. `number` is its place in the policy's rule table."""
 
     kind: ClassVar[str]
-    __slots__ = ("is_shadow", "number", "rule_id", "specification")
+    __slots__ = ("asks_zones", "is_shadow", "number", "rule_id", "specification")
 
     def __init__(self, number: int, specification: RuleSpecification) -> None:
         self.number = number
         self.rule_id = specification.rule_id
         self.is_shadow = specification.state == "shadow"
         self.specification = specification
-
-    @abstractmethod
-    def ask(self, question: Question, moment_ms: int) -> Answer:
-        """May the intent be sent at the moment, as far as this rule goes?"""
+        # Whether it looks at the recipient's zones.
+        self.asks_zones = False
 
     @abstractmethod
     def earliest(self, question: Question, moment_ms: int) -> int | None:
         """The first moment ≥ `moment_ms` at which the rule passes, the ledger being as it is; None if there is none."""
 
-    def remaining(self, answer: Answer, question: Question, *, is_counted: bool) -> int | None:  # noqa: ARG002
-        """How many more contacts fit after the approval this answer led to; None of what limits no number."""
-        return None
+
+class SettledRule(Rule):
+    """A rule whose answer rests on the situation and the moment."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def answer(self, situation: Situation, moment_ms: int) -> Answer:
+        """May an intent in this situation be sent at the moment, as far as this rule goes?"""
+
+
+class LimitingRule(Rule):
+    """A rule that counts contacts. `reason` is the number of what it says when there are too many."""
+
+    __slots__ = ("counting", "reason")
+
+    def __init__(self, number: int, specification: RuleSpecification, counting: Counting, reason: str) -> None:
+        super().__init__(number, specification)
+        self.counting = counting
+        self.reason = REASON_NUMBERS[reason]
+
+    @abstractmethod
+    def limits(self, situation: Situation, moment_ms: int) -> Answer | list[Limit]:
+        """The limits an intent in this situation has to keep at the moment, one or more, all with a count in the
+        explanation; or the answer, where there is nothing to count.
+        """
+
+
+class HearingRule(Rule):
+    """A rule whose answer rests on what the customer said."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def ask(self, question: Question, moment_ms: int) -> Answer:
+        """May the intent be sent at the moment, as far as this rule goes?"""

@@ -13,16 +13,17 @@ from __future__ import annotations
 from typing import Final, TypeVar
 
 from streams.decision.policy_types import PolicyTables
-from streams.decision.question import Question, Zones
+from streams.decision.question import Question
 from streams.decision.reasons import PASSED
 from streams.decision.rules.rule import (
     NEXT_ELIGIBLE_HORIZON_MS,
     PASS,
     Answer,
-    Rule,
+    SettledRule,
     denial,
     too_short,
 )
+from streams.decision.situation import Situation, Zones
 from streams.decision.specification import DAY_NAMES, Interval, WindowSpecification
 from streams.decision.tables import DAY_MS, NEVER, HolidayCalendar, ZoneTable, weekday
 
@@ -43,7 +44,7 @@ Kept = TypeVar("Kept")
 _CLOSED_DAY: Final[Hours] = ()
 
 
-class WindowRule(Rule):
+class WindowRule(SettledRule):
     """Passes while the window is open wherever the recipient may be."""
 
     kind = "window"
@@ -64,6 +65,7 @@ class WindowRule(Rule):
         self._allow_missing = specification.on_missing == "allow"
         # None: the recipient's zones, known only per intent.
         self._zones: Zones | None = tables.fixed_zones(specification.zone)
+        self.asks_zones = self._zones is None
         self._recipient_holidays = specification.holidays == "recipient"
         self._calendar = (
             None if specification.holidays in ("recipient", "none") else tables.calendars[specification.holidays]
@@ -76,41 +78,41 @@ class WindowRule(Rule):
         # By place: from which moment on it was asked when it opens, and the answer.
         self._openings: dict[Place, tuple[int, int]] = {}
 
-    def ask(self, question: Question, moment_ms: int) -> Answer:
+    def answer(self, situation: Situation, moment_ms: int) -> Answer:
         """Number: when it closes (if it is open), or the first moment at which it passes."""
-        zones = self._zones if self._zones is not None else question.recipient_zones()
+        zones = self._zones if self._zones is not None else situation.zones
         if not zones:
             return PASS if self._allow_missing else denial("zone_unknown")
-        calendar = self._calendar_for(question)
+        calendar = self._calendar_for(situation)
         if calendar is None and self._recipient_holidays and not self._allow_missing:
             return denial("calendar_unknown")
         place = (zones, calendar, moment_ms // DAY_MS)
         end_ms = self._known_end(place, moment_ms)
         if not end_ms:
-            state, change_ms = self._state(question, zones, calendar, moment_ms)
+            state, change_ms = self._state(zones, calendar, moment_ms)
             if state == UNKNOWN_DAY:
                 return denial("calendar_unknown")
             if state != OPEN:
-                reason = self._why_closed(question, zones, calendar, moment_ms)
-                opens_ms = self._opening(question, zones, calendar, moment_ms)
+                reason = self._why_closed(zones, calendar, moment_ms)
+                opens_ms = self._opening(zones, calendar, moment_ms)
                 return denial(reason, None if opens_ms is None else opens_ms - moment_ms)
-            end_ms = self._closing(question, zones, calendar, moment_ms, change_ms)
+            end_ms = self._closing(zones, calendar, moment_ms, change_ms)
         if too_short(end_ms, moment_ms):
             return denial("closing", end_ms - moment_ms)
         return PASS if end_ms == NEVER else (PASSED, end_ms, (end_ms - moment_ms,))
 
     def earliest(self, question: Question, moment_ms: int) -> int | None:
         """The first moment from which it is open for long enough, within the horizon."""
-        zones = self._zones if self._zones is not None else question.recipient_zones()
+        zones = self._zones if self._zones is not None else question.situation.zones
         if not zones:
             return moment_ms if self._allow_missing else None
-        calendar = self._calendar_for(question)
+        calendar = self._calendar_for(question.situation)
         if calendar is None and self._recipient_holidays and not self._allow_missing:
             return None
-        return self._opening(question, zones, calendar, moment_ms)
+        return self._opening(zones, calendar, moment_ms)
 
-    def _calendar_for(self, question: Question) -> HolidayCalendar | None:
-        return question.recipient_calendar() if self._recipient_holidays else self._calendar
+    def _calendar_for(self, situation: Situation) -> HolidayCalendar | None:
+        return situation.calendar if self._recipient_holidays else self._calendar
 
     def _known_end(self, place: Place, moment_ms: int) -> int:
         """What `_closing` would answer, as far as it is known without looking; else 0."""
@@ -121,9 +123,7 @@ class WindowRule(Rule):
             return NEVER
         return run[1] if run[2] else 0
 
-    def _opening(
-        self, question: Question, zones: Zones, calendar: HolidayCalendar | None, moment_ms: int
-    ) -> int | None:
+    def _opening(self, zones: Zones, calendar: HolidayCalendar | None, moment_ms: int) -> int | None:
         place = (zones, calendar, moment_ms // DAY_MS)
         known_end_ms = self._known_end(place, moment_ms)
         if known_end_ms and not too_short(known_end_ms, moment_ms):
@@ -133,18 +133,16 @@ class WindowRule(Rule):
             return known[1]
         asked_ms, limit_ms = moment_ms, moment_ms + NEXT_ELIGIBLE_HORIZON_MS
         while moment_ms <= limit_ms:
-            state, change_ms = self._state(question, zones, calendar, moment_ms)
+            state, change_ms = self._state(zones, calendar, moment_ms)
             if state == OPEN:
-                change_ms = self._closing(question, zones, calendar, moment_ms, change_ms)
+                change_ms = self._closing(zones, calendar, moment_ms, change_ms)
                 if not too_short(change_ms, moment_ms):
                     _keep(self._openings, place, (asked_ms, moment_ms))
                     return moment_ms
             moment_ms = change_ms
         return None
 
-    def _closing(
-        self, question: Question, zones: Zones, calendar: HolidayCalendar | None, moment_ms: int, change_ms: int
-    ) -> int:
+    def _closing(self, zones: Zones, calendar: HolidayCalendar | None, moment_ms: int, change_ms: int) -> int:
         """The first later moment at which it is not open, or NEVER beyond the closing horizon.
 
         At `moment_ms` it is open, and stays so until `change_ms` at least.
@@ -153,7 +151,7 @@ class WindowRule(Rule):
         state = OPEN
         while state == OPEN and change_ms <= limit_ms:
             moment_ms = change_ms
-            state, change_ms = self._state(question, zones, calendar, moment_ms)
+            state, change_ms = self._state(zones, calendar, moment_ms)
         closes = state != OPEN
         until_ms = moment_ms if closes else change_ms
         self._keep_run((zones, calendar, asked_ms // DAY_MS), asked_ms, until_ms, closes)
@@ -168,16 +166,14 @@ class WindowRule(Rule):
                 until_ms, closes = known[1], known[2]
         _keep(self._runs, place, (from_ms, until_ms, closes))
 
-    def _state(
-        self, question: Question, zones: Zones, calendar: HolidayCalendar | None, moment_ms: int
-    ) -> tuple[int, int]:
+    def _state(self, zones: Zones, calendar: HolidayCalendar | None, moment_ms: int) -> tuple[int, int]:
         """Open, closed or unknown at the moment, and a later moment until which that holds."""
         if len(zones) == 1:
-            return self._state_in(question, zones[0], calendar, moment_ms)
+            return self._state_in(zones[0], calendar, moment_ms)
         until_open, until_closed = NEVER, moment_ms
         worst = OPEN
         for zone in zones:
-            state, change_ms = self._state_in(question, zone, calendar, moment_ms)
+            state, change_ms = self._state_in(zone, calendar, moment_ms)
             if state == OPEN:
                 until_open = min(until_open, change_ms)
             else:
@@ -186,10 +182,8 @@ class WindowRule(Rule):
                 worst = max(worst, state)
         return (OPEN, until_open) if worst == OPEN else (worst, until_closed)
 
-    def _state_in(
-        self, question: Question, zone: ZoneTable, calendar: HolidayCalendar | None, moment_ms: int
-    ) -> tuple[int, int]:
-        day, time_of_day, segment_end_ms = question.local(zone, moment_ms)
+    def _state_in(self, zone: ZoneTable, calendar: HolidayCalendar | None, moment_ms: int) -> tuple[int, int]:
+        day, time_of_day, segment_end_ms = zone.local(moment_ms)
         midnight_ms = moment_ms - time_of_day
         hours = self._hours_of(day, calendar)
         if hours is None:
@@ -216,9 +210,9 @@ class WindowRule(Rule):
             kind += 14
         return self._hours[kind]
 
-    def _why_closed(self, question: Question, zones: Zones, calendar: HolidayCalendar | None, moment_ms: int) -> str:
-        closed = next(zone for zone in zones if self._state_in(question, zone, calendar, moment_ms)[0] == CLOSED)
-        day, time_of_day, _ = question.local(closed, moment_ms)
+    def _why_closed(self, zones: Zones, calendar: HolidayCalendar | None, moment_ms: int) -> str:
+        closed = next(zone for zone in zones if self._state_in(zone, calendar, moment_ms)[0] == CLOSED)
+        day, time_of_day, _ = closed.local(moment_ms)
         is_holiday = calendar is not None and day in calendar.days
         return "holiday" if is_holiday and _contains(self._hours[weekday(day)], time_of_day) else "window_closed"
 

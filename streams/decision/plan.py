@@ -1,0 +1,137 @@
+"""A plan: what intents of one channel and purpose are asked, and the agendas made of it.
+
+Rules of this module
+1. What cannot apply to an intent of the channel and purpose is left out when the policy is compiled.
+2. Intents that no rule of the plan can tell apart share a situation. What only says that a word is none of those
+   the policy names is not kept, so there are as many situations as the policy can tell apart, not as there are words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from streams.decision.agenda import Agenda
+from streams.decision.decision import Entry
+from streams.decision.ledger import Tag
+from streams.decision.rules.rule import LimitingRule, Rule
+from streams.decision.rules.sender import SenderRule
+from streams.decision.selection import Condition
+from streams.decision.situation import Situation, place_of
+
+if TYPE_CHECKING:
+    from streams.decision.intent import Intent
+    from streams.decision.ledger import Ledger
+    from streams.decision.policy import Policy
+
+# Situations a plan keeps: the zones of a continent with their regions. Beyond it only time is lost; one takes 3 kB.
+SITUATIONS_KEPT_MAX: Final = 1_024
+
+Key = tuple[str | bool | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A rule in a plan: what is left to ask of the intent, and whether its purpose is exempt from it."""
+
+    rule: Rule
+    condition: Condition | None
+    is_exempt: bool
+
+
+class Plan:
+    """What intents of one channel and purpose are asked. `contact_flags` go onto the contacts it approves, `pair` is
+    the number of the two.
+    """
+
+    __slots__ = (
+        "_agendas",
+        "_brands",
+        "_campaigns",
+        "_senders",
+        "_situations",
+        "_topics",
+        "asked",
+        "checks_passed",
+        "contact_flags",
+        "obligations",
+        "pair",
+    )
+
+    def __init__(
+        self,
+        pair: int,
+        asked: tuple[Asked, ...],
+        obligations: tuple[tuple[str, Condition | None], ...],
+        contact_flags: int,
+        checks_passed: tuple[Entry, ...],
+    ) -> None:
+        self.pair = pair
+        self.asked = asked
+        self.obligations = obligations
+        self.contact_flags = contact_flags
+        # The explanation of an intent that has passed the built-in checks.
+        self.checks_passed = checks_passed
+        conditions = [each.condition for each in asked] + [condition for _, condition in obligations]
+        selectors = [selector for each in conditions if each is not None for selector in each.selectors()]
+        for each in asked:
+            if isinstance(each.rule, LimitingRule):
+                selectors += each.rule.counting.selectors()
+        self._topics = _known(selector.topics for selector in selectors)
+        self._brands = _known(selector.brands for selector in selectors)
+        self._campaigns = _known(selector.campaigns for selector in selectors)
+        self._senders = _known_senders(asked)
+        self._situations: dict[Key, Situation] = {}
+        # The agenda of the latest moment asked about, by situation.
+        self._agendas: dict[Key, tuple[int, Agenda]] = {}
+
+    def agenda(self, intent: Intent, tag: Tag, ledger: Ledger, policy: Policy, now: int) -> Agenda:
+        """What an intent with this tag is asked now."""
+        key = self._key(intent, tag, ledger, policy)
+        kept = self._agendas.get(key)
+        if kept is not None and kept[0] == now:
+            return kept[1]
+        situation = self._situations.get(key)
+        if situation is None:
+            if len(self._situations) >= SITUATIONS_KEPT_MAX:
+                self._situations.clear()
+                self._agendas.clear()
+            situation = self._situations[key] = Situation(intent, tag, ledger.profile, policy)
+        agenda = Agenda(self, situation, now, now + policy.specification.time_to_live_ms)
+        self._agendas[key] = now, agenda
+        return agenda
+
+    def _key(self, intent: Intent, tag: Tag, ledger: Ledger, policy: Policy) -> Key:
+        """What of the intent and the profile the rules of this plan can tell apart."""
+        country, region, zone, calendar = intent.country, intent.region, intent.timezone, intent.holiday_calendar
+        profile, source = ledger.profile, "intent"
+        if profile is not None:
+            country, region = place_of(intent, profile)
+            if zone is None and profile.timezone is not None:
+                zone, source = str(profile.timezone.value), "ledger"
+        elif country is None:
+            region = None
+        return (
+            self._topics.get(tag.topic),
+            self._brands.get(tag.brand),
+            self._campaigns.get(tag.campaign),
+            self._senders.get(tag.sender, False),
+            intent.automated,
+            country,
+            region,
+            None if zone is None else zone if policy.zone_by_name(zone) else False,
+            source,
+            None if calendar is None else calendar if calendar in policy.calendars else False,
+        )
+
+
+def _known(named: Iterable[frozenset[str] | None]) -> dict[str | None, str]:
+    """The words that are named at all. A missing word matches no list, as one that is not named."""
+    return {word: word for words in named if words is not None for word in words}
+
+
+def _known_senders(asked: Iterable[Asked]) -> dict[str | None, str | None]:
+    """Senders are told apart from missing ones, too, but only where a rule asks for them."""
+    allowed = [each.rule.allowed for each in asked if isinstance(each.rule, SenderRule)]
+    return {None: None, **{sender: sender for senders in allowed for sender in senders}} if allowed else {}
