@@ -86,6 +86,11 @@ class Plan:
         # The agenda of the latest moment asked about, by situation.
         self._agendas: dict[Key, tuple[int, Agenda]] = {}
 
+    @property
+    def situations_kept(self) -> int:
+        """How many situations are kept now."""
+        return len(self._situations)
+
     def agenda(self, intent: Intent, tag: Tag, ledger: Ledger, policy: Policy, now: int) -> Agenda:
         """What an intent with this tag is asked now."""
         key = self._key(intent, tag, ledger, policy)

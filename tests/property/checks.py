@@ -3,6 +3,8 @@
 - `agrees`: every answer of the core is the model's, the explanation included; with pruning and encoding in between too.
 - `caps_hold`: whenever the approved messages are really sent, no cap is exceeded and no gap undercut.
 - `next_moment_is_exact`: denied until one millisecond before it, approved at it; where there is none, denied whenever.
+- `keeping_changes_nothing`: intents asked one after the other at one moment get the answers that a policy compiled for
+  each of them alone gives, as many situations as it may have kept.
 - `arrival_is_irrelevant`: preference events leave the same ledger in any order of arrival, and said twice.
 """
 
@@ -13,14 +15,18 @@ from collections.abc import Callable
 from functools import partial
 from itertools import permutations
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
+from streams.decision import plan
+from streams.decision.decide import decide
+from streams.decision.intent import Intent
 from streams.decision.ledger import EMPTY_LEDGER, Ledger, encode_ledger
 from streams.decision.ledger_changes import decode_ledger
 from streams.decision.preference import PreferenceEvent
 from streams.decision.preferences import apply_preference
 from streams.testing.oracle.model import Model, applies, duration, shares
 from streams.testing.oracle.policy import Rule, bucket
-from tests.golden.sides import Answer, Core, Independent, milliseconds, typed
+from tests.golden.sides import Answer, Core, Independent, compiled, milliseconds, typed
 from tests.property.strategies import RecordedCase, Step, minimise, random_history
 
 DAY_MS = 86_400_000
@@ -255,10 +261,32 @@ def _after(events: list[tuple[PreferenceEvent, int]], now: int) -> tuple[Any, ..
     return sorted(map(repr, ledger.preferences)), ledger.profile, ledger.erased_ms, ledger.preference_refused
 
 
+# ---- what a policy keeps between intents ----------------------------------------------------------------------------
+
+
+def keeping_changes_nothing(seed: int) -> None:
+    """Every intent of a history, of every customer it knows, asked at one moment in several orders."""
+    case = random_history(seed)
+    core = Core(case.policy_text)
+    for step in case.steps:
+        taken(core, step)
+    now = case.steps[-1].now
+    intents = [typed({**step.event, "created_at": now}, Intent) for step in case.steps if step.kind == "intent"]
+    asked = [(intent, ledger) for intent in intents for ledger in core.ledgers.values()]
+    random.Random(seed).shuffle(asked)
+    alone = [decide(intent, ledger, compiled(case.policy_text), now) for intent, ledger in asked]
+    together = compiled(case.policy_text)
+    assert [decide(intent, ledger, together, now) for intent, ledger in asked] == alone
+    few = compiled(case.policy_text)
+    with patch.object(plan, "SITUATIONS_KEPT_MAX", 2):
+        assert [decide(intent, ledger, few, now) for intent, ledger in reversed(asked)] == alone[::-1]
+
+
 CHECKS: tuple[Callable[[int], None], ...] = (
     agrees,
     caps_hold,
     next_moment_is_exact,
     arrival_is_irrelevant,
     is_deterministic,
+    keeping_changes_nothing,
 )
