@@ -41,16 +41,9 @@ $(TEST_STAMP): requirements/dev.lock $(STAMP)
 demo: $(STAMP)
 	$(BIN)/mesura demo --broker $(BROKER) $(ARGS)
 
-# What runs brokers runs alone: it waits more than it computes, and counts on its share of the machine.
-BROKER_TESTS := tests/brokers tests/cli tests/demo tests/engine tests/faults tests/races tests/system
-
+# Two at a time: what runs brokers waits more than it computes.
 test: $(TEST_STAMP)
-ifdef ARGS
-	$(BIN)/python -m pytest $(ARGS)
-else
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(addprefix --ignore=,$(BROKER_TESTS)) tests
-	$(BIN)/python -m pytest $(BROKER_TESTS)
-endif
+	$(BIN)/python -m pytest $(or $(ARGS),-n 2 --dist loadfile tests)
 
 check: $(TEST_STAMP)
 	$(BIN)/ruff check streams tests bench deploy examples
