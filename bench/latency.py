@@ -43,7 +43,7 @@ from streams.topics import TopicNames, TopicPlan
 
 PARTITIONS: Final = 8
 WARMING_UP: Final = 0.2
-POLL_SECONDS: Final = 0.0005
+POLL_SECONDS: Final = 0.002
 SETTLE_SECONDS: Final = 60.0
 URGENT_PER_SECOND: Final = 50
 URGENT: Final = "urgent-"
@@ -63,7 +63,7 @@ class Client:
     ) -> None:
         """Publish while there shall be more, and read until everything published has been decided."""
         producer = Producer({"bootstrap.servers": self.bootstrap_servers, "partitioner": "murmur2_random",
-                             "enable.idempotence": True, "linger.ms": 0})  # fmt: skip
+                             "enable.idempotence": True})  # fmt: skip
         consumer = self._consumer()
         began = time.perf_counter()
         number = 0

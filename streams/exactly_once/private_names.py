@@ -29,6 +29,14 @@ ATTRIBUTES: Final = (
     PrivateName("aiokafka.producer.sender", "BACKOFF_OVERRIDE", "waits 2 ms, not 20, for the previous markers"),
     PrivateName("aiokafka.producer.sender", "TxnOffsetCommitHandler", "sends generation and member id"),
     PrivateName("aiokafka.producer.sender:Sender", "_do_txn_offset_commit", "chooses our handler"),
+    PrivateName("aiokafka.producer.sender:Sender", "_maybe_do_transactional_request", "announces the group early"),
+    PrivateName("aiokafka.producer.sender:Sender", "_do_add_partitions_to_txn", "the same"),
+    PrivateName("aiokafka.producer.sender:Sender", "_do_add_offsets_to_txn", "the same"),
+    PrivateName(
+        "aiokafka.producer.transaction_manager:TransactionManager", "maybe_add_partition_to_txn", "announces partitions"
+    ),
+    PrivateName("aiokafka.producer.transaction_manager:TransactionManager", "partitions_to_add", "the same"),
+    PrivateName("aiokafka.producer.transaction_manager:TransactionManager", "is_in_transaction", "the same"),
     PrivateName("aiokafka.producer.sender:Sender", "_find_coordinator", "finds the group coordinator"),
     PrivateName(
         "faust.transport.drivers.aiokafka:AIOKafkaConsumerThread", "_create_worker_consumer", "our own consumer"
@@ -51,6 +59,9 @@ ATTRIBUTES: Final = (
 """Looked up with `getattr`."""
 
 IN_SOURCE: Final = (
+    PrivateName(
+        "aiokafka.producer.transaction_manager:TransactionManager", "self._txn_consumer_group = None", "announced yet?"
+    ),
     PrivateName("aiokafka.consumer.fetcher:Fetcher", "self._fetch_max_wait_ms,", "waits longer at rest"),
     PrivateName("aiokafka.consumer.fetcher:Fetcher", "self._fetch_min_bytes,", "the same"),
     PrivateName("aiokafka.consumer.fetcher:FetchResult", "self._partition_records = partition_records", "converted"),
