@@ -1,9 +1,9 @@
-"""An agenda: for one situation at one moment, what is settled already and what is left to ask of a ledger.
+"""What is settled before a ledger is looked at: in a situation (an outline), and in it at one moment (an agenda).
 
 Rules of this module
-1. The order of a plan is kept: an agenda has one place in the explanation for every rule that applies.
-2. An agenda depends on the policy, the situation and the moment alone, so keeping it changes no answer: it spares
-   asking the same of every intent of a batch, all of which are decided at one moment.
+1. The order of a plan is kept: an outline has one place in the explanation for every rule that applies.
+2. Outline and agenda depend on the policy, the situation and the moment alone, so keeping them changes no answer. It
+   spares asking the same of every intent of a batch, all of which are decided at one moment.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Step(ABC):
 
     @abstractmethod
     def answer(self, question: Question, moment_ms: int) -> Answer:
-        """The rule's answer, the moment being the agenda's."""
+        """The rule's answer."""
 
 
 class HearingStep(Step):
@@ -73,7 +73,7 @@ class LimitingStep(Step):
         self._reason = rule.reason
         self._limits = limits
 
-    def answer(self, question: Question, moment_ms: int) -> Answer:  # noqa: ARG002 - the limits are of the moment
+    def answer(self, question: Question, moment_ms: int) -> Answer:
         """A denial by the first limit that is reached, else by the first that is closing, else a pass for as long as
         all of them last, with the numbers of the first.
         """
@@ -81,7 +81,11 @@ class LimitingStep(Step):
         passed: Answer | None = None
         closing: Answer | None = None
         for limit in self._limits:
-            count = counting.count_ever(question) if limit.is_ever else counting.count_after(question, limit.after_ms)
+            count = (
+                counting.count_ever(question)
+                if limit.is_ever
+                else counting.count_after(question, moment_ms - limit.back_ms)
+            )
             numbers = (count,) + limit.numbers  # noqa: RUF005 - unpacking would build a list first
             if count >= limit.most:
                 return self._reason, NEVER, numbers
@@ -96,89 +100,139 @@ def _shorter(passed: Answer, end_ms: int) -> Answer:
     return PASSED, min(passed[1], end_ms), passed[2]
 
 
-class Agenda:
-    """What intents in one situation are asked at one moment, and what they need not be asked any more."""
+class Outline:
+    """What intents in one situation are asked at any moment, and what of it is settled whatever the moment."""
 
     __slots__ = (
         "binding",
         "contact_flags",
-        "denied_at",
-        "denying",
+        "denials",
         "entries",
         "is_country_missing",
         "obligations",
-        "reason",
+        "plan",
         "situation",
         "steps",
-        "valid_until_ms",
+        "timed",
         "zone_label",
     )
 
-    def __init__(self, plan: Plan, situation: Situation, moment_ms: int, valid_until_ms: int) -> None:
+    def __init__(self, plan: Plan, situation: Situation, moment_ms: int) -> None:
+        self.plan = plan
         self.situation = situation
         self.obligations = tuple(
             [name for name, condition in plan.obligations if condition is None or condition.holds(situation)]
         )
-        # The explanation with everything that is settled; what a step finds out comes into its place.
+        # The explanation with what is settled; what an agenda or a step finds out comes into its place.
         self.entries: list[Entry] = list(plan.checks_passed)
         self.steps: list[Step] = []
-        # The rules in force, in their order, and those of them that deny whatever the ledger says.
+        # Places of the rules whose answers or limits depend on the moment.
+        self.timed: list[tuple[int, Rule]] = []
+        # The rules in force, in their order, and those of them that deny at every moment, with place and reason.
         self.binding: list[Rule] = []
-        self.denying: list[Rule] = []
-        # The first place of such a denial, and its reason.
-        self.denied_at = NOWHERE
-        self.reason = PASSED
+        self.denials: list[tuple[int, int, Rule]] = []
         self.is_country_missing = False
         self.contact_flags = plan.contact_flags
-        self.valid_until_ms = valid_until_ms
         self.zone_label: tuple[str, str] | None = None
         for asked in plan.asked:
+            rule = asked.rule
             holds = YES if asked.condition is None else asked.condition.holds(situation)
             if holds == NO:
                 continue
             if asked.is_exempt:
-                self.entries.append((asked.rule.number, EXEMPT))
+                self.entries.append((rule.number, EXEMPT))
                 continue
-            if not asked.rule.is_shadow:
-                self.binding.append(asked.rule)
+            if not rule.is_shadow:
+                self.binding.append(rule)
             if holds == COUNTRY_UNKNOWN:
-                self.is_country_missing = self.is_country_missing or not asked.rule.is_shadow
-                self._settle(asked.rule, _COUNTRY_UNKNOWN)
+                self.is_country_missing = self.is_country_missing or not rule.is_shadow
+                self._settle(rule, _COUNTRY_UNKNOWN)
+            elif rule.is_timed:
+                self.timed.append((len(self.entries), rule))
+                self.entries.append((rule.number, PASSED))
             else:
-                self._ask(plan, asked.rule, moment_ms)
+                self._ask(rule, moment_ms)
+            if rule.asks_zones and holds == YES:
+                self.zone_label = situation.zone_label
 
-    def _ask(self, plan: Plan, rule: Rule, moment_ms: int) -> None:
-        if rule.asks_zones:
-            self.zone_label = self.situation.zone_label
+    def _ask(self, rule: Rule, moment_ms: int) -> None:
+        """Ask a rule to which one moment is like another."""
         if isinstance(rule, SettledRule):
             self._settle(rule, rule.answer(self.situation, moment_ms))
-        elif isinstance(rule, LimitingRule):
-            limits = rule.limits(self.situation, moment_ms)
-            if isinstance(limits, tuple):
-                self._settle(rule, limits)
-            else:
-                self._leave(plan, rule, limits)
-        elif isinstance(rule, HearingRule):
+            return
+        place = len(self.entries)
+        self.entries.append((rule.number, PASSED))
+        if isinstance(rule, HearingRule):
             if rule.kind == CONSENT and not rule.is_shadow:
                 self.contact_flags |= NEEDED_CONSENT
-            self.steps.append(HearingStep(len(self.entries), rule))
-            self.entries.append((rule.number, PASSED))
+            self.steps.append(HearingStep(place, rule))
+        elif isinstance(rule, LimitingRule):
+            limits = rule.limits(self.situation, moment_ms)
+            assert isinstance(limits, list), "only a moment or an unknown zone leaves nothing to count"
+            self.steps.append(LimitingStep(place, rule, self.room(rule), limits))
 
     def _settle(self, rule: Rule, answer: Answer) -> None:
-        reason, end_ms, numbers = answer
-        if not rule.is_shadow:
-            if reason != PASSED:
-                self.denying.append(rule)
-                if self.denied_at == NOWHERE:
-                    self.denied_at, self.reason = len(self.entries), reason
-            elif end_ms <= self.valid_until_ms:
-                self.valid_until_ms = end_ms - 1
-        self.entries.append((rule.number, reason, *numbers))
+        if answer[0] != PASSED and not rule.is_shadow:
+            self.denials.append((len(self.entries), answer[0], rule))
+        self.entries.append((rule.number, answer[0], *answer[2]))
 
-    def _leave(self, plan: Plan, rule: LimitingRule, limits: list[Limit]) -> None:
-        counting, room = rule.counting, None
-        if isinstance(rule, CapRule) and not rule.is_shadow:
-            is_counted = not plan.contact_flags & UNCOUNTED
-            room = rule.limit - (1 if is_counted and counting.counts_own(plan.pair, self.situation.tag) else 0)
-        self.steps.append(LimitingStep(len(self.entries), rule, room, limits))
-        self.entries.append((rule.number, PASSED))
+    def room(self, rule: LimitingRule) -> int | None:
+        """How many contacts a cap in force leaves room for beside those counted, once the intent is approved."""
+        if not isinstance(rule, CapRule) or rule.is_shadow:
+            return None
+        is_counted = not self.plan.contact_flags & UNCOUNTED
+        return rule.limit - (1 if is_counted and rule.counting.counts_own(self.plan.pair, self.situation.tag) else 0)
+
+
+class Agenda:
+    """What intents in one situation are asked at one moment, and what they need not be asked any more."""
+
+    __slots__ = ("denied_at", "denying", "entries", "outline", "reason", "steps", "valid_until_ms")
+
+    def __init__(self, outline: Outline, moment_ms: int, valid_until_ms: int) -> None:
+        self.outline = outline
+        self.entries = outline.entries
+        self.steps = outline.steps
+        self.valid_until_ms = valid_until_ms
+        # The rules in force that deny whatever the ledger says; the first place of such a denial, and its reason.
+        self.denying: list[Rule] = []
+        self.denied_at = NOWHERE
+        self.reason = PASSED
+        for place, reason, rule in outline.denials:
+            self._deny(place, reason, rule)
+        if outline.timed:
+            self.entries = outline.entries.copy()
+            self.steps = outline.steps.copy()
+            for place, rule in outline.timed:
+                self._ask(place, rule, moment_ms)
+            self.steps.sort(key=_place_of)
+
+    def _ask(self, place: int, rule: Rule, moment_ms: int) -> None:
+        situation = self.outline.situation
+        if isinstance(rule, SettledRule):
+            self._settle(place, rule, rule.answer(situation, moment_ms))
+        elif isinstance(rule, LimitingRule):
+            limits = rule.limits(situation, moment_ms)
+            if isinstance(limits, tuple):
+                self._settle(place, rule, limits)
+            else:
+                self.steps.append(LimitingStep(place, rule, self.outline.room(rule), limits))
+
+    def _settle(self, place: int, rule: Rule, answer: Answer) -> None:
+        reason, end_ms, numbers = answer
+        self.entries[place] = (rule.number, reason, *numbers)
+        if rule.is_shadow:
+            return
+        if reason != PASSED:
+            self._deny(place, reason, rule)
+        elif end_ms <= self.valid_until_ms:
+            self.valid_until_ms = end_ms - 1
+
+    def _deny(self, place: int, reason: int, rule: Rule) -> None:
+        self.denying.append(rule)
+        if place < self.denied_at:
+            self.denied_at, self.reason = place, reason
+
+
+def _place_of(step: Step) -> int:
+    return step.place

@@ -38,14 +38,16 @@ def decide(intent: Intent, ledger: Ledger, policy: Policy, now: int) -> Decision
     identity = decision_id(intent.customer_id, intent.intent_id)
     purpose = policy.purpose_of(intent)
     tag = Tag(intent.channel, purpose, intent.topic, intent.brand, intent.campaign_id, intent.sender_id)
-    if not _passes_all_checks(intent, ledger, policy, now, identity):
+    plan = policy.plans.get((intent.channel, purpose))
+    if plan is None or not _passes_other_checks(intent, ledger, policy, now, identity):
         checks = _built_in_checks(intent, ledger, policy, now, identity, tag)
         for number, answer in enumerate(checks):
             if answer[0] != PASSED:
                 return _refused_by_check(number, intent, ledger, identity, checks)
-    plan = policy.plans[intent.channel, purpose]
+    assert plan is not None, "the vocabulary has been checked"
     agenda = plan.agenda(intent, tag, ledger, policy, now)
-    return _decided_by_rules(Question(intent, tag, plan.pair, agenda.situation, ledger, policy), agenda, identity, now)
+    question = Question(intent, tag, plan.pair, agenda.outline.situation, ledger, policy)
+    return _decided_by_rules(question, agenda, identity, now)
 
 
 def _decided_by_rules(question: Question, agenda: Agenda, identity: bytes, now: int) -> Decision:
@@ -79,17 +81,17 @@ def _decided_by_rules(question: Question, agenda: Agenda, identity: bytes, now: 
         decision_id=identity.hex(),
         ledger=with_identity(question.ledger, identity, question.intent.created_at),
         entries=tuple(entries),
-        zone=agenda.zone_label,
+        zone=agenda.outline.zone_label,
         reason=REASON_BY_NUMBER[reason].code,
         rule_id=question.policy.rule_table[entries[denied_at][0] or 0],
         next_eligible_at=None
-        if agenda.is_country_missing
-        else _next_eligible_at(question, now, agenda.denying + denying, agenda.binding),
+        if agenda.outline.is_country_missing
+        else _next_eligible_at(question, now, agenda.denying + denying, agenda.outline.binding),
     )
 
 
-def _passes_all_checks(intent: Intent, ledger: Ledger, policy: Policy, now: int, identity: bytes) -> bool:
-    """Whether it is plain that every built-in check passes. If not, they are asked one by one."""
+def _passes_other_checks(intent: Intent, ledger: Ledger, policy: Policy, now: int, identity: bytes) -> bool:
+    """Whether it is plain that every built-in check but the vocabulary passes. If not, all are asked one by one."""
     created_at, expires_at = intent.created_at, intent.expires_at
     return (
         created_at >= now - policy.specification.identities_ms
@@ -97,7 +99,6 @@ def _passes_all_checks(intent: Intent, ledger: Ledger, policy: Policy, now: int,
         and ledger.erased_ms is None
         and (expires_at is None or not too_short(expires_at, now))
         and identity not in ledger.ids
-        and (intent.channel, policy.purpose_of(intent)) in policy.plans
         and not ledger.preference_refused
         and len(ledger.latest) < CONTACTS_MAX
         and len(ledger.created) < IDENTITIES_MAX
@@ -145,17 +146,17 @@ def _approved(
     entries: list[Entry],
     remaining: dict[str, int],
 ) -> Decision:
-    contact = Contact(identity, now, valid_until, 0, agenda.contact_flags)
+    contact = Contact(identity, now, valid_until, 0, agenda.outline.contact_flags)
     ledger = with_room(question.ledger, question.tag, question.policy, now)
     return Decision(
         is_approved=True,
         decision_id=identity.hex(),
         ledger=with_contact(ledger, contact, question.tag, question.intent.created_at),
         entries=tuple(entries),
-        zone=agenda.zone_label,
+        zone=agenda.outline.zone_label,
         valid_until=valid_until,
         remaining=remaining,
-        obligations=agenda.obligations,
+        obligations=agenda.outline.obligations,
     )
 
 

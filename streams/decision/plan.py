@@ -1,4 +1,4 @@
-"""A plan: what intents of one channel and purpose are asked, and the agendas made of it.
+"""A plan: what intents of one channel and purpose are asked, and what is kept of it between intents.
 
 Rules of this module
 1. What cannot apply to an intent of the channel and purpose is left out when the policy is compiled.
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from streams.decision.agenda import Agenda
+from streams.decision.agenda import Agenda, Outline
 from streams.decision.decision import Entry
 from streams.decision.ledger import Tag
 from streams.decision.rules.rule import LimitingRule, Rule
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from streams.decision.ledger import Ledger
     from streams.decision.policy import Policy
 
-# Situations a plan keeps: the zones of a continent with their regions. Beyond it only time is lost; one takes 3 kB.
+# Situations a plan keeps something for: the zones and regions of a continent. Beyond it only time is lost; each takes
+# 4 kB.
 SITUATIONS_KEPT_MAX: Final = 1_024
 
 Key = tuple[str | bool | None, ...]
@@ -49,8 +50,8 @@ class Plan:
         "_agendas",
         "_brands",
         "_campaigns",
+        "_outlines",
         "_senders",
-        "_situations",
         "_topics",
         "asked",
         "checks_passed",
@@ -82,14 +83,14 @@ class Plan:
         self._brands = _known(selector.brands for selector in selectors)
         self._campaigns = _known(selector.campaigns for selector in selectors)
         self._senders = _known_senders(asked)
-        self._situations: dict[Key, Situation] = {}
+        self._outlines: dict[Key, Outline] = {}
         # The agenda of the latest moment asked about, by situation.
         self._agendas: dict[Key, tuple[int, Agenda]] = {}
 
     @property
     def situations_kept(self) -> int:
         """How many situations are kept now."""
-        return len(self._situations)
+        return len(self._outlines)
 
     def agenda(self, intent: Intent, tag: Tag, ledger: Ledger, policy: Policy, now: int) -> Agenda:
         """What an intent with this tag is asked now."""
@@ -97,13 +98,13 @@ class Plan:
         kept = self._agendas.get(key)
         if kept is not None and kept[0] == now:
             return kept[1]
-        situation = self._situations.get(key)
-        if situation is None:
-            if len(self._situations) >= SITUATIONS_KEPT_MAX:
-                self._situations.clear()
+        outline = self._outlines.get(key)
+        if outline is None:
+            if len(self._outlines) >= SITUATIONS_KEPT_MAX:
+                self._outlines.clear()
                 self._agendas.clear()
-            situation = self._situations[key] = Situation(intent, tag, ledger.profile, policy)
-        agenda = Agenda(self, situation, now, now + policy.specification.time_to_live_ms)
+            outline = self._outlines[key] = Outline(self, Situation(intent, tag, ledger.profile, policy), now)
+        agenda = Agenda(outline, now, now + policy.specification.time_to_live_ms)
         self._agendas[key] = now, agenda
         return agenda
 

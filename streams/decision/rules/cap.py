@@ -40,9 +40,9 @@ class RollingCapRule(CapRule):
         super().__init__(number, specification, counting)
         self._window_ms = window_ms
 
-    def limits(self, situation: Situation, moment_ms: int) -> Answer | list[Limit]:  # noqa: ARG002 - for everybody
+    def limits(self, situation: Situation, moment_ms: int) -> Answer | list[Limit]:  # noqa: ARG002 - ever the same
         """N in the window before the moment."""
-        return [Limit(self.limit, moment_ms - self._window_ms)]
+        return [Limit(self.limit, self._window_ms)]
 
     def earliest(self, question: Question, moment_ms: int) -> int | None:
         """When the N-th newest counted contact ages out."""
@@ -59,7 +59,7 @@ class LifetimeCapRule(CapRule):
 
     def limits(self, situation: Situation, moment_ms: int) -> Answer | list[Limit]:  # noqa: ARG002 - ever is ever
         """N ever."""
-        return [Limit(self.limit, -1, is_ever=True)]
+        return [Limit(self.limit, 0, is_ever=True)]
 
     def earliest(self, question: Question, moment_ms: int) -> int | None:
         """Now or never."""
@@ -78,6 +78,7 @@ class CalendarCapRule(CapRule):
         self._period = period
         self._zones: Zones | None = tables.fixed_zones(specification.calendar_zone)
         self.asks_zones = self._zones is None
+        self.is_timed = True
         self._allow_missing = specification.on_missing == "allow"
 
     def limits(self, situation: Situation, moment_ms: int) -> Answer | list[Limit]:
@@ -89,7 +90,8 @@ class CalendarCapRule(CapRule):
         for zone in zones:
             start_ms, end_ms = bucket(zone, self._period, moment_ms)
             numbers = start_ms - moment_ms, end_ms - moment_ms
-            found.append(Limit(self.limit, start_ms - 1, False, numbers, end_ms, too_short(end_ms, moment_ms)))
+            back_ms, is_closing = moment_ms - start_ms + 1, too_short(end_ms, moment_ms)
+            found.append(Limit(self.limit, back_ms, False, numbers, end_ms, is_closing))
         return found
 
     def earliest(self, question: Question, moment_ms: int) -> int | None:

@@ -19,9 +19,9 @@ class GapRule(LimitingRule):
         super().__init__(number, specification, counting, "gap")
         self._minimum_ms = specification.minimum_ms
 
-    def limits(self, situation: Situation, moment_ms: int) -> Answer | list[Limit]:  # noqa: ARG002 - for everybody
+    def limits(self, situation: Situation, moment_ms: int) -> Answer | list[Limit]:  # noqa: ARG002 - ever the same
         """Not one contact inside the gap."""
-        return [Limit(1, moment_ms - self._minimum_ms)]
+        return [Limit(1, self._minimum_ms)]
 
     def earliest(self, question: Question, moment_ms: int) -> int | None:
         """The end of the gap after the newest counted contact."""

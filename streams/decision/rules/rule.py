@@ -45,10 +45,10 @@ def denial(reason: str, *numbers: int | None) -> Answer:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """Fewer than `most` counted contacts with a latest moment > `after_ms`, or ever."""
+    """Fewer than `most` counted contacts whose latest moment lies less than `back_ms` back, or ever."""
 
     most: int
-    after_ms: int
+    back_ms: int
     is_ever: bool = False
     # What the explanation says behind the count.
     numbers: tuple[int, ...] = ()
@@ -62,7 +62,7 @@ class Rule(ABC):
     """A compiled rule. `number` is its place in the policy's rule table."""
 
     kind: ClassVar[str]
-    __slots__ = ("asks_zones", "is_shadow", "number", "rule_id", "specification")
+    __slots__ = ("asks_zones", "is_shadow", "is_timed", "number", "rule_id", "specification")
 
     def __init__(self, number: int, specification: RuleSpecification) -> None:
         self.number = number
@@ -71,6 +71,8 @@ class Rule(ABC):
         self.specification = specification
         # Whether it looks at the recipient's zones.
         self.asks_zones = False
+        # Whether its answer or its limits change with the moment, the ledger being as it is.
+        self.is_timed = False
 
     @abstractmethod
     def earliest(self, question: Question, moment_ms: int) -> int | None:

@@ -66,6 +66,7 @@ class WindowRule(SettledRule):
         # None: the recipient's zones, known only per intent.
         self._zones: Zones | None = tables.fixed_zones(specification.zone)
         self.asks_zones = self._zones is None
+        self.is_timed = True
         self._recipient_holidays = specification.holidays == "recipient"
         self._calendar = (
             None if specification.holidays in ("recipient", "none") else tables.calendars[specification.holidays]
