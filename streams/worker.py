@@ -73,10 +73,6 @@ START_AGAIN: Final = 3
 # Net new objects between two looks for cycles: those of about 2 000 decisions.
 OBJECTS_PER_COLLECTION: Final = 50_000
 
-# How long one thread computes while another waits for its turn. Python's 5 ms are a quarter of the time of a light
-# batch, and what arrives needs several turns on its way from the fetching thread to the deciding one.
-THREAD_TURN_SECONDS: Final = 0.0005
-
 # In the control topic: by what a later start recognises the erasure key, without anybody learning the key from it.
 ERASURE_KEY_KEY: Final = b"erasure-key"
 # Not how customers are hashed: no customer id can have this fingerprint.
@@ -404,7 +400,6 @@ def main() -> int:
         if CELLS_VARIABLE in os.environ:
             configure_logging(slot=settings.slot)
         tune_collector()
-        sys.setswitchinterval(THREAD_TURN_SECONDS)
         return asyncio.run(_main(settings))
     except (SettingsRefused, PolicyRefused, StartupRefusedError) as refused:
         sys.stderr.write(f"{refused}\n")

@@ -4,16 +4,13 @@
 Rules of this module
 1. A transaction of a member whose generation is over is refused by the group coordinator, so nothing of it is ever
    seen. An accepted offset commit therefore proves that the worker still owned its partitions at that moment.
-2. Only that request differs from aiokafka's own producer, which speaks TxnOffsetCommit up to version 0, and the moment
-   at which partitions and group are announced: as soon as it can be told which they will be, both at once, and not one
-   after the other when the records and then the offsets are there (a fifth of the time a transaction takes).
+2. Only that request differs from aiokafka's own producer, which speaks TxnOffsetCommit up to version 0.
 
 Brokers older than Apache Kafka 2.5 do not know version 3 of the request; aiokafka then refuses to send it.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -22,13 +19,8 @@ from aiokafka.errors import GroupAuthorizationFailedError
 from aiokafka.producer import sender
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import CompactArray, CompactString, Int16, Int32, Int64, Schema, TaggedFields
-from aiokafka.util import create_task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from aiokafka.structs import TopicPartition
-
     from streams.exactly_once.settings import EngineSettings
 
 MARKER_BACKOFF_SECONDS: Final = 0.002
@@ -161,24 +153,10 @@ class _FencedOffsetsHandler(sender.TxnOffsetCommitHandler):  # type: ignore[misc
 
 
 class _FencedSender(sender.Sender):  # type: ignore[misc]
-    """aiokafka's sender, but for the request that commits offsets, and for announcing the group with the partitions."""
+    """aiokafka's sender, but for the request that commits offsets."""
 
     engine_settings: EngineSettings
     membership: Membership
-
-    def _maybe_do_transactional_request(self) -> Any:
-        transaction = self._txn_manager
-        partitions = transaction.partitions_to_add()
-        if partitions and transaction._txn_consumer_group is None and transaction.is_in_transaction():
-            return create_task(self._announce(partitions))
-        return super()._maybe_do_transactional_request()
-
-    async def _announce(self, partitions: set[TopicPartition]) -> None:
-        """Both requests go out at once; the coordinator answers one after the other."""
-        await asyncio.gather(
-            self._do_add_partitions_to_txn(partitions),
-            self._do_add_offsets_to_txn(self.engine_settings.application_id),
-        )
 
     async def _do_txn_offset_commit(self, offsets: Any, group_id: str) -> None:
         if not offsets:
@@ -209,11 +187,6 @@ class FencedProducer(aiokafka.AIOKafkaProducer):  # type: ignore[misc]
         self._sender.__class__ = _FencedSender
         self._sender.engine_settings = settings
         self._sender.membership = NO_MEMBERSHIP
-
-    def announce(self, partitions: Iterable[TopicPartition]) -> None:
-        """Say that the transaction just begun will write to these topic partitions, and commit offsets of the group."""
-        for partition in partitions:
-            self._txn_manager.maybe_add_partition_to_txn(partition)
 
     def act_for(self, membership: Membership) -> None:
         """Show this generation and member id from now on."""

@@ -168,9 +168,6 @@ class Lane:
         if not contributions:
             return NOTHING_CHOSEN_SECONDS
         began_at = time.monotonic()
-        if any(contribution.records for contribution in contributions):
-            # Records always leave something to commit. What is due may leave nothing, and then there is no transaction.
-            await self._writer.open(contributions)
         contributions, results = await self._apply(contributions)
         if not contributions:
             return 0.0

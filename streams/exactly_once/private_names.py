@@ -29,14 +29,6 @@ ATTRIBUTES: Final = (
     PrivateName("aiokafka.producer.sender", "BACKOFF_OVERRIDE", "waits 2 ms, not 20, for the previous markers"),
     PrivateName("aiokafka.producer.sender", "TxnOffsetCommitHandler", "sends generation and member id"),
     PrivateName("aiokafka.producer.sender:Sender", "_do_txn_offset_commit", "chooses our handler"),
-    PrivateName("aiokafka.producer.sender:Sender", "_maybe_do_transactional_request", "announces the group early"),
-    PrivateName("aiokafka.producer.sender:Sender", "_do_add_partitions_to_txn", "the same"),
-    PrivateName("aiokafka.producer.sender:Sender", "_do_add_offsets_to_txn", "the same"),
-    PrivateName(
-        "aiokafka.producer.transaction_manager:TransactionManager", "maybe_add_partition_to_txn", "announces partitions"
-    ),
-    PrivateName("aiokafka.producer.transaction_manager:TransactionManager", "partitions_to_add", "the same"),
-    PrivateName("aiokafka.producer.transaction_manager:TransactionManager", "is_in_transaction", "the same"),
     PrivateName("aiokafka.producer.sender:Sender", "_find_coordinator", "finds the group coordinator"),
     PrivateName(
         "faust.transport.drivers.aiokafka:AIOKafkaConsumerThread", "_create_worker_consumer", "our own consumer"
@@ -49,6 +41,7 @@ ATTRIBUTES: Final = (
     PrivateName("faust.transport.drivers.aiokafka:Consumer", "perform_seek", "must not seek to group offsets"),
     PrivateName("faust.transport.drivers:TRANSPORTS", "aliases", "registers the transport"),
     PrivateName("faust.tables.manager:TableManager", "recovery", "our own recovery"),
+    PrivateName("faust.tables.manager:TableManager", "_update_channels", "starts without waiting a second"),
     PrivateName("faust.tables.recovery:Recovery", "_restart_recovery", "takes over instead of replaying"),
     PrivateName("faust.tables.recovery:Recovery", "_slurp_changelogs", "nothing to slurp"),
     PrivateName("faust.tables.recovery:Recovery", "_set_recovery_started", "as the original does"),
@@ -59,9 +52,6 @@ ATTRIBUTES: Final = (
 """Looked up with `getattr`."""
 
 IN_SOURCE: Final = (
-    PrivateName(
-        "aiokafka.producer.transaction_manager:TransactionManager", "self._txn_consumer_group = None", "announced yet?"
-    ),
     PrivateName("aiokafka.consumer.fetcher:Fetcher", "self._fetch_max_wait_ms,", "waits longer at rest"),
     PrivateName("aiokafka.consumer.fetcher:Fetcher", "self._fetch_min_bytes,", "the same"),
     PrivateName("aiokafka.consumer.fetcher:FetchResult", "self._partition_records = partition_records", "converted"),

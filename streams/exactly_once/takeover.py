@@ -135,6 +135,12 @@ class EngineRecovery(Recovery):  # type: ignore[misc]
 class EngineTableManager(TableManager):  # type: ignore[misc]
     """Faust's table manager, with the engine's recovery."""
 
+    async def on_start(self) -> None:
+        """As Faust does, without the second it waits before: its services start in order, and this is the last."""
+        if not self.should_stop:
+            await self._update_channels()
+            await self.recovery.start()
+
     @property
     def recovery(self) -> EngineRecovery:
         recovery: EngineRecovery | None = self._recovery  # type: ignore[has-type]

@@ -1,8 +1,6 @@
 """One transaction: outputs, changelog and meta records, offsets. All of it is seen, or none of it.
 
 The order, and why
-0. The transaction begins when it is known whose batches are to be applied, and announces what their latest batches
-   wrote to: the coordinator answers while they are being applied. What else is written to is announced when it is.
 1. Every record is produced to an explicit partition, and EVERY acknowledgement is awaited. (aiokafka commits a
    transaction although one of its batches failed.)
 2. Then the offsets, with generation and member id. Accepted, they prove that the worker still owned its partitions
@@ -88,9 +86,6 @@ class TransactionWriter:
         self.sizes = SizeLimits(settings)
         self._producers: list[FencedProducer] = []
         self._turn = 0
-        self._is_open = False
-        # By home partition: the topics its latest batch wrote to there.
-        self._written: dict[int, set[str]] = {}
         self._membership = NO_MEMBERSHIP
 
     async def start(self) -> None:
@@ -108,42 +103,20 @@ class TransactionWriter:
         """Commit offsets as this member from now on."""
         self._membership = membership
 
-    async def open(self, contributions: Sequence[Contribution]) -> None:
-        """Begin the transaction that `write` is to commit. Does not wait for the broker."""
-        self._turn = (self._turn + 1) % len(self._producers)
-        producer = self._producers[self._turn]
-        await producer.begin_transaction()
-        self._is_open = True
-        homes = [contribution.state.partition for contribution in contributions]
-        only_changelog = {self._settings.changelog_topic}
-        producer.announce(
-            [TopicPartition(topic, home) for home in homes for topic in self._written.get(home, only_changelog)]
-        )
-
     async def write(
         self, contributions: Sequence[Contribution], results: Sequence[BatchResult], decided_at_ms: int | None
     ) -> int:
-        """Commit what the batches gave, in the transaction begun if there is one; returns the moment of the commit.
+        """Commit what the batches gave; returns the moment of the commit.
 
         `decided_at_ms=None`: the decisions cannot become too old (record clock).
 
         Raises:
             TransactionAborted: nothing happened; decide again.
         """
-        if not self._is_open:
-            await self.open(contributions)
-        self._is_open = False
+        self._turn = (self._turn + 1) % len(self._producers)
         producer = self._producers[self._turn]
-        try:
-            batches = _build(producer, self.sizes, self._settings.changelog_topic, contributions, results)
-        except TransactionAborted:
-            await producer.abort_transaction()
-            raise
-        written: dict[int, set[str]] = {contribution.state.partition: set() for contribution in contributions}
-        for topic, partition in batches:
-            if partition in written:
-                written[partition].add(topic)
-        self._written |= written
+        batches = _build(producer, self.sizes, self._settings.changelog_topic, contributions, results)
+        await producer.begin_transaction()
         sent_at_ms = self._clock.now_ms()
         acknowledgements = await self._produce(producer, batches)
         if self._compares_clocks and decided_at_ms is not None:
