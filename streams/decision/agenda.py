@@ -166,9 +166,10 @@ class Outline:
             if rule.kind == CONSENT and not rule.is_shadow:
                 self.contact_flags |= NEEDED_CONSENT
             self.steps.append(HearingStep(place, rule))
-        elif isinstance(rule, LimitingRule):
+        else:
+            assert isinstance(rule, LimitingRule)
             limits = rule.limits(self.situation, moment_ms)
-            assert isinstance(limits, list), "only a moment or an unknown zone leaves nothing to count"
+            assert isinstance(limits, list), "only an unknown zone leaves nothing to count"
             self.steps.append(LimitingStep(place, rule, self.room(rule), limits))
 
     def _settle(self, rule: Rule, answer: Answer) -> None:
@@ -211,12 +212,13 @@ class Agenda:
         situation = self.outline.situation
         if isinstance(rule, SettledRule):
             self._settle(place, rule, rule.answer(situation, moment_ms))
-        elif isinstance(rule, LimitingRule):
-            limits = rule.limits(situation, moment_ms)
-            if isinstance(limits, tuple):
-                self._settle(place, rule, limits)
-            else:
-                self.steps.append(LimitingStep(place, rule, self.outline.room(rule), limits))
+            return
+        assert isinstance(rule, LimitingRule), "what customers said is no matter of the moment alone"
+        limits = rule.limits(situation, moment_ms)
+        if isinstance(limits, tuple):
+            self._settle(place, rule, limits)
+        else:
+            self.steps.append(LimitingStep(place, rule, self.outline.room(rule), limits))
 
     def _settle(self, place: int, rule: Rule, answer: Answer) -> None:
         reason, end_ms, numbers = answer

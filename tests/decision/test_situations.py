@@ -16,9 +16,12 @@ from streams.decision.plan import SITUATIONS_KEPT_MAX
 from streams.decision.policy import compile_policy
 from streams.policy.loader import load_policy
 from streams.policy.packs import pack_path
+from streams.testing.policies import open_all_hours
 from tests.golden.sides import typed
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from streams.decision.decision import Decision
 
 SPECIFICATION = load_policy(pack_path("starter")).specification
@@ -98,3 +101,13 @@ def test_only_so_many_situations_are_kept() -> None:
 
 def answer(asked: Intent, ledger: Ledger) -> Decision:
     return decide(asked, ledger, compile_policy(SPECIFICATION), DIADA)
+
+
+def test_hours_that_never_close_are_the_same_whichever_moment_is_asked_about_first(tmp_path: Path) -> None:
+    specification = load_policy(open_all_hours("starter", tmp_path)).specification
+    # The same day of UTC, and the next in Madrid: what is known of the later moment reaches a day further.
+    later = DIADA + 13 * 3_600_000
+    policy = compile_policy(specification)
+    answers = [decide(intent(), EMPTY_LEDGER, policy, moment) for moment in (later, DIADA, later)]
+    alone = [decide(intent(), EMPTY_LEDGER, compile_policy(specification), moment) for moment in (later, DIADA, later)]
+    assert answers == alone

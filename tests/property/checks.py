@@ -3,8 +3,8 @@
 - `agrees`: every answer of the core is the model's, the explanation included; with pruning and encoding in between too.
 - `caps_hold`: whenever the approved messages are really sent, no cap is exceeded and no gap undercut.
 - `next_moment_is_exact`: denied until one millisecond before it, approved at it; where there is none, denied whenever.
-- `keeping_changes_nothing`: intents asked one after the other at one moment get the answers that a policy compiled for
-  each of them alone gives, as many situations as it may have kept.
+- `keeping_changes_nothing`: intents asked one after the other, at a few moments in no order, get the answers that a
+  policy compiled for each of them alone gives, however little it may keep.
 - `arrival_is_irrelevant`: preference events leave the same ledger in any order of arrival, and said twice.
 """
 
@@ -24,6 +24,7 @@ from streams.decision.ledger import EMPTY_LEDGER, Ledger, encode_ledger
 from streams.decision.ledger_changes import decode_ledger
 from streams.decision.preference import PreferenceEvent
 from streams.decision.preferences import apply_preference
+from streams.decision.rules import window
 from streams.testing.oracle.model import Model, applies, duration, shares
 from streams.testing.oracle.policy import Rule, bucket
 from tests.golden.sides import Answer, Core, Independent, compiled, milliseconds, typed
@@ -265,21 +266,23 @@ def _after(events: list[tuple[PreferenceEvent, int]], now: int) -> tuple[Any, ..
 
 
 def keeping_changes_nothing(seed: int) -> None:
-    """Every intent of a history, of every customer it knows, asked at one moment in several orders."""
+    """Every intent of a history, of every customer it knows, asked in several orders."""
     case = random_history(seed)
     core = Core(case.policy_text)
     for step in case.steps:
         taken(core, step)
     now = case.steps[-1].now
+    source = random.Random(seed)
     intents = [typed({**step.event, "created_at": now}, Intent) for step in case.steps if step.kind == "intent"]
-    asked = [(intent, ledger) for intent in intents for ledger in core.ledgers.values()]
-    random.Random(seed).shuffle(asked)
-    alone = [decide(intent, ledger, compiled(case.policy_text), now) for intent, ledger in asked]
+    moments = (now, now, now + 1, now + 3_600_000, now + 5 * 3_600_000)
+    asked = [(intent, ledger, source.choice(moments)) for intent in intents for ledger in core.ledgers.values()]
+    source.shuffle(asked)
+    alone = [decide(intent, ledger, compiled(case.policy_text), moment) for intent, ledger, moment in asked]
     together = compiled(case.policy_text)
-    assert [decide(intent, ledger, together, now) for intent, ledger in asked] == alone
+    assert [decide(intent, ledger, together, moment) for intent, ledger, moment in asked] == alone
     few = compiled(case.policy_text)
-    with patch.object(plan, "SITUATIONS_KEPT_MAX", 2):
-        assert [decide(intent, ledger, few, now) for intent, ledger in reversed(asked)] == alone[::-1]
+    with patch.object(plan, "SITUATIONS_KEPT_MAX", 2), patch.object(window, "PLACES_KEPT_MAX", 1):
+        assert [decide(intent, ledger, few, moment) for intent, ledger, moment in asked[::-1]] == alone[::-1]
 
 
 CHECKS: tuple[Callable[[int], None], ...] = (
