@@ -70,6 +70,8 @@ ENDED: Final = 0
 REFUSED: Final = 2
 START_AGAIN: Final = 3
 
+ASKS_TO_STOP: Final = (signal.SIGTERM, signal.SIGINT)
+
 # Net new objects between two looks for cycles: those of about 2 000 decisions.
 OBJECTS_PER_COLLECTION: Final = 50_000
 
@@ -387,9 +389,14 @@ def tune_collector() -> None:
 async def _main(settings: WorkerSettings) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in ASKS_TO_STOP:
         loop.add_signal_handler(number, stop.set)
-    return await GateWorker(settings).run(stop)
+    try:
+        return await GateWorker(settings).run(stop)
+    finally:
+        # It is ending anyway: to be asked once more must not take the place of the exit code by which its supervisor
+        # knows why.
+        signal.pthread_sigmask(signal.SIG_BLOCK, ASKS_TO_STOP)
 
 
 def main() -> int:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # Situations a plan keeps something for: the zones and regions of a continent. Beyond it only time is lost; each takes
 # 4 kB.
-SITUATIONS_KEPT_MAX: Final = 1_024
+SITUATIONS_KEPT_MAX: Final = 512
 
 Key = tuple[str | bool | None, ...]
 
@@ -51,6 +51,7 @@ class Plan:
         "_brands",
         "_campaigns",
         "_outlines",
+        "_regions",
         "_senders",
         "_topics",
         "asked",
@@ -67,6 +68,7 @@ class Plan:
         obligations: tuple[tuple[str, Condition | None], ...],
         contact_flags: int,
         checks_passed: tuple[Entry, ...],
+        regions: Iterable[str],
     ) -> None:
         self.pair = pair
         self.asked = asked
@@ -83,6 +85,11 @@ class Plan:
         self._brands = _known(selector.brands for selector in selectors)
         self._campaigns = _known(selector.campaigns for selector in selectors)
         self._senders = _known_senders(asked)
+        # `CC-RR` of every region with zones or holidays of its own, or named by a rule.
+        self._regions = frozenset(regions).union(
+            *(each.countries for each in conditions if each is not None and each.countries is not None),
+            *(selector.countries for selector in selectors if selector.countries is not None),
+        )
         self._outlines: dict[Key, Outline] = {}
         # The agenda of the latest moment asked about, by situation.
         self._agendas: dict[Key, tuple[int, Agenda]] = {}
@@ -116,7 +123,7 @@ class Plan:
             country, region = place_of(intent, profile)
             if zone is None and profile.timezone is not None:
                 zone, source = str(profile.timezone.value), "ledger"
-        elif country is None:
+        if region is not None and f"{country}-{region}" not in self._regions:
             region = None
         return (
             self._topics.get(tag.topic),

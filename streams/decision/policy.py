@@ -162,7 +162,8 @@ class Policy:
             if may_apply:
                 obligations.append((obligation.obligation_id, left))
         checks_passed = tuple((number, PASSED) for number in range(len(BUILT_IN)))
-        return Plan(self.pair_numbers[channel, purpose], tuple(asked), tuple(obligations), flags, checks_passed)
+        pair, regions = self.pair_numbers[channel, purpose], (*self.regions, *self.calendars)
+        return Plan(pair, tuple(asked), tuple(obligations), flags, checks_passed, regions)
 
 
 def compile_policy(specification: PolicySpecification) -> Policy:

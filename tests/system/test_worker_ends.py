@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from streams.app import WorkerEnd
@@ -22,3 +25,26 @@ def test_what_starting_again_cannot_help_is_a_refusal() -> None:
         decode_ledger(b"no ledger")
     assert exit_code(WorkerEnd(EXIT_UNEXPECTED, "LedgerUnreadable", unreadable.value)) == REFUSED
     assert exit_code(WorkerEnd(EXIT_REFUSED, "no", StartupRefusedError("no"))) == REFUSED
+
+
+ENDING = """
+import asyncio, os, signal, sys
+from streams import worker
+
+class Failed:
+    def __init__(self, settings):
+        pass
+
+    async def run(self, stop):
+        return worker.START_AGAIN
+
+worker.GateWorker = Failed
+code = asyncio.run(worker._main(None))
+os.kill(os.getpid(), signal.SIGTERM)
+sys.exit(code)
+"""
+
+
+def test_asked_to_stop_while_it_is_ending_it_still_says_why() -> None:
+    ended = subprocess.run([sys.executable, "-c", ENDING], check=False, timeout=60)
+    assert ended.returncode == START_AGAIN
