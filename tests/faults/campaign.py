@@ -156,6 +156,7 @@ class Campaign:
         ]
         plan += [kills.at_random] * counts.random
         self._random.shuffle(plan)
+        until_settled(scene)  # so that there is something to restore, whichever kill comes first
         for number, one in enumerate(plan, start=1):
             killed = one()
             _say(f"{number}/{len(plan)} {killed.point}: {report.states(killed.after)}")
