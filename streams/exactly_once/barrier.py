@@ -11,19 +11,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from typing import TYPE_CHECKING, Final
 
-import aiokafka
 from aiokafka.errors import KafkaError
+
+from streams.exactly_once.clients import loop_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from aiokafka.structs import TopicPartition
 
+    from streams.exactly_once.clients import Clients, OffsetReader
     from streams.exactly_once.interfaces import Observer
-    from streams.exactly_once.settings import EngineSettings
 
 ATTEMPT_SECONDS: Final = 1.0
 """How long one question may stay unanswered before it is put again: far above a healthy broker's 2 ms."""
@@ -35,27 +35,21 @@ RETRY_SECONDS: Final = 0.1
 class Barrier:
     """Asks brokers for the ends of topic partitions."""
 
-    def __init__(self, settings: EngineSettings, observer: Observer) -> None:
-        self._settings = settings
+    def __init__(self, clients: Clients, observer: Observer) -> None:
+        self._clients = clients
         self._observer = observer
-        self._consumer: aiokafka.AIOKafkaConsumer | None = None
+        self._reader: OffsetReader | None = None
 
     async def start(self) -> None:
         """Connect."""
-        consumer = aiokafka.AIOKafkaConsumer(
-            bootstrap_servers=self._settings.bootstrap_servers,
-            isolation_level="read_uncommitted",
-            **self._settings.client_options,
-        )
-        await consumer.start()
-        self._consumer = consumer
+        self._reader = await self._clients.offset_reader()
 
     async def stop(self) -> None:
         """Disconnect. Idempotent."""
-        consumer, self._consumer = self._consumer, None
-        if consumer is not None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
             with contextlib.suppress(KafkaError, OSError):
-                await consumer.stop()
+                await reader.stop()
 
     async def ends(
         self, partitions: Iterable[TopicPartition], called_off: Callable[[], bool] = lambda: False
@@ -72,16 +66,16 @@ class Barrier:
     async def _ask(
         self, question: str, partitions: list[TopicPartition], called_off: Callable[[], bool]
     ) -> dict[TopicPartition, int] | None:
-        assert self._consumer is not None, "not started"
+        assert self._reader is not None, "not started"
         if not partitions:
             return {}
-        asked_at = time.monotonic()
+        asked_at = loop_seconds()
         while not called_off():
             try:
                 async with asyncio.timeout(ATTEMPT_SECONDS):
-                    answer: dict[TopicPartition, int] = await getattr(self._consumer, question)(partitions)
+                    answer: dict[TopicPartition, int] = await getattr(self._reader, question)(partitions)
                     return answer
             except (KafkaError, TimeoutError, OSError):
-                self._observer.barrier_unanswered(time.monotonic() - asked_at)
+                self._observer.barrier_unanswered(loop_seconds() - asked_at)
                 await asyncio.sleep(RETRY_SECONDS)
         return None

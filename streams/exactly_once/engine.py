@@ -21,6 +21,7 @@ import structlog
 from aiokafka.structs import TopicPartition
 
 from streams.exactly_once.barrier import Barrier
+from streams.exactly_once.clients import KafkaClients
 from streams.exactly_once.errors import EngineError, LaneError, RecordsMissingError, StartupRefusedError, diagnosis
 from streams.exactly_once.fencing import NO_MEMBERSHIP, Membership
 from streams.exactly_once.intake import Intake
@@ -37,6 +38,7 @@ from streams.exactly_once.transaction import TransactionWriter
 from streams.exactly_once.transport import NO_READING
 
 if TYPE_CHECKING:
+    from streams.exactly_once.clients import Clients
     from streams.exactly_once.interfaces import Clock, Observer, StateMachine
     from streams.exactly_once.transport import Slice
 
@@ -80,8 +82,10 @@ class Engine:
         state_machine: StateMachine,
         observer: Observer,
         clock: Clock,
+        clients: Clients | None = None,
     ) -> None:
         self.settings = settings
+        self._clients = KafkaClients(settings) if clients is None else clients
         self.partitions: dict[int, PartitionState] = {}
         self.failure: BaseException | None = None
         self.ended = asyncio.Event()
@@ -89,7 +93,7 @@ class Engine:
         self._observer = observer
         self._clock = clock
         self._state_machine = state_machine
-        self._barrier = Barrier(settings, observer)
+        self._barrier = Barrier(self._clients, observer)
         self._source: Source | None = None
         self._membership = NO_MEMBERSHIP
         self._readings = NO_READING
@@ -234,7 +238,10 @@ class Engine:
         marks = await self._barrier.ends(changelog_partitions(self.settings, sorted(partitions)))
         assert marks is not None
         return await restore(
-            self.settings, {partition.partition: mark for partition, mark in marks.items()}, self._observer
+            self.settings,
+            self._clients,
+            {partition.partition: mark for partition, mark in marks.items()},
+            self._observer,
         )
 
     async def _placed(self, source: Source, restored: Mapping[int, Restored]) -> dict[int, PartitionState]:
@@ -310,7 +317,12 @@ class Engine:
             number,
             self.settings,
             TransactionWriter(
-                self.settings, number, self._clock, self._observer, compares_clocks=report.compares_clocks
+                self.settings,
+                self._clients,
+                number,
+                self._clock,
+                self._observer,
+                compares_clocks=report.compares_clocks,
             ),
             self._service_order() if in_service else RecordOrder(self._clock),
             self._observer,

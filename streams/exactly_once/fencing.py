@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import aiokafka
 from aiokafka.errors import GroupAuthorizationFailedError
 from aiokafka.producer import sender
+from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import CompactArray, CompactString, Int16, Int32, Int64, Schema, TaggedFields
 
@@ -34,6 +35,9 @@ transaction. aiokafka's 100 ms would be paid by every tenth transaction."""
 MAX_PRODUCED_BATCH_BYTES: Final = 1_000_000
 """Size of the record batches a lane writes; below Kafka's default `message.max.bytes` of 1 048 588. A record that is
 larger goes in a batch of its own, up to the limit of its topic."""
+
+
+NOT_COMPRESSED: Final = 0
 
 
 class Membership(NamedTuple):
@@ -187,6 +191,10 @@ class FencedProducer(aiokafka.AIOKafkaProducer):  # type: ignore[misc]
         self._sender.__class__ = _FencedSender
         self._sender.engine_settings = settings
         self._sender.membership = NO_MEMBERSHIP
+
+    def create_smaller_batch(self, max_bytes: int) -> BatchBuilder:
+        """An empty batch for a topic that takes less than `MAX_PRODUCED_BATCH_BYTES`."""
+        return BatchBuilder(max_bytes, NOT_COMPRESSED, is_transactional=True)
 
     def act_for(self, membership: Membership) -> None:
         """Show this generation and member id from now on."""

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from streams.exactly_once.batch_limit import BatchLimit
+from streams.exactly_once.clients import loop_seconds
 from streams.exactly_once.errors import LaneError, TransactionRefusedError
 from streams.exactly_once.interfaces import NOTHING_DUE
 from streams.exactly_once.partition import Limits
@@ -167,7 +167,7 @@ class Lane:
             self._on_progress()
         if not contributions:
             return NOTHING_CHOSEN_SECONDS
-        began_at = time.monotonic()
+        began_at = loop_seconds()
         contributions, results = await self._apply(contributions)
         if not contributions:
             return 0.0
@@ -180,7 +180,7 @@ class Lane:
             return self._after_abort(aborted)
         if self._decisions_age:
             records = sum(len(contribution.records) for contribution in contributions)
-            self._limit.committed(records, time.monotonic() - began_at)
+            self._limit.committed(records, loop_seconds() - began_at)
         self._after_commit(contributions, results, decided_at_ms, committed_at_ms)
         return 0.0
 

@@ -15,26 +15,19 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-import aiokafka
 import structlog
 from aiokafka.structs import TopicPartition
 
 from streams.exactly_once.changelog import META_KEY, Meta, decode_meta
+from streams.exactly_once.clients import CHANGELOG_FETCH_WAIT_MS, loop_seconds
 from streams.exactly_once.errors import RestoreStalledError
-from streams.exactly_once.transport import read_by_entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from streams.exactly_once.clients import ChangelogReader, Clients
     from streams.exactly_once.interfaces import Observer
     from streams.exactly_once.settings import EngineSettings
-
-FETCH_BYTES: Final = 512 * 1024
-"""Of one partition in one fetch. Eight times as much is no faster and costs 40 MB that stay; a larger record batch, up
-to the largest record, comes whole all the same."""
-
-FETCH_WAIT_MS: Final = 100
-"""How long a fetch may wait at the end of a partition, where an open transaction holds up the rest."""
 
 STALLED_TIMEOUTS: Final = 6
 """Transaction timeouts without any progress before the worker ends. A transaction that is still open holds a restore up
@@ -68,7 +61,9 @@ class Restored:
         self.records += len(pairs)
 
 
-async def restore(settings: EngineSettings, marks: Mapping[int, int], observer: Observer) -> dict[int, Restored]:
+async def restore(
+    settings: EngineSettings, clients: Clients, marks: Mapping[int, int], observer: Observer
+) -> dict[int, Restored]:
     """The state of each partition up to its mark.
 
     Raises:
@@ -78,27 +73,14 @@ async def restore(settings: EngineSettings, marks: Mapping[int, int], observer: 
     restored = {partition: Restored() for partition in marks}
     if not marks:
         return restored
-    consumer = aiokafka.AIOKafkaConsumer(
-        bootstrap_servers=settings.bootstrap_servers,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        isolation_level="read_committed",
-        check_crcs=settings.check_crcs,
-        max_partition_fetch_bytes=FETCH_BYTES,
-        fetch_max_wait_ms=FETCH_WAIT_MS,
-        **settings.client_options,
-    )
     began = time.perf_counter()
-    await consumer.start()
+    partitions = {TopicPartition(settings.changelog_topic, partition): mark for partition, mark in marks.items()}
+    reader = await clients.changelog_reader(list(partitions))
     try:
-        read_by_entries(consumer)
-        partitions = {TopicPartition(settings.changelog_topic, partition): mark for partition, mark in marks.items()}
-        consumer.assign(list(partitions))
-        await consumer.seek_to_beginning(*partitions)
         stalled_seconds = STALLED_TIMEOUTS * settings.transaction_timeout_ms / 1000
-        await _read_until(consumer, partitions, restored, observer, stalled_seconds)
+        await _read_until(reader, partitions, restored, observer, stalled_seconds)
     finally:
-        await consumer.stop()
+        await reader.stop()
     log.info(
         "the state is restored",
         partitions=sorted(marks),
@@ -110,21 +92,21 @@ async def restore(settings: EngineSettings, marks: Mapping[int, int], observer: 
 
 
 async def _read_until(
-    consumer: aiokafka.AIOKafkaConsumer,
+    reader: ChangelogReader,
     marks: Mapping[TopicPartition, int],
     restored: Mapping[int, Restored],
     observer: Observer,
     stalled_seconds: float,
 ) -> None:
-    unread = await _still_unread(consumer, marks, restored, observer)
-    progress_at = time.monotonic()
+    unread = await _still_unread(reader, marks, restored, observer)
+    progress_at = loop_seconds()
     while unread:
-        if time.monotonic() - progress_at > stalled_seconds:
+        if loop_seconds() - progress_at > stalled_seconds:
             raise RestoreStalledError(unread, stalled_seconds)
         before = len(unread)
-        arrived = await consumer.getmany(*unread, timeout_ms=FETCH_WAIT_MS)
+        arrived = await reader.getmany(*unread, timeout_ms=CHANGELOG_FETCH_WAIT_MS)
         if arrived:
-            progress_at = time.monotonic()
+            progress_at = loop_seconds()
         while arrived:
             # Between partitions the loop goes on: the next fetch is asked for while this one is decoded.
             await asyncio.sleep(0)
@@ -134,22 +116,20 @@ async def _read_until(
             for batch in entries:
                 of_partition.apply(batch.pairs())
             of_partition.decoding_seconds += time.perf_counter() - began
-        unread = await _still_unread(
-            consumer, {partition: marks[partition] for partition in unread}, restored, observer
-        )
+        unread = await _still_unread(reader, {partition: marks[partition] for partition in unread}, restored, observer)
         if len(unread) < before:
-            progress_at = time.monotonic()
+            progress_at = loop_seconds()
 
 
 async def _still_unread(
-    consumer: aiokafka.AIOKafkaConsumer,
+    reader: ChangelogReader,
     marks: Mapping[TopicPartition, int],
     restored: Mapping[int, Restored],
     observer: Observer,
 ) -> list[TopicPartition]:
     unread = []
     for partition, mark in marks.items():
-        remaining = mark - await consumer.position(partition)
+        remaining = mark - await reader.position(partition)
         observer.restore_progress(partition.partition, restored[partition.partition].records, max(0, remaining))
         if remaining > 0:
             unread.append(partition)

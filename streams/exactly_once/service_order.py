@@ -15,10 +15,11 @@ Rules of this module
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final
 
 from aiokafka.structs import TopicPartition
+
+from streams.exactly_once.clients import loop_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,7 +51,7 @@ class ServiceOrder:
         barrier: Barrier,
         clock: Clock,
         observer: Observer,
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = loop_seconds,
         *,
         ahead_limit_seconds: float,
     ) -> None:

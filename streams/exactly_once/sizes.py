@@ -1,4 +1,3 @@
-# ruff: noqa: ANN401 - aiokafka is untyped
 """What fits into the topics: batches no larger than their topic takes, and the records whose answer fits nowhere.
 
 Rules of this module
@@ -13,62 +12,41 @@ Rules of this module
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import IncompatibleBrokerVersion
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from streams.exactly_once.fencing import MAX_PRODUCED_BATCH_BYTES
+from streams.exactly_once.fencing import MAX_PRODUCED_BATCH_BYTES, NOT_COMPRESSED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from streams.exactly_once.clients import Clients, ProducedBatch, TransactionalProducer
     from streams.exactly_once.interfaces import Batch, BatchResult, OutputRecord, StateMachine
-    from streams.exactly_once.settings import EngineSettings
-
-LIMIT_SETTING: Final = "max.message.bytes"
-NOT_COMPRESSED: Final = 0
 
 
 class SizeLimits:
     """The largest record batch each output topic takes."""
 
-    def __init__(self, settings: EngineSettings, limits: Mapping[str, int] | None = None) -> None:
-        self._settings = settings
+    def __init__(self, topics: Sequence[str], limits: Mapping[str, int] | None = None) -> None:
+        self._topics = topics
         self._limits = dict(limits or {})
 
-    async def read(self) -> None:
-        """Ask the broker; one that cannot say leaves the limits as they are."""
-        settings = self._settings
-        admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers, **settings.client_options)
-        await admin.start()
-        try:
-            answers = await admin.describe_configs(
-                [ConfigResource(ConfigResourceType.TOPIC, name) for name in settings.output_topics]
-            )
-        except IncompatibleBrokerVersion:
-            return
-        finally:
-            await admin.close()
-        for answer in answers:
-            for _, _, _, name, entries in answer.resources:
-                found = [entry[1] for entry in entries if entry[0] == LIMIT_SETTING]
-                if found:
-                    self._limits[name] = int(found[0])
+    async def read(self, clients: Clients) -> None:
+        """Ask the broker; where it cannot say, the limits stay as they are."""
+        self._limits |= await clients.batch_limits(self._topics)
 
-    def takes(self, topic: str, batch: Any) -> bool:
+    def takes(self, topic: str, batch: ProducedBatch) -> bool:
         """Whether the topic takes this batch, as far as is known."""
         limit = self._limits.get(topic)
         return limit is None or int(batch.size()) <= limit
 
-    def new_batch(self, producer: Any, topic: str) -> Any:
+    def new_batch(self, producer: TransactionalProducer, topic: str) -> ProducedBatch:
         """An empty batch that refuses records beyond its topic's limit; the first one it takes whatever its size."""
         limit = self._limits.get(topic)
         if limit is None or limit >= MAX_PRODUCED_BATCH_BYTES:
             return producer.create_batch()
-        return BatchBuilder(limit, NOT_COMPRESSED, is_transactional=True)
+        return producer.create_smaller_batch(limit)
 
     def apply(self, state_machine: StateMachine, batch: Batch, store: Mapping[bytes, bytes]) -> BatchResult:
         """The batch applied, records whose answer fits nowhere named to the state machine, which sets them aside.

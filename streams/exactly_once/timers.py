@@ -13,9 +13,10 @@ Rules of this module
 
 from __future__ import annotations
 
-import time
 from itertools import islice
 from typing import TYPE_CHECKING, Final
+
+from streams.exactly_once.clients import loop_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -44,7 +45,7 @@ class Timers:
         observer: Observer,
         *,
         round_seconds: float,
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = loop_seconds,
     ) -> None:
         self._clock = clock
         self._observer = observer

@@ -22,13 +22,15 @@ from aiokafka.errors import MessageSizeTooLargeError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from streams.exactly_once.changelog import META_KEY, encode_meta
+from streams.exactly_once.clients import CLOSE_SECONDS, close
 from streams.exactly_once.errors import LaneError
-from streams.exactly_once.fencing import NO_MEMBERSHIP, FencedProducer, Membership
+from streams.exactly_once.fencing import NO_MEMBERSHIP, Membership
 from streams.exactly_once.sizes import SizeLimits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from streams.exactly_once.clients import Clients, ProducedBatch, TransactionalProducer
     from streams.exactly_once.interfaces import BatchResult, Clock, Headers, Observer
     from streams.exactly_once.partition import Contribution
     from streams.exactly_once.settings import EngineSettings
@@ -40,9 +42,6 @@ transaction is not checked: readers must keep to `valid_until` themselves."""
 
 PRODUCERS_PER_LANE: Final = 2
 """Used in turn: while one transaction's markers are being written, the next one already goes through the other."""
-
-STOP_SECONDS: Final = 2.0
-"""How long a producer may take to say goodbye."""
 
 _NO_HEADERS: Final[list[tuple[str, bytes]]] = []
 
@@ -76,28 +75,36 @@ class TransactionWriter:
     """The producers of one lane."""
 
     def __init__(
-        self, settings: EngineSettings, lane: int, clock: Clock, observer: Observer, *, compares_clocks: bool
+        self,
+        settings: EngineSettings,
+        clients: Clients,
+        lane: int,
+        clock: Clock,
+        observer: Observer,
+        *,
+        compares_clocks: bool,
     ) -> None:
         self._settings = settings
+        self._clients = clients
         self._lane = lane
         self._clock = clock
         self._observer = observer
         self._compares_clocks = compares_clocks
-        self.sizes = SizeLimits(settings)
-        self._producers: list[FencedProducer] = []
+        self.sizes = SizeLimits(settings.output_topics)
+        self._producers: list[TransactionalProducer] = []
         self._turn = 0
         self._membership = NO_MEMBERSHIP
 
     async def start(self) -> None:
         """Fence what is left of a predecessor; returns when its open transactions are ended."""
-        await self.sizes.read()
+        await self.sizes.read(self._clients)
         self._producers = list(await asyncio.gather(*(self._new_producer(turn) for turn in range(PRODUCERS_PER_LANE))))
 
     async def stop(self) -> None:
         """Close the connections. An open transaction stays open until its timeout or the next start."""
         producers, self._producers = self._producers, []
         for producer in producers:
-            await _close(producer)
+            await close(producer)
 
     def act_for(self, membership: Membership) -> None:
         """Commit offsets as this member from now on."""
@@ -128,16 +135,12 @@ class TransactionWriter:
         await producer.commit_transaction()
         return self._clock.now_ms()
 
-    async def _new_producer(self, turn: int) -> FencedProducer:
-        producer = FencedProducer(self._settings, self._settings.transactional_id(self._lane, turn))
-        try:
-            await producer.start()
-        except BaseException:
-            await _close(producer)
-            raise
-        return producer
+    async def _new_producer(self, turn: int) -> TransactionalProducer:
+        return await self._clients.producer(self._settings.transactional_id(self._lane, turn))
 
-    async def _produce(self, producer: FencedProducer, batches: dict[tuple[str, int], list[Any]]) -> list[Any]:
+    async def _produce(
+        self, producer: TransactionalProducer, batches: dict[tuple[str, int], list[ProducedBatch]]
+    ) -> list[Any]:
         """Send everything, and wait until everything is acknowledged."""
         under_way = []
         for (topic, partition), of_partition in batches.items():
@@ -153,26 +156,28 @@ class TransactionWriter:
                 await self._abort_refused(producer)
                 is_too_large = isinstance(answer, MessageSizeTooLargeError)
                 if is_too_large:
-                    await self.sizes.read()  # it takes less than it did when we last asked
+                    await self.sizes.read(self._clients)  # it takes less than it did when we last asked
                 where = f"{type(answer).__name__} from {written.topic}-{written.partition}"
                 reason = TransactionAborted.TOO_LARGE if is_too_large else TransactionAborted.REFUSED
                 raise TransactionAborted(reason, where)
         return answers
 
-    async def _abort_refused(self, producer: FencedProducer) -> None:
+    async def _abort_refused(self, producer: TransactionalProducer) -> None:
         """Abort, and begin anew: the refused batch has left a hole in the producer's sequence numbers."""
         with contextlib.suppress(Exception):  # what cannot be aborted here is ended by the successor's start
-            async with asyncio.timeout(STOP_SECONDS):
+            async with asyncio.timeout(CLOSE_SECONDS):
                 await producer.abort_transaction()
-        await _close(producer)
+        await close(producer)
         self._producers[self._turn] = await self._new_producer(self._turn)
 
-    async def _check_age(self, producer: FencedProducer, decided_at_ms: int | None) -> None:
+    async def _check_age(self, producer: TransactionalProducer, decided_at_ms: int | None) -> None:
         if decided_at_ms is not None and self._clock.now_ms() - decided_at_ms > DECISION_TO_COMMIT_MAX_MS:
             await producer.abort_transaction()
             raise TransactionAborted(TransactionAborted.LATE)
 
-    async def _compare_clocks(self, producer: FencedProducer, acknowledgements: list[Any], sent_at_ms: int) -> None:
+    async def _compare_clocks(
+        self, producer: TransactionalProducer, acknowledgements: list[Any], sent_at_ms: int
+    ) -> None:
         """The broker stamped our records between sending and acknowledging; anything outside is a difference."""
         acknowledged_at_ms = self._clock.now_ms()
         difference_ms = 0
@@ -186,12 +191,6 @@ class TransactionWriter:
         if difference_ms > self._settings.clock_difference_limit_seconds * 1000:
             await producer.abort_transaction()
             raise TransactionAborted(TransactionAborted.CLOCK, f"{difference_ms} ms from the broker's")
-
-
-async def _close(producer: FencedProducer) -> None:
-    with contextlib.suppress(Exception):  # it is thrown away whatever it answers
-        async with asyncio.timeout(STOP_SECONDS):
-            await producer.stop()
 
 
 def _offsets(contributions: Sequence[Contribution]) -> dict[TopicPartition, OffsetAndMetadata]:
@@ -209,18 +208,18 @@ def _offsets(contributions: Sequence[Contribution]) -> dict[TopicPartition, Offs
 
 
 def _build(
-    producer: FencedProducer,
+    producer: TransactionalProducer,
     sizes: SizeLimits,
     changelog_topic: str,
     contributions: Sequence[Contribution],
     results: Sequence[BatchResult],
-) -> dict[tuple[str, int], list[Any]]:
+) -> dict[tuple[str, int], list[ProducedBatch]]:
     """Record batches per topic partition, each below the size its topic takes.
 
     Raises:
         TransactionAborted: a single record is larger.
     """
-    batches: dict[tuple[str, int], list[Any]] = {}
+    batches: dict[tuple[str, int], list[ProducedBatch]] = {}
 
     def put(topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers, at_ms: int) -> None:
         as_list = list(headers) if headers else _NO_HEADERS

@@ -11,6 +11,7 @@ import pytest
 import structlog
 
 from streams.exactly_once.changelog import META_KEY, customer_key, decode_meta
+from streams.exactly_once.clients import KafkaClients
 from streams.exactly_once.errors import RestoreStalledError
 from streams.exactly_once.intake import Intake
 from streams.exactly_once.restore import restore
@@ -313,8 +314,8 @@ async def test_a_restore_that_nothing_arrives_for_ends_the_worker_and_says_where
     await holding.send_and_wait(topics.ledger, b"v", b"k", partition=1)
     settings = topics.settings(real_kafka.bootstrap_servers, transaction_timeout_ms=200)
     with pytest.raises(RestoreStalledError, match=rf"^Nothing of {re.escape(topics.ledger)}-1 has arrived for 1 s"):
-        await restore(settings, {0: 0, 1: 1}, Recorder())
+        await restore(settings, KafkaClients(settings), {0: 0, 1: 1}, Recorder())
     await holding.commit_transaction()
-    restored = await restore(settings, {0: 0, 1: 1}, Recorder())
+    restored = await restore(settings, KafkaClients(settings), {0: 0, 1: 1}, Recorder())
     await holding.stop()
     assert (restored[0].store, restored[1].store) == ({}, {b"k": b"v"})

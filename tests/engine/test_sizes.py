@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from streams.exactly_once.fencing import MAX_PRODUCED_BATCH_BYTES
+from streams.exactly_once.fencing import MAX_PRODUCED_BATCH_BYTES, NOT_COMPRESSED
 from streams.exactly_once.interfaces import NOTHING_DUE, Batch, BatchResult, Due, InputRecord, OutputRecord
-from streams.exactly_once.sizes import NOT_COMPRESSED, SizeLimits
+from streams.exactly_once.sizes import SizeLimits
 from tests.engine.toy import Topics
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def batch(large: set[int], due: Sequence[bytes] = ()) -> Batch:
 
 
 def limits() -> SizeLimits:
-    return SizeLimits(TOPICS.settings("nowhere"), {TOPICS.answers: LIMIT})
+    return SizeLimits([TOPICS.answers], {TOPICS.answers: LIMIT})
 
 
 def test_exactly_those_are_named_whose_answer_does_not_fit() -> None:
@@ -84,6 +84,9 @@ class _Producer:
     def create_batch(self) -> str:
         return "the producer's own"
 
+    def create_smaller_batch(self, max_bytes: int) -> BatchBuilder:
+        return BatchBuilder(max_bytes, NOT_COMPRESSED, is_transactional=True)
+
 
 def test_batches_are_cut_where_their_topic_takes_less_than_a_producer_makes() -> None:
     small = limits().new_batch(_Producer(), TOPICS.answers)
@@ -92,7 +95,7 @@ def test_batches_are_cut_where_their_topic_takes_less_than_a_producer_makes() ->
         count += 1
     assert count > 1
     assert limits().takes(TOPICS.answers, small)
-    usual = SizeLimits(TOPICS.settings("nowhere"), {TOPICS.answers: MAX_PRODUCED_BATCH_BYTES})
+    usual = SizeLimits([TOPICS.answers], {TOPICS.answers: MAX_PRODUCED_BATCH_BYTES})
     assert usual.new_batch(_Producer(), TOPICS.answers) == "the producer's own"
     assert limits().new_batch(_Producer(), TOPICS.ledger) == "the producer's own"
 
@@ -102,7 +105,7 @@ def test_what_is_alone_too_large_is_known_to_the_byte() -> None:
         alone = BatchBuilder(0, NOT_COMPRESSED, is_transactional=True)
         alone.append(timestamp=0, key=b"k", value=b"x" * size, headers=[])
         assert limits().takes(TOPICS.answers, alone) is fits
-        exact = SizeLimits(TOPICS.settings("nowhere"), {TOPICS.answers: alone.size()})
-        tight = SizeLimits(TOPICS.settings("nowhere"), {TOPICS.answers: alone.size() - 1})
+        exact = SizeLimits([TOPICS.answers], {TOPICS.answers: alone.size()})
+        tight = SizeLimits([TOPICS.answers], {TOPICS.answers: alone.size() - 1})
         assert exact.takes(TOPICS.answers, alone)
         assert not tight.takes(TOPICS.answers, alone)

@@ -1,0 +1,241 @@
+# ruff: noqa: ANN401 - aiokafka is untyped
+"""What the engine asks of a Kafka client, and aiokafka's answer to it.
+
+Rules of this module
+1. Lanes, barrier, restore and sizes reach a broker through these protocols only, and learn the time they wait by from
+   their event loop (`loop_seconds`). Whoever gives them other clients and another loop has the whole engine without a
+   network: nothing else of it differs.
+2. What a client promises is said here and held by the broker contract suite, whichever client it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import aiokafka
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import IncompatibleBrokerVersion
+
+from streams.exactly_once.fencing import FencedProducer
+from streams.exactly_once.transport import read_by_entries
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aiokafka.structs import OffsetAndMetadata, TopicPartition
+
+    from streams.exactly_once.fencing import Membership
+    from streams.exactly_once.settings import EngineSettings
+
+CLOSE_SECONDS: Final = 2.0
+"""How long a producer may take to say goodbye."""
+
+LIMIT_SETTING: Final = "max.message.bytes"
+
+CHANGELOG_FETCH_BYTES: Final = 512 * 1024
+"""Of one partition in one fetch. Eight times as much is no faster and costs 40 MB that stay; a larger record batch, up
+to the largest record, comes whole all the same."""
+
+CHANGELOG_FETCH_WAIT_MS: Final = 100
+"""How long a fetch may wait at the end of a partition, where an open transaction holds up the rest."""
+
+
+def loop_seconds() -> float:
+    """Monotonic seconds of the running event loop: what every wait of the engine is measured by."""
+    return asyncio.get_running_loop().time()
+
+
+class ProducedBatch(Protocol):
+    """Records of one topic partition that are sent at once."""
+
+    def append(
+        self, *, timestamp: int | None, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]
+    ) -> Any:
+        """Add a record; None if it does not fit. The first one always does."""
+        ...
+
+    def size(self) -> int:
+        """Bytes before compression."""
+        ...
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        ...
+
+
+class TransactionalProducer(Protocol):
+    """The producer of one transactional id. Its transactions follow one another."""
+
+    def act_for(self, membership: Membership) -> None:
+        """Show this generation and member id from now on."""
+        ...
+
+    def create_batch(self) -> ProducedBatch:
+        """An empty batch, as large as any topic takes."""
+        ...
+
+    def create_smaller_batch(self, max_bytes: int) -> ProducedBatch:
+        """An empty batch for a topic that takes less."""
+        ...
+
+    async def begin_transaction(self) -> None:
+        """Begin."""
+        ...
+
+    async def send_batch(self, batch: Any, topic: str, *, partition: int) -> asyncio.Future[Any]:
+        """Send; the future is the acknowledgement, with `timestamp` and `timestamp_type`, or the refusal."""
+        ...
+
+    async def send_offsets_to_transaction(
+        self, offsets: Mapping[TopicPartition, OffsetAndMetadata], group_id: str
+    ) -> None:
+        """Commit offsets within the transaction; refused unless the membership is the current one."""
+        ...
+
+    async def commit_transaction(self) -> None:
+        """Returns once the transaction is certain to become visible."""
+        ...
+
+    async def abort_transaction(self) -> None:
+        """Returns once nothing of it can become visible."""
+        ...
+
+    async def stop(self) -> None:
+        """Disconnect. An open transaction stays open."""
+        ...
+
+
+class OffsetReader(Protocol):
+    """Asks for the ends of topic partitions, on a connection of its own."""
+
+    async def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """High watermarks as of some moment after the call."""
+        ...
+
+    async def beginning_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Log starts."""
+        ...
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        ...
+
+
+class ReadEntries(Protocol):
+    """Committed records of one record batch."""
+
+    def pairs(self) -> Sequence[tuple[bytes | None, bytes | None]]:
+        """Key and value of each record, in order."""
+        ...
+
+
+class ChangelogReader(Protocol):
+    """Reads committed records of the changelog from its start."""
+
+    async def getmany(self, *partitions: TopicPartition, timeout_ms: int) -> dict[TopicPartition, list[ReadEntries]]:
+        """What has arrived, waiting at most so long for anything."""
+        ...
+
+    async def position(self, partition: TopicPartition) -> int:
+        """The next offset; it passes markers and aborted records too."""
+        ...
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        ...
+
+
+class Clients(Protocol):
+    """Makes clients. All of them are connected when they are returned."""
+
+    async def producer(self, transactional_id: str) -> TransactionalProducer:
+        """Fences every earlier producer of the id; returns when its open transaction is ended."""
+        ...
+
+    async def offset_reader(self) -> OffsetReader: ...
+
+    async def changelog_reader(self, partitions: Sequence[TopicPartition]) -> ChangelogReader: ...
+
+    async def batch_limits(self, topics: Sequence[str]) -> dict[str, int]:
+        """The largest record batch each topic takes, in bytes; topics of which that is not known are left out."""
+        ...
+
+
+class KafkaClients:
+    """Clients of a Kafka cluster."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self._settings = settings
+
+    async def producer(self, transactional_id: str) -> TransactionalProducer:
+        """A started `FencedProducer`."""
+        producer = FencedProducer(self._settings, transactional_id)
+        try:
+            await producer.start()
+        except BaseException:
+            await close(producer)
+            raise
+        return producer
+
+    async def offset_reader(self) -> OffsetReader:
+        """A consumer that only asks."""
+        consumer = aiokafka.AIOKafkaConsumer(
+            bootstrap_servers=self._settings.bootstrap_servers,
+            isolation_level="read_uncommitted",
+            **self._settings.client_options,
+        )
+        await consumer.start()
+        reader: OffsetReader = consumer
+        return reader
+
+    async def changelog_reader(self, partitions: Sequence[TopicPartition]) -> ChangelogReader:
+        """A consumer of these partitions from their starts, read by `Entries`."""
+        consumer = aiokafka.AIOKafkaConsumer(
+            bootstrap_servers=self._settings.bootstrap_servers,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            check_crcs=self._settings.check_crcs,
+            max_partition_fetch_bytes=CHANGELOG_FETCH_BYTES,
+            fetch_max_wait_ms=CHANGELOG_FETCH_WAIT_MS,
+            **self._settings.client_options,
+        )
+        await consumer.start()
+        try:
+            read_by_entries(consumer)
+            consumer.assign(list(partitions))
+            await consumer.seek_to_beginning(*partitions)
+        except BaseException:
+            await consumer.stop()
+            raise
+        reader: ChangelogReader = consumer
+        return reader
+
+    async def batch_limits(self, topics: Sequence[str]) -> dict[str, int]:
+        """As the broker's `max.message.bytes` says; nothing where the broker cannot tell."""
+        settings = self._settings
+        admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers, **settings.client_options)
+        await admin.start()
+        try:
+            answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in topics])
+        except IncompatibleBrokerVersion:
+            return {}
+        finally:
+            await admin.close()
+        return {
+            name: int(entry[1])
+            for answer in answers
+            for _, _, _, name, entries in answer.resources
+            for entry in entries
+            if entry[0] == LIMIT_SETTING
+        }
+
+
+async def close(producer: TransactionalProducer) -> None:
+    """Disconnect a producer that is thrown away whatever it answers."""
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await producer.stop()
