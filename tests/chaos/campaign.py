@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Final
 from tests.chaos import report
 from tests.chaos.plan import make_plan
 from tests.chaos.storm import Storm, Survived, Weather
-from tests.chaos.verdict import Verdict, judge
+from tests.chaos.verdict import Verdict, judge, own_findings
 from tests.chaos.workers import Ended
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ def carry_out(
     findings = Findings(seed, minutes, rate, machine)
     with Storm(directory, Weather(seed, rate, customers), say) as storm:
         try:
+            storm.prepare()
             plan = make_plan(seed, minutes, storm.weather.crew)
             say(f"{len(plan)} faults of {len({planned.kind for planned in plan})} kinds in {minutes:g} minutes")
             storm.run(plan, minutes)
@@ -87,7 +88,7 @@ def carry_out(
             findings.verdict = judge(storm)
             findings.failures += findings.verdict.wrong
         except Exception:  # noqa: BLE001 - told in the report, and by the exit code
-            findings.failures.append(f"{traceback.format_exc()}\n{storm.workers.last_words()}")
+            findings.failures += [traceback.format_exc(), *own_findings(storm), storm.workers.last_words()]
         findings.survived, findings.ended, findings.load = storm.survived, storm.workers.ended, storm.load
         findings.ahead_ms_max, findings.behind_ms_max = storm.follower.ahead_ms_max, storm.follower.behind_ms_max
     return findings

@@ -183,6 +183,18 @@ def clock_wrong(stage: Stage, fault: Planned) -> Course:
     return seen
 
 
+def clock_trembles(stage: Stage, fault: Planned) -> Course:
+    """A clock that is far off and right again at every step of the campaign."""
+    slot = _slot(stage, fault)
+    try:
+        for number, _ in enumerate(lasting(fault.seconds)):
+            slot.shift_clock(0 if number % 2 else _shift_ms(fault))
+            yield
+    finally:
+        slot.shift_clock(0)
+    return ""
+
+
 def _shift_ms(fault: Planned) -> int:
     return fault.amount if fault.amount % 2 == 0 else -fault.amount
 
@@ -218,6 +230,7 @@ DONE_BY: Final[dict[plan.Kind, Callable[[Stage, Planned], Course]]] = {
     plan.NETWORK_CUT: network_cut,
     plan.CLOCK_OFF: clock_off,
     plan.CLOCK_WRONG: clock_wrong,
+    plan.CLOCK_TREMBLES: clock_trembles,
     plan.POLICY_RELOADED: policy_reloaded,
     plan.DUPLICATED: upstream_bursts,
     plan.LATE: upstream_bursts,

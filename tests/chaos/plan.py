@@ -67,6 +67,9 @@ CLOCK_OFF: Final = Kind("clock off within the limit", Target.WORKER, 3, (2.0, 10
 """Amount: milliseconds; odd ones are behind."""
 CLOCK_WRONG: Final = Kind("clock off beyond the limit", Target.WORKER, 3, (4.0, 10.0), (8_000, 120_000))
 """Amount: as above."""
+CLOCK_TREMBLES: Final = Kind("clock jumps to and fro", Target.WORKER, 2, (2.0, 6.0), (8_000, 120_000))
+"""Amount: as above, every other moment. Wrong when a batch's moment is read and right when it is written, or the other
+way round."""
 POLICY_RELOADED: Final = Kind("policy reloaded", Target.POLICY, 4)
 DUPLICATED: Final = Kind("records duplicated", Target.UPSTREAM, 3, amounts=(100, 2_000))
 LATE: Final = Kind("records late", Target.UPSTREAM, 3, amounts=(50, 500))
@@ -76,8 +79,8 @@ OPT_OUTS: Final = Kind("burst of opt-outs", Target.UPSTREAM, 4, amounts=(100, 1_
 
 KINDS: Final = (
     *(WORKER_KILLED, WORKER_FROZEN, WORKER_LEAVES, WORKER_JOINS, BROKER_KILLED),
-    *(NETWORK_SLOW, NETWORK_NARROW, NETWORK_STALLED, NETWORK_CUT, CLOCK_OFF, CLOCK_WRONG),
-    *(POLICY_RELOADED, DUPLICATED, LATE, MISROUTED, OPT_OUTS),
+    *(NETWORK_SLOW, NETWORK_NARROW, NETWORK_STALLED, NETWORK_CUT, CLOCK_OFF),
+    *(CLOCK_WRONG, CLOCK_TREMBLES, POLICY_RELOADED, DUPLICATED, LATE, MISROUTED, OPT_OUTS),
 )
 
 

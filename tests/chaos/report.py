@@ -86,6 +86,6 @@ def _short(said: str) -> str:
 
 def _clocks(findings: Findings) -> Iterator[str]:
     yield from ("", "## Clocks", "")
-    yield "Of every committed batch its moment, by the worker's clock, against the broker's time of its meta record: at"
-    yield f"most {findings.ahead_ms_max} ms ahead and {findings.behind_ms_max} ms behind. The limit is 5 s, and 2 s more"
-    yield "behind for the age at which a batch is given up."
+    yield "Of every committed batch its moment, by the worker's clock, against the broker's time of its meta record:"
+    yield f"at most {findings.ahead_ms_max} ms ahead and {findings.behind_ms_max} ms behind. The limit is 5 s, and 2 s"
+    yield "more behind for the age at which a batch is given up."

@@ -1,6 +1,7 @@
 """The gate in a storm: broker, network, workers, upstream and policies of one campaign, and the loop that strikes them.
 
     with Storm(directory, weather) as storm:
+        storm.prepare()
         storm.run(make_plan(seed, minutes), minutes)
         storm.settle()
 
@@ -163,8 +164,6 @@ class Storm:
             stack.callback(self.workers.close)
             self._upstream = UpstreamProcess(self._order())
             stack.callback(self._upstream.close)
-            self._until(lambda: self._upstream.answer(0.0), PRIME_SECONDS, "everybody's consent")
-            self._until(lambda: self.follower.are_all_beyond(Counter()), PRIME_SECONDS, "the first batches")
             self._stack = stack.pop_all()
         return self
 
@@ -183,6 +182,11 @@ class Storm:
     def tell_upstream(self, command: dict[str, Any]) -> None:
         """Have something published."""
         self._upstream.tell(command)
+
+    def prepare(self) -> None:
+        """Publish everybody's consent, and wait until every partition is being decided."""
+        self._until(lambda: self._upstream.answer(0.0), PRIME_SECONDS, "everybody's consent")
+        self._until(lambda: self.follower.are_all_beyond(Counter()), PRIME_SECONDS, "the first batches")
 
     def run(self, plan: list[Planned], minutes: float) -> None:
         """Load and faults, until the time and all of them are over."""
@@ -207,8 +211,7 @@ class Storm:
             self._step()
             quiet_seconds = time.monotonic() - self.follower.moved_at
             assert quiet_seconds < STANDSTILL_SECONDS, (
-                f"nothing was decided for {quiet_seconds:.0f} s, though no fault is under way:\n"
-                f"{self.workers.last_words()}"
+                f"nothing was decided for {quiet_seconds:.0f} s, though no fault is under way"
             )
         for each in self._under_way:
             self._note(each)
@@ -268,6 +271,6 @@ class Storm:
         """As `wait_until`, while the workers go on."""
         until = time.monotonic() + seconds
         while not (found := condition()):
-            assert time.monotonic() < until, f"not within {seconds} s: {what}\n{self.workers.last_words()}"
+            assert time.monotonic() < until, f"not within {seconds} s: {what}"
             self._step()
         return found

@@ -39,18 +39,22 @@ class Verdict:
         return not self.wrong
 
 
+def own_findings(storm: Storm) -> list[str]:
+    """What the campaign itself has seen that no fault explains."""
+    unexplained = [
+        f"worker {ended.slot} ended with {ended.exit_code} at {ended.at_seconds:.0f} s, unexplained: {ended.said}"
+        for ended in storm.workers.unexplained
+    ]
+    return [*unexplained, *storm.follower.beyond_limit]
+
+
 def judge(storm: Storm) -> Verdict:
     """Look at everything; nothing is asserted here."""
-    wrong = []
+    wrong = own_findings(storm)
     names = storm.world.names
     stored = sum(ends_of(storm.world, *names.intents).values())
     if stored != storm.load["intents"]:
         wrong.append(f"{storm.load['intents']:.0f} intents published, {stored} stored")
-    wrong += [
-        f"worker {ended.slot} ended with {ended.exit_code} at {ended.at_seconds:.0f} s, unexplained: {ended.said}"
-        for ended in storm.workers.unexplained
-    ]
-    wrong += storm.follower.beyond_limit
     began = time.monotonic()
     acknowledged = _acknowledged(storm)
     report = audit(

@@ -38,6 +38,10 @@ READY_ANSWER_SECONDS: Final = 0.5
 """A worker that is well answers in milliseconds; one that is not must not hold up the campaign."""
 
 
+LAST_WORDS_CHARACTERS: Final = 1_500
+"""Of a worker's log, in a report of what went wrong: its last ten lines or so."""
+
+
 @dataclass
 class Ended:
     """One end of a worker process."""
@@ -170,7 +174,11 @@ class Workers:
     def last_words(self) -> str:
         """Of all that run, for a campaign that does not go on."""
         running = [slot for slot in self.slots.values() if slot.gate is not None]
-        return "\n".join(f"worker {slot.number}: {slot.gate.said[-1500:]}" for slot in running if slot.gate is not None)
+        return "\n".join(
+            f"worker {slot.number}: {slot.ready_sentence() or 'ready'}\n{slot.gate.said[-LAST_WORDS_CHARACTERS:]}"
+            for slot in running
+            if slot.gate is not None
+        )
 
     @property
     def unexplained(self) -> list[Ended]:
