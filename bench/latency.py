@@ -232,10 +232,15 @@ class Bench:
         return {"idle CPU % per worker": round(100 * share / len(contender.pids), 1)}
 
     def _intent(self, number: int) -> dict[str, Any]:
-        source = random.Random(number)
-        work = Workload.now(1, self.customers)
-        document = work.intent(number, customer_id(source.randrange(self.customers)), source)
-        return {**document, "intent_id": f"{URGENT}{number:09d}"}
+        return steady_intent(number, self.customers)
+
+
+def steady_intent(number: int, customers: int) -> dict[str, Any]:
+    """One intent of some customer, created now, whose decision `Client` looks for."""
+    source = random.Random(number)
+    work = Workload.now(1, customers)
+    document = work.intent(number, customer_id(source.randrange(customers)), source)
+    return {**document, "intent_id": f"{URGENT}{number:09d}"}
 
 
 @dataclass(slots=True)

@@ -14,11 +14,20 @@ import resource
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    ConsumerGroupState,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, ConsumerGroupDescription, OffsetSpec
 
 SAMPLE_SECONDS: Final = 0.1
 STANDSTILL_SECONDS: Final = 90.0
@@ -28,6 +37,7 @@ ANSWER_SECONDS: Final = 30.0
 """Of a broker that has just started and loads its coordinators."""
 
 CORES: Final = 2
+EDGE_SHARE: Final = 0.1
 
 
 def use_two_cores() -> None:
@@ -90,8 +100,14 @@ class CommittedOffsets:
 
     def members(self) -> int:
         """How many members of the group have something to do."""
-        answer = next(iter(self._client.describe_consumer_groups([self._group]).values())).result()
-        return sum(bool(member.assignment.topic_partitions) for member in answer.members)
+        return sum(bool(member.assignment.topic_partitions) for member in self._described().members)
+
+    def is_left(self) -> bool:
+        """Whether the broker knows of no member any more: a killed one is gone after its session timeout."""
+        return self._described().state in {ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD}
+
+    def _described(self) -> ConsumerGroupDescription:
+        return next(iter(self._client.describe_consumer_groups([self._group]).values())).result()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +164,22 @@ def watch(
     return samples
 
 
-def rate(samples: Sequence[Sample], total: int, processes: int) -> Rate:
+def rate(samples: Sequence[Sample], total: int, processes: int, begin_share: float = EDGE_SHARE) -> Rate:
     """Between the first and the last tenth of the backlog, from when all processes had their share.
 
-    A backlog too short for that is taken whole, from when the first of it was done: rough, and never flattering.
+    Between two looks at which something had just moved: who commits every five seconds would otherwise be counted up to
+    five seconds wrong. A backlog too short for that is taken whole, from when the first of it was done: rough, and
+    never flattering.
+
+    Args:
+        samples: what was seen.
+        total: how many there were.
+        processes: how many members make it complete.
+        begin_share: of the backlog, what is left out at the beginning; more than a tenth for who must warm up.
     """
-    inside = [each for each in samples if total * 0.1 <= each.done <= total * 0.9 and each.members >= processes]
+    moved = [samples[0], *(now for before, now in pairwise(samples) if now.done > before.done)]
+    low, high = total * begin_share, total * (1 - EDGE_SHARE)
+    inside = [each for each in moved if low <= each.done <= high and each.members >= processes]
     if len(inside) < 2 or inside[-1].done == inside[0].done:
         begin = max(0, sum(each.done == 0 for each in samples) - 1)
         inside = list(samples[begin:])
@@ -170,6 +196,12 @@ def rate(samples: Sequence[Sample], total: int, processes: int) -> Rate:
 
 def keys(bootstrap_servers: str, topic: str, partition: int) -> Iterator[bytes]:
     """The keys of the committed records of a partition."""
+    for key, _ in sizes(bootstrap_servers, topic, partition):
+        yield key
+
+
+def sizes(bootstrap_servers: str, topic: str, partition: int) -> Iterator[tuple[bytes, int]]:
+    """The key of each committed record of a partition, and how many bytes its value has."""
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap_servers,
@@ -184,7 +216,7 @@ def keys(bootstrap_servers: str, topic: str, partition: int) -> Iterator[bytes]:
         while True:
             for message in consumer.consume(10_000, timeout=1.0):
                 if message.error() is None:
-                    yield message.key()
+                    yield message.key(), len(message.value() or b"")
                 elif message.error().code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # its public name
                     return
                 else:

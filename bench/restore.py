@@ -18,7 +18,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -92,17 +92,25 @@ def ledger_values(policy_path: Path, now: int) -> list[list[bytes]]:
     return found
 
 
-def changelog_records(customers: int, values: list[list[bytes]]) -> Iterator[tuple[int, bytes, bytes]]:
+def changelog_records(
+    customers: int, values: list[list[bytes]], versions: Sequence[int] = range(len(CONTACTS))
+) -> Iterator[tuple[int, bytes, bytes]]:
     """Partition, key and value; every customer's first record, then every customer's second, and so on."""
     ids = [customer_id(number).encode() for number in range(customers)]
     places = [(murmur2_partition(name, PARTITIONS), customer_key(name)) for name in ids]
-    for version in range(len(CONTACTS)):
+    for version in versions:
         for number, (partition, key) in enumerate(places):
             yield partition, key, values[number % TEMPLATES][version]
 
 
-def write_changelog(bootstrap_servers: str, names: TopicNames, customers: int, values: list[list[bytes]]) -> int:
-    """Write it in committed transactions; returns how many records there are."""
+def write_changelog(
+    bootstrap_servers: str,
+    names: TopicNames,
+    customers: int,
+    values: list[list[bytes]],
+    versions: Sequence[int] = range(len(CONTACTS)),
+) -> int:
+    """Write it in committed transactions; returns how many records there are. All versions, or these alone."""
     producer = Producer(
         {
             "bootstrap.servers": bootstrap_servers,
@@ -115,7 +123,7 @@ def write_changelog(bootstrap_servers: str, names: TopicNames, customers: int, v
     producer.init_transactions(meter.ANSWER_SECONDS)
     count = 0
     producer.begin_transaction()
-    for partition, key, value in changelog_records(customers, values):
+    for partition, key, value in changelog_records(customers, values, versions):
         producer.produce(names.ledger, value, key, partition)
         count += 1
         if count % TRANSACTION_RECORDS == 0:

@@ -30,6 +30,7 @@ COUNTRIES: Final = (
 CHANNELS: Final = ("sms", "email", "whatsapp", "voice")
 PURPOSES: Final = ("otp", "marketing", "service", "collections")
 PURPOSE_WEIGHTS: Final = (0.52, 0.16, 0.16, 0.16)
+SEED: Final = 7
 OPT_OUT_EVERY: Final = 20
 """One customer in so many has said no to one channel."""
 
@@ -41,12 +42,12 @@ class Workload:
     intents: int
     customers: int
     created_ms: int
-    seed: int = 7
+    seed: int = SEED
 
     @classmethod
-    def now(cls, intents: int, customers: int) -> Workload:
+    def now(cls, intents: int, customers: int, seed: int = SEED) -> Workload:
         """Created at this moment, so that nothing is stale or from the future."""
-        return cls(intents, customers, int(time.time() * 1000))
+        return cls(intents, customers, int(time.time() * 1000), seed)
 
     def consents(self, topic: str) -> Iterator[OutgoingRecord]:
         """Everybody agreed to marketing, a day ago."""

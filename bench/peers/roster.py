@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final, Literal
 
 from msgspec import structs
@@ -67,7 +65,9 @@ class Entrant:
     kind: Kind
     policy: Literal["small", "starter"] = "small"
     members: int = 2
-    settings: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    settings: tuple[tuple[str, str], ...] = ()
+    """What its environment says beyond what everybody is told."""
+
     jit_share: float = 0.1
     """Of a backlog, what is decided before counting begins. A JIT needs some seconds of work to compile what is hot."""
 
@@ -128,7 +128,7 @@ class Entrant:
             "SUPPRESSED": place.outputs[1],
             "NP": str(PARTITIONS),
             "SESSION_SECONDS": str(SESSION_SECONDS),
-            **self.settings,
+            **dict(self.settings),
         }
 
 
@@ -155,7 +155,7 @@ KAFKA_STREAMS: Final = Entrant("Kafka Streams", "kafka-streams", jit_share=0.4, 
 KAFKA_STREAMS_10_MS: Final = Entrant(
     "Kafka Streams, commits every 10 ms",
     "kafka-streams",
-    settings=MappingProxyType({"COMMIT_MS": "10"}),
+    settings=(("COMMIT_MS", "10"),),
     jit_share=0.4,
     keeps_state="disk",
 )
@@ -163,7 +163,7 @@ QUIX: Final = Entrant("Quix Streams", "quix", keeps_state="disk")
 QUIX_100_MS: Final = Entrant(
     "Quix Streams, checkpoints every 0.1 s",
     "quix",
-    settings=MappingProxyType({"COMMIT_SECONDS": "0.1"}),
+    settings=(("COMMIT_SECONDS", "0.1"),),
     keeps_state="disk",
 )
 FAUST: Final = Entrant("Faust agent with a Table", "faust", starts_before_its_backlog=True)
