@@ -1,0 +1,172 @@
+"""One worker's place in the consumer group and its reading: the engine's `Source` on a simulated broker.
+
+It does what Faust, aiokafka and `takeover.py` do together
+1. Revoked: the reading is over, the take-over under way is called off, the engine stands still; then the group is
+   joined again.
+2. Assigned: the take-over runs beside the heartbeats, never in their way.
+3. Every slice names the reading it belongs to. What was fetched in an earlier one may still arrive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Final
+
+from aiokafka.errors import IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError
+from aiokafka.structs import TopicPartition
+
+from streams.exactly_once.fencing import NO_MEMBERSHIP, Membership
+from streams.exactly_once.interfaces import InputRecord
+from streams.exactly_once.lane import cancel
+from streams.exactly_once.transport import Slice
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from random import Random
+
+    from streams.exactly_once.engine import Engine
+    from tests.simulation.broker import SimulatedBroker
+    from tests.simulation.log import Stored
+    from tests.simulation.loop import Process
+    from tests.simulation.network import Network
+
+JOIN: Final = "join"
+HEARTBEAT: Final = "heartbeat"
+FETCH: Final = "fetch"
+COMMITTED: Final = "committed"
+LEAVE: Final = "leave"
+POINTS: Final = (JOIN, HEARTBEAT, FETCH, COMMITTED)
+
+FETCHED_MOST: Final = 12
+"""Entries of one partition in one fetch."""
+
+
+class SimulatedConsumer:
+    """The consumer of one worker process."""
+
+    def __init__(
+        self, network: Network, broker: SimulatedBroker, process: Process, random: Random, heartbeat_seconds: float
+    ) -> None:
+        self.engine: Engine | None = None
+        self._network = network
+        self._broker = broker
+        self._process = process
+        self._random = random
+        self._heartbeat_seconds = heartbeat_seconds
+        self._member: str | None = None
+        self._membership = NO_MEMBERSHIP
+        self._reading: asyncio.Task[None] | None = None
+        self._positions: dict[TopicPartition, int] = {}
+        self._paused: set[TopicPartition] = set()
+        self._resumed = asyncio.Event()
+        self._arrives_at = 0.0
+
+    # --- the group ----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Be a member until the process ends."""
+        assert self.engine is not None
+        while True:
+            generation, self._member, partitions = await self._ask(JOIN, lambda: self._broker.join(self._member))
+            self._membership = Membership(generation, self._member)
+            taking_over = asyncio.ensure_future(self._take_over(self.engine, partitions))
+            await self._until_revoked()
+            self._membership = NO_MEMBERSHIP
+            await self._stop_reading()
+            self.engine.end_reading()
+            if self._random.random() < 0.5:
+                await cancel(taking_over)
+            await self.engine.stand_still()
+            await cancel(taking_over)
+
+    async def leave(self) -> None:
+        """Leave in good order."""
+        await self._stop_reading()
+        member = self._member
+        if member is not None:
+            await self._ask(LEAVE, lambda: self._broker.leave(member))
+
+    async def _take_over(self, engine: Engine, partitions: frozenset[int]) -> None:
+        try:
+            await engine.take_over(self, partitions)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            engine.fail(error)
+
+    async def _until_revoked(self) -> None:
+        member, generation = self._member, self._membership.generation
+        assert member is not None
+        with contextlib.suppress(UnknownMemberIdError, RebalanceInProgressError, IllegalGenerationError):
+            while True:
+                await self._ask(HEARTBEAT, lambda: self._broker.heartbeat(member, generation))
+                await asyncio.sleep(self._heartbeat_seconds)
+
+    # --- the engine's `Source` ----------------------------------------------------------------------------------------
+
+    async def membership(self) -> Membership:
+        await asyncio.sleep(0)
+        return self._membership
+
+    async def committed_offsets(self, partitions: set[TopicPartition]) -> Mapping[TopicPartition, int]:
+        async def serve() -> dict[TopicPartition, int]:
+            offsets = self._broker.group_offsets
+            return {where: offsets[where] for where in sorted(partitions) if where in offsets}
+
+        return await self._ask(COMMITTED, serve)
+
+    async def start_at(self, reading: int, positions: Mapping[TopicPartition, int]) -> None:
+        await self._stop_reading()
+        self._positions = dict(sorted(positions.items()))
+        self._paused.clear()
+        self._reading = asyncio.ensure_future(self._read(reading))
+
+    def pause(self, partition: TopicPartition) -> None:
+        self._paused.add(partition)
+
+    def resume(self, partition: TopicPartition) -> None:
+        self._paused.discard(partition)
+        self._resumed.set()
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    async def _stop_reading(self) -> None:
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            await cancel(reading)
+
+    async def _read(self, reading: int) -> None:
+        while True:
+            wanted = {where: at for where, at in self._positions.items() if where not in self._paused}
+            if not wanted:
+                self._resumed.clear()
+                await self._resumed.wait()
+                continue
+            most = self._random.randint(1, FETCHED_MOST)
+            for where, (start, records, after) in (
+                await self._ask(FETCH, lambda wanted=wanted, most=most: self._broker.fetch(wanted, most))
+            ).items():
+                self._deliver(reading, where, start, records, after)
+                self._positions[where] = after
+
+    def _deliver(
+        self, reading: int, where: TopicPartition, start: int, records: list[tuple[int, Stored]], after: int
+    ) -> None:
+        """Through the agent: a little later, in order, whatever has begun meanwhile."""
+        assert self.engine is not None
+        first = self._positions[where]
+        arrived = [
+            InputRecord(where.topic, offset, stored.timestamp_ms, stored.key, stored.value, stored.headers)
+            for offset, stored in records
+        ]
+        one = Slice(where.topic, where.partition, arrived, first, after, max(0, start - first))
+        one.reading = reading
+        loop = asyncio.get_running_loop()
+        self._arrives_at = max(self._arrives_at, loop.time() + self._network.delay())
+        loop.call_at(self._arrives_at, self.engine.arrived, one)
+
+    async def _ask(self, point: str, serve):  # noqa: ANN001, ANN202 - as `Network.ask`
+        return await self._network.ask(self._process, point, serve)
+
+
