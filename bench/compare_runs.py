@@ -47,6 +47,9 @@ LEFT_SECONDS: Final = 60.0
 DECIDES_SECONDS: Final = 300.0
 """From a start on a full changelog to the first answers; beyond this the row says so."""
 
+WARMING_FIRST: Final = 100_000_000
+"""Intents of a warming up are numbered from here: none that is measured may be a repeat of one."""
+
 READ_BATCH: Final = 1_000
 READ_SECONDS: Final = 0.02
 
@@ -144,6 +147,7 @@ class Runs:
                 pids=contender.pids,
                 broker_pid=self.kafka.pid,
                 still_running=contender.still_running,
+                members_wanted=entrant.members,
             )
             contender.end(signal.SIGKILL)
         found = meter.rate(samples, total, entrant.members, entrant.jit_share)
@@ -167,7 +171,14 @@ class Runs:
         return row, restored
 
     def latency(
-        self, entrant: Entrant, round_number: int, *, per_second: float, seconds: float, customers: int
+        self,
+        entrant: Entrant,
+        round_number: int,
+        *,
+        per_second: float,
+        seconds: float,
+        warming_seconds: float,
+        customers: int,
     ) -> dict[str, Any]:
         """A fixed rate, and the milliseconds from an intent's acknowledgement to its readable decision."""
         backlog = Backlog(Workload.now(0, customers), f"{self.prefix}-{_word(entrant.name)}-latency-{round_number}")
@@ -183,15 +194,12 @@ class Runs:
             spoken = meter.end_offsets(self.bootstrap, [place.preferences])
             wait_until(running(contender, lambda: heard() >= spoken), SETTLE_SECONDS, "what customers said")
             client = Client(self.bootstrap, list(place.outputs))
-            until = time.perf_counter() + seconds
-            before = meter.cpu_seconds(contender.pids), time.perf_counter()
             try:
-                client.run(
-                    backlog.intents,
-                    lambda number: steady_intent(number, customers),
-                    per_second,
-                    lambda: time.perf_counter() < until,
-                )
+                if warming_seconds:
+                    warming = Client(self.bootstrap, list(place.outputs))
+                    _load(warming, backlog, per_second, warming_seconds, first=WARMING_FIRST)
+                before = meter.cpu_seconds(contender.pids), time.perf_counter()
+                _load(client, backlog, per_second, seconds)
             except RuntimeError as late:
                 contender.still_running()
                 row["kept up"] = f"no: {late}"
@@ -240,6 +248,7 @@ class Runs:
                 pids=contender.pids,
                 broker_pid=self.kafka.pid,
                 still_running=contender.still_running,
+                members_wanted=entrant.members,
             )
         found = meter.rate(samples, backlog.workload.intents, entrant.members)
         decides = next(each.seconds for each in samples if each.done) - began
@@ -315,6 +324,18 @@ class Runs:
         made = [name for name in client.list_topics(timeout=meter.ANSWER_SECONDS).topics if place.group in name]
         meter.delete_topics(self.bootstrap, sorted({*created, *made}))
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _load(client: Client, backlog: Backlog, per_second: float, seconds: float, first: int = 0) -> None:
+    """A fixed rate of intents for so long, numbered from `first`."""
+    until = time.perf_counter() + seconds
+    customers = backlog.workload.customers
+    client.run(
+        backlog.intents,
+        lambda number: steady_intent(first + number, customers),
+        per_second,
+        lambda: time.perf_counter() < until,
+    )
 
 
 class Answers:

@@ -141,12 +141,23 @@ def watch(
     pids: Sequence[int],
     broker_pid: int | None,
     still_running: Callable[[], None],
+    members_wanted: int | None = None,
 ) -> list[Sample]:
     """Look until everything is done.
+
+    Args:
+        done: how much is done.
+        members: how many members have something to do; asked until there are enough.
+        total: how much there is.
+        pids: whose cost is counted.
+        broker_pid: likewise.
+        still_running: raises if somebody has ended.
+        members_wanted: as many as there are processes, if not given.
 
     Raises:
         RuntimeError: nothing has moved for `STANDSTILL_SECONDS`; or what `still_running` raises.
     """
+    wanted = len(pids) if members_wanted is None else members_wanted
     samples: list[Sample] = []
     moved = time.perf_counter()
     while not samples or samples[-1].done < total:
@@ -158,7 +169,7 @@ def watch(
         if now - moved > STANDSTILL_SECONDS:
             raise RuntimeError(f"nothing has moved for {STANDSTILL_SECONDS:.0f} s; {count} of {total} are done")
         brokers = [] if broker_pid is None else [broker_pid]
-        joined = samples[-1].members if samples and samples[-1].members >= len(pids) else members()
+        joined = samples[-1].members if samples and samples[-1].members >= wanted else members()
         samples.append(Sample(now, count, cpu_seconds(pids), cpu_seconds(brokers), resident_bytes(pids), joined))
         time.sleep(SAMPLE_SECONDS)
     return samples

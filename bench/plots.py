@@ -15,16 +15,16 @@ from typing import Final
 
 WIDTH: Final = 760
 LABEL_WIDTH: Final = 250
-RIGHT: Final = 90
+RIGHT: Final = 110
 """Room for a value behind the longest bar."""
 
 BAR_HEIGHT: Final = 20
 ROW_HEIGHT: Final = 34
 TOP: Final = 44
 BOTTOM: Final = 28
+TICK_ROOM: Final = 20
 PANEL_WIDTH: Final = 340
 PANEL_HEIGHT: Final = 170
-TICKS_MAX: Final = 6
 
 STYLE: Final = """<style>
 text{font:13px system-ui,-apple-system,"Segoe UI",Helvetica,Arial,sans-serif;fill:#24292f}
@@ -61,11 +61,10 @@ class Percentiles:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One curve: x, y and the spread of y."""
+    """One curve over a number that is multiplied from point to point: x, y, and the smallest and largest y."""
 
     title: str
     points: Sequence[tuple[float, float, float, float]]
-    is_logarithmic: bool
 
 
 def bars(title: str, note: str, rows: Sequence[Bar]) -> str:
@@ -88,9 +87,10 @@ def bars(title: str, note: str, rows: Sequence[Bar]) -> str:
 
 def percentile_lines(title: str, note: str, rows: Sequence[Percentiles]) -> str:
     """Three points for each, on one logarithmic line of milliseconds."""
+    top = TOP + TICK_ROOM
     low = 10 ** math.floor(math.log10(min(row.p50 for row in rows)))
     high = 10 ** math.ceil(math.log10(max(row.p99 for row in rows)))
-    height = TOP + 14 + ROW_HEIGHT * len(rows)
+    height = top + ROW_HEIGHT * len(rows)
 
     def place(value: float) -> float:
         share = math.log10(value / low) / math.log10(high / low)
@@ -98,10 +98,10 @@ def percentile_lines(title: str, note: str, rows: Sequence[Percentiles]) -> str:
 
     body = [_text(0, 18, title, "title"), _text(0, height + 20, note, "note")]
     for tick in _decades(low, high):
-        body.append(_path([(place(tick), TOP - 4), (place(tick), height - 6)], "grid"))
-        body.append(_text(place(tick), TOP - 8, f"{tick:,.0f} ms", "note", anchor="middle"))
+        body.append(_path([(place(tick), top - 12), (place(tick), height - 6)], "grid"))
+        body.append(_text(place(tick), top - 16, f"{tick:,.0f} ms", "note", anchor="middle"))
     for number, row in enumerate(rows):
-        y = TOP + 16 + ROW_HEIGHT * number
+        y = top + 6 + ROW_HEIGHT * number
         body.append(_text(LABEL_WIDTH - 16, y + 5, row.label, anchor="end"))
         body.append(_path([(place(row.p50), y), (place(row.p99), y)], "spread"))
         for kind, value in (("p50", row.p50), ("p90", row.p90), ("p99", row.p99)):
@@ -122,13 +122,12 @@ def panels(title: str, note: str, rows: Sequence[Panel]) -> str:
 
 
 def _panel(panel: Panel, left: float, top: float) -> Iterator[str]:
-    scale = math.log10 if panel.is_logarithmic else float
-    first, last = (scale(panel.points[place][0]) for place in (0, -1))
+    first, last = (math.log10(panel.points[place][0]) for place in (0, -1))
     most = max(high for _, _, _, high in panel.points)
     inner = PANEL_WIDTH - 70
 
     def across(x: float) -> float:
-        return left + 20 + inner * ((scale(x) - first) / (last - first) if last > first else 0.5)
+        return left + 20 + inner * ((math.log10(x) - first) / (last - first) if last > first else 0.5)
 
     def up(y: float) -> float:
         return top + 30 + (PANEL_HEIGHT - 50) * (1 - y / most)

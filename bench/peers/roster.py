@@ -153,7 +153,7 @@ MESURA_STARTER: Final = Entrant("mesura, starter policy", "mesura", "starter")
 MESURA: Final = Entrant("mesura", "mesura")
 KAFKA_STREAMS: Final = Entrant("Kafka Streams", "kafka-streams", jit_share=0.4, keeps_state="disk")
 KAFKA_STREAMS_10_MS: Final = Entrant(
-    "Kafka Streams, commits every 10 ms",
+    "Kafka Streams, 10 ms commits",
     "kafka-streams",
     settings=(("COMMIT_MS", "10"),),
     jit_share=0.4,
@@ -161,7 +161,7 @@ KAFKA_STREAMS_10_MS: Final = Entrant(
 )
 QUIX: Final = Entrant("Quix Streams", "quix", keeps_state="disk")
 QUIX_100_MS: Final = Entrant(
-    "Quix Streams, checkpoints every 0.1 s",
+    "Quix Streams, 0.1 s checkpoints",
     "quix",
     settings=(("COMMIT_SECONDS", "0.1"),),
     keeps_state="disk",

@@ -2,7 +2,8 @@
 
 Our gate and Faust always run. Quix Streams and Kafka Streams need more than `make setup` installs: they run where
 `python -m bench.peers.installation` has installed them and are skipped by name where not; with CI=true they are
-installed here, and fail if they cannot be.
+installed here, and fail if they cannot be. Quix Streams makes its checkpoints sooner here than by default, or most of
+the time would be spent waiting for them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import pytest
 
 from bench.peers.conformance import APPROVED, Asked, Refused, Stream, check, expected, stream
 from bench.peers.installation import is_there, java_folder, java_peer, quix_folder, quix_python
-from bench.peers.roster import FAUST, KAFKA_STREAMS, MESURA, PARTITIONS, QUIX, Entrant
+from bench.peers.roster import FAUST, KAFKA_STREAMS, MESURA, PARTITIONS, QUIX_100_MS, Entrant
 from streams.testing.records import murmur2_partition
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def test_quix_streams_conforms(real_kafka: KafkaAdmin, topic_prefix: str, tmp_pa
         quix_python()
     if not is_there(quix_folder()):
         pytest.skip("Quix Streams is not installed: python -m bench.peers.installation")
-    decides_the_stream(real_kafka, QUIX, topic_prefix, tmp_path)
+    decides_the_stream(real_kafka, QUIX_100_MS, topic_prefix, tmp_path)
 
 
 @INSTALLED_HERE

@@ -67,7 +67,7 @@ def test_pictures_are_svg_and_the_same_every_time() -> None:
         return [
             bars("a < b", "note", [Bar("one & two", 10.0, 8.0, 12.0, True), Bar("three", 5.0, 5.0, 5.0, False)]),
             percentile_lines("title", "note", [Percentiles("one", 12.0, 40.0, 90.0)]),
-            panels("title", "note", [Panel("curve", [(10.0, 1.0, 1.0, 2.0), (100.0, 3.0, 2.0, 4.0)], True)]),
+            panels("title", "note", [Panel("curve", [(10.0, 1.0, 1.0, 2.0), (100.0, 3.0, 2.0, 4.0)])]),
         ]
 
     assert pictures() == pictures()
