@@ -71,7 +71,7 @@ def worker_frozen(stage: Stage, fault: Planned) -> Course:
     try:
         yield from lasting(fault.seconds)
     finally:
-        slot.excuse(fault.kind.name, ENDS_BY_ITSELF)
+        slot.excuse(fault.kind.name, *ENDS_BY_ITSELF)
         slot.signal(signal.SIGCONT)
     return ""
 
@@ -122,7 +122,7 @@ def broker_killed(stage: Stage, fault: Planned) -> Course:
 
 def _excuse_all(stage: Stage, fault: Planned) -> None:
     for slot in stage.workers.slots.values():
-        slot.excuse(fault.kind.name, ENDS_BY_ITSELF)
+        slot.excuse(fault.kind.name, *ENDS_BY_ITSELF)
 
 
 def network_slow(stage: Stage, fault: Planned) -> Course:
@@ -149,11 +149,11 @@ def network_cut(stage: Stage, fault: Planned) -> Course:
 def _on_line(stage: Stage, fault: Planned, **line: object) -> Course:
     slot, link = _slot(stage, fault), stage.link(fault.slot or 0)
     link.set(**line)
-    slot.excuse(fault.kind.name, ENDS_BY_ITSELF, seconds=fault.seconds)
+    slot.excuse(fault.kind.name, *ENDS_BY_ITSELF, seconds=fault.seconds)
     try:
         yield from lasting(fault.seconds)
     finally:
-        slot.excuse(fault.kind.name, ENDS_BY_ITSELF)
+        slot.excuse(fault.kind.name, *ENDS_BY_ITSELF)
         link.heal()
     return ""
 
