@@ -19,6 +19,8 @@ agent with a Table, all three with the small policy; see `bench.peers.roster`. I
 A JIT needs some seconds of work before it is fast: of the backlog of Kafka Streams the first 40 % are not counted, of
 everybody else's the first 10 %; and its latency counts after some seconds of the same load.
 
+The peers are installed first where they are not (`bench.peers.installation`).
+
 Results: `bench/results/compare.md`, `compare.json` and three pictures beside them.
 """
 
@@ -39,6 +41,7 @@ from typing import Any, Final
 from bench import compare_report, meter
 from bench.compare_runs import Backlog, Runs
 from bench.peers.conformance import check
+from bench.peers.installation import java_peer, quix_python
 from bench.peers.roster import (
     EVERYBODY,
     FAUST,
@@ -204,6 +207,8 @@ def main() -> None:
     if asked.render:
         compare_report.write(asked.name, json.loads(path.read_text(encoding="utf-8")))
         return
+    quix_python()
+    java_peer()
     meter.use_two_cores()
     began = time.monotonic()
     with (

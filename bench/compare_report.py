@@ -36,7 +36,7 @@ answer its explanation (each rule asked, its count, its limit, its bounds), what
 valid and which policy said so, with the small policy too; it bounds every decision's age, sets unreadable records
 aside, and waits before each batch until everything customers had said by then has been heard. No peer has such a
 barrier: an opt-out that the broker has acknowledged may be overtaken by the intent it bars. The conformance stream
-gives them time.
+gives them time; of the backlog they may decide the first intents too early, and approve a few that mesura does not.
 
 **Kafka Streams** runs compiled by a JIT; what it decides before 40 % of its backlog are not counted, so a cold start
 is not held against it, and neither is it charged for its compiling; its latency counts after {{warming}} s of the

@@ -177,10 +177,11 @@ def given(place: Place) -> Answers:
 
 
 def differences(place: Place, everything: Stream) -> list[str]:
-    """What was answered otherwise than expected, a line each."""
+    """What was answered otherwise than expected, a line each. Intents are named by their place in the stream."""
     wanted, found = expected(everything), given(place)
+    places = {f"{asked.customer}/{asked.intent_id}": at for at, asked in reversed([*enumerate(everything.intents)])}
     return [
-        f"{name}: {answer} {found[name, answer]} times instead of {wanted[name, answer]}"
+        f"intent {places.get(name, '?')}: {answer} {found[name, answer]} times instead of {wanted[name, answer]}"
         for name, answer in sorted(wanted.keys() | found.keys())
         if found[name, answer] != wanted[name, answer]
     ]
