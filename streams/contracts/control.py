@@ -74,4 +74,7 @@ def decode_policy(value: bytes) -> PolicyRecord:
     Raises:
         msgspec.DecodeError: it is no policy record. (A defect or somebody else's record; never a customer's.)
     """
-    return _decode(value)
+    try:
+        return _decode(value)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(str(error)) from None

@@ -39,12 +39,17 @@ PREFERENCES_MAX: Final = 256
 DECISION_ID_BYTES: Final = 12
 # Channel, purpose, topic, brand, campaign, sender.
 WORDS_PER_TAG: Final = 6
+# No moment on the wire lies further from 1970; sums and differences of a few such moments fit into 64 bits.
+FAR_MS: Final = 1 << 53
 
 CONFIRMED: Final = 1
 WITHDRAWN: Final = 2
 UNCOUNTED: Final = 4
 OPT_OUT_EXEMPT: Final = 8
 NEEDED_CONSENT: Final = 16
+
+
+_Moment = Annotated[int, Meta(ge=-FAR_MS, le=FAR_MS)]
 
 
 class LedgerUnreadable(ValueError):
@@ -79,9 +84,9 @@ class Preference(Struct, array_like=True, frozen=True, gc=False):
     """
 
     type: str
-    order_ms: int
-    effective_ms: int
-    end_ms: int | None
+    order_ms: _Moment
+    effective_ms: _Moment
+    end_ms: _Moment | None
     channel: str | None = None
     purpose: str | None = None
     topic: str | None = None
@@ -94,7 +99,7 @@ class ProfileValue(Struct, array_like=True, frozen=True, gc=False):
     """One field of the profile, with the order that decides which value stays."""
 
     value: str | bool
-    order_ms: int
+    order_ms: _Moment
 
 
 class Profile(Struct, array_like=True, frozen=True, gc=False):
@@ -117,24 +122,24 @@ class Ledger(Struct, array_like=True, frozen=True, gc=False):
     """
 
     format: int = LEDGER_FORMAT
-    base_ms: int = 0
+    base_ms: _Moment = 0
     ids: bytes = b""
-    created: tuple[int | None, ...] = ()
+    created: tuple[_Moment | None, ...] = ()
     # The earliest of `created`. Tells without looking whether anything is to be forgotten.
     oldest_created: int = NEVER
-    latest: tuple[int, ...] = ()
-    decided: tuple[int, ...] = ()
+    latest: tuple[_Moment, ...] = ()
+    decided: tuple[_Moment, ...] = ()
     tag_numbers: bytes = b""
     flags: bytes = b""
     tag_words: tuple[Annotated[int, Meta(ge=0)], ...] = ()
     words: tuple[str, ...] = ()
     preferences: tuple[Preference, ...] = ()
     profile: Profile | None = None
-    erased_ms: int | None = None
-    archived: dict[int, int] = field(default_factory=dict)
+    erased_ms: _Moment | None = None
+    archived: dict[int, Annotated[int, Meta(ge=0, le=FAR_MS)]] = field(default_factory=dict)
     preference_refused: bool = False
     # Identities of intents created before this have been forgotten, whatever a later policy would remember.
-    forgotten_ms: int = 0
+    forgotten_ms: _Moment = 0
 
     @property
     def contacts(self) -> tuple[Contact, ...]:

@@ -24,6 +24,7 @@ from streams.decision.ledger import (
     LedgerUnreadable,
     Tag,
 )
+from streams.decision.preference import STANDING
 from streams.decision.tables import NEVER
 
 _decoder: Final = msgspec.msgpack.Decoder(Ledger)
@@ -37,7 +38,7 @@ def decode_ledger(value: bytes) -> Ledger:
     """
     try:
         ledger = _decoder.decode(value)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise LedgerUnreadable(
             f"A stored ledger of {len(value)} bytes cannot be read. Was it written by another version? {error}"
         ) from None
@@ -63,7 +64,8 @@ def _is_sound(ledger: Ledger) -> bool:
         and len(tag_words) % WORDS_PER_TAG == 0
         and (not tag_words or max(tag_words) <= len(ledger.words))
         and (not contacts or max(tag_numbers) < len(tag_words) // WORDS_PER_TAG)
-        and (not ledger.archived or max(ledger.archived) < len(tag_words) // WORDS_PER_TAG)
+        and (not ledger.archived or 0 <= min(ledger.archived) <= max(ledger.archived) < len(tag_words) // WORDS_PER_TAG)
+        and (not ledger.preferences or all(preference.type in STANDING for preference in ledger.preferences))
     )
 
 

@@ -7,7 +7,7 @@ Rules of this module
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from msgspec import Struct
 
@@ -26,6 +26,9 @@ PreferenceType = Literal[
     "profile",
     "erasure",
 ]
+
+# Types of which a ledger keeps the latest event; the others change it and leave no event behind.
+STANDING: Final = frozenset(get_args(PreferenceType)) - {"profile", "erasure"}
 
 RESTRICTIVE: Final = frozenset({"opt_out", "objection", "pause", "restriction", "consent_withdrawn", "erasure"})
 

@@ -68,8 +68,14 @@ def parse(text: str) -> Document:
     """
     if len(text.encode("utf-8", "surrogatepass")) > TEXT_MAX_BYTES:
         raise PolicyRefused([Finding(1, None, f"The file is larger than {TEXT_MAX_BYTES // 1024} KiB.", "Split it.")])
+    builder = _Builder(text)
     try:
-        return _Builder(text).document()
+        return builder.document()
+    except PolicyRefused:
+        raise
+    except (ValueError, OverflowError):  # of `chr` and `int`, which PyYAML lets through
+        message = "This is not YAML: an escape or a number is larger than any can be."
+        raise PolicyRefused([Finding(builder.line(), None, message, "Write the character itself.")]) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         message = f"This is not YAML: {error.problem or error.context or 'it cannot be read'}."
@@ -90,10 +96,16 @@ class _Builder:
     findings: list[Finding] = field(default_factory=list)
     anchors: dict[str, tuple[Plain, int]] = field(default_factory=dict)
     count: int = 0
+    loader: yaml.SafeLoader = field(init=False)
     events: Iterator[yaml.Event] = field(init=False)
 
+    def line(self) -> int:
+        """The line that is being read."""
+        return int(self.loader.get_mark().line) + 1
+
     def document(self) -> Document:
-        self.events = yaml.parse(self.text, Loader=yaml.SafeLoader)
+        self.loader = yaml.SafeLoader(self.text)
+        self.events = iter(self.loader.get_event, None)
         next(self.events)  # the stream's start
         first = next(self.events)
         if isinstance(first, yaml.StreamEndEvent):
@@ -142,7 +154,7 @@ class _Builder:
                 self.value(event, (*path, f"?{line}"))
                 self.value(next(self.events), (*path, f"?{line}"))
                 continue
-            key: str = event.value
+            key = _text(event)
             here = (*path, key)
             if key in data:
                 message = f"`{key}` is given twice; the first is on line {self.lines[here]}."
@@ -173,12 +185,25 @@ class _Builder:
 
     @staticmethod
     def scalar(event: yaml.ScalarEvent) -> Plain:
-        text: str = event.value
+        text = _text(event)
         if event.style is not None or event.tag is not None:
             return text
         if text in _CONSTANTS:
             return _CONSTANTS[text]
         return int(text) if _INTEGER.fullmatch(text) else text
+
+
+def _text(event: yaml.ScalarEvent) -> str:
+    """What a scalar says. JSON may write one character as two escapes (😀 is "\\ud83d\\ude00"); here it is one again.
+
+    Raises `PolicyRefused` if there is only half of one: no such text could be published, or shown.
+    """
+    text: str = event.value
+    try:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        message = "A text holds half of a character: one of \\ud800 to \\udfff by itself."
+        raise PolicyRefused([Finding(_line(event), None, message, "Write the character itself.")]) from None
 
 
 def _line(event: yaml.Event) -> int:

@@ -9,6 +9,7 @@ Rules of this module
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -75,7 +76,23 @@ def schema() -> dict[str, Plain]:
 
 @cache
 def _validator() -> Draft202012Validator:
-    return Draft202012Validator(schema())
+    return Draft202012Validator(_with_python_ends(schema()))
+
+
+def _with_python_ends(node: Plain) -> Plain:
+    """The schema with patterns that end where the text ends, as `$` means in JSON Schema. (In Python it also matches
+    before a last line feed, and `"7d\\n"` would be a duration.)
+    """
+    if isinstance(node, list):
+        return [_with_python_ends(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        name: re.sub(r"\$$", r"\\Z", content)
+        if name == "pattern" and isinstance(content, str)
+        else _with_python_ends(content)
+        for name, content in node.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)

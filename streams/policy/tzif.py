@@ -35,7 +35,12 @@ def read_offsets(content: bytes, first: int, horizon: int) -> tuple[int, Transit
 
     Raises `ValueError` if the bytes are no TZif file of version 2 or later.
     """
-    moments, offsets, initial, footer = _read(content)
+    try:
+        moments, offsets, initial, footer = _read(content)
+    except (struct.error, IndexError) as error:
+        raise ValueError(f"a damaged TZif file: {error}") from None
+    if list(moments) != sorted(set(moments)):
+        raise ValueError("a damaged TZif file: its transitions do not ascend")
     changes = list(zip(moments, offsets, strict=True))
     last = moments[-1] if moments else _LONG_AGO
     changes += [change for change in _written_out(footer, first, horizon) if change[0] > last]
