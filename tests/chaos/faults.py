@@ -161,7 +161,7 @@ def _on_line(stage: Stage, fault: Planned, **line: object) -> Course:
 def clock_off(stage: Stage, fault: Planned) -> Course:
     """A clock a little ahead or behind: it is decided through."""
     slot = _slot(stage, fault)
-    slot.shift_clock(_shift_ms(fault))
+    slot.shift_clock(fault.shift_ms)
     try:
         yield from lasting(fault.seconds)
     finally:
@@ -172,7 +172,7 @@ def clock_off(stage: Stage, fault: Planned) -> Course:
 def clock_wrong(stage: Stage, fault: Planned) -> Course:
     """A clock so wrong that nothing may be committed by it, and the worker says so."""
     slot, seen = _slot(stage, fault), SAYS_NOT
-    slot.shift_clock(_shift_ms(fault))
+    slot.shift_clock(fault.shift_ms)
     try:
         for _ in lasting(fault.seconds):
             if seen != SAYS and "clock" in slot.ready_sentence():
@@ -188,15 +188,11 @@ def clock_trembles(stage: Stage, fault: Planned) -> Course:
     slot = _slot(stage, fault)
     try:
         for number, _ in enumerate(lasting(fault.seconds)):
-            slot.shift_clock(0 if number % 2 else _shift_ms(fault))
+            slot.shift_clock(0 if number % 2 else fault.shift_ms)
             yield
     finally:
         slot.shift_clock(0)
     return ""
-
-
-def _shift_ms(fault: Planned) -> int:
-    return fault.amount if fault.amount % 2 == 0 else -fault.amount
 
 
 def policy_reloaded(stage: Stage, _: Planned) -> Course:

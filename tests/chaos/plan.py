@@ -100,6 +100,13 @@ class Planned:
         """When it is to be over."""
         return self.at_seconds + self.seconds
 
+    @property
+    def shift_ms(self) -> int:
+        """Of a clock: how far ahead; negative: behind."""
+        if not self.kind.name.startswith("clock"):
+            return 0
+        return self.amount if self.amount % 2 == 0 else -self.amount
+
     def __str__(self) -> str:
         where = "" if self.slot is None else f" of worker {self.slot}"
         much = f", {self.amount}" if self.amount else ""

@@ -78,6 +78,8 @@ class Survived:
     deciding_after_seconds: float
     """From its end until every partition had committed another batch."""
     seen: str
+    shift_ms: int
+    """Of a clock: how far ahead it was; negative: behind."""
 
 
 @dataclass
@@ -148,7 +150,7 @@ class Storm:
         self._say = say
         self._stack = ExitStack()
         self._under_way: list[UnderWay] = []
-        self._began = time.monotonic()
+        self._began, self.began_ms = time.monotonic(), time.time() * 1000
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -190,7 +192,7 @@ class Storm:
 
     def run(self, plan: list[Planned], minutes: float) -> None:
         """Load and faults, until the time and all of them are over."""
-        self._began = time.monotonic()
+        self._began, self.began_ms = time.monotonic(), time.time() * 1000
         self.tell_upstream({"do": "begin"})
         waiting = list(plan)
         try:
@@ -265,7 +267,9 @@ class Storm:
 
     def _note(self, each: UnderWay) -> None:
         planned, after = each.planned, self.seconds - each.ended_at
-        self.survived.append(Survived(planned.kind.name, str(planned), each.began_at, each.ended_at, after, each.seen))
+        self.survived.append(
+            Survived(planned.kind.name, str(planned), each.began_at, each.ended_at, after, each.seen, planned.shift_ms)
+        )
 
     def _until(self, condition: Callable[[], Any], seconds: float, what: str) -> Any:  # noqa: ANN401
         """As `wait_until`, while the workers go on."""

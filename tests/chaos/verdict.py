@@ -1,15 +1,16 @@
 """The verdict on a storm: the outside check under every policy that was loaded, and what only the campaign can see.
 
 A worker's clock may lie ahead of the broker's without being told, so a decision that says it was made after a no was
-acknowledged may have been made before: by no more than the largest jump within the limit that a campaign makes. Exactly
-that much is added to the moments of acknowledgement, and nothing to anything else.
+acknowledged may have been made before. So while a clock was ahead within the limit, and for as long after as moments
+that never go back may stay ahead, exactly that much is added to the moments of acknowledgement. At all other times, and
+for clocks beyond the limit, nothing is.
 """
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
 
@@ -19,6 +20,10 @@ from tests.system.harness import ERASURE_KEY, ends_of
 
 if TYPE_CHECKING:
     from tests.chaos.storm import Storm
+
+
+ROUNDING_MS: Final = 100.0
+"""Between a step of the campaign and the file of a clock that it writes in it."""
 
 
 @dataclass
@@ -74,7 +79,32 @@ def judge(storm: Storm) -> Verdict:
     return Verdict(dict(report.counts), len(acknowledged), seconds, report.as_text(), wrong)
 
 
+class Ahead(NamedTuple):
+    """While moments may lie so far ahead."""
+
+    from_ms: float
+    until_ms: float
+    by_ms: int
+
+
+def ahead(storm: Storm) -> list[Ahead]:
+    """What the campaign has done to clocks within the limit."""
+    return [
+        Ahead(
+            storm.began_ms + each.began_at_seconds * 1000 - ROUNDING_MS,
+            storm.began_ms + each.ended_at_seconds * 1000 + 2 * each.shift_ms + ROUNDING_MS,
+            each.shift_ms,
+        )
+        for each in storm.survived
+        if each.kind == CLOCK_OFF.name and each.shift_ms > 0
+    ]
+
+
 def _acknowledged(storm: Storm) -> dict[tuple[str, int, int], int]:
-    found = orjson.loads(storm.acknowledged_path.read_bytes())
-    _, ahead_ms = CLOCK_OFF.amounts
-    return {(topic, partition, offset): moment_ms + ahead_ms for topic, partition, offset, moment_ms in found}
+    """When noes were acknowledged, as a worker's clock may have shown it at the latest."""
+    found, spells = orjson.loads(storm.acknowledged_path.read_bytes()), ahead(storm)
+    return {
+        (topic, partition, offset): moment_ms
+        + max((spell.by_ms for spell in spells if spell.from_ms <= moment_ms <= spell.until_ms), default=0)
+        for topic, partition, offset, moment_ms in found
+    }
