@@ -144,6 +144,7 @@ def _page(name: str, document: dict[str, Any]) -> Iterator[str]:
         "was sent, all of them counted for every intent, of which only the first ever denies."
     )
     yield from ("", table(list(_grown(document["customers"], "customers known"))))
+    yield from ("", _per_customer(document["customers"]))
     yield from ("", table(list(_grown(document["rules"], "rules"))))
     yield from (
         "",
@@ -208,6 +209,13 @@ def _grown(rows: Sequence[Row], column: str) -> Iterator[Row]:
     for number, found in _grouped(rows, column):
         kinds = ("decisions/s", "CPU µs each", "resident MB", "first decided after s")
         yield {column: f"{number:,}", **{kind: _spread(found, kind) for kind in kinds}}
+
+
+def _per_customer(rows: Sequence[Row]) -> str:
+    """From the fewest to the most, so that what a process takes anyway does not count."""
+    (few, first), *_, (many, last) = _grouped(rows, "customers known")
+    megabytes = _middle(last, "resident MB") - _middle(first, "resident MB")
+    return f"From {few:,} to {many:,} customers each takes {megabytes * 1e6 / (many - few):,.0f} bytes of memory."
 
 
 def _throughput_picture(document: dict[str, Any]) -> str:

@@ -112,6 +112,7 @@ def figures() -> dict[str, Any]:
         for entrant in EVERYBODY
     ]
     grown = {"decisions/s": 30_000, "CPU µs each": 40.0, "resident MB": 300, "first decided after s": 3.0}
+    known = ((10_000, 300), (1_010_000, 800))
     return {
         "parameters": vars(arguments([])),
         "minutes": 25.0,
@@ -121,7 +122,9 @@ def figures() -> dict[str, Any]:
         "throughput": throughput,
         "latency": latency,
         "restore": restore,
-        "customers": [{"customers known": count, "round": 1, **grown} for count in (10_000, 1_000_000)],
+        "customers": [
+            {"customers known": count, "round": 1, **grown, "resident MB": memory} for count, memory in known
+        ],
         "rules": [{"rules": count, "round": 1, **grown} for count in (1, 50)],
     }
 
@@ -134,6 +137,7 @@ def test_the_page_names_everybody_and_says_what_favours_whom(tmp_path: Path, mon
         assert text.count(f"| {entrant.name} |") == 3
     assert "| mesura | 1,500 (1,000–2,000) | 1 × |" in text
     assert "400 bytes" in text  # 40 MB more than an empty one, for 100 000 customers
+    assert "each takes 500 bytes of memory" in text
     assert "fell behind" in text
     assert "## What favours whom" in text
     assert {path.name for path in tmp_path.glob("*.svg")} == {
