@@ -55,6 +55,8 @@ STANDSTILL_SECONDS: Final = 60.0
 """Without a single batch when all faults are over: longer than a session, a transaction and a start together."""
 
 PRIME_SECONDS: Final = 180.0
+UNEXPLAINED_MAX: Final = 10
+"""Ends of workers. More would only make the report longer."""
 
 
 @dataclass(frozen=True)
@@ -249,6 +251,7 @@ class Storm:
     def _step(self) -> None:
         """Everything goes a little further."""
         self.workers.tick()
+        assert len(self.workers.unexplained) < UNEXPLAINED_MAX, "workers end again and again, and no fault explains it"
         self.follower.read()
         for each in list(self._under_way):
             if each.counts is None:
