@@ -35,7 +35,9 @@ class PolicyRefused(ValueError):
     """The policy file was refused. `findings` holds everything wrong with it, in the order of its lines."""
 
     def __init__(self, findings: Iterable[Finding]) -> None:
-        self.findings: tuple[Finding, ...] = tuple(sorted(set(findings), key=lambda f: (f.line, f.rule_id or "", f.message, f.fix)))
+        self.findings: tuple[Finding, ...] = tuple(
+            sorted(set(findings), key=lambda f: f._replace(rule_id=f.rule_id or ""))
+        )
         super().__init__("\n".join(str(finding) for finding in self.findings))
 
 
