@@ -36,9 +36,9 @@ _TIMES: Final = (
     "0000-01-01T00:00:00Z",
 )
 _TEXTS: Final = (
-    *("", "x", TOKEN, "sms", "c-1", "CO", "ES", "US", "UK", "co", "MD", "A1", "ABCD", "AB\n", "é", "\0", ":", '":"', '"'),
+    *("", "x", TOKEN, "sms", "c-1", "CO", "ES", "US", "UK", "co", "MD", "A1", "ABCD", "AB\n", "é", "\0", ":", '":"'),
     *("opt_out", "opt_in", "profile", "erasure", "pause", "consent_granted", "reply", "sent", "stop", "hold", "drop"),
-    *("x" * 64, "x" * 65, "x" * 128, "x" * 129, "😀" * 128, "x" * 256, "x" * 257, "0" * 24, "f" * 24, "g" * 24, "A" * 24),
+    *("x" * 64, "x" * 65, "x" * 128, "x" * 129, "😀" * 128, "x" * 256, "x" * 257, "0" * 24, "g" * 24, "A" * 24),
     *("America/Bogota", "Europe/Madrid", "application/cloudevents+json", "1.0", "e30=", "!!", '{"a":"b"}'),
 )  # fmt: skip
 _NUMBERS: Final = (
@@ -71,24 +71,6 @@ def value(chance: random.Random, depth: int = 0) -> Any:  # noqa: ANN401 - any J
 def json_mutator(fields: Sequence[str], words: Mapping[str, Sequence[Any]]) -> Mutator:
     """Changes a JSON object: `fields` are names it may have, `words` values that mean something in one of them."""
 
-    def one_field(document: dict[str, Any], chance: random.Random) -> None:
-        present = list(document)
-        known = chance.choice(fields)
-        match chance.randrange(8):
-            case 0 if present:
-                document.pop(chance.choice(present))
-            case 1:
-                document[chance.choice(_NAMES)] = value(chance)
-            case 2 if present:
-                document[chance.choice(present)] = value(chance)
-            case 3 if present and isinstance(inner := document[chance.choice(present)], dict):
-                inner[chance.choice(_NAMES) + str(chance.randrange(20))] = value(chance, 2)
-            case 4 | 5 if words:
-                known = chance.choice(list(words))
-                document[known] = deepcopy(chance.choice(words[known]))
-            case _:
-                document[known] = value(chance)
-
     def mutate(data: bytes, chance: random.Random, bytewise: Bytewise) -> bytes:
         if chance.random() < BLUNT:
             return bytewise(data)
@@ -104,11 +86,32 @@ def json_mutator(fields: Sequence[str], words: Mapping[str, Sequence[Any]]) -> M
         if isinstance(inner, dict) and chance.random() < 0.7:
             target = inner
         for _ in range(chance.randint(1, EDITS_MAX)):
-            one_field(target, chance)
+            _change_field(target, fields, words, chance)
         _rewrap(document, chance)
         return prefix + _as_written(document, chance)
 
     return mutate
+
+
+def _change_field(
+    document: dict[str, Any], fields: Sequence[str], words: Mapping[str, Sequence[Any]], chance: random.Random
+) -> None:
+    present = list(document)
+    known = chance.choice(fields)
+    match chance.randrange(8):
+        case 0 if present:
+            document.pop(chance.choice(present))
+        case 1:
+            document[chance.choice(_NAMES)] = value(chance)
+        case 2 if present:
+            document[chance.choice(present)] = value(chance)
+        case 3 if present and isinstance(inner := document[chance.choice(present)], dict):
+            inner[chance.choice(_NAMES) + str(chance.randrange(20))] = value(chance, 2)
+        case 4 | 5 if words:
+            known = chance.choice(list(words))
+            document[known] = deepcopy(chance.choice(words[known]))
+        case _:
+            document[known] = value(chance)
 
 
 def _rewrap(document: dict[str, Any], chance: random.Random) -> None:

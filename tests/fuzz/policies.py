@@ -309,7 +309,7 @@ def _text_edited(data: bytes, chance: random.Random) -> bytes:
 
 
 def seeds() -> Iterator[bytes]:
-    """The packs and the policies of the golden cases that are small, and every rule and head above in a small policy."""
+    """Small packs, the policies of the golden cases, and every rule and head above in a small policy."""
     for path in (*map(pack_path, PACKS), *sorted(POLICIES.glob("*.yaml"))):
         text = path.read_bytes()
         if path.stem != "starter":  # twenty times as long as any other

@@ -96,10 +96,10 @@ def record(data: bytes) -> None:
 
 @cache
 def _known() -> tuple[bytes | None, ...]:
-    """What the partition may know of the customer `c-1`: nothing, open approvals, too much, what is soon past, what is."""
-    open_ones = full = EMPTY_LEDGER
-    for number in range(3):
-        contact = Contact(bytes((number,)) * 12, NOW - 9, NOW + 200_000, 0, 16 if number else 0)
+    """What the partition may know of the customer `c-1`: nothing, open approvals, too much, what is past."""
+    open_ones = EMPTY_LEDGER
+    for place in range(3):
+        contact = Contact(bytes((place,)) * 12, NOW - 9, NOW + 200_000, 0, 16 if place else 0)
         open_ones = with_contact(open_ones, contact, Tag("sms", "marketing"), NOW - 10)
     full = msgspec.structs.replace(open_ones, preference_refused=True)
     past = with_identity(EMPTY_LEDGER, b"\7" * 12, NOW - 6 * DAY_MS)

@@ -1,7 +1,7 @@
 """Every target: what it runs, what its inputs begin with, how they are changed, and whose branches count.
 
-A target takes any bytes and returns; whatever it raises is a finding. What the code under test may raise is named in the
-target itself. Nothing here knows the fuzzer: cases replay without it.
+A target takes any bytes and returns; whatever it raises is a finding. What the code under test may raise is named in
+the target itself. Nothing here knows the fuzzer: cases replay without it.
 """
 
 from __future__ import annotations
@@ -156,4 +156,4 @@ OPEN: Final[dict[str, str]] = {
     "meta/not-utf-8": "`decode_meta` promises StartupRefusedError, and raises UnicodeDecodeError",
     "meta/nested-deeply": "`decode_meta` promises StartupRefusedError, and raises RecursionError",
 }
-"""Cases that are expected to fail, and why. One that no longer does fails the tests: take it out, and `known` with it."""
+"""Cases that are expected to fail, and why. One that no longer does fails the tests: take it out, with its `known`."""

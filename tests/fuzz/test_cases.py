@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -38,12 +39,7 @@ def test_every_case_belongs_to_a_target() -> None:
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_mutators_give_the_same_for_the_same(name: str) -> None:
-    import random
-
     target = TARGETS[name]
     for number, seed in enumerate(target.seeds()):
-        one, other = (
-            target.mutate(seed, random.Random(number), lambda data: data[::-1] + bytes((number % 256,)))
-            for _ in range(2)
-        )
+        one, other = (target.mutate(seed, random.Random(number), lambda data: data[::-1]) for _ in range(2))
         assert one == other
