@@ -190,6 +190,7 @@ def seeds() -> Iterator[bytes]:
     yield encode_ledger(EMPTY_LEDGER)
     yield msgspec.msgpack.encode(EMPTY_LEDGER)
     yield msgspec.msgpack.encode([1])
+    yield encode_ledger(msgspec.structs.replace(EMPTY_LEDGER, preference_refused=True))
     for number in range(SEEDS):
         chance, ledger = random.Random(number), EMPTY_LEDGER
         for _ in range(number % CHANGES_MAX + 1):
