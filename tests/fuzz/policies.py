@@ -154,6 +154,14 @@ _RULES: Final[tuple[dict[str, Any], ...]] = (
     {"kind": "exempt", "purposes": ["otp"], "from": ["cap", "gap", "window"], "still_counts": True},
     {"kind": "exempt", "purposes": ["otp"], "from": ["opt_out", "consent"], "still_counts": False},
     {"kind": "exempt", "purposes": ["otp"], "from": ["cap"], "still_counts": False, "even_if_opted_out": True},
+    {"kind": "exempt", "purposes": ["otp", "marketing"], "from": ["cap"], "still_counts": True},
+    {"kind": "cap", "limit": 9, "window": {"lifetime": True}},
+    {"kind": "cap", "limit": 0, "window": {"rolling": "1d"}},
+    {"kind": "window", "hours": {"workday": []}},
+    {"kind": "gap", "minimum": "1h", "applies_to": {"channels": ["sms"], "groups": ["text"]}},
+    {"kind": "window", "hours": {"holiday": []}, "holidays": "recipient", "applies_to": {"countries": ["CO-ANT"]}},
+    {"kind": "gap", "minimum": "1h", "applies_to": {"automated": "yes"}},
+    {"kind": "gap", "minimum": "1h", "applies_to": {"automated": "no"}},
     {"kind": "opt_out"},
     {"kind": "capp", "limit": "3"},
 )
@@ -204,6 +212,14 @@ _HEADS: Final[tuple[dict[str, Any], ...]] = (
                 "ZZ": {"country": "ZZ"},
                 "CO": {"country": "CO", "subdivision": "XX"},
             },
+        }
+    },
+    {"holidays": {"years": [2026], "calendars": {"recipient": {"country": "CO"}, "empty": {}}}},
+    {"holidays": {"years": [2026], "calendars": {"none": {"add": ["2026-05-05"], "because": "x"}}}},
+    {
+        "holidays": {
+            "years": [2026],
+            "calendars": {"AE": {"country": "AE"}, "NI": {"country": "NI"}, "BZ": {"country": "BZ"}},
         }
     },
     {"obligations": [{"id": "stop", "text": "Say how to stop.", "applies_to": {"countries": ["CO"]}}]},
@@ -317,7 +333,9 @@ def seeds() -> Iterator[bytes]:
     base = _BASE
     for head in _HEADS:
         yield yaml.safe_dump({**base, **head}, sort_keys=False, allow_unicode=True).encode()
+    calendar = {"holidays": {"years": [2026], "calendars": {"CO": {"country": "CO"}}}}
     for number, rule in enumerate(_RULES):
+        yield json.dumps({**base, **calendar, "rules": [{"id": "r", **rule}, {"id": "q", **_RULES[0]}]}).encode()
         with_rule = {"id": "r", **rule, **_COMMON[number % len(_COMMON)]}
         yield json.dumps({**base, "rules": [{"id": "r-1", **rule}]}).encode()
         yield yaml.safe_dump({**base, "rules": [{"id": "r-1", **rule}, with_rule]}, sort_keys=False).encode()
