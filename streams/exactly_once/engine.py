@@ -216,8 +216,7 @@ class Engine:
             states = dict(kept)
             self.partitions = {}
             if new:
-                restored = await self._restore(new)
-                states |= await self._placed(source, restored)
+                states |= await self._restored(source, new)
             if self._revocations != revocations:
                 self.partitions = kept  # still what they were when the next take-over looks at them
                 return
@@ -234,24 +233,27 @@ class Engine:
             return {}
         return {partition: state for partition, state in self.partitions.items() if partition in partitions}
 
-    async def _restore(self, partitions: frozenset[int]) -> dict[int, Restored]:
+    async def _restored(self, source: Source, partitions: frozenset[int]) -> dict[int, PartitionState]:
+        """Restored partitions with the positions to start at.
+
+        The group's offsets and the log starts are asked for before the changelog is read, the ends of the topics after
+        it: so whatever happens meanwhile (another owner deciding, while we were frozen and have lost the partition
+        without knowing), what was asked first is never ahead of what was read later, and nobody is refused for it.
+        """
+        topic_partitions = {
+            TopicPartition(topic.name, partition) for partition in partitions for topic in self.settings.input_topics
+        }
+        committed = await source.committed_offsets(topic_partitions)
+        starts = await self._barrier.starts(topic_partitions)
         marks = await self._barrier.ends(changelog_partitions(self.settings, sorted(partitions)))
         assert marks is not None
-        return await restore(
+        restored = await restore(
             self.settings,
             self._clients,
             {partition.partition: mark for partition, mark in marks.items()},
             self._observer,
         )
-
-    async def _placed(self, source: Source, restored: Mapping[int, Restored]) -> dict[int, PartitionState]:
-        """Restored partitions with the positions to start at."""
-        topic_partitions = {
-            TopicPartition(topic.name, partition) for partition in restored for topic in self.settings.input_topics
-        }
-        starts = await self._barrier.starts(topic_partitions)
         ends = await self._barrier.ends(topic_partitions)
-        committed = await source.committed_offsets(topic_partitions)
         assert starts is not None
         assert ends is not None
         return {

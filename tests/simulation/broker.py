@@ -313,7 +313,9 @@ class SimulatedBroker:
         """Ask every member to join again."""
         if not self._is_rebalancing:
             self._is_rebalancing = True
-            self._loop.call_later(self.session_timeout_seconds, self._drop_absent, self.generation, context=self._loop.outside)
+            self._loop.call_later(
+                self.session_timeout_seconds, self._drop_absent, self.generation, context=self._loop.outside
+            )
 
     def _drop_absent(self, generation: int) -> None:
         if not self._is_rebalancing or generation != self.generation:

@@ -1,3 +1,4 @@
+# ruff: noqa: ANN401 - as the protocols they fulfil
 """The engine's clients (`streams.exactly_once.clients`) on a simulated broker.
 
 A client belongs to the process that made it; each question takes its time on the network. Retries inside a real client

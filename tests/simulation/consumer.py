@@ -5,6 +5,7 @@ It does what Faust, aiokafka and `takeover.py` do together
    joined again.
 2. Assigned: the take-over runs beside the heartbeats, never in their way.
 3. Every slice names the reading it belongs to. What was fetched in an earlier one may still arrive.
+4. Barrier topics and the others are led by different brokers, so that either may be ahead of the other.
 """
 
 from __future__ import annotations
@@ -46,21 +47,28 @@ class SimulatedConsumer:
     """The consumer of one worker process."""
 
     def __init__(
-        self, network: Network, broker: SimulatedBroker, process: Process, random: Random, heartbeat_seconds: float
+        self,
+        network: Network,
+        broker: SimulatedBroker,
+        process: Process,
+        random: Random,
+        barrier_topics: frozenset[str],
+        heartbeat_seconds: float,
     ) -> None:
         self.engine: Engine | None = None
         self._network = network
         self._broker = broker
         self._process = process
         self._random = random
+        self._barrier_topics = barrier_topics
         self._heartbeat_seconds = heartbeat_seconds
         self._member: str | None = None
         self._membership = NO_MEMBERSHIP
-        self._reading: asyncio.Task[None] | None = None
+        self._readings: list[asyncio.Task[None]] = []
         self._positions: dict[TopicPartition, int] = {}
         self._paused: set[TopicPartition] = set()
         self._resumed = asyncio.Event()
-        self._arrives_at = 0.0
+        self._arrives_at = {True: 0.0, False: 0.0}
 
     # --- the group ----------------------------------------------------------------------------------------------------
 
@@ -92,7 +100,7 @@ class SimulatedConsumer:
             await engine.take_over(self, partitions)
         except asyncio.CancelledError:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - as the take-over does it: the engine decides what it means
             engine.fail(error)
 
     async def _until_revoked(self) -> None:
@@ -120,7 +128,7 @@ class SimulatedConsumer:
         await self._stop_reading()
         self._positions = dict(sorted(positions.items()))
         self._paused.clear()
-        self._reading = asyncio.ensure_future(self._read(reading))
+        self._readings = [asyncio.ensure_future(self._read(reading, leads_barrier)) for leads_barrier in (True, False)]
 
     def pause(self, partition: TopicPartition) -> None:
         self._paused.add(partition)
@@ -132,13 +140,17 @@ class SimulatedConsumer:
     # --- reading ------------------------------------------------------------------------------------------------------
 
     async def _stop_reading(self) -> None:
-        reading, self._reading = self._reading, None
-        if reading is not None:
+        readings, self._readings = self._readings, []
+        for reading in readings:
             await cancel(reading)
 
-    async def _read(self, reading: int) -> None:
+    async def _read(self, reading: int, leads_barrier: bool) -> None:
         while True:
-            wanted = {where: at for where, at in self._positions.items() if where not in self._paused}
+            wanted = {
+                where: at
+                for where, at in self._positions.items()
+                if where not in self._paused and (where.topic in self._barrier_topics) is leads_barrier
+            }
             if not wanted:
                 self._resumed.clear()
                 await self._resumed.wait()
@@ -163,10 +175,10 @@ class SimulatedConsumer:
         one = Slice(where.topic, where.partition, arrived, first, after, max(0, start - first))
         one.reading = reading
         loop = asyncio.get_running_loop()
-        self._arrives_at = max(self._arrives_at, loop.time() + self._network.delay())
-        loop.call_at(self._arrives_at, self.engine.arrived, one)
+        leads_barrier = where.topic in self._barrier_topics
+        arrives_at = max(self._arrives_at[leads_barrier], loop.time() + self._network.delay())
+        self._arrives_at[leads_barrier] = arrives_at
+        loop.call_at(arrives_at, self.engine.arrived, one)
 
     async def _ask(self, point: str, serve):  # noqa: ANN001, ANN202 - as `Network.ask`
         return await self._network.ask(self._process, point, serve)
-
-

@@ -17,7 +17,6 @@ from aiokafka.structs import TopicPartition
 from streams.app import input_topics
 from streams.decision.policy import compile_policy
 from streams.exactly_once.engine import Engine
-from streams.exactly_once.errors import RecordsMissingError, StartupRefusedError
 from streams.exactly_once.settings import EngineSettings
 from streams.exactly_once.startup import StartupReport
 from streams.gate import Gate, GateSettings
@@ -111,7 +110,9 @@ def policy() -> Policy:
 
 def gate() -> Gate:
     """A gate as every worker has it."""
-    return Gate(policy(), GateSettings(TOPICS, PARTITIONS, ERASURE_KEY, is_bounded=False, dead_letter_bytes_max=100_000))
+    return Gate(
+        policy(), GateSettings(TOPICS, PARTITIONS, ERASURE_KEY, is_bounded=False, dead_letter_bytes_max=100_000)
+    )
 
 
 class _Worker:
@@ -172,7 +173,12 @@ class _Worker:
         report = StartupReport(PARTITIONS, compares_clocks=True)
         engine = Engine(world.settings(self.slot), report, gate(), _Observer(), self.clock, clients)  # type: ignore[arg-type]
         reader = SimulatedConsumer(
-            world.network, world.broker, process, world.random, world.plan.session_timeout_seconds / 3
+            world.network,
+            world.broker,
+            process,
+            world.random,
+            frozenset((TOPICS.preferences, TOPICS.outcomes)),
+            world.plan.session_timeout_seconds / 3,
         )
         reader.engine = engine
         try:
@@ -204,7 +210,11 @@ class World:
         self.loop = SimulatedLoop()
         self.network = Network(self.loop, self.random, slow_share=plan.slow_share, stuck_share=plan.stuck_share)
         self.broker = SimulatedBroker(
-            self.loop, self.random, (name for name in TOPICS.all() if name != TOPICS.control), PARTITIONS, base_ms=BASE_MS
+            self.loop,
+            self.random,
+            (name for name in TOPICS.all() if name != TOPICS.control),
+            PARTITIONS,
+            base_ms=BASE_MS,
         )
         self.broker.session_timeout_seconds = plan.session_timeout_seconds
         self.broker.slow_markers_seconds = plan.slow_markers_seconds
@@ -286,7 +296,7 @@ class World:
         elif record.topic in TOPICS.intents:
             self.history.intents.append(known)
 
-    def _end_upstream(self, where: TopicPartition, transaction: Transaction, commit: bool) -> None:  # noqa: FBT001
+    def _end_upstream(self, where: TopicPartition, transaction: Transaction, commit: bool) -> None:
         self.broker.end_upstream(where, transaction, commit=commit)
 
     # --- faults -------------------------------------------------------------------------------------------------------

@@ -1,3 +1,4 @@
+# ruff: noqa: ANN401 - as asyncio declares them
 """An event loop whose time passes only when nothing else is left to do, and whose processes can be killed and frozen.
 
 Invariants
@@ -59,8 +60,8 @@ class Process:
 
 
 class Callback:
-    """What is to be run, as asyncio's own handles: it can be cancelled. Without their bookkeeping, as there are thousands
-    in every history.
+    """What is to be run, as asyncio's own handles: it can be cancelled. Without their bookkeeping, because every history
+    has thousands.
     """
 
     __slots__ = ("args", "context", "is_cancelled", "process", "run")
@@ -162,7 +163,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         return True
 
     def close_down(self) -> None:
-        """End everything that still runs, alive or killed, without further events, so that nothing is left to collect."""
+        """End everything that still runs, alive or killed, without further events: nothing is left to be collected."""
         with self._running():
             for _ in range(CLOSING_ROUNDS):
                 tasks = [task for task in asyncio.all_tasks(self) if not task.done()]
@@ -223,7 +224,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
 
 CALLBACKS_MOST = 300_000
-"""In one history; an ordinary one has three to ten thousand. Whoever spins without letting time pass would never end."""
+"""In one history; an ordinary one has three to ten thousand. Who spins without letting time pass would never end."""
 
 CLOSING_ROUNDS = 50
 """Far more than any task needs to end once it is cancelled."""

@@ -1,0 +1,263 @@
+# ruff: noqa: ANN401 - defects replace functions of any shape
+"""Mistakes to plant in production code, each of which the simulation must find.
+
+Each replaces something of `streams` by what a careless hand would have written, for as long as the context lasts.
+Policies are compiled anew in it, so that mistakes in rules are planted too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+from unittest.mock import patch
+
+from streams import gate
+from streams.decision import decide, policy
+from streams.decision.rules import rule
+from streams.decision.rules.cap import RollingCapRule
+from streams.exactly_once import engine
+from streams.exactly_once.barrier import Barrier
+from streams.exactly_once.changelog import META_KEY
+from streams.exactly_once.engine import Engine
+from streams.exactly_once.lane import Lane
+from streams.exactly_once.partition import PartitionState
+from streams.exactly_once.service_order import ServiceOrder
+from streams.exactly_once.transaction import TransactionWriter, _build, _offsets
+from tests.simulation import history
+from tests.simulation.clients import SimulatedBatch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+STALE_SECONDS: Final = 0.5
+
+
+def _commit_with_a_send_unacknowledged() -> Iterator[Any]:
+    """As aiokafka does it by itself: a batch that failed does not keep the transaction from committing."""
+
+    async def produce(self: TransactionWriter, producer: Any, batches: Any) -> list[Any]:
+        under_way = [
+            await producer.send_batch(batch, topic, partition=partition)
+            for (topic, partition), of_partition in batches.items()
+            for batch in of_partition
+        ]
+        answers = await asyncio.gather(*under_way, return_exceptions=True)
+        return [answer for answer in answers if not isinstance(answer, BaseException)]
+
+    yield patch.object(TransactionWriter, "_produce", produce)
+
+
+def _merge_before_commit() -> Iterator[Any]:
+    """Memory is changed when the batch is decided, not when it is committed."""
+    write, after_commit = TransactionWriter.write, Lane._after_commit
+
+    async def merged_write(self: Any, contributions: Any, results: Any, decided_at_ms: Any) -> int:
+        for contribution, result in zip(contributions, results, strict=True):
+            contribution.state.merge(contribution, result)
+        return await write(self, contributions, results, decided_at_ms)
+
+    def without_merge(self: Any, contributions: Any, results: Any, *moments: Any) -> None:
+        with patch.object(PartitionState, "merge", lambda *_: None):
+            after_commit(self, contributions, results, *moments)
+
+    yield patch.object(TransactionWriter, "write", merged_write)
+    yield patch.object(Lane, "_after_commit", without_merge)
+
+
+def _offsets_before_acknowledgements() -> Iterator[Any]:
+    """The proof of ownership is asked for before the changelog has the records, and nothing is looked at after it."""
+
+    async def write(self: Any, contributions: Any, results: Any, decided_at_ms: Any) -> int:
+        self._turn = (self._turn + 1) % len(self._producers)
+        producer = self._producers[self._turn]
+        batches = _build(producer, self.sizes, self._settings.changelog_topic, contributions, results)
+        await producer.begin_transaction()
+        await self._check_age(producer, decided_at_ms)
+        producer.act_for(self._membership)
+        await producer.send_offsets_to_transaction(_offsets(contributions), self._settings.application_id)
+        await self._produce(producer, batches)
+        await producer.commit_transaction()
+        return int(self._clock.now_ms())
+
+    yield patch.object(TransactionWriter, "write", write)
+
+
+def _generation_left_out() -> Iterator[Any]:
+    """Offsets are committed as nobody in particular, as the protocol was before KIP-447."""
+    yield patch.object(TransactionWriter, "act_for", lambda *_: None)
+
+
+def _restored_to_the_last_stable_offset() -> Iterator[Any]:
+    """What an open transaction of the previous owner holds up is not waited for."""
+    ends = Barrier.ends
+
+    async def stable_ends(self: Any, partitions: Any, *called_off: Any) -> Any:
+        partitions = list(partitions)
+        answer = await ends(self, partitions, *called_off)
+        if answer is not None and all(where.topic == history.TOPICS.ledger for where in answer):
+            logs = self._clients.broker.logs
+            return {where: logs[where].last_stable for where in answer}
+        return answer
+
+    yield patch.object(Barrier, "ends", stable_ends)
+
+
+def _barrier_skipped() -> Iterator[Any]:
+    """What has arrived is decided."""
+
+    async def passed(self: Any, asking: Any, *_: Any) -> set[int]:
+        return {state.partition for state in asking}
+
+    yield patch.object(ServiceOrder, "_pass", passed)
+
+
+def _barrier_on_a_stale_answer() -> Iterator[Any]:
+    """An answer is good for half a second."""
+    ends = Barrier.ends
+
+    async def kept(self: Any, partitions: Any, *called_off: Any) -> Any:
+        partitions = frozenset(partitions)
+        now = asyncio.get_running_loop().time()
+        answers = self.__dict__.setdefault("answers", {})
+        if any(where.topic == history.TOPICS.ledger for where in partitions):
+            return await ends(self, partitions, *called_off)
+        if partitions not in answers or now - answers[partitions][0] > STALE_SECONDS:
+            answers[partitions] = now, await ends(self, partitions, *called_off)
+        return answers[partitions][1]
+
+    yield patch.object(Barrier, "ends", kept)
+
+
+def _identity_check_dropped() -> Iterator[Any]:
+    """An intent that was decided before is decided again."""
+    yield patch.object(decide, "ask_duplicate", lambda *_: rule.PASS)
+
+
+def _window_one_millisecond_too_long() -> Iterator[Any]:
+    """[now - W, now] where (now - W, now] is meant."""
+
+    def limits(self: Any, situation: Any, moment_ms: int) -> Any:
+        return [rule.Limit(self.limit, self._window_ms + 1)]
+
+    yield patch.object(RollingCapRule, "limits", limits)
+
+
+def _pruned_too_early() -> Iterator[Any]:
+    """Contacts are forgotten before every window that counts them has passed."""
+    pruned = policy.pruned
+
+    def early(ledger: Any, *, history_ms: int, **more: Any) -> Any:
+        return pruned(ledger, history_ms=25_000, **more)
+
+    yield patch.object(policy, "pruned", early)
+
+
+def _rerouted_twice() -> Iterator[Any]:
+    """A misrouted record is forwarded once more."""
+    is_at_home = gate._Run._is_at_home
+
+    def twice(self: Any, *of_record: Any) -> bool:
+        count = len(self._outputs)
+        at_home = is_at_home(self, *of_record)
+        self._outputs += self._outputs[count:]
+        return at_home
+
+    yield patch.object(gate._Run, "_is_at_home", twice)
+
+
+def _meta_record_not_written() -> Iterator[Any]:
+    """Positions are left to the group's offsets, which nobody asks for them."""
+    append = SimulatedBatch.append
+
+    def without_meta(self: Any, *, key: Any, **more: Any) -> Any:
+        return self if key == META_KEY else append(self, key=key, **more)
+
+    yield patch.object(SimulatedBatch, "append", without_meta)
+    yield patch.object(engine, "check_positions", lambda *_: None)
+
+
+def _partition_kept_after_it_was_revoked() -> Iterator[Any]:
+    """Whoever gets a partition back goes on with what it had of it."""
+
+    def kept(self: Any, membership: Any, partitions: Any) -> Any:
+        remembered = self.__dict__.setdefault("remembered", {})
+        remembered.update(self.partitions)
+        return {number: state for number, state in remembered.items() if number in partitions}
+
+    yield patch.object(Engine, "_kept", kept)
+
+
+def _group_offsets_trusted_over_the_meta_record() -> Iterator[Any]:
+    """Reading starts where the group's offsets say."""
+    place = Engine._place
+
+    def placed(self: Any, partition: int, restored: Any, starts: Any, ends: Any, committed: Any) -> Any:
+        if restored.meta is not None:
+            positions = {topic: committed.get(topic, 0) for topic in restored.meta.positions}
+            meta = type(restored.meta)(positions, restored.meta.latest_ms, restored.meta.version)
+            restored = replace(restored, meta=meta)
+        return place(self, partition, restored, starts, ends, committed)
+
+    yield patch.object(Engine, "_place", placed)
+
+
+def _uncommitted_records_restored() -> Iterator[Any]:
+    """A restore reads what was aborted too."""
+    from tests.simulation.broker import SimulatedBroker
+    from tests.simulation.log import PartitionLog
+
+    fetch, read = SimulatedBroker.fetch, PartitionLog.read
+
+    def all_of_it(self: Any, position: int, most: int) -> Any:
+        found = read(self, position, most)
+        entries = enumerate(self.entries[position - self.start : found.next_offset - self.start], position)
+        return found._replace(records=[(offset, entry) for offset, entry in entries if entry is not None])
+
+    async def fetched(self: Any, positions: Any, most: int) -> Any:
+        if any(where.topic != history.TOPICS.ledger for where in positions):
+            return await fetch(self, positions, most)
+        found = await fetch(self, positions, most)
+        return {
+            where: (start, all_of_it(self.logs[where], positions[where], after - positions[where]).records, after)
+            for where, (start, _, after) in found.items()
+        }
+
+    yield patch.object(SimulatedBroker, "fetch", fetched)
+
+
+DEFECTS: Final[dict[str, Callable[[], Iterator[Any]]]] = {
+    made.__name__.removeprefix("_"): made
+    for made in (
+        _commit_with_a_send_unacknowledged,
+        _merge_before_commit,
+        _offsets_before_acknowledgements,
+        _generation_left_out,
+        _restored_to_the_last_stable_offset,
+        _barrier_skipped,
+        _barrier_on_a_stale_answer,
+        _identity_check_dropped,
+        _window_one_millisecond_too_long,
+        _pruned_too_early,
+        _rerouted_twice,
+        _meta_record_not_written,
+        _partition_kept_after_it_was_revoked,
+        _group_offsets_trusted_over_the_meta_record,
+        _uncommitted_records_restored,
+    )
+}
+
+
+@contextmanager
+def planted(name: str | None) -> Iterator[None]:
+    """With this defect; without any for None."""
+    with ExitStack() as stack:
+        if name is not None:
+            for one in DEFECTS[name]():
+                stack.enter_context(one)
+        history.policy.cache_clear()
+        try:
+            yield
+        finally:
+            history.policy.cache_clear()
