@@ -60,8 +60,8 @@ class Process:
 
 
 class Callback:
-    """What is to be run, as asyncio's own handles: it can be cancelled. Without their bookkeeping, because every history
-    has thousands.
+    """What is to be run, as asyncio's own handles: it can be cancelled. Without their bookkeeping, because there are
+    thousands in every history.
     """
 
     __slots__ = ("args", "context", "is_cancelled", "process", "run")
