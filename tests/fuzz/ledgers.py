@@ -191,6 +191,10 @@ def seeds() -> Iterator[bytes]:
     yield msgspec.msgpack.encode(EMPTY_LEDGER)
     yield msgspec.msgpack.encode([1])
     yield encode_ledger(msgspec.structs.replace(EMPTY_LEDGER, preference_refused=True))
+    # The bytes of an identity where two others meet.
+    identity = decision_id("c-1", "i-1")
+    halves = (bytes(6) + identity[:6], identity[6:] + bytes(6))
+    yield encode_ledger(with_identity(with_identity(EMPTY_LEDGER, halves[0], NOW), halves[1], NOW))
     for number in range(SEEDS):
         chance, ledger = random.Random(number), EMPTY_LEDGER
         for _ in range(number % CHANGES_MAX + 1):
