@@ -10,18 +10,23 @@
 #   make bench-throughput, bench-latency, bench-restore, bench-mypyc
 #                        the running gate on Apache Kafka; --help of `python -m bench.throughput` says what ARGS can be
 #   make faults          kills, freezes and a killed broker under load on Apache Kafka; results in bench/results/faults.md (long)
+#   make simulation      100 000 simulated histories, and every planted mistake; results in bench/results/simulation.md (long)
+#   make chaos           MINUTES=30 of every fault at once on Apache Kafka; results in bench/results/chaos.md (long)
+#   make bench-compare   the gate beside three peers on one broker; results in bench/results/compare.md (half an hour)
 #   make mutants         change the decision core in every way mutmut knows; the cases must notice (long)
 #   make fuzz            the core against the independent model, SECONDS=… (long)
+#   make fuzz-bytes      whatever reads bytes, guided by coverage; results in bench/results/fuzz.md (long)
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BROKER ?= embedded
 SECONDS ?= 300
+MINUTES ?= 30
 STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-dev
 
-.PHONY: setup demo test check compiled bench races faults mutants fuzz
+.PHONY: setup demo test check compiled bench races faults simulation chaos mutants fuzz fuzz-bytes
 
 setup: $(TEST_STAMP)
 
@@ -70,8 +75,17 @@ bench-%: $(TEST_STAMP)
 faults: $(TEST_STAMP)
 	$(BIN)/python -m tests.faults.campaign $(ARGS)
 
+simulation: $(TEST_STAMP)
+	$(BIN)/python -m tests.simulation.campaign $(ARGS)
+
+chaos: $(TEST_STAMP)
+	$(BIN)/python -m tests.chaos.campaign --minutes $(MINUTES) $(ARGS)
+
 mutants: $(TEST_STAMP)
 	$(BIN)/python -m tests.mutants.run $(ARGS)
 
 fuzz: $(TEST_STAMP)
 	$(BIN)/python -m tests.property.campaign --seconds $(SECONDS) $(ARGS)
+
+fuzz-bytes: $(TEST_STAMP)
+	$(BIN)/python -m tests.fuzz.campaign $(ARGS)

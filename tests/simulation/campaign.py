@@ -161,8 +161,8 @@ def _summary(seen: Seen, seconds: float, first: int) -> str:
             f"Seeds {first} to {first + seen.seeds - 1}: **{seen.seeds:,} histories, {len(seen.broken)} with a",
             f"broken promise**, in {seconds / 60:.1f} minutes ({rate:,.0f} a minute, {each_ms:.1f} ms CPU each).",
             f"{seen.records:,} records published, at least {seen.least_records} in each, and at least",
-            f"{seen.least_workers} workers; {100 * seen.disturbed / seen.seeds:.1f} % with a crash, a freeze, a stop or",
-            f"a rebalance that came to pass; {seen.generations:,} generations;",
+            f"{seen.least_workers} workers; {100 * seen.disturbed / seen.seeds:.1f} % with a crash, a freeze, a stop",
+            f"or a rebalance that came to pass; {seen.generations:,} generations;",
             f"{seen.simulated_seconds / 3600:,.0f} simulated hours.",
         ]
     )
