@@ -21,7 +21,14 @@ from streams.contracts.encode import policy_fragment
 from streams.decision.decide import decide
 from streams.decision.intent import Intent
 from streams.decision.ledger import EMPTY_LEDGER, FAR_MS, Contact, Ledger, LedgerUnreadable, Tag, encode_ledger
-from streams.decision.ledger_changes import decode_ledger, knows_tag, with_changed_contact, with_contact, with_identity
+from streams.decision.ledger_changes import (
+    created_of,
+    decode_ledger,
+    knows_tag,
+    with_changed_contact,
+    with_contact,
+    with_identity,
+)
 from streams.decision.outcome import Outcome
 from streams.decision.outcomes import apply_outcome
 from streams.decision.policy import Policy, compile_policy
@@ -71,6 +78,8 @@ INTENTS: Final = (
 def _event(kind: str, **more: Any) -> PreferenceEvent:  # noqa: ANN401 - fields of the event
     return PreferenceEvent(event_id="e", customer_id="c-1", type=kind, **more)  # type: ignore[arg-type]
 
+
+_FIRST: Final = decision_id("c-1", "i-1")
 
 EVENTS: Final = (
     _event("opt_out"),
@@ -123,6 +132,7 @@ def works(found: Ledger, number: int) -> None:
     identities, contacts = found.identities, found.contacts
     far = not is_near(found)
     assert len(found.tags) * 6 == len(found.tag_words)
+    assert created_of(found, _FIRST) == identities.get(_FIRST), "columns and rows remember another moment"
     stored(policy().prune(found, NOW), may_be_refused=far)
     stored(retained(policy(), found, NOW + 366 * DAY_MS), may_be_refused=far)
     intent = INTENTS[number % len(INTENTS)]
@@ -157,7 +167,7 @@ def changed(document: Any, chance: random.Random) -> Ledger:  # noqa: ANN401 - a
 def one_more(ledger: Ledger, chance: random.Random) -> Ledger:
     """One thing that happens to a customer."""
     moment = NOW - chance.choice((0, 1, 60_000, 299_999, DAY_MS, 6 * DAY_MS, 34 * DAY_MS, 36 * DAY_MS, 400 * DAY_MS))
-    identity = chance.choice((bytes(chance.randrange(256) for _ in range(12)), decision_id("c-1", "i-1"), b"\1" * 12))
+    identity = chance.choice((bytes(chance.randrange(256) for _ in range(12)), _FIRST, b"\1" * 12))
     tag = Tag(
         chance.choice(("sms", "voice", "email", "fax")),
         chance.choice(("marketing", "service", "otp")),
@@ -192,8 +202,7 @@ def seeds() -> Iterator[bytes]:
     yield msgspec.msgpack.encode([1])
     yield encode_ledger(msgspec.structs.replace(EMPTY_LEDGER, preference_refused=True))
     # The bytes of an identity where two others meet.
-    identity = decision_id("c-1", "i-1")
-    halves = (bytes(6) + identity[:6], identity[6:] + bytes(6))
+    halves = (bytes(6) + _FIRST[:6], _FIRST[6:] + bytes(6))
     yield encode_ledger(with_identity(with_identity(EMPTY_LEDGER, halves[0], NOW), halves[1], NOW))
     for number in range(SEEDS):
         chance, ledger = random.Random(number), EMPTY_LEDGER
