@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
 
 MINUTES = 3.0
-RATE = 500
+RATE = 400
 CUSTOMERS = 20_000
 SEED = 20_261_123
 
