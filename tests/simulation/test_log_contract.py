@@ -129,7 +129,9 @@ async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
     """Wait for a condition."""
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
-            while not await condition():
+            while True:
+                if await condition():
+                    return
                 await asyncio.sleep(0.05)
     except TimeoutError:
         raise AssertionError(f"waited in vain for {what}") from None
