@@ -17,6 +17,7 @@ import msgspec
 from streams.decision.ledger import (
     DECISION_ID_BYTES,
     LEDGER_FORMAT,
+    TAGS_MAX,
     UNCOUNTED,
     WORDS_PER_TAG,
     Contact,
@@ -28,6 +29,7 @@ from streams.decision.preference import STANDING
 from streams.decision.tables import NEVER
 
 _decoder: Final = msgspec.msgpack.Decoder(Ledger)
+_TAG_NUMBERS: Final = bytes(range(TAGS_MAX))
 
 
 def decode_ledger(value: bytes) -> Ledger:
@@ -56,16 +58,22 @@ def decode_ledger(value: bytes) -> Ledger:
 
 def _is_sound(ledger: Ledger) -> bool:
     """Whether the columns are as long as they must be and name nothing that is not there."""
-    contacts, tag_words, tag_numbers = len(ledger.latest), ledger.tag_words, ledger.tag_numbers
+    contacts, identities, tag_words, tag_numbers = ledger.latest, ledger.created, ledger.tag_words, ledger.tag_numbers
+    tags, archived, words = len(tag_words) // WORDS_PER_TAG, ledger.archived, len(ledger.words)
+    for number in tag_words:
+        if number > words:
+            return False
+    for preference in ledger.preferences:
+        if preference.type not in STANDING:
+            return False
     return (
-        len(ledger.ids) == DECISION_ID_BYTES * len(ledger.created)
-        and contacts <= len(ledger.created)
-        and contacts == len(ledger.decided) == len(tag_numbers) == len(ledger.flags)
-        and len(tag_words) % WORDS_PER_TAG == 0
-        and (not tag_words or max(tag_words) <= len(ledger.words))
-        and (not contacts or max(tag_numbers) < len(tag_words) // WORDS_PER_TAG)
-        and (not ledger.archived or 0 <= min(ledger.archived) <= max(ledger.archived) < len(tag_words) // WORDS_PER_TAG)
-        and (not ledger.preferences or all(preference.type in STANDING for preference in ledger.preferences))
+        len(ledger.ids) == DECISION_ID_BYTES * len(identities)
+        and len(contacts) <= len(identities)
+        and len(contacts) == len(ledger.decided) == len(tag_numbers) == len(ledger.flags)
+        and len(tag_words) == WORDS_PER_TAG * tags
+        # Nothing is left without the numbers that there are.
+        and not tag_numbers.strip(_TAG_NUMBERS[:tags])
+        and (not archived or 0 <= min(archived) <= max(archived) < tags)
     )
 
 
@@ -85,58 +93,45 @@ def created_of(ledger: Ledger, identity: bytes) -> int | None:
 
 def with_identity(ledger: Ledger, identity: bytes, created_ms: int) -> Ledger:
     """The ledger that remembers one more answered intent."""
-    base_ms = ledger.base_ms if ledger.created else created_ms
+    known, oldest = ledger.created, ledger.oldest_created
+    base_ms = ledger.base_ms if known else created_ms
     created = created_ms - base_ms
-    return Ledger(
-        ledger.format,
-        base_ms,
-        ledger.ids + identity,
-        ledger.created + (created,),  # noqa: RUF005 - unpacking would build a list first
-        min(ledger.oldest_created, created),
-        ledger.latest,
-        ledger.decided,
-        ledger.tag_numbers,
-        ledger.flags,
-        ledger.tag_words,
-        ledger.words,
-        ledger.preferences,
-        ledger.profile,
-        ledger.erased_ms,
-        ledger.archived,
-        ledger.preference_refused,
-        ledger.forgotten_ms,
+    return msgspec.structs.replace(
+        ledger,
+        base_ms=base_ms,
+        ids=ledger.ids + identity,
+        created=known + (created,),  # noqa: RUF005 - unpacking would build a list first
+        oldest_created=min(oldest, created),
     )
 
 
 def with_contact(ledger: Ledger, contact: Contact, tag: Tag, created_ms: int) -> Ledger:
     """The ledger with one more contact (its `tag` is filled in here), which is also one more identity."""
-    base_ms = ledger.base_ms if ledger.created else min(created_ms, contact.decided_ms)
+    ids, known, latest, decided = ledger.ids, ledger.created, ledger.latest, ledger.decided
+    tag_numbers, flags, oldest = ledger.tag_numbers, ledger.flags, ledger.oldest_created
+    decided_ms = contact.decided_ms
+    base_ms = ledger.base_ms if known else min(created_ms, decided_ms)
     created, latest_new = created_ms - base_ms, contact.latest_ms - base_ms
     number, tag_words, words = _numbered(ledger, tag)
     place = 0
-    for latest in ledger.latest:
-        if latest <= latest_new:
+    for moment in latest:
+        if moment <= latest_new:
             break
         place += 1
     byte = place * DECISION_ID_BYTES
-    return Ledger(
-        ledger.format,
-        base_ms,
-        ledger.ids[:byte] + contact.decision_id + ledger.ids[byte:],
-        (*ledger.created[:place], created, *ledger.created[place:]),
-        min(ledger.oldest_created, created),
-        (*ledger.latest[:place], latest_new, *ledger.latest[place:]),
-        (*ledger.decided[:place], contact.decided_ms - base_ms, *ledger.decided[place:]),
-        ledger.tag_numbers[:place] + bytes((number,)) + ledger.tag_numbers[place:],
-        ledger.flags[:place] + bytes((contact.flags,)) + ledger.flags[place:],
-        tag_words,
-        words,
-        ledger.preferences,
-        ledger.profile,
-        ledger.erased_ms,
-        ledger.archived,
-        ledger.preference_refused,
-        ledger.forgotten_ms,
+    # Tuples are added, because unpacking them would build a list first.
+    return msgspec.structs.replace(
+        ledger,
+        base_ms=base_ms,
+        ids=ids[:byte] + contact.decision_id + ids[byte:],
+        created=known[:place] + (created,) + known[place:],  # noqa: RUF005
+        oldest_created=min(oldest, created),
+        latest=latest[:place] + (latest_new,) + latest[place:],  # noqa: RUF005
+        decided=decided[:place] + (decided_ms - base_ms,) + decided[place:],  # noqa: RUF005
+        tag_numbers=tag_numbers[:place] + bytes((number,)) + tag_numbers[place:],
+        flags=flags[:place] + bytes((contact.flags,)) + flags[place:],
+        tag_words=tag_words,
+        words=words,
     )
 
 
@@ -147,19 +142,28 @@ def knows_tag(ledger: Ledger, tag: Tag) -> bool:
 
 def _numbered(ledger: Ledger, tag: Tag) -> tuple[int, tuple[int, ...], tuple[str, ...]]:
     """The tag's number, and the columns of tags and words that have it."""
-    words = ledger.words
+    known, tag_words = ledger.words, ledger.tag_words
+    words = known
     numbers: list[int] = []
     for word in (tag.channel, tag.purpose, tag.topic, tag.brand, tag.campaign, tag.sender):
         if word is None:
             numbers.append(0)
             continue
-        if word not in words:
-            words = (*words, word)
-        numbers.append(words.index(word) + 1)
-    wanted, tag_words = tuple(numbers), ledger.tag_words
-    for place in range(0, len(tag_words), WORDS_PER_TAG):
-        if tag_words[place : place + WORDS_PER_TAG] == wanted:
-            return place // WORDS_PER_TAG, tag_words, ledger.words
+        # A loop, because `in` and then `index` would look at every word twice, and neither can be compiled.
+        number = 1
+        for other in words:
+            if other == word:
+                break
+            number += 1
+        else:
+            words += (word,)
+        numbers.append(number)
+    wanted = tuple(numbers)
+    # A word that is new was in no tag before.
+    if len(words) == len(known):
+        for place in range(0, len(tag_words), WORDS_PER_TAG):
+            if tag_words[place : place + WORDS_PER_TAG] == wanted:
+                return place // WORDS_PER_TAG, tag_words, known
     return len(tag_words) // WORDS_PER_TAG, tag_words + wanted, words
 
 

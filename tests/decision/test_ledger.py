@@ -109,6 +109,21 @@ def test_columns_that_do_not_belong_together_are_refused(damage: dict[str, Any])
         decode_ledger(value)
 
 
+def test_a_tag_that_is_not_there_is_found_between_others_that_are() -> None:
+    ledger = ledger_of(contact(NOW + 2, number=1), contact(NOW + 1, number=2), contact(NOW, number=3))
+    value = encode_ledger(msgspec.structs.replace(ledger, tag_numbers=b"\0\1\0"))
+    with pytest.raises(LedgerUnreadable, match="damaged"):
+        decode_ledger(value)
+
+
+def test_a_tag_of_known_words_in_another_order_is_another_tag() -> None:
+    ledger = with_contact(EMPTY_LEDGER, contact(NOW, number=1), Tag("sms", "otp", "a", "b"), created_ms=NOW)
+    ledger = with_contact(ledger, contact(NOW, number=2), Tag("sms", "otp", "b", "a"), created_ms=NOW)
+    ledger = with_contact(ledger, contact(NOW, number=3), Tag("sms", "otp", "a", "b"), created_ms=NOW)
+    assert ledger.tags == (Tag("sms", "otp", "a", "b"), Tag("sms", "otp", "b", "a"))
+    assert (ledger.words, ledger.tag_numbers) == (("sms", "otp", "a", "b"), b"\0\1\0")
+
+
 @pytest.mark.parametrize(
     "value", [b"", b"\xc1", b"not a ledger", msgspec.msgpack.encode([2, b"7"]), msgspec.msgpack.encode({})]
 )
