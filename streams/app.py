@@ -289,11 +289,16 @@ async def _shut_down(app: faust.App, engine: Engine, running: asyncio.Future[Non
             log.warning("stopping failed", **diagnosis(error))
 
 
+def _end_process(exit_code: int) -> None:
+    log.error("the worker could not stop in time and is ended", seconds=STOP_LIMIT_SECONDS, exit_code=exit_code)
+    os._exit(exit_code)
+
+
 class _deadline:  # noqa: N801 - reads as a statement
     """Ends the process if the block takes longer than a stop may, even if the event loop hangs."""
 
     def __init__(self, exit_code: int) -> None:
-        self._timer = threading.Timer(STOP_LIMIT_SECONDS, os._exit, (exit_code or EXIT_UNEXPECTED,))
+        self._timer = threading.Timer(STOP_LIMIT_SECONDS, _end_process, (exit_code or EXIT_UNEXPECTED,))
         self._timer.daemon = True
 
     def __enter__(self) -> None:

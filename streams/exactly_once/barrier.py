@@ -10,12 +10,11 @@ Rules of this module
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING, Final
 
 from aiokafka.errors import KafkaError
 
-from streams.exactly_once.clients import loop_seconds
+from streams.exactly_once.clients import close, loop_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -48,8 +47,7 @@ class Barrier:
         """Disconnect. Idempotent."""
         reader, self._reader = self._reader, None
         if reader is not None:
-            with contextlib.suppress(KafkaError, OSError):
-                await reader.stop()
+            await close(reader)
 
     async def ends(
         self, partitions: Iterable[TopicPartition], called_off: Callable[[], bool] = lambda: False

@@ -11,7 +11,6 @@ Rules of this module
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import aiokafka
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from streams.exactly_once.settings import EngineSettings
 
 CLOSE_SECONDS: Final = 2.0
-"""How long a producer may take to say goodbye."""
+"""How long a client may take to say goodbye."""
 
 LIMIT_SETTING: Final = "max.message.bytes"
 
@@ -209,7 +208,7 @@ class KafkaClients:
             consumer.assign(list(partitions))
             await consumer.seek_to_beginning(*partitions)
         except BaseException:
-            await consumer.stop()
+            await close(consumer)
             raise
         reader: ChangelogReader = consumer
         return reader
@@ -234,8 +233,24 @@ class KafkaClients:
         }
 
 
-async def close(producer: TransactionalProducer) -> None:
-    """Disconnect a producer that is thrown away whatever it answers."""
-    with contextlib.suppress(Exception):
-        async with asyncio.timeout(CLOSE_SECONDS):
-            await producer.stop()
+class Closable(Protocol):
+    """Whatever has a connection."""
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        ...
+
+
+async def close(client: Closable) -> None:
+    """Disconnect a client that is thrown away whatever it answers.
+
+    In a task of its own: aiokafka cancels tasks of its own when it stops, and while a broker goes away such a
+    cancellation can come out of `stop`. Nobody has cancelled us.
+    """
+    stopping = asyncio.ensure_future(client.stop())
+    done, late = await asyncio.wait({stopping}, timeout=CLOSE_SECONDS)
+    for task in late:
+        task.cancel()
+    for task in done:
+        if not task.cancelled():
+            task.exception()  # looked at, so that nobody is told that nobody did

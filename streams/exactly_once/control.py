@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Final
 import aiokafka
 from aiokafka.structs import TopicPartition
 
+from streams.exactly_once.clients import close
+
 if TYPE_CHECKING:
     from streams.exactly_once.settings import EngineSettings
 
@@ -72,10 +74,9 @@ class ControlTopic:
         """Disconnect. What was read stays readable. Idempotent."""
         consumer, self._consumer = self._consumer, None
         producer, self._producer = self._producer, None
-        if consumer is not None:
-            await consumer.stop()
-        if producer is not None:
-            await producer.stop()
+        for client in (consumer, producer):
+            if client is not None:
+                await close(client)
 
     def get(self, key: bytes) -> bytes | None:
         """The latest value as of the last refresh or own write."""

@@ -158,7 +158,9 @@ class Lane:
         if not states:
             return 0.0
         share = max(1, sum(state.has_queued() for state in states))
-        limits = Limits(max(1, self._limit.records // share), max(1, self._settings.max_batch_bytes // share))
+        is_urgent = any(state.has_preferred() for state in states)
+        most = self._limit.next_records(loop_seconds(), is_urgent=is_urgent)
+        limits = Limits(max(1, most // share), max(1, self._settings.max_batch_bytes // share))
         contributions, decided_at_ms = await self._order.choose(states, limits, self.rest)
         if self.rest.called_off:
             return 0.0
@@ -180,7 +182,8 @@ class Lane:
             return self._after_abort(aborted)
         if self._decisions_age:
             records = sum(len(contribution.records) for contribution in contributions)
-            self._limit.committed(records, loop_seconds() - began_at)
+            now = loop_seconds()
+            self._limit.committed(records, now - began_at, now)
         self._after_commit(contributions, results, decided_at_ms, committed_at_ms)
         return 0.0
 

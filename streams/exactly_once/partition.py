@@ -86,6 +86,10 @@ class PartitionState:
         """Whether anything waits to be decided."""
         return any(intake.queue for intake in self.intakes)
 
+    def has_preferred(self) -> bool:
+        """Whether an intent waits that goes before others: a record of any topic but the last in rank."""
+        return any(intake.queue for intake in self.other_intakes[:-1])
+
     def has_work(self) -> bool:
         """Whether anything waits, whether a record asks for it or not."""
         return self.has_queued() or bool(self.due.keys)

@@ -19,7 +19,7 @@ import structlog
 from aiokafka.structs import TopicPartition
 
 from streams.exactly_once.changelog import META_KEY, Meta, decode_meta
-from streams.exactly_once.clients import CHANGELOG_FETCH_WAIT_MS, loop_seconds
+from streams.exactly_once.clients import CHANGELOG_FETCH_WAIT_MS, close, loop_seconds
 from streams.exactly_once.errors import RestoreStalledError
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ async def restore(
         stalled_seconds = STALLED_TIMEOUTS * settings.transaction_timeout_ms / 1000
         await _read_until(reader, partitions, restored, observer, stalled_seconds)
     finally:
-        await reader.stop()
+        await close(reader)
     log.info(
         "the state is restored",
         partitions=sorted(marks),

@@ -6,7 +6,8 @@ The order, and why
 2. Then the offsets, with generation and member id. Accepted, they prove that the worker still owned its partitions
    after its changelog records were in the log; whoever owns them next restores up to there.
 3. Then the commit. Only when it has returned may anything be merged into memory.
-4. Before 2 and again before 3 the age of the decisions is checked. Too old: abort, decide again.
+4. Before 2 and again before 3 the age of the decisions is checked. Too old: abort, decide again. From a moment that is
+   still to come: the clock was wrong when they were made and is right now, or the other way round; the same.
 5. A record larger than its topic takes aborts the transaction; the lane then finds out whose answer it was.
 
 Anything but `TransactionAborted` leaves the outcome to the broker, and the process ends.
@@ -171,9 +172,16 @@ class TransactionWriter:
         self._producers[self._turn] = await self._new_producer(self._turn)
 
     async def _check_age(self, producer: TransactionalProducer, decided_at_ms: int | None) -> None:
-        if decided_at_ms is not None and self._clock.now_ms() - decided_at_ms > DECISION_TO_COMMIT_MAX_MS:
+        if decided_at_ms is None:
+            return
+        age_ms = self._clock.now_ms() - decided_at_ms
+        if age_ms > DECISION_TO_COMMIT_MAX_MS:
             await producer.abort_transaction()
             raise TransactionAborted(TransactionAborted.LATE)
+        if -age_ms > self._settings.clock_difference_limit_seconds * 1000:
+            self._observer.clock_difference(-age_ms / 1000)
+            await producer.abort_transaction()
+            raise TransactionAborted(TransactionAborted.CLOCK, f"{-age_ms} ms ahead of now when it was decided")
 
     async def _compare_clocks(
         self, producer: TransactionalProducer, acknowledgements: list[Any], sent_at_ms: int
