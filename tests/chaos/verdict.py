@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import orjson
 
 from streams.testing.audit import AuditSettings, audit
+from tests.chaos.follower import CLOCK_LIMIT_MS
 from tests.chaos.plan import CLOCK_OFF
 from tests.system.harness import ERASURE_KEY, ends_of
 
@@ -70,6 +71,7 @@ def judge(storm: Storm) -> Verdict:
             application_id=storm.workers[0].settings.application_id,
             acknowledged_within_ms=None,
             acknowledged_ms=acknowledged,
+            clock_difference_ms=CLOCK_LIMIT_MS,
             erasure_key=ERASURE_KEY,
         )
     )

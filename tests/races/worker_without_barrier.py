@@ -25,7 +25,7 @@ class NothingToWaitFor(Barrier):
         self, partitions: Iterable[TopicPartition], called_off: Callable[[], bool] = lambda: False
     ) -> dict[TopicPartition, int] | None:
         asked = list(partitions)
-        barrier_topics = {topic.name for topic in self._settings.input_topics if topic.barrier}
+        barrier_topics = {topic.name for topic in self._clients._settings.input_topics if topic.barrier}  # type: ignore[attr-defined]
         if asked and {partition.topic for partition in asked} <= barrier_topics:
             return dict.fromkeys(asked, 0)
         return await super().ends(asked, called_off)

@@ -24,7 +24,13 @@ from streams.exactly_once.engine import Engine
 from streams.exactly_once.lane import Lane
 from streams.exactly_once.partition import PartitionState
 from streams.exactly_once.service_order import ServiceOrder
-from streams.exactly_once.transaction import TransactionWriter, _build, _offsets
+from streams.exactly_once.transaction import (
+    DECISION_TO_COMMIT_MAX_MS,
+    TransactionAborted,
+    TransactionWriter,
+    _build,
+    _offsets,
+)
 from tests.simulation import history
 from tests.simulation.clients import SimulatedBatch
 
@@ -203,6 +209,17 @@ def _group_offsets_trusted_over_the_meta_record() -> Iterator[Any]:
     yield patch.object(Engine, "_place", placed)
 
 
+def _moment_not_looked_at_again() -> Iterator[Any]:
+    """A clock that was wrong when a batch was decided, and is right when it is sent, goes unnoticed."""
+
+    async def check_age(self: TransactionWriter, producer: Any, decided_at_ms: int | None) -> None:
+        if decided_at_ms is not None and self._clock.now_ms() - decided_at_ms > DECISION_TO_COMMIT_MAX_MS:
+            await producer.abort_transaction()
+            raise TransactionAborted(TransactionAborted.LATE)
+
+    yield patch.object(TransactionWriter, "_check_age", check_age)
+
+
 def _uncommitted_records_restored() -> Iterator[Any]:
     """A restore reads what was aborted too."""
     from tests.simulation.broker import SimulatedBroker
@@ -245,6 +262,7 @@ DEFECTS: Final[dict[str, Callable[[], Iterator[Any]]]] = {
         _partition_kept_after_it_was_revoked,
         _group_offsets_trusted_over_the_meta_record,
         _uncommitted_records_restored,
+        _moment_not_looked_at_again,
     )
 }
 

@@ -178,7 +178,7 @@ class _Worker:
             process,
             world.random,
             frozenset((TOPICS.preferences, TOPICS.outcomes)),
-            world.plan.session_timeout_seconds / 3,
+            world.plan.session_timeout_seconds / 2.5,
         )
         reader.engine = engine
         try:

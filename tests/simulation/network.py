@@ -9,11 +9,12 @@ Invariants
 from __future__ import annotations
 
 import asyncio
+import types
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable, Coroutine, Generator
     from random import Random
 
     from tests.simulation.loop import Process, SimulatedLoop
@@ -60,7 +61,7 @@ class Network:
         for begin in waiting:
             self._loop.call_later(self.delay(), begin, context=self._loop.outside)
 
-    async def ask(self, process: Process, point: str, serve: Callable[[], Awaitable[Answer]]) -> Answer:
+    async def ask(self, process: Process, point: str, serve: Callable[[], Coroutine[Any, Any, Answer]]) -> Answer:
         """Ask, and wait for the answer. Raises what serving raised."""
         loop = self._loop
         self._pass(process, point, BEFORE)
@@ -72,13 +73,17 @@ class Network:
             if self.is_down:
                 self._waiting.append(begin)
                 return
-            loop.create_task(work(), context=loop.outside)
-
-        async def work() -> None:
+            serving = serve()
             try:
-                outcome: tuple[Answer | None, Exception | None] = (await serve(), None)
+                waited_for = serving.send(None)
+            except StopIteration as done:  # most questions wait for nothing, and need no task
+                served((done.value, None))
             except Exception as error:  # noqa: BLE001 - it is the answer
-                outcome = (None, error)
+                served((None, error))
+            else:
+                loop.create_task(_rest_of(serving, waited_for, served), context=loop.outside)
+
+        def served(outcome: tuple[Answer | None, Exception | None]) -> None:
             self._pass(process, point, SERVED)
             loop.call_later(self.delay(), _deliver, answered, outcome, context=process.context)
 
@@ -95,6 +100,28 @@ class Network:
         slot = process.name
         self._passings[slot, point, moment] += 1
         self.passed(process, point, moment, self._passings[slot, point, moment])
+
+
+async def _rest_of(
+    serving: Coroutine[Any, Any, Any],
+    waited_for: asyncio.Future[Any],
+    served: Callable[[tuple[Any, Exception | None]], None],
+) -> None:
+    """Goes on with what has begun, from the future it waits for."""
+    try:
+        served((await _from(serving, waited_for), None))
+    except Exception as error:  # noqa: BLE001 - it is the answer
+        served((None, error))
+
+
+@types.coroutine
+def _from(serving: Coroutine[Any, Any, Any], waited_for: asyncio.Future[Any]) -> Generator[Any, Any, Any]:
+    while True:
+        yield waited_for
+        try:
+            waited_for = serving.send(None)
+        except StopIteration as done:
+            return done.value
 
 
 def _deliver(answered: asyncio.Future[Any], outcome: tuple[Any, Exception | None]) -> None:

@@ -102,7 +102,7 @@ FAULTS: Final = {
     "rebalance": 4,
     "broker_down": 2,
     "refuse": 3,
-    "clock": 1,
+    "clock": 2,
 }
 DISTURBANCES: Final = frozenset({"kill", "freeze", "stop", "rebalance"})
 AT_POINTS: Final = frozenset({"kill", "freeze"})
@@ -157,7 +157,7 @@ def _fault(random: Random, kind: str) -> Fault:
         "freeze": random.choice((0.3, 2.5, 5.0, 12.0)),
         "stop": random.choice((0.5, 5.0)),
         "broker_down": random.choice((0.2, 3.0)),
-        "clock": random.choice((3.0, 12.0)),
+        "clock": random.choice((0.005, 0.02, 0.3, 3.0, 12.0)),
     }.get(kind, 0.0)
     slot = random.randrange(2)
     if kind in AT_POINTS and random.random() < 0.7:

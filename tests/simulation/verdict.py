@@ -6,11 +6,13 @@ the independent model's, every ledger is that of a replay. Beside it
 - no worker refused to go on: none of the faults is a reason to;
 - whatever upstream knew to be acknowledged on a barrier topic before it published an intent was applied before the
   answer, by the answer's own word, in the order of true time, whatever clocks said;
+- no moment of a decision lies further ahead of the broker's clock than clocks may differ, and what clocks it took;
 - nothing was raised that nobody caught.
 """
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from functools import cache
@@ -34,6 +36,10 @@ if TYPE_CHECKING:
     from tests.simulation.history import History
 
 NAMES: Final = Topics.of(TOPICS)
+META_KEY: Final = b"m"
+AHEAD_MOST_MS: Final = 5_000 + 300
+"""What a gate lets pass between its clock and the broker's, and what clocks of workers are off by all the time."""
+
 REFUSALS: Final = (StartupRefusedError, RecordsMissingError, RestoreStalledError)
 SETTINGS: Final = AuditSettings(
     "simulated:0",
@@ -62,6 +68,7 @@ def broken(history: History) -> Counter[str]:
         found.update(verdict.found)
     found.update(finding.kind for finding in match_forwarded(verdicts))
     found.update(_barrier(history, logs))
+    found.update(_moments(logs))
     return found
 
 
@@ -91,6 +98,17 @@ def _partition(history: History, partition: int) -> PartitionLog:
         ]
         found.starts[topic], found.ends[topic] = log.start, log.high_watermark
     return found
+
+
+def _moments(logs: dict[int, PartitionLog]) -> Counter[str]:
+    """Meta records of a moment that a right clock had not come to."""
+    found: Counter[str] = Counter()
+    for log in logs.values():
+        for record in log.of(TOPICS.ledger):
+            if record.key == META_KEY and record.appended_ms is not None:
+                ahead_ms = int(json.loads(record.value or b"{}")["latest_ms"]) - record.appended_ms
+                found["moment_ahead"] += ahead_ms > AHEAD_MOST_MS
+    return +found
 
 
 def _barrier(history: History, logs: dict[int, PartitionLog]) -> Counter[str]:

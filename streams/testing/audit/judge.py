@@ -23,7 +23,6 @@ from streams.testing.audit.murmur import home
 from streams.testing.audit.policies import Models, PolicyBook
 from streams.testing.audit.report import FINDINGS_KEPT_MAX, Finding, Place
 from streams.testing.audit.service import Meta, Said, Served, Service, read_metas
-from streams.testing.audit.settings import CLOCK_DIFFERENCE_MS
 from streams.testing.audit.traces import Traces
 from streams.testing.oracle.model import FUTURE_TOLERANCE_MS, PERMISSIVE, RESTRICTIVE, opt_out_winner
 
@@ -336,7 +335,7 @@ class PartitionJudge:
         self._compare(served, model, event, found, trace, first)
         self._check_order(place, trace, customer_id)
         if found["type"] == "approved" and meta.appended_ms is not None and not self._is_record_clock:
-            late_ms = meta.appended_ms - CLOCK_DIFFERENCE_MS - found["valid_until"]
+            late_ms = meta.appended_ms - self.settings.clock_difference_ms - found["valid_until"]
             if late_ms > 0:
                 self.find("committed_late", customer_id, place, self._of(trace), detail=f"{late_ms} ms")
 

@@ -21,8 +21,8 @@ ACKNOWLEDGED_WITHIN_MS: Final = 5_000
 nothing is wrong."""
 
 CLOCK_DIFFERENCE_MS: Final = 500
-"""How far the clock of a gate and that of its brokers may lie apart before a gate stops deciding."""
-
+"""How far the clock of a gate and that of its brokers lie apart where clocks are kept by NTP. A gate goes on up to five
+seconds; who knows of such a difference says so."""
 
 ANSWER_BYTES_MAX: Final = 1_048_588
 """Kafka's default of `max.message.bytes`, which the plan of topics leaves as it is for answers."""
@@ -114,6 +114,9 @@ class AuditSettings:
     processes: int = DEFAULT_PROCESSES
     # How long after a record's timestamp its acknowledgement is taken for granted. None: the barrier is not checked.
     acknowledged_within_ms: int | None = ACKNOWLEDGED_WITHIN_MS
+    # How far a gate's clock may have been behind its brokers': an approval committed later than that after its last
+    # moment is reported.
+    clock_difference_ms: int = CLOCK_DIFFERENCE_MS
     # When opt-outs were acknowledged, by topic, partition and offset, where somebody knows it better than that.
     acknowledged_ms: Mapping[tuple[str, int, int], int] = field(default_factory=dict)
     # What the topics of answers take. An intent so long that its answer may not fit may be a dead letter for that.
