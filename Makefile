@@ -5,7 +5,7 @@
 #   make test            every test, on the embedded broker and on Apache Kafka (needs Java 17 and Maven)
 #   make check           style, types, walls between packages
 #   make compiled        a copy in build/compiled/ whose decision core is compiled; run the gate from there (needs a C compiler)
-#   make bench           decision, throughput, latency, restore; results in bench/results/ (half an hour)
+#   make bench           all of the benches below; results in bench/results/ (an hour)
 #   make races           20 000 intents, each sent within 1 ms of the customer's no; results in bench/results/races.md (long)
 #   make bench-throughput, bench-latency, bench-restore, bench-mypyc
 #                        the running gate on Apache Kafka; --help of `python -m bench.throughput` says what ARGS can be
@@ -64,6 +64,7 @@ bench: $(TEST_STAMP)
 	$(BIN)/python -m bench.throughput
 	$(BIN)/python -m bench.latency
 	$(BIN)/python -m bench.restore
+	$(BIN)/python -m bench.compare
 
 races: $(TEST_STAMP)
 	$(BIN)/python -m tests.races.campaign $(ARGS)

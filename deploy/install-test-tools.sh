@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what the tests need beyond Python: promtool, which checks rules and runs their tests, and Java with Maven,
-# which fetch and run Apache Kafka. Does nothing for what is already on the path.
+# Installs what the tests need beyond Python: promtool, which checks rules and runs their tests, and Java (a JDK,
+# for the peer that is written in it) with Maven, which fetch and run Apache Kafka. Does nothing for what is already on the path.
 #
 # Of Debian's package `prometheus` only promtool is taken: installing the package would also install, enable and perhaps
 # start a server, which no test needs.
@@ -12,9 +12,9 @@ update() {
     updated=yes
 }
 
-if ! command -v java >/dev/null 2>&1 || ! command -v mvn >/dev/null 2>&1; then
+if ! command -v javac >/dev/null 2>&1 || ! command -v mvn >/dev/null 2>&1; then
     update
-    DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends openjdk-17-jre-headless maven
+    DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends openjdk-17-jdk-headless maven
 fi
 
 if ! command -v promtool >/dev/null 2>&1; then

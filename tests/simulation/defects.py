@@ -83,7 +83,8 @@ def _offsets_before_acknowledgements() -> Iterator[Any]:
         await self._check_age(producer, decided_at_ms)
         producer.act_for(self._membership)
         await producer.send_offsets_to_transaction(_offsets(contributions), self._settings.application_id)
-        await self._produce(producer, batches)
+        sent_at_ms = self._clock.now_ms()
+        await self._compare_clocks(producer, await self._produce(producer, batches), sent_at_ms)
         await producer.commit_transaction()
         return int(self._clock.now_ms())
 

@@ -28,7 +28,12 @@ BASE_MS: Final = 1_767_607_200_000
 RECORDS_LEAST: Final = 50
 RECORDS_MOST: Final = 70
 BURSTS: Final = (3, 7)
-LONGEST_SECONDS: Final = 75.0
+BURST_RATES: Final = (1.5, 8.0, 40.0)
+"""Records a second in a burst: from one in a batch to many."""
+
+LONGEST_SECONDS: Final = 55.0
+"""Longer than any window of the policy, so that what a burst filled is empty again for another."""
+
 CUSTOMERS: Final = tuple(f"c{number}" for number in range(5))
 CHANNELS: Final = ("sms", "email")
 CALM_SHARE: Final = 0.06
@@ -181,7 +186,8 @@ class _Upstream:
         random = self._random
         count = random.randint(RECORDS_LEAST, RECORDS_MOST)
         bursts = sorted(random.uniform(0.0, LONGEST_SECONDS) for _ in range(random.randint(*BURSTS)))
-        times = sorted(random.choice(bursts) + random.expovariate(1.5) for _ in range(count))
+        per_second = random.choice(BURST_RATES)
+        times = sorted(random.choice(bursts) + random.expovariate(per_second) for _ in range(count))
         found: list[Published] = []
         for at_seconds in times:
             found += self._at(at_seconds)

@@ -27,27 +27,28 @@ from tests.simulation.verdict import broken
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SEEDS = 400
+SEEDS = 240
 SHARES = 4
 
 # Seeds that find each defect, as `python -m tests.simulation.campaign --seeds 0` says. Another plan of seeds needs
 # others: run it again.
 FINDS = {
-    "commit_with_a_send_unacknowledged": 3,
-    "merge_before_commit": 3,
-    "offsets_before_acknowledgements": 124,
-    "generation_left_out": 42,
-    "restored_to_the_last_stable_offset": 91,
-    "barrier_skipped": 0,
-    "barrier_on_a_stale_answer": 1,
+    "commit_with_a_send_unacknowledged": 1,
+    "merge_before_commit": 0,
+    "offsets_before_acknowledgements": 52,
+    "generation_left_out": 35,
+    "restored_to_the_last_stable_offset": 22,
+    "barrier_skipped": 1,
+    "barrier_on_a_stale_answer": 3,
     "identity_check_dropped": 0,
-    "window_one_millisecond_too_long": 9,
+    "window_one_millisecond_too_long": 6,
     "pruned_too_early": 0,
     "rerouted_twice": 0,
     "meta_record_not_written": 0,
-    "partition_kept_after_it_was_revoked": 0,
-    "group_offsets_trusted_over_the_meta_record": 2,
-    "uncommitted_records_restored": 7,
+    "partition_kept_after_it_was_revoked": 6,
+    "group_offsets_trusted_over_the_meta_record": 4,
+    "uncommitted_records_restored": 1,
+    "moment_not_looked_at_again": 623,
 }
 
 
