@@ -158,9 +158,7 @@ class Lane:
         if not states:
             return 0.0
         share = max(1, sum(state.has_queued() for state in states))
-        is_urgent = any(state.has_preferred() for state in states)
-        most = self._limit.next_records(loop_seconds(), is_urgent=is_urgent)
-        limits = Limits(max(1, most // share), max(1, self._settings.max_batch_bytes // share))
+        limits = Limits(max(1, self._most_records(states) // share), max(1, self._settings.max_batch_bytes // share))
         contributions, decided_at_ms = await self._order.choose(states, limits, self.rest)
         if self.rest.called_off:
             return 0.0
@@ -186,6 +184,13 @@ class Lane:
             self._limit.committed(records, now - began_at, now)
         self._after_commit(contributions, results, decided_at_ms, committed_at_ms)
         return 0.0
+
+    def _most_records(self, states: Sequence[PartitionState]) -> int:
+        """Of the next batch. Where decisions do not age, nobody waits for them either."""
+        if not self._decisions_age:
+            return self._settings.max_batch_records
+        is_urgent = any(state.has_preferred() for state in states)
+        return self._limit.next_records(loop_seconds(), is_urgent=is_urgent)
 
     async def _apply(self, contributions: Sequence[Contribution]) -> tuple[list[Contribution], list[BatchResult]]:
         """What is to be committed, and what it gave."""
