@@ -55,6 +55,18 @@ def state_of(*intakes: Intake) -> PartitionState:
     return PartitionState(0, intakes, {}, 0)
 
 
+def test_an_intent_goes_before_others_unless_its_topic_is_the_last() -> None:
+    urgent = Intake(InputTopic("urgent", 1, barrier=False), 0)
+    ordinary = Intake(InputTopic("ordinary", 2, barrier=False), 0)
+    stops = Intake(STOPS, 0)
+    state = state_of(stops, urgent, ordinary)
+    arrive(stops, [record(STOPS, 0)])
+    arrive(ordinary, [record(ordinary.topic, 0)])
+    assert not state.has_preferred()
+    arrive(urgent, [record(urgent.topic, 0)])
+    assert state.has_preferred()
+
+
 class TestIntake:
     def test_looking_changes_nothing_and_advancing_moves_the_position(self) -> None:
         intake = Intake(ASKS, 5)
