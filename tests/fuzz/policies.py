@@ -215,6 +215,8 @@ _HEADS: Final[tuple[dict[str, Any], ...]] = (
         }
     },
     {"holidays": {"years": [2026], "calendars": {"recipient": {"country": "CO"}, "empty": {}}}},
+    {"holidays": {"years": [2026], "calendars": {"town": {"because": "x"}}}},
+    {"holidays": {"years": [2040], "calendars": {"AE": {"country": "AE"}}}},
     {"holidays": {"years": [2026], "calendars": {"none": {"add": ["2026-05-05"], "because": "x"}}}},
     {
         "holidays": {

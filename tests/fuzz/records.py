@@ -191,7 +191,7 @@ def seeds() -> Iterator[bytes]:
     """Every kind of event on every topic and partition, and the hostile records."""
     for kind, topic in (("intent", 0), ("preference", 1), ("outcome", 2)):
         for partition in range(PARTITIONS):
-            more = {"purpose": "service", "attributes": {"a": 1}} if topic == 0 and partition & 2 else {}
+            more = {"purpose": "service", **({"attributes": {"a": 1}} if partition & 2 else {})} if topic == 0 else {}
             content = orjson.dumps(document(kind, "x", NOW, customer_id="c-1", **more))  # type: ignore[arg-type]
             yield bytes((topic, partition, 0, partition & 1, 0, 0, 0, 16, partition)) + piece(b"c-1") + value(content)
             yield bytes((3, partition, 0, 0, 0, 0, topic, 0b1001, partition)) + piece(b"c-1") + value(content)
