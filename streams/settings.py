@@ -91,5 +91,14 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_environment(cls, text: str) -> WorkerSettings:
-        """The settings of that text."""
-        return msgspec.json.decode(text, type=cls)
+        """The settings of that text.
+
+        Raises:
+            SettingsRefused: it holds none.
+        """
+        try:
+            return msgspec.json.decode(text, type=cls)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            raise SettingsRefused(
+                f"{SETTINGS_VARIABLE} does not hold the settings of a worker. Start workers with: mesura run"
+            ) from None

@@ -73,7 +73,7 @@ def decode_meta(value: bytes) -> Meta:
     """
     try:
         meta = _decoder.decode(value)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise StartupRefusedError(
             "The changelog's meta record cannot be read: the topic was not written by this application. "
             "Name the right changelog topic."

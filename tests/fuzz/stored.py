@@ -52,9 +52,8 @@ def settings(data: bytes) -> None:
     text = data.decode(errors="surrogateescape")
     try:
         found = WorkerSettings.from_environment(text)
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
-        # Its own supervisor wrote them: anything else ends the worker, whatever the error.
-        _keeps_secret(text, str(error))
+    except SettingsRefused as refused:
+        _keeps_secret(text, str(refused))
         return
     assert WorkerSettings.from_environment(found.to_environment()) == found
     try:

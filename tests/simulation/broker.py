@@ -77,7 +77,8 @@ class Coordinated:
     open: Transaction | None = None
     is_ending: bool = False
     partitions: dict[TopicPartition, None] = field(default_factory=dict)
-    offsets: dict[TopicPartition, int] = field(default_factory=dict)
+    offsets: dict[TopicPartition, tuple[int, int]] = field(default_factory=dict)
+    """By number in the order in which they were taken, and the offset itself."""
     unmarked: int = 0
     ended: list[asyncio.Future[None]] = field(default_factory=list)
 
@@ -98,7 +99,6 @@ class SimulatedBroker:
         self, loop: SimulatedLoop, random: Random, topics: Iterable[str], partitions: int, *, base_ms: int
     ) -> None:
         self.logs = {TopicPartition(topic, n): PartitionLog() for topic in topics for n in range(partitions)}
-        self.group_offsets: dict[TopicPartition, int] = {}
         self.changed: Callable[[], None] = lambda: None
         """Called when a transaction has ended in every partition."""
         self.refuse_next = 0
@@ -116,7 +116,16 @@ class SimulatedBroker:
         self._assignment: dict[str, frozenset[int]] = {}
         self._is_rebalancing = False
         self._member_number = 0
+        self._offsets_taken = 0
+        self._group_offsets: dict[TopicPartition, tuple[int, int]] = {}
         self._readers: defaultdict[TopicPartition, list[asyncio.Future[None]]] = defaultdict(list)
+
+    @property
+    def group_offsets(self) -> dict[TopicPartition, int]:
+        """What the group has committed, as far as it is visible: of each partition what was taken last, whichever
+        transaction's marker came last.
+        """
+        return {where: offset for where, (_, offset) in self._group_offsets.items()}
 
     def now_ms(self) -> int:
         """The broker's clock."""
@@ -202,7 +211,8 @@ class SimulatedBroker:
             if generation != self.generation:
                 raise IllegalGenerationError
         self._open(found)
-        found.offsets.update(offsets)
+        self._offsets_taken += 1
+        found.offsets.update({where: (self._offsets_taken, offset) for where, offset in offsets.items()})
 
     async def end_transaction(self, name: str, epoch: int, *, commit: bool) -> None:
         """Decide the end. Answers before the markers are written."""
@@ -256,7 +266,8 @@ class SimulatedBroker:
     def _mark_offsets(self, found: Coordinated) -> None:
         assert found.open is not None
         if found.open.is_committed:
-            self.group_offsets.update(found.offsets)
+            for where, taken in found.offsets.items():
+                self._group_offsets[where] = max(taken, self._group_offsets.get(where, taken))
         self._marked(found)
 
     def _marked(self, found: Coordinated) -> None:

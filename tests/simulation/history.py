@@ -298,6 +298,7 @@ class World:
 
     def _end_upstream(self, where: TopicPartition, transaction: Transaction, commit: bool) -> None:
         self.broker.end_upstream(where, transaction, commit=commit)
+        self._look()  # an abort may be the last thing that happens
 
     # --- faults -------------------------------------------------------------------------------------------------------
 

@@ -417,6 +417,30 @@ def test_offsets_of_the_current_generation_become_visible_with_the_transaction(h
     holds(contract)
 
 
+def test_of_two_transactions_the_offsets_that_were_taken_last_stay_whichever_ends_last(holds: Any) -> None:
+    async def contract(bench: Bench) -> None:
+        membership = await bench.member()
+        first = await bench.clients.producer(bench.group + "-first")
+        second = await bench.clients.producer(bench.group + "-second")
+        for producer, offset in ((first, 5), (second, 7)):
+            await producer.begin_transaction()
+            await send(producer, bench.log, b"%d" % offset)
+            producer.act_for(membership)
+            await producer.send_offsets_to_transaction({bench.log: OffsetAndMetadata(offset, "")}, bench.group)
+        await second.commit_transaction()
+        await until(_reaches(bench, 7), "the offset of the second")
+        await first.commit_transaction()
+        await first.begin_transaction()
+        await send(first, bench.log, b"waits until the one before has ended everywhere")
+        await first.abort_transaction()
+        assert await read_to_end(bench) == [b"5", b"7"]
+        assert await bench.committed(bench.log) == 7
+        await first.stop()
+        await second.stop()
+
+    holds(contract)
+
+
 @pytest.mark.parametrize("whose", ["an older generation", "nobody the group knows"])
 def test_offsets_of_others_are_refused(holds: Any, whose: str) -> None:
     async def contract(bench: Bench) -> None:
