@@ -41,6 +41,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # A shell starts what it puts in the background deaf to Ctrl-C, and children inherit that. Ours must hear it.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the same of nohup
     config.addinivalue_line("markers", "embedded_cannot(reason): strict expected failure on the embedded broker")
 
 

@@ -126,14 +126,14 @@ _POINTS: Final = {
 """Point: how likely it is, and within how many passings; a worker passes some only a few times."""
 
 
-def plan_of(seed: int) -> Plan:
-    """The plan of a seed."""
+def plan_of(seed: int, faults: tuple[str, ...] | None = None) -> Plan:
+    """The plan of a seed; with `faults`, of these kinds instead of those the seed would draw."""
     random = Random(seed)
     coarse = random.choice((1, 1, 10, 250, 1_000))
     return Plan(
         seed=seed,
         published=tuple(_Upstream(random, coarse).events()),
-        faults=tuple(_faults(random)),
+        faults=tuple(_faults(random) if faults is None else (_fault(random, kind) for kind in faults)),
         workers=random.choice((2, 2, 2, 3)),
         lanes=random.choice((1, 1, 2)),
         batch_records_max=random.choice((3, 8, 8_000)),

@@ -30,26 +30,16 @@ if TYPE_CHECKING:
 SEEDS = 240
 SHARES = 4
 
-# Seeds that find each defect, as `python -m tests.simulation.campaign --seeds 0` says. Another plan of seeds needs
-# others: run it again.
-FINDS = {
-    "commit_with_a_send_unacknowledged": 1,
-    "merge_before_commit": 0,
-    "offsets_before_acknowledgements": 52,
-    "generation_left_out": 35,
-    "restored_to_the_last_stable_offset": 22,
-    "barrier_skipped": 1,
-    "barrier_on_a_stale_answer": 3,
-    "identity_check_dropped": 0,
-    "window_one_millisecond_too_long": 6,
-    "pruned_too_early": 0,
-    "rerouted_twice": 0,
-    "meta_record_not_written": 0,
-    "partition_kept_after_it_was_revoked": 6,
-    "group_offsets_trusted_over_the_meta_record": 4,
-    "uncommitted_records_restored": 1,
-    "moment_not_looked_at_again": 623,
+# What brings a defect to light soonest, where the faults that a seed draws by itself take hundreds of seeds. The
+# campaign finds each without help.
+BRINGS_TO_LIGHT = {
+    "offsets_before_acknowledgements": ("freeze",) * 6,
+    "generation_left_out": ("freeze",) * 6,
+    "restored_to_the_last_stable_offset": ("kill",) * 6,
+    "moment_not_looked_at_again": ("clock",) * 12,
 }
+FOUND_WITHIN_SEEDS = 150
+"""Twice what the rarest takes."""
 
 
 @pytest.fixture(autouse=True)
@@ -108,21 +98,27 @@ def test_a_seed_is_the_same_history_again_in_another_process_with_other_hashes()
         assert there.stdout.split() == here
 
 
+def first_found(name: str) -> Plan:
+    """The first plan that brings a defect to light."""
+    with planted(name):
+        for seed in range(FOUND_WITHIN_SEEDS):
+            plan = plan_of(seed, BRINGS_TO_LIGHT.get(name))
+            if broken(run(plan)):
+                return plan
+    raise AssertionError(f"{name} was not found within {FOUND_WITHIN_SEEDS} seeds")
+
+
 @pytest.mark.parametrize("name", DEFECTS)
 def test_a_planted_mistake_is_found_where_sound_code_passes(name: str) -> None:
-    plan = plan_of(FINDS[name])
-    assert not broken(run(plan))
-    with planted(name):
-        assert broken(run(plan))
+    plan = first_found(name)
     assert not broken(run(plan))
 
 
 def test_a_failing_history_is_shrunk_to_what_matters() -> None:
+    plan = first_found("merge_before_commit")
     with planted("merge_before_commit"):
-        plan = plan_of(FINDS["merge_before_commit"])
         small = shrunk(plan)
         assert broken_promises(small) & broken_promises(plan)
-    assert len(small.faults) < len(plan.faults) or len(plan.faults) == 1
     assert len(small.published) < len(plan.published) / 4
     assert not broken_promises(small)
 
