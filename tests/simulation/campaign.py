@@ -17,7 +17,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
@@ -201,8 +201,8 @@ def main() -> int:
     document = {
         "first_seed": arguments.first,
         "seconds": seconds,
-        "seen": None if seen is None else asdict(seen),
-        "defects": {name: asdict(found) for name, found in defects.items()},
+        "seen": None if seen is None else vars(seen),
+        "defects": {name: vars(found) for name, found in defects.items()},
     }
     (arguments.results / "simulation.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     for seed in sorted(seen.broken if seen else ())[:BROKEN_SHOWN_MAX]:

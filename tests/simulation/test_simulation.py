@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -121,6 +122,20 @@ def test_a_failing_history_is_shrunk_to_what_matters() -> None:
         assert broken_promises(small) & broken_promises(plan)
     assert len(small.published) < len(plan.published) / 4
     assert not broken_promises(small)
+
+
+def test_the_campaign_says_what_it_has_seen(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "tests.simulation.campaign", "--seeds", "6", "--from", "50", "--no-defects"]
+        + ["--processes", "1", "--results", str(tmp_path)],
+        cwd=Path(__file__).parents[2],
+        check=True,
+        capture_output=True,
+    )
+    assert "Seeds 50 to 55: **6 histories, 0 with a broken promise**" in (tmp_path / "simulation.md").read_text()
+    said = json.loads((tmp_path / "simulation.json").read_text())
+    assert (said["seen"]["seeds"], said["seen"]["broken"], said["defects"]) == (6, {}, {})
+    assert sum(said["seen"]["faults"].values()) > 0
 
 
 def test_nothing_is_shrunk_where_nothing_is_broken() -> None:
