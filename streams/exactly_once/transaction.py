@@ -127,9 +127,10 @@ class TransactionWriter:
         await producer.begin_transaction()
         sent_at_ms = self._clock.now_ms()
         acknowledgements = await self._produce(producer, batches)
-        if self._compares_clocks and decided_at_ms is not None:
-            await self._compare_clocks(producer, acknowledgements, sent_at_ms)
         await self._check_age(producer, decided_at_ms)
+        if self._compares_clocks and decided_at_ms is not None:
+            latest_ms = max(contribution.latest_ms for contribution in contributions)
+            await self._compare_clocks(producer, acknowledgements, sent_at_ms, decided_at_ms, latest_ms)
         producer.act_for(self._membership)
         await producer.send_offsets_to_transaction(_offsets(contributions), self._settings.application_id)
         await self._check_age(producer, decided_at_ms)
@@ -184,9 +185,17 @@ class TransactionWriter:
             raise TransactionAborted(TransactionAborted.CLOCK, f"{-age_ms} ms ahead of now when it was decided")
 
     async def _compare_clocks(
-        self, producer: TransactionalProducer, acknowledgements: list[Any], sent_at_ms: int
+        self,
+        producer: TransactionalProducer,
+        acknowledgements: list[Any],
+        sent_at_ms: int,
+        decided_at_ms: int,
+        latest_ms: int,
     ) -> None:
-        """The broker stamped our records between sending and acknowledging; anything outside is a difference."""
+        """The broker stamped our records between sending and acknowledging, and not long after they were decided;
+        anything outside is a difference. The moments themselves are compared, because a clock that jumps to and fro may
+        be right whenever it is looked at again.
+        """
         acknowledged_at_ms = self._clock.now_ms()
         difference_ms = 0
         for acknowledgement in acknowledgements:
@@ -194,7 +203,9 @@ class TransactionWriter:
                 continue
             if acknowledgement.timestamp_type == LOG_APPEND_TIME:
                 stamped_ms = acknowledgement.timestamp
-                difference_ms = max(difference_ms, sent_at_ms - stamped_ms, stamped_ms - acknowledged_at_ms)
+                late_ms = stamped_ms - DECISION_TO_COMMIT_MAX_MS - decided_at_ms
+                outside_ms = sent_at_ms - stamped_ms, stamped_ms - acknowledged_at_ms
+                difference_ms = max(difference_ms, *outside_ms, latest_ms - stamped_ms, late_ms)
         self._observer.clock_difference(difference_ms / 1000)
         if difference_ms > self._settings.clock_difference_limit_seconds * 1000:
             await producer.abort_transaction()

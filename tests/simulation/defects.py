@@ -84,7 +84,9 @@ def _offsets_before_acknowledgements() -> Iterator[Any]:
         producer.act_for(self._membership)
         await producer.send_offsets_to_transaction(_offsets(contributions), self._settings.application_id)
         sent_at_ms = self._clock.now_ms()
-        await self._compare_clocks(producer, await self._produce(producer, batches), sent_at_ms)
+        acknowledgements = await self._produce(producer, batches)
+        latest_ms = max(contribution.latest_ms for contribution in contributions)
+        await self._compare_clocks(producer, acknowledgements, sent_at_ms, decided_at_ms, latest_ms)
         await producer.commit_transaction()
         return int(self._clock.now_ms())
 
@@ -218,7 +220,13 @@ def _moment_not_looked_at_again() -> Iterator[Any]:
             await producer.abort_transaction()
             raise TransactionAborted(TransactionAborted.LATE)
 
+    compare_clocks = TransactionWriter._compare_clocks
+
+    async def compare(self: Any, producer: Any, acknowledgements: Any, sent_at_ms: int, *_: int) -> None:
+        await compare_clocks(self, producer, acknowledgements, sent_at_ms, sent_at_ms, 0)
+
     yield patch.object(TransactionWriter, "_check_age", check_age)
+    yield patch.object(TransactionWriter, "_compare_clocks", compare)
 
 
 def _uncommitted_records_restored() -> Iterator[Any]:

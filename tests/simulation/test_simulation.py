@@ -125,9 +125,9 @@ def test_a_failing_history_is_shrunk_to_what_matters() -> None:
 
 
 def test_the_campaign_says_what_it_has_seen(tmp_path: Path) -> None:
+    options = ["--seeds", "6", "--from", "50", "--no-defects", "--processes", "1", "--results"]
     subprocess.run(
-        [sys.executable, "-m", "tests.simulation.campaign", "--seeds", "6", "--from", "50", "--no-defects"]
-        + ["--processes", "1", "--results", str(tmp_path)],
+        [sys.executable, "-m", "tests.simulation.campaign", *options, str(tmp_path)],
         cwd=Path(__file__).parents[2],
         check=True,
         capture_output=True,
