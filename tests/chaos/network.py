@@ -19,6 +19,7 @@ import contextlib
 import socket
 import struct
 import threading
+import weakref
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -61,9 +62,11 @@ class Link:
         self._target_port = target_port
         self._line = Line()
         self._changed = asyncio.Event()
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._transports: weakref.WeakSet[asyncio.WriteTransport] = weakref.WeakSet()
+        """Those that are open, also when they only wait to be rid of their last bytes: their loop holds them."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
+        self._is_ended = False
 
     def set(self, **changes: Any) -> None:  # noqa: ANN401 - the fields of a line
         """Make the line so; what is not named is healed."""
@@ -74,8 +77,7 @@ class Link:
 
         def reset() -> None:
             self._become(replace(self._line, refuses=refuses))
-            for writer in list(self._writers):
-                writer.transport.abort()
+            self._abort_all()
 
         self._call(reset)
 
@@ -88,13 +90,23 @@ class Link:
         self._server = await asyncio.start_server(self._take, HOST, 0)
         self.port = int(self._server.sockets[0].getsockname()[1])
 
-    async def close(self) -> None:
-        """Listen no more, and end what is open."""
+    def end(self) -> None:
+        """Take no other connection, and end what is open: bytes under way are lost.
+
+        The listener stays until `close`: asyncio loses connections that it is still taking when theirs is closed.
+        """
         assert self._server is not None
-        self._server.close()
+        self._is_ended = True
+        for listener in self._server.sockets:
+            self._loop.remove_reader(listener)
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._abort_all()
+
+    def close(self) -> None:
+        """After `end`, when no task is left: listen no more."""
+        assert self._server is not None
+        self._server.close()
 
     def _become(self, line: Line) -> None:
         self._line = line
@@ -106,20 +118,22 @@ class Link:
         self._loop.call_soon_threadsafe(lambda: (what(), done.set()))
         assert done.wait(ANSWER_SECONDS), "the network's loop does not answer"
 
-    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
+    def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Not a coroutine: one that is cancelled before it begins could not close what it was given."""
         self._note(writer)
-        try:
-            if not self._line.refuses:
-                self.connections += 1
-                await self._join(reader, writer)
-        except (OSError, asyncio.CancelledError):
-            pass  # the target is down, or the network ends: either way this connection does
-        finally:
-            self._drop(writer)
-            self._tasks.discard(task)
+        if self._line.refuses or self._is_ended:
+            writer.transport.abort()
+            return
+        self.connections += 1
+        task = asyncio.create_task(self._join(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(lambda _: self._part(task, writer))
+
+    def _part(self, task: asyncio.Task[None], writer: asyncio.StreamWriter) -> None:
+        self._tasks.discard(task)
+        self._drop(writer)
+        if not task.cancelled() and (error := task.exception()) and not isinstance(error, OSError):
+            raise error  # an OSError: the target is down, and so this connection is
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection(HOST, self._target_port)
@@ -137,10 +151,14 @@ class Link:
         connected = writer.get_extra_info("socket")
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._writers.add(writer)
+        self._transports.add(writer.transport)
 
-    def _drop(self, writer: asyncio.StreamWriter) -> None:
-        self._writers.discard(writer)
+    def _abort_all(self) -> None:
+        for transport in list(self._transports):
+            transport.abort()
+
+    @staticmethod
+    def _drop(writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             writer.close()
 
@@ -197,9 +215,7 @@ class Network:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for link in self.links:
-            self._wait_for(link.close())
-        self._wait_for(self._loop.shutdown_asyncgens())
+        self._wait_for(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -210,6 +226,14 @@ class Network:
         self._wait_for(link.open())
         self.links.append(link)
         return link
+
+    async def _end(self) -> None:
+        for link in self.links:
+            link.end()
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(others)  # those that are taking a connection take it, and end it
+        for link in self.links:
+            link.close()
 
     def _wait_for(self, what: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(what, self._loop).result(ANSWER_SECONDS)

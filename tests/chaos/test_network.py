@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -123,19 +124,29 @@ def test_a_cut_resets_every_connection_and_takes_no_other_until_it_is_healed(lin
         link.cut(refuses=True)
         with pytest.raises(ConnectionResetError):
             connected.recv(1)
-        with connected_to(link) as refused:
-            assert _ended(refused)
+        assert is_refused(link)
         assert link.connections == 1
         link.heal()
         with connected_to(link) as again:
             assert exchanged(again, b"after") == b"after"
 
 
-def _ended(connected: socket.socket) -> bool:
+def is_refused(link: Link) -> bool:
+    """Whether a new connection ends at once, be it while it is made."""
     try:
-        return connected.recv(1) == b""
+        with connected_to(link) as connected:
+            return connected.recv(1) == b""
     except ConnectionResetError:
         return True
+
+
+def test_a_network_that_ends_leaves_nothing_open(link: Link) -> None:
+    with ExitStack() as clients, Network() as network:
+        ending = network.link(link.port)
+        for _ in range(50):  # some of them are still being taken when the network ends
+            clients.enter_context(connected_to(ending))
+    del network, ending
+    gc.collect()  # what was left open says so now: warnings are errors
 
 
 def test_connections_to_a_target_that_is_down_end_and_the_link_stays() -> None:
@@ -145,5 +156,4 @@ def test_connections_to_a_target_that_is_down_end_and_the_link_stays() -> None:
     with Network() as network:
         unreachable = network.link(port)
         for _ in range(2):
-            with connected_to(unreachable) as connected:
-                assert _ended(connected)
+            assert is_refused(unreachable)

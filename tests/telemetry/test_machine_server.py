@@ -190,8 +190,10 @@ async def test_a_frozen_process_does_not_keep_the_others_from_answering(setting:
     thawed = asyncio.Event()
 
     async def frozen(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await thawed.wait()
-        writer.close()
+        try:
+            await thawed.wait()
+        finally:
+            writer.close()
 
     server = await asyncio.start_server(frozen, "127.0.0.1", 0)
     setting.processes[1].listens(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
