@@ -28,9 +28,7 @@ from typing import Final
 import msgspec
 import structlog
 from aiohttp import web
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
+from aiokafka.errors import KafkaError
 
 from streams.app import SystemClock, Worker, WorkerEnd, input_topics
 from streams.contracts.control import PolicyRecord, PolicyRule, encode_policy
@@ -41,6 +39,7 @@ from streams.contracts.routing import expected_partition
 from streams.decision.ledger import LedgerUnreadable
 from streams.decision.policy import BUILT_IN, Policy, compile_policy
 from streams.decision.reasons import REASONS, WITHDRAWAL_REASONS
+from streams.exactly_once.clients import KafkaClients
 from streams.exactly_once.control import POLICY_KEY, ControlTopic, policy_text_key
 from streams.exactly_once.errors import StartupRefusedError
 from streams.exactly_once.settings import EXIT_REFUSED, EXIT_STOPPED, ClockMode, EngineSettings
@@ -276,7 +275,8 @@ class GateWorker:
 
     async def _gate_settings(self, partitions: int) -> GateSettings:
         topics = self.settings.topics
-        largest = await _largest_record(self._engine, topics.dead_letter)
+        limits = await KafkaClients(self._engine).batch_limits([topics.dead_letter])
+        largest = limits.get(topics.dead_letter)
         return GateSettings(
             topics=topics,
             partitions=partitions,
@@ -354,26 +354,6 @@ class GateWorker:
             return problem(500, str(unreadable))
         answer = explain(intent, ledger, self._gate.policy, now)
         return web.json_response(answer, headers=NO_STORE)
-
-
-async def _largest_record(settings: EngineSettings, topic: str) -> int | None:
-    """The largest record the topic takes, or None if the broker cannot say (the embedded one cannot)."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers, **settings.client_options)
-    await admin.start()
-    try:
-        answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
-    except IncompatibleBrokerVersion:
-        return None
-    finally:
-        await admin.close()
-    found = [
-        entry[1]
-        for answer in answers
-        for *_, entries in answer.resources
-        for entry in entries
-        if entry[0] == "max.message.bytes"
-    ]
-    return int(found[0]) if found else None
 
 
 def tune_collector() -> None:

@@ -19,7 +19,8 @@ BATCH_SECONDS: Final = 0.2
 those a tenth of the time is lost already."""
 
 URGENT_BATCH_SECONDS: Final = 0.05
-"""The same while urgent records come: what they may have to wait for. It costs the backlog a third of its speed."""
+"""The same while urgent records come: what they may have to wait for. Smaller batches cost the backlog some
+of its speed, but only in that time."""
 
 URGENT_REMEMBERED_SECONDS: Final = 10.0
 """For so long after an urgent record the next one is expected. Who sends one an hour finds whole batches under way."""

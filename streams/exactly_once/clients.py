@@ -14,11 +14,9 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import aiokafka
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import IncompatibleBrokerVersion
 
 from streams.exactly_once.fencing import FencedProducer
+from streams.exactly_once.topic_configs import LARGEST_BATCH, connected_admin, topic_configs
 from streams.exactly_once.transport import read_by_entries
 
 if TYPE_CHECKING:
@@ -31,8 +29,6 @@ if TYPE_CHECKING:
 
 CLOSE_SECONDS: Final = 2.0
 """How long a client may take to say goodbye."""
-
-LIMIT_SETTING: Final = "max.message.bytes"
 
 CHANGELOG_FETCH_BYTES: Final = 512 * 1024
 """Of one partition in one fetch. Eight times as much is no faster and costs 40 MB that stay; a larger record batch, up
@@ -215,22 +211,9 @@ class KafkaClients:
 
     async def batch_limits(self, topics: Sequence[str]) -> dict[str, int]:
         """As the broker's `max.message.bytes` says; nothing where the broker cannot tell."""
-        settings = self._settings
-        admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers, **settings.client_options)
-        await admin.start()
-        try:
-            answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in topics])
-        except IncompatibleBrokerVersion:
-            return {}
-        finally:
-            await admin.close()
-        return {
-            name: int(entry[1])
-            for answer in answers
-            for _, _, _, name, entries in answer.resources
-            for entry in entries
-            if entry[0] == LIMIT_SETTING
-        }
+        async with connected_admin(self._settings) as admin:
+            configs = await topic_configs(admin, topics)
+        return {name: int(config[LARGEST_BATCH]) for name, config in (configs or {}).items() if LARGEST_BATCH in config}
 
 
 class Closable(Protocol):

@@ -15,16 +15,15 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import IncompatibleBrokerVersion
-
 from streams.exactly_once.control import PARTITIONS_KEY, ControlTopic
 from streams.exactly_once.errors import StartupRefusedError
 from streams.exactly_once.settings import CHANGELOG_RECORD_BYTES
+from streams.exactly_once.topic_configs import LARGEST_BATCH, connected_admin, topic_configs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
+
+    from aiokafka.admin import AIOKafkaAdminClient
 
     from streams.exactly_once.settings import EngineSettings
 
@@ -34,6 +33,8 @@ LEADER_WAIT_SECONDS: Final = 10.0
 """How long topics that were created a moment ago may take to get their leaders."""
 
 LEADER_POLL_SECONDS: Final = 0.1
+
+CONFIGS_UNKNOWN: Final = "The broker cannot describe configurations: whether {} are compacted is not checked."
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +57,23 @@ async def check_topics(settings: EngineSettings) -> StartupReport:
     counted = [topic.name for topic in settings.ranked_topics]
     counted += [settings.changelog_topic, *settings.output_topics]
     compacted = [settings.changelog_topic, *([settings.control_topic] if settings.control_topic else [])]
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers, **settings.client_options)
-    await admin.start()
-    try:
+    async with connected_admin(settings) as admin:
         counts = await _partition_counts(admin, dict.fromkeys([*counted, *compacted]))
         partition_count = check_counts({name: counts[name] for name in counted})
         if settings.control_topic and counts[settings.control_topic] != 1:
             raise StartupRefusedError(
                 f"{settings.control_topic} has {counts[settings.control_topic]} partitions: create it anew with one."
             )
-        configs, warnings = await _configs(admin, compacted)
-    finally:
-        await admin.close()
+        configs = await topic_configs(admin, compacted)
+    warnings = () if configs is not None else (CONFIGS_UNKNOWN.format(" and ".join(compacted)),)
+    configs = configs or {}
     check_compaction(configs)
     compares_clocks = settings.changelog_topic in configs
     if compares_clocks:
         check_changelog(settings.changelog_topic, configs[settings.changelog_topic])
     if settings.control_topic:
         await _check_recorded_count(settings, settings.control_topic, partition_count)
-    return StartupReport(partition_count, compares_clocks, tuple(warnings))
+    return StartupReport(partition_count, compares_clocks, warnings)
 
 
 def check_counts(counts: Mapping[str, int]) -> int:
@@ -132,7 +131,7 @@ def check_changelog(name: str, config: Mapping[str, str]) -> None:
             f"{name} has message.timestamp.type={timestamps}: a wrong clock would go unnoticed, and limits be "
             f"counted in wrong windows. Set message.timestamp.type={APPEND_TIME} on it."
         )
-    largest = config.get("max.message.bytes", "")
+    largest = config.get(LARGEST_BATCH, "")
     if not largest.isdecimal() or int(largest) < CHANGELOG_RECORD_BYTES:
         raise StartupRefusedError(
             f"{name} has max.message.bytes={largest}: a customer with a long history could not be recorded, and its "
@@ -192,19 +191,3 @@ async def _partition_counts(admin: AIOKafkaAdminClient, names: Mapping[str, None
 def _has_leaders(topic: Mapping[str, Any]) -> bool:
     partitions = topic["partitions"]
     return bool(partitions) and all(partition["leader"] >= 0 for partition in partitions)
-
-
-async def _configs(admin: AIOKafkaAdminClient, names: Sequence[str]) -> tuple[dict[str, dict[str, str]], list[str]]:
-    """Topic configurations, and a warning where the broker cannot tell."""
-    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
-    try:
-        responses = await admin.describe_configs(resources)
-    except IncompatibleBrokerVersion:
-        return {}, [
-            f"The broker cannot describe configurations: whether {' and '.join(names)} are compacted is not checked."
-        ]
-    configs: dict[str, dict[str, str]] = {}
-    for response in responses:
-        for _, _, _, name, entries in response.resources:
-            configs[name] = {entry[0]: entry[1] for entry in entries}
-    return configs, []

@@ -7,7 +7,8 @@ The order, and why
    after its changelog records were in the log; whoever owns them next restores up to there.
 3. Then the commit. Only when it has returned may anything be merged into memory.
 4. Before 2 and again before 3 the age of the decisions is checked. Too old: abort, decide again. From a moment that is
-   still to come: the clock was wrong when they were made and is right now, or the other way round; the same.
+   still to come: the clock was wrong when they were made and is right now, or the other way round; the same. A clock
+   that jumps to and fro can be right at both looks: so the moment is held against the broker's append time too.
 5. A record larger than its topic takes aborts the transaction; the lane then finds out whose answer it was.
 
 Anything but `TransactionAborted` leaves the outcome to the broker, and the process ends.

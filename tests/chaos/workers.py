@@ -105,9 +105,10 @@ class Slot:
 
     def ready_sentence(self) -> str:
         """What `/ready` says if it is not; empty if it is, or does not answer."""
-        address = self._address()
+        if self.gate is None:
+            return ""
         try:
-            with urllib.request.urlopen(f"{address}/ready", timeout=READY_ANSWER_SECONDS):
+            with urllib.request.urlopen(f"{self.gate.ops_so_far}/ready", timeout=READY_ANSWER_SECONDS):
                 return ""
         except urllib.error.HTTPError as error:
             return str(error.read().decode(errors="replace"))
@@ -126,15 +127,6 @@ class Slot:
             if isinstance(entry, dict) and "reason" in entry:
                 return str(entry["reason"])
         return lines[-1] if lines else ""
-
-    def _address(self) -> str:
-        """Where it answers; empty while it has not said so."""
-        if self.gate is None:
-            return ""
-        for line in reversed(self.gate._out.read_text().splitlines()):
-            if line.startswith('{"ops"'):
-                return str(json.loads(line)["ops"])
-        return ""
 
 
 class Workers:

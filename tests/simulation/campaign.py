@@ -24,7 +24,7 @@ from typing import Final
 
 from tests.simulation.defects import DEFECTS, planted
 from tests.simulation.history import run
-from tests.simulation.plan import as_text, plan_of
+from tests.simulation.plan import DISTURBANCES, as_text, plan_of
 from tests.simulation.quiet import quiet
 from tests.simulation.shrink import shrunk
 from tests.simulation.verdict import broken
@@ -87,7 +87,7 @@ def look(seeds: Iterable[int]) -> Seen:
         plan = plan_of(seed)
         history = run(plan)
         seen.seeds += 1
-        seen.disturbed += any(fault.kind in DISTURBING for fault in history.struck)
+        seen.disturbed += any(fault.kind in DISTURBANCES for fault in history.struck)
         seen.records += len(plan.published)
         seen.least_records = min(seen.least_records, len(plan.published))
         seen.least_workers = min(seen.least_workers, plan.workers)
@@ -100,9 +100,6 @@ def look(seeds: Iterable[int]) -> Seen:
             seen.broken[seed] = dict(found)
     seen.processor_seconds = time.process_time() - began
     return seen
-
-
-DISTURBING: Final = frozenset({"kill", "freeze", "stop", "rebalance"})
 
 
 def _name(kind: str, point: str, moment: str) -> str:

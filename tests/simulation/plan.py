@@ -99,6 +99,20 @@ class Plan:
         return any(fault.kind in DISTURBANCES for fault in self.faults)
 
 
+SETTINGS: Final = (
+    "workers",
+    "lanes",
+    "batch_records_max",
+    "clock_step_ms",
+    "clock_offsets_ms",
+    "slow_share",
+    "stuck_share",
+    "slow_markers_seconds",
+    "transaction_timeout_seconds",
+    "session_timeout_seconds",
+)
+"""What a history is run with, beside its records and faults."""
+
 # kind of fault: how likely one is of it
 FAULTS: Final = {
     "kill": 8,
@@ -132,7 +146,7 @@ def plan_of(seed: int, faults: tuple[str, ...] | None = None) -> Plan:
     coarse = random.choice((1, 1, 10, 250, 1_000))
     return Plan(
         seed=seed,
-        published=tuple(_Upstream(random, coarse).events()),
+        published=tuple(_Upstream(random).events()),
         faults=tuple(_faults(random) if faults is None else (_fault(random, kind) for kind in faults)),
         workers=random.choice((2, 2, 2, 3)),
         lanes=random.choice((1, 1, 2)),
@@ -175,9 +189,8 @@ def _fault(random: Random, kind: str) -> Fault:
 class _Upstream:
     """Draws what is published."""
 
-    def __init__(self, random: Random, coarse_ms: int) -> None:
+    def __init__(self, random: Random) -> None:
         self._random = random
-        self._coarse_ms = coarse_ms
         self._intents: list[tuple[str, dict[str, Any]]] = []
         self._number = 0
 
@@ -273,7 +286,7 @@ def _intent_again(customer: str, fields: dict[str, Any]) -> OutgoingRecord:
 def as_text(plan: Plan) -> str:
     """For people: what happens, in order."""
     lines = [f"seed {plan.seed}: {len(plan.published)} records, {len(plan.faults)} faults"]
-    lines += [f"  {name} = {getattr(plan, name)}" for name in _SETTINGS]
+    lines += [f"  {name} = {getattr(plan, name)}" for name in SETTINGS]
     lines += [f"  {fault}" for fault in plan.faults]
     for one in plan.published:
         value = one.record.value or b""
@@ -281,17 +294,3 @@ def as_text(plan: Plan) -> str:
         extra = "" if one.open_seconds is None else f" open {one.open_seconds:.3f} s, aborted {one.is_aborted}"
         lines.append(f"  {one.at_seconds:9.4f} {one.record.topic} {one.record.partition} {text}{extra}")
     return "\n".join(lines)
-
-
-_SETTINGS: Final = (
-    "workers",
-    "lanes",
-    "batch_records_max",
-    "clock_step_ms",
-    "clock_offsets_ms",
-    "slow_share",
-    "stuck_share",
-    "slow_markers_seconds",
-    "transaction_timeout_seconds",
-    "session_timeout_seconds",
-)

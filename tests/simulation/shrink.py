@@ -10,7 +10,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from tests.simulation.history import run
-from tests.simulation.plan import Plan
+from tests.simulation.plan import SETTINGS, Plan
 from tests.simulation.verdict import broken
 
 if TYPE_CHECKING:
@@ -20,19 +20,6 @@ Part = TypeVar("Part")
 
 TRIES_MAX: Final = 2_000
 """Histories run for one shrinking: a minute or two."""
-
-PLAIN: Final = (
-    "lanes",
-    "workers",
-    "batch_records_max",
-    "clock_step_ms",
-    "clock_offsets_ms",
-    "slow_share",
-    "stuck_share",
-    "slow_markers_seconds",
-    "transaction_timeout_seconds",
-    "session_timeout_seconds",
-)
 
 
 def shrunk(plan: Plan, breaks: Callable[[Plan], frozenset[str]] | None = None) -> Plan:
@@ -46,7 +33,7 @@ def shrunk(plan: Plan, breaks: Callable[[Plan], frozenset[str]] | None = None) -
         plan = _with_fewer(plan, "faults", tries)
         plan = _with_fewer(plan, "published", tries)
     defaults = {each.name: each.default for each in fields(Plan)}
-    for name in PLAIN:
+    for name in SETTINGS:
         plainer = replace(plan, **{name: defaults[name]})
         if tries.fails(plainer):
             plan = plainer

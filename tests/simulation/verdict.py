@@ -26,6 +26,7 @@ from streams.testing.audit import AuditSettings, policies
 from streams.testing.audit.forwarding import match_forwarded
 from streams.testing.audit.judge import PartitionJudge
 from streams.testing.audit.log import PartitionLog, Record
+from streams.testing.audit.service import META_KEY
 from streams.testing.audit.settings import Topics
 from streams.testing.oracle import model
 from tests.simulation.history import ERASURE_KEY, POLICY, TOPICS
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from tests.simulation.history import History
 
 NAMES: Final = Topics.of(TOPICS)
-META_KEY: Final = b"m"
 AHEAD_MOST_MS: Final = 5_000 + 300
 """What a gate lets pass between its clock and the broker's, and what clocks of workers are off by all the time."""
 

@@ -208,13 +208,14 @@ class Gate:
 
     @property
     def ops(self) -> str:
-        """Where the latest worker answers."""
+        """Where the latest worker answers, once it has said so."""
+        return self.until(lambda: self.ops_so_far, START_SECONDS, "the address of the operations endpoint")
 
-        def found() -> str:
-            lines = [line for line in self._out.read_text().splitlines() if line.startswith('{"ops"')]
-            return json.loads(lines[-1])["ops"] if lines else ""
-
-        return self.until(found, START_SECONDS, "the address of the operations endpoint")
+    @property
+    def ops_so_far(self) -> str:
+        """The same without waiting: empty while no worker has said it."""
+        lines = [line for line in self._out.read_text().splitlines() if line.startswith('{"ops"')]
+        return str(json.loads(lines[-1])["ops"]) if lines else ""
 
     def until(self, condition: Callable[[], Found], seconds: float, what: str) -> Found:
         """Wait for the condition; fail at once if the process ends before."""

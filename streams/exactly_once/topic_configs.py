@@ -1,0 +1,46 @@
+"""What a broker says of topics' configurations.
+
+Rule of this module: a broker that cannot tell (the embedded one cannot) is told apart from topics that have none; what
+is made of that is the caller's.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import IncompatibleBrokerVersion
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from streams.exactly_once.settings import EngineSettings
+
+LARGEST_BATCH: Final = "max.message.bytes"
+"""The largest record batch a topic takes, in bytes."""
+
+
+@asynccontextmanager
+async def connected_admin(settings: EngineSettings) -> AsyncIterator[AIOKafkaAdminClient]:
+    """An admin client, for as long as the block runs."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers, **settings.client_options)
+    await admin.start()
+    try:
+        yield admin
+    finally:
+        await admin.close()
+
+
+async def topic_configs(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, dict[str, str]] | None:
+    """The settings of each topic, by their names; None if the broker cannot tell."""
+    try:
+        answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
+    except IncompatibleBrokerVersion:
+        return None
+    return {
+        name: {entry[0]: entry[1] for entry in entries}
+        for answer in answers
+        for _, _, _, name, entries in answer.resources
+    }
