@@ -19,7 +19,8 @@ agent with a Table, all three with the small policy; see `bench.peers.roster`. I
 A JIT needs some seconds of work before it is fast: of the backlog of Kafka Streams the first 40 % are not counted, of
 everybody else's the first 10 %; and its latency counts after some seconds of the same load.
 
-The peers are installed first where they are not (`bench.peers.installation`).
+The gate takes part twice, interpreted and with its decision core compiled (`make compiled`, which `make bench-compare`
+does first). The peers are installed first where they are not (`bench.peers.installation`).
 
 Results: `bench/results/compare.md`, `compare.json` and three pictures beside them.
 """
@@ -39,15 +40,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench import compare_report, meter
-from bench.compare_runs import Backlog, Runs
+from bench.compare_runs import Backlog, Runs, word
 from bench.peers.conformance import check
 from bench.peers.installation import java_peer, quix_python
 from bench.peers.roster import (
+    COMPILED,
+    COMPILED_TREE,
     EVERYBODY,
     FAUST,
     KAFKA_STREAMS,
     KAFKA_STREAMS_10_MS,
     MESURA,
+    MESURA_COMPILED,
     MESURA_STARTER,
     PEERS,
     QUIX,
@@ -98,8 +102,8 @@ class Comparison:
         self._growth()
 
     def _conformance(self) -> None:
-        for entrant in (MESURA, *PEERS):
-            prefix = f"{self.runs.prefix}-{entrant.kind}-conformance"
+        for entrant in (MESURA, MESURA_COMPILED, *PEERS):
+            prefix = f"{self.runs.prefix}-{word(entrant.name)}-conformance"
             wrong = check(self.runs.kafka, entrant, prefix, self.runs.directory)
             self._keep("conformance", {"who": entrant.name, "differences": len(wrong)})
             if wrong:
@@ -118,7 +122,8 @@ class Comparison:
                 backlog = {QUIX: shorter, FAUST: self._backlog(f"faust-{number}", asked.faust_intents)}.get(
                     entrant, full
                 )
-                restores = number > asked.rounds - asked.restore_rounds
+                # What is compiled restores like what is not: only the decision core differs.
+                restores = number > asked.rounds - asked.restore_rounds and entrant not in COMPILED
                 row, restored = self.runs.throughput(
                     entrant, backlog, number, restores=restores, counts_answers=number == 1
                 )
@@ -207,6 +212,8 @@ def main() -> None:
     if asked.render:
         compare_report.write(asked.name, json.loads(path.read_text(encoding="utf-8")))
         return
+    if not COMPILED_TREE.is_dir():
+        sys.exit("The compiled core is measured too: run `make compiled` first.")
     quix_python()
     java_peer()
     meter.use_two_cores()

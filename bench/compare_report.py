@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.peers.installation import kafka_streams_version, quix_versions
-from bench.peers.roster import EVERYBODY, FAUST, JAVA_HEAP, MESURA, MESURA_STARTER, PARTITIONS
+from bench.peers.roster import EVERYBODY, FAUST, JAVA_HEAP, MESURA, PARTITIONS
 from bench.plots import Bar, Panel, Percentiles, bars, panels, percentile_lines
 from bench.report import RESULTS, table
 from streams.testing.kafka_installation import install_kafka
@@ -58,7 +58,8 @@ backlog is published, because a first start on a backlog loses records. Two proc
 
 **mesura** keeps its state in memory alone: a restore reads all of it, and memory bounds the number of customers,
 where RocksDB may grow beyond it. It decides in batches, one transaction each, which suits a backlog. The workload,
-the policy and the peers were written by its authors; whoever knows a peer better may well make it faster.
+the policy and the peers were written by its authors; whoever knows a peer better may well make it faster. Its
+compiled core is the same source built with mypyc: an option (`make compiled`), not what the image runs.
 
 **Everybody** shares {{cores}} cores with the broker and, for latency, with the client: what a contender asks of the
 broker it takes from itself. One broker without replicas on loopback makes transactions and acknowledgements cheap,
@@ -226,7 +227,7 @@ def _throughput_picture(document: dict[str, Any]) -> str:
     rows = []
     for who, found in _grouped(document["throughput"], "who"):
         rates = [row["decisions/s"] for row in found]
-        ours = who in {MESURA.name, MESURA_STARTER.name}
+        ours = who.startswith(MESURA.name)
         rows.append(Bar(who, statistics.median(rates), min(rates), max(rates), ours))
     note = "Small policy, except where said. Bars: medians of rounds; lines: smallest to largest."
     return bars(f"Decisions a second, {document['machine']['cores_used']} cores with the broker", note, rows)

@@ -181,7 +181,7 @@ class Runs:
         customers: int,
     ) -> dict[str, Any]:
         """A fixed rate, and the milliseconds from an intent's acknowledgement to its readable decision."""
-        backlog = Backlog(Workload.now(0, customers), f"{self.prefix}-{_word(entrant.name)}-latency-{round_number}")
+        backlog = Backlog(Workload.now(0, customers), f"{self.prefix}-{word(entrant.name)}-latency-{round_number}")
         backlog.create(self.kafka)
         place = self._place(entrant, f"latency-{round_number}", backlog)
         created, folder = entrant.create_topics(self.kafka, place), self._folder(place)
@@ -309,7 +309,7 @@ class Runs:
 
     def _place(self, entrant: Entrant, run: str, backlog: Backlog) -> Place:
         preferences = backlog.preferences if entrant.policy == "starter" else backlog.opt_outs
-        return Place(self.bootstrap, f"{self.prefix}-{_word(entrant.name)}-{run}", backlog.intents, preferences)
+        return Place(self.bootstrap, f"{self.prefix}-{word(entrant.name)}-{run}", backlog.intents, preferences)
 
     def _folder(self, place: Place) -> Path:
         folder = self.directory / place.group
@@ -400,5 +400,6 @@ def policy_of(rules: int, directory: Path) -> Path:
     return path
 
 
-def _word(name: str) -> str:
+def word(name: str) -> str:
+    """A name as part of a topic's or a group's."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")

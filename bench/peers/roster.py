@@ -18,7 +18,7 @@ from typing import Final, Literal
 
 from msgspec import structs
 
-from bench.contenders import ERASURE_KEY, Contender, free_port, started, workers
+from bench.contenders import ERASURE_KEY, ROOT, Contender, free_port, started, workers
 from bench.peers.installation import java_peer, quix_python
 from streams.settings import WorkerSettings
 from streams.testing.broker import KafkaAdmin
@@ -73,6 +73,8 @@ class Entrant:
 
     keeps_state: Literal["memory", "disk"] = "memory"
     starts_before_its_backlog: bool = False
+    tree: Path = ROOT
+    """Of our own: the sources it runs from."""
 
     def create_topics(self, kafka: KafkaAdmin, place: Place) -> list[str]:
         """Everything but the inputs; returns their names, those that the contender makes itself not among them."""
@@ -100,7 +102,7 @@ class Entrant:
             settings = worker_settings(place, policy or open_all_hours(self.policy, directory))
             if clock == "record":
                 return workers(_by_record_clock(settings), 1, directory)
-            return workers(settings, self.members, directory)
+            return workers(settings, self.members, directory, self.tree)
         environment = self._environment(place)
         if self.kind == "kafka-streams":
             peer = java_peer()
@@ -151,6 +153,13 @@ def _by_record_clock(settings: WorkerSettings) -> WorkerSettings:
 
 MESURA_STARTER: Final = Entrant("mesura, starter policy", "mesura", "starter")
 MESURA: Final = Entrant("mesura", "mesura")
+COMPILED_TREE: Final = ROOT / "build" / "compiled"
+"""What `make compiled` writes."""
+
+MESURA_COMPILED: Final = Entrant("mesura, compiled core", "mesura", tree=COMPILED_TREE)
+MESURA_STARTER_COMPILED: Final = Entrant(
+    "mesura, starter policy, compiled core", "mesura", "starter", tree=COMPILED_TREE
+)
 KAFKA_STREAMS: Final = Entrant("Kafka Streams", "kafka-streams", jit_share=0.4, keeps_state="disk")
 KAFKA_STREAMS_10_MS: Final = Entrant(
     "Kafka Streams, 10 ms commits",
@@ -169,5 +178,6 @@ QUIX_100_MS: Final = Entrant(
 FAUST: Final = Entrant("Faust agent with a Table", "faust", starts_before_its_backlog=True)
 
 PEERS: Final = (KAFKA_STREAMS, QUIX, FAUST)
-EVERYBODY: Final = (MESURA, KAFKA_STREAMS, QUIX, FAUST, MESURA_STARTER)
+COMPILED: Final = (MESURA_COMPILED, MESURA_STARTER_COMPILED)
+EVERYBODY: Final = (MESURA, KAFKA_STREAMS, MESURA_COMPILED, QUIX, FAUST, MESURA_STARTER, MESURA_STARTER_COMPILED)
 """The order of a round."""
