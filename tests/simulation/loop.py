@@ -36,6 +36,7 @@ class Process:
         self._loop = loop
         self.held: deque[Callback] = deque()
         self.tasks: list[asyncio.Task[Any]] = []
+        loop.processes.append(self)
 
     def start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run this in the process."""
@@ -46,7 +47,7 @@ class Process:
     def kill(self) -> None:
         """kill -9."""
         self.is_alive = False
-        self.held.clear()
+        self._loop.drop(self.held)
 
     def freeze(self) -> None:
         """SIGSTOP."""
@@ -92,6 +93,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         """What nobody caught."""
         self.outside = copy_context()
         """The context of what belongs to no process."""
+        self.processes: list[Process] = []
+        """All there ever were."""
         self._now = 0.0
         self._ready: deque[Callback] = deque()
         self._timers: list[tuple[float, int, Callback]] = []
@@ -164,6 +167,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def close_down(self) -> None:
         """End everything that still runs, alive or killed, without further events: nothing is left to be collected."""
+        for process in self.processes:
+            self.drop(process.held)
         with self._running():
             for _ in range(CLOSING_ROUNDS):
                 tasks = [task for task in asyncio.all_tasks(self) if not task.done()]
@@ -178,6 +183,11 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
                     if not handle.is_cancelled:
                         self._run_one(handle)
         self._timers.clear()
+
+    def drop(self, handles: deque[Callback]) -> None:
+        """Never run these. They are kept until the end: what is collected would run its `finally`."""
+        self._dropped.extend(handles)
+        handles.clear()
 
     @contextmanager
     def _running(self) -> Iterator[None]:
@@ -214,7 +224,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             elif process.is_alive:
                 process.held.append(handle)
             else:
-                self._dropped.append(handle)  # kept: what is collected would run its `finally`
+                self._dropped.append(handle)
 
     def _run_one(self, handle: Callback) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 from tests.simulation.loop import Process, SimulatedLoop
 
@@ -82,3 +83,29 @@ def test_what_nobody_caught_is_kept_and_the_loop_goes_on() -> None:
     loop.call_soon(lambda: seen.append("after"))
     loop.run(lambda: bool(seen), until=1.0)
     assert [type(error["exception"]) for error in loop.errors] == [IndexError]
+
+
+def test_what_a_process_that_was_frozen_and_killed_had_not_begun_is_closed_too() -> None:
+    loop = SimulatedLoop()
+    begun: list[str] = []
+
+    async def other() -> None:
+        begun.append("other")
+
+    async def work() -> None:
+        await asyncio.sleep(1)
+        process.freeze()
+        task = loop.create_task(other())
+        try:
+            await task
+        finally:
+            begun.append("cleaned up")
+
+    process = Process(loop, "frozen")
+    process.start(work())
+    loop.call_at(2.0, process.kill)
+    loop.run(lambda: False, until=10.0)
+    assert begun == []
+    loop.close_down()
+    gc.collect()  # a coroutine that was never begun would say so now: warnings are errors
+    assert begun == ["cleaned up"]
