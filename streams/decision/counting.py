@@ -4,25 +4,26 @@ Rules of this module (docs/semantics.md, 5)
 1. "Obeys" and "counts toward" are two switches: this is the second.
 2. A missing value shares every scope: what cannot be told apart is counted together.
 3. A contact counts as if sent at the latest moment it can have been.
-4. Where channel and purpose settle what counts, a rule has a table from the number of that pair to 0 or 1, and the
-   question has the pair of every contact as a byte: counting is then one translation, whatever the number of contacts.
+4. No rule looks at contacts one by one. Where channel and purpose settle what counts, a rule has a table from the
+   number of that pair to 0 or 1, and the question has the pair of every contact as a byte: one translation. What a
+   scope names beside them (topic, campaign, brand) is one more such row, which the question makes once for all rules.
+   Other rules ask once for each tag. Rules that count the same, in windows of their own, share the verdicts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from operator import attrgetter
 from typing import Final
 
-from streams.decision.ledger import CONTACTS_MAX, UNCOUNTED, Tag
-from streams.decision.question import PAIRS_NUMBERED_MAX, Question
+from streams.decision.ledger import Tag
+from streams.decision.question import OPEN_FIELDS, PAIRS_NUMBERED_MAX, Question, both
 from streams.decision.selection import contact_matches
 from streams.decision.specification import ScopeField, Selector
 
 # Channel and purpose: what a policy's vocabulary makes finite, so that it is matched once, when the policy is compiled.
 Pair = tuple[str, str]
-# What else a scope may name; a contact or intent may lack it.
-_OPEN_FIELDS: Final = {"topic": attrgetter("topic"), "campaign": attrgetter("campaign"), "brand": attrgetter("brand")}
+# Of a tag that counts, and of one that does not.
+_VERDICTS: Final = (0, 1)
 
 
 class Counting:
@@ -49,10 +50,11 @@ class Counting:
         self._excepting = excepting
         self._groups = groups
         self._scope = scope
-        self._open_scope = tuple(_OPEN_FIELDS[field] for field in scope if field in _OPEN_FIELDS)
+        self._open_scope = tuple(OPEN_FIELDS[name] for name in scope if name in OPEN_FIELDS)
         pairs = tuple(vocabulary)
-        is_settled = not self._open_scope and excepting is None and not _names_more(selector)
-        # For each pair an intent may have: 1 for the pairs whose contacts count. None: a contact's pair is not enough.
+        is_settled = excepting is None and not _names_more(selector)
+        # For each pair an intent may have: 1 for the pairs whose contacts count, if they share the open scope.
+        # None: a contact's pair is not enough.
         self.tables: list[bytes] | None = None
         if is_settled and len(pairs) <= PAIRS_NUMBERED_MAX:
             self.tables = [bytes(self._pair_counts(pair, own) for pair in pairs).ljust(256, b"\0") for own in pairs]
@@ -62,7 +64,7 @@ class Counting:
         return (
             self._pair_counts((tag.channel, tag.purpose), (own.channel, own.purpose))
             and self.selects(tag)
-            and all(_shares(value(tag), value(own)) for value in self._open_scope)
+            and all(_shares(field.of(tag), field.of(own)) for field in self._open_scope)
         )
 
     def counts_own(self, pair: int, tag: Tag) -> bool:
@@ -99,55 +101,48 @@ class Counting:
         inside = question.contacts_after(after_ms)
         if not inside:
             return 0
-        verdicts = self._verdicts(question)
-        if verdicts is None:
-            return len(self._moments(question, after_ms, CONTACTS_MAX))
-        return verdicts.count(1, 0, inside)
+        return self._verdicts(question).count(1, 0, inside)
 
-    def _verdicts(self, question: Question) -> bytes | None:
-        """1 for every contact that counts, 0 for the others; None if that takes a look at each contact's tag."""
+    def _verdicts(self, question: Question) -> bytes:
+        """1 for every contact that counts, 0 for the others."""
         pairs = question.contact_pairs()
-        if self.tables is None or pairs is None:
-            return None
-        return pairs.translate(self.tables[question.pair])
-
-    def _moments(self, question: Question, after_ms: int, most: int) -> list[int]:
-        """The latest moments > `after_ms` of the counted contacts, newest first, `most` of them at most."""
-        ledger = question.ledger
-        tags, verdicts, found = ledger.tags, dict[int, bool](), list[int]()
-        for place in range(question.contacts_after(after_ms)):
-            if ledger.flags[place] & UNCOUNTED:
-                continue
-            number = ledger.tag_numbers[place]
-            verdict = verdicts.get(number)
-            if verdict is None:
-                verdict = verdicts[number] = self.counts(tags[number], question.tag)
-            if verdict:
-                found.append(ledger.base_ms + ledger.latest[place])
-                if len(found) == most:
-                    break
+        if pairs is not None and self.tables is not None and not self._open_scope:
+            return pairs.translate(self.tables[question.pair])  # as quick as to look up what is known
+        found = question.verdicts.get(self)
+        if found is None:
+            found = question.verdicts[self] = self._all_verdicts(question, pairs)
         return found
+
+    def _all_verdicts(self, question: Question, pairs: bytes | None) -> bytes:
+        if self.tables is None or pairs is None:
+            return self._verdicts_by_tag(question)
+        verdicts = pairs.translate(self.tables[question.pair])
+        for field in self._open_scope:
+            verdicts = both(verdicts, question.sharing(field))
+        return verdicts
+
+    def _verdicts_by_tag(self, question: Question) -> bytes:
+        own = question.tag
+        by_tag = bytes([_VERDICTS[self.counts(tag, own)] for tag in question.tags()]).ljust(256, b"\0")
+        return both(question.ledger.tag_numbers.translate(by_tag), question.counted())
 
     def count_ever(self, question: Question) -> int:
         """How many counted contacts there ever were, those beyond the history included."""
         ledger = question.ledger
         beyond = 0
         if ledger.archived:
-            tags = ledger.tags
+            tags = question.tags()
             beyond = sum(count for tag, count in ledger.archived.items() if self.counts(tags[tag], question.tag))
         return beyond + self.count_after(question, -1)
 
     def greatest(self, question: Question, nth: int) -> int | None:
         """The n-th greatest latest moment of the counted contacts (1 = the newest), or None if there are fewer."""
         verdicts = self._verdicts(question)
-        if verdicts is None:
-            found = self._moments(question, -1, nth)
-            return found[-1] if len(found) == nth else None
+        if verdicts.count(1) < nth:
+            return None
         place = -1
         for _ in range(nth):
-            place = verdicts.find(1, place + 1)
-            if place < 0:
-                return None
+            place = verdicts.index(1, place + 1)
         return question.ledger.base_ms + question.ledger.latest[place]
 
 

@@ -42,6 +42,7 @@ from streams.decision.specification import (
     GapSpecification,
     PolicySpecification,
     RuleSpecification,
+    ScopeField,
     Selector,
     SenderSpecification,
     WindowSpecification,
@@ -189,9 +190,13 @@ def _compiled_rules(
     tables = PolicyTables(specification.zones, specification.zone, specification.calendars)
     ordered = sorted(_kinds(specification), key=lambda pair: (pair[0] != OptOutRule.kind, KINDS.index(pair[0])))
 
+    known: dict[tuple[Selector, Selector | None, tuple[ScopeField, ...]], Counting] = {}
+
     def counting(rule: CapSpecification | GapSpecification) -> Counting:
-        selector, excepting = _counted(rule)
-        return Counting(selector, excepting, rule.scope, groups, vocabulary)
+        key = (*_counted(rule), rule.scope)
+        if key not in known:  # rules that count the same share it
+            known[key] = Counting(*key, groups, vocabulary)
+        return known[key]
 
     return tuple(
         _compiled_rule(number, rule, counting, tables) for number, (_, rule) in enumerate(ordered, len(BUILT_IN))

@@ -7,15 +7,19 @@ Rules of this module
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
-from streams.decision.ledger import UNCOUNTED, WORDS_PER_TAG, Preference
+from streams.decision.ledger import UNCOUNTED, WORDS_PER_TAG, Preference, Tag
 from streams.decision.preferences import covering_by_track
 from streams.decision.tables import NEVER
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streams.decision.counting import Counting
     from streams.decision.intent import Intent
-    from streams.decision.ledger import Ledger, Tag
+    from streams.decision.ledger import Ledger
     from streams.decision.policy import Policy
     from streams.decision.situation import Situation
 
@@ -26,7 +30,21 @@ _NOTHING_SAID: Final[list[Preference]] = []
 PAIRS_NUMBERED_MAX: Final = 255
 # The number of what counts for nobody.
 UNCOUNTED_PAIR: Final = 255
-_UNCOUNTED_FLAGS: Final = bytes(1 if flags & UNCOUNTED else 0 for flags in range(256))
+_COUNTED_FLAGS: Final = bytes(0 if flags & UNCOUNTED else 1 for flags in range(256))
+
+
+class OpenField:
+    """What a scope may name beside channel and purpose: a contact or an intent may lack it."""
+
+    __slots__ = ("of", "place")
+
+    def __init__(self, name: str) -> None:
+        # The field of a tag, and its place among the words of one.
+        self.of: Callable[[Tag], str | None] = attrgetter(name)
+        self.place = Tag.__struct_fields__.index(name)
+
+
+OPEN_FIELDS: Final = {name: OpenField(name) for name in ("topic", "campaign", "brand")}
 
 
 class Question:
@@ -35,15 +53,19 @@ class Question:
     __slots__ = (
         "_after_ms",
         "_after_places",
+        "_counted",
         "_covering",
         "_pairs",
         "_pairs_known",
+        "_sharing",
+        "_tags",
         "intent",
         "ledger",
         "pair",
         "policy",
         "situation",
         "tag",
+        "verdicts",
     )
 
     def __init__(
@@ -61,6 +83,11 @@ class Question:
         self._after_ms = NEVER
         self._after_places = 0
         self._covering: dict[str, list[Preference]] | None = None
+        self._counted: bytes | None = None
+        self._sharing: dict[OpenField, bytes] = {}
+        self._tags: tuple[Tag, ...] | None = None
+        # 1 for every contact that counts, kept by who says so.
+        self.verdicts: dict[Counting, bytes] = {}
 
     def covering(self, track: str) -> list[Preference]:
         """The customer's preference events of a track that are about contacts like this one."""
@@ -99,7 +126,42 @@ class Question:
                 return None
             by_tag.append(number)
         pairs = ledger.tag_numbers.translate(bytes(by_tag).ljust(256, b"\0"))
-        uncounted = ledger.flags.translate(_UNCOUNTED_FLAGS)
-        if 1 in uncounted:
-            return bytes([UNCOUNTED_PAIR if uncounted[n] else pair for n, pair in enumerate(pairs)])
+        counted = self.counted()
+        if 0 in counted:
+            return bytes([pair if counted[n] else UNCOUNTED_PAIR for n, pair in enumerate(pairs)])
         return pairs
+
+    def counted(self) -> bytes:
+        """1 for every contact that counts for anybody."""
+        if self._counted is None:
+            self._counted = self.ledger.flags.translate(_COUNTED_FLAGS)
+        return self._counted
+
+    def tags(self) -> tuple[Tag, ...]:
+        """What the contacts were about, by number."""
+        if self._tags is None:
+            self._tags = self.ledger.tags
+        return self._tags
+
+    def sharing(self, field: OpenField) -> bytes:
+        """1 for every contact that shares this field of a tag (`OPEN_FIELDS`) with the intent, or may: where either
+        lacks it.
+        """
+        found = self._sharing.get(field)
+        if found is None:
+            found = self._sharing[field] = self._shares(field)
+        return found
+
+    def _shares(self, field: OpenField) -> bytes:
+        ledger, own = self.ledger, field.of(self.tag)
+        if own is None:
+            return b"\1" * len(ledger.tag_numbers)
+        # 0: it lacks it. A word that the ledger does not have is nobody's.
+        shared = (0, ledger.words.index(own) + 1) if own in ledger.words else (0,)
+        by_tag = bytes([1 if word in shared else 0 for word in ledger.tag_words[field.place :: WORDS_PER_TAG]])
+        return ledger.tag_numbers.translate(by_tag.ljust(256, b"\0"))
+
+
+def both(one: bytes, other: bytes) -> bytes:
+    """1 where both rows, as long as each other, say 1."""
+    return (int.from_bytes(one, "little") & int.from_bytes(other, "little")).to_bytes(len(one), "little")
