@@ -97,9 +97,15 @@ def started(
 
 
 def workers(
-    settings: WorkerSettings, processes: int, directory: Path, tree: Path = ROOT
+    settings: WorkerSettings,
+    processes: int,
+    directory: Path,
+    tree: Path = ROOT,
+    module: str = "streams.worker",
 ) -> contextlib.AbstractContextManager[Contender]:
-    """Our worker processes, each in a slot of its own, run from the sources in `tree`."""
+    """Our worker processes, each in a slot of its own, run from the sources in `tree`: the product's own module, or one
+    that looks at it.
+    """
     environments = [
         {
             SETTINGS_VARIABLE: structs.replace(settings, slot=str(number)).to_environment(),
@@ -109,7 +115,7 @@ def workers(
         }
         for number in range(processes)
     ]
-    return started([sys.executable, "-m", "streams.worker"], environments, directory)
+    return started([sys.executable, "-m", module], environments, directory)
 
 
 def yardstick(
