@@ -69,7 +69,7 @@ bench: $(TEST_STAMP)
 races: $(TEST_STAMP)
 	$(BIN)/python -m tests.races.campaign $(ARGS)
 
-# One kind of figure at a time: bench-throughput, bench-latency, bench-restore, bench-mypyc.
+# One kind of figure at a time: bench-throughput, bench-latency, bench-restore, bench-mypyc, bench-profile.
 bench-%: $(TEST_STAMP)
 	$(BIN)/python -m bench.$* $(ARGS)
 

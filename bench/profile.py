@@ -3,8 +3,9 @@
     make bench-profile
     python -m bench.profile --intents 500000
 
-Interpreted: a compiled core has no frames to look at. The workers are looked at while they work off a backlog (`bench.sampled`). The shares are of their own processor time;
-the microseconds are those shares of what the kernel counted for each decision. Looking costs some of it.
+Interpreted: a compiled core has no frames to look at. The workers are looked at while they work off a backlog
+(`bench.sampled`). The shares are of their own processor time; the microseconds are those shares of what the kernel
+counted for each decision. Looking costs some of it.
 """
 
 from __future__ import annotations
