@@ -13,7 +13,6 @@ Rules of this module (docs/semantics.md, 5)
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final
 
 from streams.decision.ledger import Tag
 from streams.decision.question import OPEN_FIELDS, PAIRS_NUMBERED_MAX, Question, both
@@ -22,8 +21,6 @@ from streams.decision.specification import ScopeField, Selector
 
 # Channel and purpose: what a policy's vocabulary makes finite, so that it is matched once, when the policy is compiled.
 Pair = tuple[str, str]
-# Of a tag that counts, and of one that does not.
-_VERDICTS: Final = (0, 1)
 
 
 class Counting:
@@ -123,7 +120,7 @@ class Counting:
 
     def _verdicts_by_tag(self, question: Question) -> bytes:
         own = question.tag
-        by_tag = bytes([_VERDICTS[self.counts(tag, own)] for tag in question.tags()]).ljust(256, b"\0")
+        by_tag = bytes(self.counts(tag, own) for tag in question.tags()).ljust(256, b"\0")
         return both(question.ledger.tag_numbers.translate(by_tag), question.counted())
 
     def count_ever(self, question: Question) -> int:
