@@ -4,13 +4,16 @@
 Rules of this module
 1. A transaction of a member whose generation is over is refused by the group coordinator, so nothing of it is ever
    seen. An accepted offset commit therefore proves that the worker still owned its partitions at that moment.
-2. Only that request differs from aiokafka's own producer, which speaks TxnOffsetCommit up to version 0.
+2. Only that request differs from aiokafka's own producer, which speaks TxnOffsetCommit up to version 0, and the moment
+   of the one before it: the group is made part of the transaction while the records are under way. That proves nothing
+   and commits nothing; it only takes a round trip out of the row that a decision waits for.
 
 Brokers older than Apache Kafka 2.5 do not know version 3 of the request; aiokafka then refuses to send it.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -129,6 +132,7 @@ class _FencedOffsetsHandler(sender.TxnOffsetCommitHandler):  # type: ignore[misc
         settings: EngineSettings = self._sender.engine_settings
         generation, member_id = self._sender.membership
         assert generation >= 0, "offsets of a worker that is no member"
+        assert self._group_id == settings.application_id, "offsets of a group that is not part of the transaction"
         partitions: dict[str, list[tuple[int, int, int, str, dict[int, bytes]]]] = defaultdict(list)
         for partition, offset in sorted(self._offsets.items()):
             partitions[partition.topic].append((partition.partition, offset.offset, -1, offset.metadata, {}))
@@ -157,10 +161,20 @@ class _FencedOffsetsHandler(sender.TxnOffsetCommitHandler):  # type: ignore[misc
 
 
 class _FencedSender(sender.Sender):  # type: ignore[misc]
-    """aiokafka's sender, but for the request that commits offsets."""
+    """aiokafka's sender, but for the request that commits offsets and the one that announces it."""
 
     engine_settings: EngineSettings
     membership: Membership
+
+    def _maybe_do_transactional_request(self) -> asyncio.Task[Any] | None:
+        task: asyncio.Task[Any] | None = super()._maybe_do_transactional_request()
+        if task is not None:
+            return task
+        transaction = self._txn_manager
+        is_group_missing = transaction.txn_partitions and transaction._txn_consumer_group is None
+        if transaction.is_in_transaction() and is_group_missing:
+            return asyncio.create_task(self._do_add_offsets_to_txn(self.engine_settings.application_id))
+        return None
 
     async def _do_txn_offset_commit(self, offsets: Any, group_id: str) -> None:
         if not offsets:

@@ -87,6 +87,11 @@ IN_SOURCE: Final = (
     PrivateName("aiokafka.producer.producer:AIOKafkaProducer", "self._sender = Sender(", "ours instead"),
     PrivateName("aiokafka.producer.sender:Sender", "TxnOffsetCommitHandler(self, offsets, group_id)", "ours instead"),
     PrivateName("aiokafka.producer.sender:Sender", "self._txn_manager = txn_manager", "transaction state"),
+    PrivateName("aiokafka.producer.sender:Sender", "txn_task = self._maybe_do_transactional_request()", "asked first"),
+    PrivateName("aiokafka.producer.sender:Sender", "self._do_add_offsets_to_txn(group_id)", "sent earlier"),
+    PrivateName(
+        "aiokafka.producer.transaction_manager:TransactionManager", "self._txn_consumer_group = group_id", "added once"
+    ),
     PrivateName(
         "aiokafka.producer.sender:TxnOffsetCommitHandler", "for topic, partitions in resp.errors", "answer shape"
     ),

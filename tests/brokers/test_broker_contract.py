@@ -337,7 +337,9 @@ async def test_offsets_of_an_older_generation_are_refused(clients: Clients, topi
     await wait_until_async(lambda: len(assignments.now) == 2, DEADLINE_SECONDS, "an assignment")
     generation, member_id = member._coordinator.generation, member._coordinator.member_id
     inputs = (interfaces.InputTopic(topic, rank=0, barrier=False),)
-    engine = settings.EngineSettings(bootstrap_servers=clients.bootstrap_servers, input_topics=inputs)
+    engine = settings.EngineSettings(
+        bootstrap_servers=clients.bootstrap_servers, input_topics=inputs, application_id=topic_prefix
+    )
     producer = await clients.start(fencing.FencedProducer(engine, topic_prefix))
     source = TopicPartition(topic, 0)
     producer.act_for(fencing.Membership(generation, member_id))
