@@ -79,8 +79,8 @@ class Transaction(NamedTuple):
     start_ms: int = -1
     epoch: int = -1
     partitions: int = 0
-    holds_offsets: bool = False
-    """Whether the group's offsets are part of it."""
+    holds_group: bool = False
+    """Whether the consumer group is part of it: offsets may have been added, or are still to come."""
 
     @property
     def is_open(self) -> bool:
@@ -90,7 +90,7 @@ class Transaction(NamedTuple):
     def __str__(self) -> str:
         if not self.partitions:
             return self.state
-        return f"{self.state}, {self.partitions} partitions{' and offsets' if self.holds_offsets else ''}"
+        return f"{self.state}, {self.partitions} partitions{' and the group' if self.holds_group else ''}"
 
 
 class BrokerView:
