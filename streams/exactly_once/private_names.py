@@ -54,6 +54,7 @@ ATTRIBUTES: Final = (
 IN_SOURCE: Final = (
     PrivateName("aiokafka.consumer.fetcher:Fetcher", "self._fetch_max_wait_ms,", "waits longer at rest"),
     PrivateName("aiokafka.consumer.fetcher:Fetcher", "self._fetch_min_bytes,", "the same"),
+    PrivateName("aiokafka.consumer.fetcher:Fetcher", "backoff=self._prefetch_backoff", "waits less for full queues"),
     PrivateName("aiokafka.consumer.fetcher:FetchResult", "self._partition_records = partition_records", "converted"),
     PrivateName(
         "aiokafka.consumer.fetcher:PartitionRecords", "self._records_iterator = self._unpack_records()", "converted"

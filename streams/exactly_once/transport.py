@@ -55,6 +55,11 @@ NO_READING: Final = 0
 MAX_PARTITION_FETCH_BYTES: Final = 1024 * 1024
 """Of one partition in one fetch; a larger record batch comes alone. More only makes slices larger, and latencies."""
 
+UNREAD_WAIT_SECONDS: Final = 0.01
+"""How long the next fetch waits for somebody to take what the last one brought of a partition. Of a partition whose
+queue is full nobody does, and all others of that broker, an urgent topic's and the opt-outs' too, would wait with it:
+aiokafka's 100 ms each time. Not zero: taken a moment later, partitions are asked for together."""
+
 METADATA_MAX_AGE_MS: Final = 2_000
 """How long partitions added under a running gate may go unnoticed: until then nobody reads what customers say there.
 aiokafka's five minutes are for clients that any number suits; asking costs a millisecond."""
@@ -335,7 +340,9 @@ class SliceConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         self._polling = asyncio.Lock()
         self._pace = Pace(self.app.engine_settings)
         await super().on_start()
-        read_by_slices(self._ensure_consumer())
+        consumer = self._ensure_consumer()
+        read_by_slices(consumer)
+        consumer._fetcher._prefetch_backoff = UNREAD_WAIT_SECONDS
         self.is_connected = True
 
     async def _fetch_records(
