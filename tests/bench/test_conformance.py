@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import pytest
 
-from bench.peers.conformance import APPROVED, Asked, Refused, Stream, check, expected, stream
+import bench.peers.conformance
+from bench.peers.conformance import APPROVED, STARTS, Asked, NotHeardError, Refused, Stream, check, expected, stream
 from bench.peers.installation import is_there, java_folder, java_peer, quix_folder, quix_python
 from bench.peers.roster import FAUST, KAFKA_STREAMS, MESURA, PARTITIONS, QUIX_100_MS, Entrant
 from streams.testing.records import murmur2_partition
@@ -61,6 +63,24 @@ def test_kafka_streams_conforms(real_kafka: KafkaAdmin, topic_prefix: str, tmp_p
     if not is_there(java_folder()):
         pytest.skip("the Kafka Streams peer is not built: python -m bench.peers.installation")
     decides_the_stream(real_kafka, KAFKA_STREAMS, topic_prefix, tmp_path)
+
+
+@pytest.mark.parametrize("deaf", range(STARTS + 1))
+def test_who_has_heard_nothing_is_started_anew_but_not_for_ever(
+    deaf: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefixes: list[str] = []
+
+    def judged(_kafka: object, _entrant: object, prefix: str, *_: object) -> list[str]:
+        prefixes.append(prefix)
+        if len(prefixes) <= deaf:
+            raise NotHeardError("the refusals")
+        return ["a difference"]
+
+    monkeypatch.setattr(bench.peers.conformance, "judged", judged)
+    with pytest.raises(NotHeardError) if deaf == STARTS else nullcontext():
+        assert check(None, FAUST, "peer", tmp_path) == ["a difference"]  # type: ignore[arg-type]
+    assert len(set(prefixes)) == min(deaf + 1, STARTS)
 
 
 def test_the_stream_asks_for_every_answer_on_every_partition() -> None:
