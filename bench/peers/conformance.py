@@ -50,9 +50,8 @@ BEGAN_MS: Final = 1_767_225_600_000
 CHANNELS: Final = ("sms", "email", "whatsapp", "voice")
 HEARD_SECONDS: Final = 60.0
 STARTS: Final = 3
-"""A peer that has not heard the refusals in time is started anew, on new topics: a Faust worker, one start in some
-dozens, commits nothing any more after the rebalance of its beginning. No intent is published by then, so nothing that
-is judged can be lost this way."""
+"""A peer that has not heard the refusals in time is started anew, on new topics: a Faust worker has been seen that
+committed nothing in a whole minute. No intent is published by then, so nothing that is judged can be lost this way."""
 
 ANSWERED_SECONDS: Final = 60.0
 INPUT: Final = {"retention.ms": "-1"}

@@ -6,6 +6,7 @@ import random
 from typing import TYPE_CHECKING, Final
 
 from tests.faults import held_worker as at
+from tests.faults.broker_view import OPEN
 from tests.faults.held_worker import Fault
 from tests.faults.scene import POINT_SECONDS
 
@@ -24,8 +25,6 @@ PASSINGS: Final = (2, 5)
 
 RESTORED: Final = (1, 6)
 """Reports of progress of a restore before the kill."""
-
-OPEN: Final = "Ongoing"
 
 
 def _one_open(transactions: dict[str, Transaction], *, with_group: bool = False) -> bool:
