@@ -2,6 +2,7 @@
 """The Faust app: topics, agents, the ledger's table, and one worker run. Wiring only.
 
     end = await run_worker(settings, state_machine, observer, SystemClock(), stop)
+    end.announce()
     sys.exit(end.exit_code)
 
 Faust gives group membership, the assignor that keeps a partition of every topic together, rebalance callbacks and
@@ -17,7 +18,6 @@ import os
 import tempfile
 import threading
 import time
-from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,17 +25,11 @@ import faust
 import structlog
 from faust.types.enums import ProcessingGuarantee
 
+from streams.ends import ENDED, EXIT_ENDED, EXIT_START_AGAIN, WorkerEnd
 from streams.exactly_once.engine import Engine
-from streams.exactly_once.errors import RecordsMissingError, StartupRefusedError, diagnosis
+from streams.exactly_once.errors import EngineError, diagnosis
 from streams.exactly_once.interfaces import InputTopic
-from streams.exactly_once.settings import (
-    EXIT_REFUSED,
-    EXIT_STOPPED,
-    EXIT_UNEXPECTED,
-    STOP_LIMIT_SECONDS,
-    ClockMode,
-    EngineSettings,
-)
+from streams.exactly_once.settings import STOP_LIMIT_SECONDS, ClockMode, EngineSettings
 from streams.exactly_once.startup import StartupReport, check_topics
 from streams.exactly_once.takeover import EngineTableManager, watch_group
 from streams.exactly_once.transport import SCHEME, SliceSchema
@@ -73,15 +67,6 @@ class SystemClock:
     def now_ms(self) -> int:
         """Milliseconds since the epoch."""
         return time.time_ns() // 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerEnd:
-    """How a worker ended."""
-
-    exit_code: int
-    reason: str
-    error: BaseException | None = None
 
 
 def input_topics(
@@ -170,15 +155,15 @@ class Worker:
         try:
             report = await _unless_stopped(check_topics(self.settings), stop)
             if report is None:
-                return WorkerEnd(EXIT_STOPPED, "asked to stop")
+                return ENDED
             for warning in report.warnings:
                 log.warning("not everything could be checked", why=warning)
             return await self._run(report, stop)
-        except StartupRefusedError as refused:
-            return WorkerEnd(EXIT_REFUSED, str(refused), refused)
+        except EngineError as error:
+            return WorkerEnd.by(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the process ends with a code of its own
             log.error("the worker could not start", **diagnosis(error))
-            return WorkerEnd(EXIT_UNEXPECTED, f"could not start: {type(error).__name__}", error)
+            return WorkerEnd.by(error)
 
     async def _run(self, report: StartupReport, stop: asyncio.Event) -> WorkerEnd:
         engine = self._engine = Engine(self.settings, report, self._state_machine, self._observer, self._clock)
@@ -189,7 +174,7 @@ class Worker:
                 await _first(engine.ended.wait(), stop.wait(), crashed)
             finally:
                 end = self._end_of(engine, stop, crashed)
-                with _deadline(end.exit_code):
+                with _deadline(end):
                     await _shut_down(app, engine, crashed)
         return end
 
@@ -198,14 +183,14 @@ class Worker:
         if error is None and crashed.done() and not crashed.cancelled():
             error = crashed.exception() or RuntimeError("the app stopped by itself")
             log.error("the app ended by itself", **diagnosis(error))
-        if isinstance(error, (StartupRefusedError, RecordsMissingError)):
-            return WorkerEnd(EXIT_REFUSED, str(error), error)
-        if error is not None and not (engine.failure is None and stop.is_set()):
-            text = str(error) if engine.failure is not None else type(error).__name__
-            return WorkerEnd(EXIT_UNEXPECTED, text, error)
+        if error is not None:
+            end = WorkerEnd.by(error)
+            # Asked to stop: what only the frameworks ended with is how they were stopped.
+            if not (engine.failure is None and stop.is_set() and end.exit_code == EXIT_START_AGAIN):
+                return end
         if self.settings.clock_mode is ClockMode.RECORD and engine.ended.is_set():
-            return WorkerEnd(EXIT_STOPPED, "everything the topics held is decided")
-        return WorkerEnd(EXIT_STOPPED, "asked to stop")
+            return WorkerEnd(EXIT_ENDED, "everything the topics held is decided")
+        return ENDED
 
 
 async def run_worker(
@@ -289,16 +274,22 @@ async def _shut_down(app: faust.App, engine: Engine, running: asyncio.Future[Non
             log.warning("stopping failed", **diagnosis(error))
 
 
-def _end_process(exit_code: int) -> None:
-    log.error("the worker could not stop in time and is ended", seconds=STOP_LIMIT_SECONDS, exit_code=exit_code)
-    os._exit(exit_code)
+def _end_process(end: WorkerEnd) -> None:
+    log.error("the worker could not stop in time and is ended", seconds=STOP_LIMIT_SECONDS, reason=end.reason)
+    end.announce()
+    os._exit(end.exit_code)
 
 
 class _deadline:  # noqa: N801 - reads as a statement
-    """Ends the process if the block takes longer than a stop may, even if the event loop hangs."""
+    """Ends the process if the block takes longer than a stop may, even if the event loop hangs.
 
-    def __init__(self, exit_code: int) -> None:
-        self._timer = threading.Timer(STOP_LIMIT_SECONDS, _end_process, (exit_code or EXIT_UNEXPECTED,))
+    With the code of the end it was on its way to: a refusal stays one. A worker that was asked to stop and cannot has
+    failed.
+    """
+
+    def __init__(self, end: WorkerEnd) -> None:
+        late = WorkerEnd(EXIT_START_AGAIN, "could not stop in time") if end.exit_code == EXIT_ENDED else end
+        self._timer = threading.Timer(STOP_LIMIT_SECONDS, _end_process, (late,))
         self._timer.daemon = True
 
     def __enter__(self) -> None:

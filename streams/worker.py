@@ -2,9 +2,8 @@
 
     MESURA_WORKER_SETTINGS='{…}' python -m streams.worker
 
-Prints one JSON line, `{"ops": "http://…"}`, once its endpoint listens. Ends with 0 when it was asked to stop or a
-bounded run is over, 2 when starting was refused (starting again would not help), anything else when it should be
-started again.
+Prints one JSON line, `{"ops": "http://…"}`, once its endpoint listens, and another, `{"ended": {…}}`, when something
+ends it that is not a wish: what it was and where (`streams.ends`, which decides the exit codes, too).
 
 Rules of this module
 1. Wiring only: no rule is decided here and no record is read.
@@ -30,7 +29,7 @@ import structlog
 from aiohttp import web
 from aiokafka.errors import KafkaError
 
-from streams.app import SystemClock, Worker, WorkerEnd, input_topics
+from streams.app import SystemClock, Worker, input_topics
 from streams.contracts.control import PolicyRecord, PolicyRule, encode_policy
 from streams.contracts.dead_letters import VALUE_BYTES_MAX
 from streams.contracts.decode import decode_intent
@@ -39,10 +38,11 @@ from streams.contracts.routing import expected_partition
 from streams.decision.ledger import LedgerUnreadable
 from streams.decision.policy import BUILT_IN, Policy, compile_policy
 from streams.decision.reasons import REASONS, WITHDRAWAL_REASONS
+from streams.ends import EXIT_ENDED, WorkerEnd
 from streams.exactly_once.clients import KafkaClients
 from streams.exactly_once.control import POLICY_KEY, ControlTopic, policy_text_key
 from streams.exactly_once.errors import StartupRefusedError
-from streams.exactly_once.settings import EXIT_REFUSED, EXIT_STOPPED, ClockMode, EngineSettings
+from streams.exactly_once.settings import ClockMode, EngineSettings
 from streams.exactly_once.startup import check_topics
 from streams.explain import explain, limit_in_words
 from streams.gate import Gate, GateSettings, refuse_from_the_future
@@ -64,10 +64,6 @@ from streams.telemetry.observer import TelemetryObserver
 from streams.telemetry.report import report
 from streams.web.machine import EXPLAIN_PATH, REPORT_PATH
 from streams.web.ops import NO_STORE, QUESTION_BYTES_MAX, OpsServer, WorkerSubject, problem
-
-ENDED: Final = 0
-REFUSED: Final = 2
-START_AGAIN: Final = 3
 
 ASKS_TO_STOP: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -165,19 +161,6 @@ def _policy_rule(number: int, policy: Policy) -> PolicyRule:
     )
 
 
-def exit_code(end: WorkerEnd) -> int:
-    """What the process tells its supervisor, and why in the log.
-
-    A ledger that cannot be read is a refusal: a start more finds the same ledger, and going on would forget a customer.
-    """
-    if end.exit_code == EXIT_STOPPED:
-        log.info("The worker has ended.", reason=end.reason)
-        return ENDED
-    is_refusal = end.exit_code == EXIT_REFUSED or isinstance(end.error, LedgerUnreadable)
-    log.error("The worker has ended.", reason=str(end.error) if is_refusal else end.reason)
-    return REFUSED if is_refusal else START_AGAIN
-
-
 class _PolicyNews:
     """What the watcher of the policy file has to say, kept until the worker asks."""
 
@@ -217,11 +200,11 @@ class GateWorker:
         self._gate: Gate | None = None
         self._worker: Worker | None = None
 
-    async def run(self, stop: asyncio.Event) -> int:
-        """Run until asked to stop, until a bounded run is over, or until something goes wrong; returns the exit code.
+    async def run(self, stop: asyncio.Event) -> WorkerEnd:
+        """Run until asked to stop, until a bounded run is over, or until something goes wrong.
 
         Raises:
-            PolicyRefused, StartupRefusedError, KafkaError, OSError: nothing was started.
+            PolicyRefused, EngineError, KafkaError, OSError: nothing was started.
         """
         ops = OpsServer(
             WorkerSubject(self._telemetry, self._health),
@@ -247,7 +230,7 @@ class GateWorker:
         body = msgspec.json.encode(report(self._telemetry, self._health))
         return web.Response(body=body, content_type="application/json", headers=NO_STORE)
 
-    async def _run(self, stop: asyncio.Event) -> int:
+    async def _run(self, stop: asyncio.Event) -> WorkerEnd:
         startup = await check_topics(self._engine)
         try:
             loaded = await asyncio.to_thread(load_policy, self._path)
@@ -268,10 +251,11 @@ class GateWorker:
             finally:
                 reloading.cancel()
                 await asyncio.wait([reloading])
-        if not reloading.cancelled() and reloading.exception() is not None:
-            log.error("Watching the policy file failed.", exc_info=reloading.exception())
-            return START_AGAIN
-        return exit_code(end)
+        failure = None if reloading.cancelled() else reloading.exception()
+        if failure is not None:
+            log.error("Watching the policy file failed.", exc_info=failure)
+            return WorkerEnd.by(failure)
+        return end
 
     async def _gate_settings(self, partitions: int) -> GateSettings:
         topics = self.settings.topics
@@ -366,7 +350,7 @@ def tune_collector() -> None:
     gc.set_threshold(OBJECTS_PER_COLLECTION, 20, 100)
 
 
-async def _main(settings: WorkerSettings) -> int:
+async def _main(settings: WorkerSettings) -> WorkerEnd:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in ASKS_TO_STOP:
@@ -379,25 +363,38 @@ async def _main(settings: WorkerSettings) -> int:
         signal.pthread_sigmask(signal.SIG_BLOCK, ASKS_TO_STOP)
 
 
-def main() -> int:
-    """Run the worker of this process's environment."""
-    configure_logging()
+def _worker_end() -> WorkerEnd:
+    """Run the worker of this process's environment, whatever comes of it."""
     try:
-        settings = WorkerSettings.from_environment(os.environ[SETTINGS_VARIABLE]).checked()
+        text = os.environ.get(SETTINGS_VARIABLE)
+        if text is None:
+            raise SettingsRefused(f"{SETTINGS_VARIABLE} is not set. Use `mesura run`, which sets it.")
+        settings = WorkerSettings.from_environment(text).checked()
         if CELLS_VARIABLE in os.environ:
             configure_logging(slot=settings.slot)
         tune_collector()
         return asyncio.run(_main(settings))
-    except (SettingsRefused, PolicyRefused, StartupRefusedError) as refused:
-        sys.stderr.write(f"{refused}\n")
-        return REFUSED
-    except KeyError:
-        sys.stderr.write(f"{SETTINGS_VARIABLE} is not set. Use `mesura run`, which sets it.\n")
-        return REFUSED
+    except PolicyRefused as refused:
+        for finding in refused.findings:
+            log.error("The policy is refused.", why=str(finding))
+        return WorkerEnd.by(refused)
     except (KafkaError, OSError) as error:
         # No broker yet, or no free port: what a later start may find otherwise.
-        sys.stderr.write(f"The worker could not start: {error}\n")
-        return START_AGAIN
+        return WorkerEnd.by(error, f"The worker could not start: {error}")
+    except Exception as error:  # noqa: BLE001 - a traceback might quote a record
+        return WorkerEnd.by(error)
+
+
+def main() -> int:
+    """Run the worker of this process's environment; say how it ended, and return the exit code."""
+    configure_logging()
+    end = _worker_end()
+    if end.exit_code == EXIT_ENDED:
+        log.info("The worker has ended.", reason=end.reason)
+    else:
+        log.error("The worker has ended.", reason=end.reason)
+    end.announce()
+    return end.exit_code
 
 
 if __name__ == "__main__":

@@ -23,14 +23,11 @@ import time
 from typing import TYPE_CHECKING, Final, Protocol
 
 from streams.cli import leash
+from streams.ends import EXIT_ENDED, EXIT_REFUSED, EXIT_START_AGAIN
 from streams.settings import RESTARTS_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-EXIT_ENDED: Final = 0
-EXIT_REFUSED: Final = 2
-EXIT_RESTART: Final = 3
 
 STOP_SECONDS: Final = 5.0
 """A worker finishes or abandons its batch well within this. Longer, and those who supervise us would kill us first."""
@@ -145,7 +142,7 @@ class Supervisor:
             for worker in self._workers:
                 worker.kill()
         # A refusal says more than a failure that others had meanwhile.
-        return next(code for code in (EXIT_REFUSED, EXIT_RESTART, EXIT_ENDED) if code in codes)
+        return next(code for code in (EXIT_REFUSED, EXIT_START_AGAIN, EXIT_ENDED) if code in codes)
 
     def _on_signal(self) -> None:
         if self._stop_asked.is_set():
@@ -206,7 +203,7 @@ class _Worker:
                 pause_seconds = self._pause_first_seconds
             if self._restarts_max is not None and self._restarts >= self._restarts_max:
                 self._say(f"{self._name} ended {_in_words(code)}, after {self._restarts} restarts. Giving up.")
-                return self._end("was given up", EXIT_RESTART)
+                return self._end("was given up", EXIT_START_AGAIN)
             self._restarts += 1
             # Half of it at least, so that pauses grow; the rest at random, so that those who fell together rise apart.
             wait_seconds = pause_seconds * random.uniform(0.5, 1.0)  # noqa: S311  # not a secret

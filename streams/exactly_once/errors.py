@@ -1,13 +1,17 @@
 """What ends the engine, as a tree.
 
     EngineError
-     ├── StartupRefusedError    what was found at start would break a promise; the sentence says what to do
-     ├── RecordsMissingError    an input topic lost records before they were decided; refused likewise
-     ├── RestoreStalledError    the changelog could not be read to its end; the process ends and is started again
-     └── LaneError              a lane met something it cannot go on from; the process ends and is started again
+     ├── RefusalError           starting again would not help; the sentence says what to do first
+     │    ├── StartupRefusedError    what was found would break a promise
+     │    ├── RecordsMissingError    an input topic lost records before they were decided
+     │    └── StateUnreadableError   a value of the changelog is damaged, or of another version
+     ├── BatchUnreadableError   a record batch is not what was written; the process ends and is started again
+     ├── RestoreStalledError    the changelog could not be read to its end; likewise
+     └── LaneError              a lane met something it cannot go on from; likewise
           └── TransactionRefusedError   the broker refused a record of a transaction, again and again
 
-Texts name topics, partitions and offsets; never a key or a value.
+Texts name topics, partitions and offsets; never a key or a value. Where an error knows its place, it says so in
+`topic`, `partition` and `offset` too.
 """
 
 from __future__ import annotations
@@ -27,12 +31,20 @@ PLACES_SHOWN: Final = 20
 class EngineError(Exception):
     """Anything the engine ends with."""
 
+    topic: str | None = None
+    partition: int | None = None
+    offset: int | None = None
 
-class StartupRefusedError(EngineError):
+
+class RefusalError(EngineError):
+    """Starting again would find the same. The text says what somebody has to do first."""
+
+
+class StartupRefusedError(RefusalError):
     """Starting (or taking over a partition) would break a promise. The text says what to do."""
 
 
-class RecordsMissingError(EngineError):
+class RecordsMissingError(RefusalError):
     """Records of an input topic are gone although nobody decided them, and the settings do not accept that."""
 
     def __init__(self, topic: str, partition: int, first_offset: int, count: int) -> None:
@@ -43,8 +55,42 @@ class RecordsMissingError(EngineError):
         )
         self.topic = topic
         self.partition = partition
-        self.first_offset = first_offset
+        self.offset = first_offset
         self.count = count
+
+
+class StateUnreadableError(RefusalError):
+    """A value of the changelog cannot be read. To go on would forget what it held, the opt-outs of a customer among it.
+
+    `why` says what is wrong with the value; never what it holds. `offset` is None where its record was not found.
+    """
+
+    def __init__(self, topic: str, partition: int, offset: int | None, why: str) -> None:
+        where = f"offset {offset} of {topic}-{partition}" if offset is not None else f"{topic}-{partition}"
+        super().__init__(
+            f"The state at {where} cannot be read: {why} Nothing of this partition is decided, because what customers "
+            "said would be forgotten. Run the version that wrote it, or restore the topic from a backup."
+        )
+        self.topic = topic
+        self.partition = partition
+        self.offset = offset
+
+
+class BatchUnreadableError(EngineError):
+    """A record batch cannot be read, and nobody knows what it holds: not even whether there is a no in it.
+
+    Starting again is tried: another replica may have it sound. `offset` is the first one that was not read.
+    """
+
+    def __init__(self, topic: str, partition: int, offset: int, why: str) -> None:
+        super().__init__(
+            f"The record batch at offset {offset} of {topic}-{partition} cannot be read: {why}. Nothing after it is "
+            "decided. If it stays so, restore it from another replica or a backup, or give it up: "
+            "docs/operations.md, Unreadable records."
+        )
+        self.topic = topic
+        self.partition = partition
+        self.offset = offset
 
 
 class RestoreStalledError(EngineError):
@@ -56,6 +102,7 @@ class RestoreStalledError(EngineError):
             f"Nothing of {named} has arrived for {seconds:.0f} s although there is more to restore. Is the partition "
             "without a leader, or does another program hold a transaction open on it?"
         )
+        self.topic, self.partition = unread[0].topic, unread[0].partition
 
 
 class LaneError(EngineError):

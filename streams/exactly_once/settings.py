@@ -13,16 +13,6 @@ from typing import Any, Final
 from streams.exactly_once.errors import StartupRefusedError
 from streams.exactly_once.interfaces import InputTopic
 
-EXIT_STOPPED: Final = 0
-"""The worker was asked to stop, or a bounded run reached its end."""
-
-EXIT_UNEXPECTED: Final = 70
-"""Anything unforeseen. A supervisor starts the worker again; nothing is lost or doubled by that."""
-
-EXIT_REFUSED: Final = 78
-"""Starting, or going on, would break a promise. Starting again does not help: somebody has to do what the sentence
-says."""
-
 STOP_LIMIT_SECONDS: Final = 5.0
 """A worker asked to stop finishes or abandons its batch within this. Longer, and supervisors kill it anyway."""
 

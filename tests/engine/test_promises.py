@@ -11,10 +11,11 @@ import orjson
 import pytest
 
 from streams.app import input_topics
+from streams.ends import EXIT_ENDED, EXIT_REFUSED, EXIT_START_AGAIN
 from streams.exactly_once.changelog import META_KEY, decode_meta, erased_key
 from streams.exactly_once.control import PARTITIONS_KEY, ControlTopic
 from streams.exactly_once.errors import RecordsMissingError, StartupRefusedError, TransactionRefusedError
-from streams.exactly_once.settings import EXIT_REFUSED, EXIT_STOPPED, EXIT_UNEXPECTED, ClockMode
+from streams.exactly_once.settings import ClockMode
 from streams.exactly_once.transaction import DECISION_TO_COMMIT_MAX_MS
 from tests.engine.harness import (
     COMPACTED,
@@ -84,7 +85,7 @@ async def test_a_refused_output_takes_its_whole_transaction_with_it(real_kafka: 
         await producer.send_and_wait(topics.intents, b"pad 200000", b"key-1")
     worker = Running(real_kafka, topics)
     end = await worker.ended()
-    assert end.exit_code == EXIT_UNEXPECTED
+    assert end.exit_code == EXIT_START_AGAIN
     assert isinstance(end.error, TransactionRefusedError)
     assert f"{topics.answers}-0" in end.reason
     assert worker.observer.aborted["too_large"] == 3
@@ -163,7 +164,7 @@ async def test_missing_records_end_the_worker_for_good(embedded_broker: Embedded
     assert end.exit_code == EXIT_REFUSED  # somebody has to find out what they were
     assert isinstance(end.error, RecordsMissingError)
     assert end.reason.startswith(f"50 records of {topics.intents}-0 from offset 100 on are gone")
-    assert (end.error.topic, end.error.first_offset, end.error.count) == (topics.intents, 100, 50)
+    assert (end.error.topic, end.error.offset, end.error.count) == (topics.intents, 100, 50)
 
 
 async def test_missing_records_are_counted_where_they_are_accepted(
@@ -356,7 +357,7 @@ async def _recorded_run(broker: Broker, topics: Topics, of_run: Topics, limit: i
         max_batch_bytes=1_000_000,
     )
     end = await worker.ended()  # by itself
-    assert end.exit_code == EXIT_STOPPED, end
+    assert end.exit_code == EXIT_ENDED, end
     return {p: [r.value for r in records] for p, records in (await read(broker, of_run.answers)).items()}
 
 
