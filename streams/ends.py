@@ -16,6 +16,7 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from streams.brokers import BrokersNotReached, WrongBrokers
 from streams.exactly_once.errors import EngineError, RefusalError
 from streams.policy.findings import PolicyRefused
 from streams.settings import SettingsRefused
@@ -32,10 +33,10 @@ EXIT_REFUSED: Final = 2
 EXIT_START_AGAIN: Final = 3
 """Anything else that ended the worker. Not 1: that is how Python ends when nobody caught an error."""
 
-_OWN: Final = (EngineError, PolicyRefused, SettingsRefused)
+_OWN: Final = (EngineError, PolicyRefused, SettingsRefused, BrokersNotReached)
 """Errors whose texts never quote a record."""
 
-_REFUSALS: Final = (RefusalError, PolicyRefused, SettingsRefused)
+_REFUSALS: Final = (RefusalError, PolicyRefused, SettingsRefused, WrongBrokers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct, field
 
+from streams.addresses import AddressRefused, read_addresses
 from streams.topics import TopicNames
 
 # Shorter keys could be guessed; BLAKE2b takes at most 64 bytes.
@@ -69,6 +70,10 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
         Raises:
             SettingsRefused: they cannot.
         """
+        try:
+            read_addresses(self.bootstrap_servers)
+        except AddressRefused as refused:
+            raise SettingsRefused(str(refused)) from None
         try:
             key = bytes.fromhex(self.erasure_key)
         except ValueError:

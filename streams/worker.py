@@ -30,6 +30,7 @@ from aiohttp import web
 from aiokafka.errors import KafkaError
 
 from streams.app import SystemClock, Worker, input_topics
+from streams.brokers import BrokersNotReached, reach_brokers
 from streams.contracts.control import PolicyRecord, PolicyRule, encode_policy
 from streams.contracts.dead_letters import VALUE_BYTES_MAX
 from streams.contracts.decode import decode_intent
@@ -204,7 +205,7 @@ class GateWorker:
         """Run until asked to stop, until a bounded run is over, or until something goes wrong.
 
         Raises:
-            PolicyRefused, EngineError, KafkaError, OSError: nothing was started.
+            PolicyRefused, EngineError, BrokersNotReached, KafkaError, OSError: nothing was started.
         """
         ops = OpsServer(
             WorkerSubject(self._telemetry, self._health),
@@ -231,6 +232,7 @@ class GateWorker:
         return web.Response(body=body, content_type="application/json", headers=NO_STORE)
 
     async def _run(self, stop: asyncio.Event) -> WorkerEnd:
+        await asyncio.to_thread(reach_brokers, self.settings.bootstrap_servers)
         startup = await check_topics(self._engine)
         try:
             loaded = await asyncio.to_thread(load_policy, self._path)
@@ -378,7 +380,7 @@ def _worker_end() -> WorkerEnd:
         for finding in refused.findings:
             log.error("The policy is refused.", why=str(finding))
         return WorkerEnd.by(refused)
-    except (KafkaError, OSError) as error:
+    except (BrokersNotReached, KafkaError, OSError) as error:
         # No broker yet, or no free port: what a later start may find otherwise.
         return WorkerEnd.by(error, f"The worker could not start: {error}")
     except Exception as error:  # noqa: BLE001 - a traceback might quote a record

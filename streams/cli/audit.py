@@ -20,6 +20,7 @@ from streams.cli.options import (
     ERASURE_KEY_VARIABLE,
     bootstrap_option,
     erasure_key,
+    refuse_unreachable,
     topic_names,
     topic_options,
 )
@@ -106,6 +107,7 @@ def audit(
         acknowledged_within_ms=round(acknowledged_within * 1000),
         erasure_key=_erasure_key_if_any(),
     )
+    refuse_unreachable(bootstrap)
     try:
         report = run_audit(settings)
     except AuditError as error:

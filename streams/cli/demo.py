@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import click
 
 from streams.cli.errors import CommandError
-from streams.cli.options import bootstrap_option, topic_names, topic_options
+from streams.cli.options import Bootstrap, bootstrap_option, refuse_unreachable, topic_names, topic_options
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -39,7 +39,12 @@ policy has left in peace meanwhile. More would only make the ledgers grow."""
     show_default=True,
     help="Which broker to start. kafka: Apache Kafka, fetched with Maven the first time; needs Java 17.",
 )
-@click.option("--bootstrap", metavar="HOST:PORT", help="Start none; use this cluster, with topics of the demo's own.")
+@click.option(
+    "--bootstrap",
+    type=Bootstrap(),
+    metavar="HOST:PORT",
+    help="Start none; use this cluster, with topics of the demo's own.",
+)
 @click.option(
     "--clock",
     type=click.Choice(["wall", "record"]),
@@ -124,6 +129,7 @@ def feed(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     names = topic_names(prefix, intent_topics, renamed_topics)
+    refuse_unreachable(bootstrap)
     try:
         partitions = partitions_of(bootstrap, names)
         published = _Count()

@@ -22,7 +22,7 @@ import msgspec
 import orjson
 
 from streams.cli.errors import CommandError, Unreachable, Unreadable
-from streams.cli.options import read_text, topic_names, topic_options
+from streams.cli.options import Bootstrap, read_text, topic_names, topic_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,6 +49,7 @@ DEFAULT_GATE: Final = "http://127.0.0.1:9464"
 )
 @click.option(
     "--bootstrap",
+    type=Bootstrap(),
     metavar="HOST:PORT",
     envvar=["MESURA_BOOTSTRAP", "MESURA_BOOTSTRAP_SERVERS"],
     show_envvar=True,

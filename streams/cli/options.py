@@ -14,25 +14,63 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from streams.cli.errors import CommandError, Unreadable
+from streams.addresses import AddressRefused, as_text, read_addresses
+from streams.brokers import BrokersNotReached, reach_brokers
+from streams.cli.errors import CommandError, Unreachable, Unreadable
 from streams.topics import TopicNames
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from confluent_kafka import KafkaException
 
 Command = TypeVar("Command", bound="Callable[..., object]")
 
 ERASURE_KEY_VARIABLE: Final = "MESURA_ERASURE_KEY"
 ERASURE_KEY_FILE_VARIABLE: Final = "MESURA_ERASURE_KEY_FILE"
 
+
+class Bootstrap(click.ParamType):
+    """Addresses of brokers; the value is the list as every client takes it."""
+
+    name = "HOST:PORT"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return as_text(read_addresses(value))
+        except AddressRefused as refused:
+            self.fail(str(refused), param, ctx)
+
+
 bootstrap_option = click.option(
     "--bootstrap",
     required=True,
+    type=Bootstrap(),
     metavar="HOST:PORT",
     envvar=["MESURA_BOOTSTRAP", "MESURA_BOOTSTRAP_SERVERS"],
     show_envvar=True,
     help="A Kafka broker, or several with commas.",
 )
+
+
+def refuse_unreachable(bootstrap: str) -> None:
+    """Say at once what is wrong with the addresses, before a client waits for an answer that does not come.
+
+    Raises:
+        Unreachable: none of them leads to a broker.
+    """
+    try:
+        reach_brokers(bootstrap)
+    except BrokersNotReached as not_reached:
+        raise Unreachable(str(not_reached)) from None
+
+
+def stopped_answering(bootstrap: str, error: KafkaException) -> Unreachable:
+    """What to say when a broker that was there gave no answer, or a bad one."""
+    return Unreachable(
+        f"The Kafka broker at {bootstrap} answered at first, then not as it should: {error.args[0].str()}. Try again; "
+        "if it stays so, look into the broker's log."
+    )
 
 
 def topic_options(command: Command) -> Command:
@@ -117,8 +155,9 @@ def read_text(path: Path, what: str) -> str:
         Unreadable: there is no such file, it may not be read, or it is not UTF-8.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        # Editors on Windows put a byte order mark before the text, and it is no part of it.
+        return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise Unreadable(f"The {what} {path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
-        raise Unreadable(f"The {what} {path} is not UTF-8 text.") from None
+        raise Unreadable(f"The {what} {path} is not UTF-8 text. Save it as UTF-8.") from None

@@ -10,6 +10,7 @@ import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
 from streams.cli.errors import CommandError, Unreachable, Unreadable
+from streams.cli.options import refuse_unreachable, stopped_answering
 from streams.cli.words import PolicyView, view_of_policy, view_of_record
 from streams.contracts.control import PolicyRecord, decode_policy
 from streams.decision.policy import Policy, compile_policy
@@ -72,6 +73,7 @@ def read_control(bootstrap: str, topic: str) -> Mapping[bytes, bytes]:
         Unreachable: no broker answers.
         CommandError: there is no such topic.
     """
+    refuse_unreachable(bootstrap)
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -99,7 +101,7 @@ def read_control(bootstrap: str, topic: str) -> Mapping[bytes, bytes]:
             # The position passes over what is no record: the marks of transactions.
             first = max(first, consumer.position([TopicPartition(topic, 0)])[0].offset)
     except KafkaException as error:
-        raise Unreachable(f"No Kafka broker answers at {bootstrap}: {error.args[0].str()}.") from None
+        raise stopped_answering(bootstrap, error) from None
     finally:
         consumer.close()
     return found

@@ -23,8 +23,8 @@ import click
 import msgspec
 from confluent_kafka import KafkaException, Producer
 
-from streams.cli.errors import EXIT_ANSWER_IS_NO, CommandError, Unreachable, Unreadable
-from streams.cli.options import bootstrap_option, topic_names, topic_options
+from streams.cli.errors import EXIT_ANSWER_IS_NO, CommandError, Unreadable
+from streams.cli.options import bootstrap_option, refuse_unreachable, stopped_answering, topic_names, topic_options
 from streams.contracts.decode import decode_intent, decode_outcome, decode_preference
 from streams.contracts.errors import RecordRefused
 from streams.contracts.refusals import check_text, refusal_of
@@ -266,11 +266,12 @@ class Publisher:
             self.report.not_acknowledged.append(error.str())
 
     def _check_topics(self, bootstrap: str) -> None:
+        refuse_unreachable(bootstrap)
         # Before anything is sent: a topic that appears by being written to has the wrong number of partitions.
         try:
             existing = self._producer.list_topics(timeout=CONNECT_SECONDS).topics
         except KafkaException as error:
-            raise Unreachable(f"No Kafka broker answers at {bootstrap}: {error.args[0].str()}.") from None
+            raise stopped_answering(bootstrap, error) from None
         missing = sorted({topic for topic in self._topics.values() if topic not in existing})
         if missing:
             raise CommandError(

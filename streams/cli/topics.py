@@ -14,7 +14,8 @@ import click
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
-from streams.cli.options import bootstrap_option, topic_names, topic_options
+from streams.cli.errors import EXIT_ANSWER_IS_NO, CommandError
+from streams.cli.options import bootstrap_option, refuse_unreachable, topic_names, topic_options
 from streams.topics import DEFAULT_PARTITIONS, DEFAULT_REPLICATION_FACTOR, PlannedTopic, TopicPlan
 
 ANSWER_SECONDS: Final = 30.0
@@ -202,18 +203,28 @@ def describe(**plan: Unpack[_PlanOptions]) -> None:
             click.echo(f"  {setting.key}={setting.value}  # {setting.reason}")
 
 
+_REMEDIES: Final[Mapping[int, str]] = {
+    KafkaError.INVALID_REPLICATION_FACTOR: "Give --replication-factor: at most as many as there are brokers.",
+    KafkaError.POLICY_VIOLATION: "The cluster has rules for topics: ask who runs it, or create them as "
+    "`mesura topics describe` says.",
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "Ask who runs it for the rights to create, describe and read topics.",
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "Ask who runs it for the rights to create, describe and read topics.",
+}
+
+
+def _remedy(error: KafkaException) -> str:
+    return _REMEDIES.get(error.args[0].code(), "Try again; if it stays so, look into the brokers' logs.")
+
+
 def _report(act: Callable[[str, TopicPlan], list[TopicReport]], bootstrap: str, plan: TopicPlan) -> None:
+    refuse_unreachable(bootstrap)
     try:
         reports = act(bootstrap, plan)
     except KafkaException as error:
-        raise _Unreachable(f"{bootstrap}: {error.args[0].str()}") from error
+        raise CommandError(f"The cluster at {bootstrap} refused: {error.args[0].str()}. {_remedy(error)}") from None
     for report in reports:
         click.echo(f"{report.topic.name}: {report.state.value}")
         for difference in report.differences:
             click.echo(f"  {difference}")
     if not all(report.is_as_planned for report in reports):
-        raise SystemExit(1)
-
-
-class _Unreachable(click.ClickException):
-    exit_code = 2
+        raise SystemExit(EXIT_ANSWER_IS_NO)

@@ -17,8 +17,8 @@ import click
 import orjson
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
-from streams.cli.errors import CommandError, Unreachable
-from streams.cli.options import bootstrap_option, topic_names, topic_options
+from streams.cli.errors import CommandError
+from streams.cli.options import bootstrap_option, refuse_unreachable, stopped_answering, topic_names, topic_options
 from streams.cli.words import PolicyView, moment_in_words, verdict_in_words, zone_of
 from streams.contracts.header_names import ERROR_DETAIL, ERROR_OFFSET, ERROR_PARTITION, ERROR_REASON, ERROR_TOPIC
 
@@ -91,6 +91,7 @@ def follow(bootstrap: str, topics: tuple[str, ...], *, from_beginning: bool, to_
         Unreachable: no broker answers.
         CommandError: the topics do not exist.
     """
+    refuse_unreachable(bootstrap)
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -124,7 +125,7 @@ def follow(bootstrap: str, topics: tuple[str, ...], *, from_beginning: bool, to_
                 elif not error.retriable():
                     raise CommandError(f"{message.topic()}: {error.str()}.")
     except KafkaException as error:
-        raise Unreachable(f"No Kafka broker answers at {bootstrap}: {error.args[0].str()}.") from None
+        raise stopped_answering(bootstrap, error) from None
     finally:
         consumer.close()
 

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from confluent_kafka import KafkaException
 
-from streams.cli.errors import EXIT_ANSWER_IS_NO, CommandError, Unreachable
+from streams.cli.errors import EXIT_ANSWER_IS_NO, CommandError
+from streams.cli.options import refuse_unreachable, stopped_answering
 from streams.cli.policies import compiled, policy_file
 from streams.cli.topics import create_topics
 from streams.cli.words import view_of_policy
@@ -286,6 +287,7 @@ def _broker(settings: DemoSettings) -> Iterator[str]:
     plan = TopicPlan(names, PARTITIONS, 1, **retention)
     try:
         if settings.bootstrap is not None:
+            refuse_unreachable(settings.bootstrap)
             create_topics(settings.bootstrap, plan)
             yield settings.bootstrap
             return
@@ -293,7 +295,7 @@ def _broker(settings: DemoSettings) -> Iterator[str]:
             create_plan(broker, plan)
             yield bootstrap
     except KafkaException as error:
-        raise Unreachable(f"No Kafka broker answers at {settings.bootstrap}: {error.args[0].str()}.") from None
+        raise stopped_answering(settings.bootstrap or "its own address", error) from None
     except TestingError as error:
         raise CommandError(str(error)) from None
 

@@ -26,10 +26,11 @@ that keeps connecting to its port could otherwise be given that very port, and t
 
 
 def prepare_directory(installation: KafkaInstallation, properties: Mapping[str, str]) -> tuple[Path, int]:
-    """A new formatted data directory, and the port its settings name."""
+    """A new formatted data directory, and the port its settings name (`{port}` in the value of a property)."""
     directory = Path(tempfile.mkdtemp(prefix="mesura-kafka-"))
     port, controller_port = _free_ports(2)
-    settings = {**_settings(directory, port, controller_port), **properties}
+    own = {key: value.replace("{port}", str(port)) for key, value in properties.items()}
+    settings = {**_settings(directory, port, controller_port), **own}
     (directory / "server.properties").write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
     (directory / "log4j2.properties").write_text(_LOGGING.format(directory=directory))
     command = [

@@ -112,7 +112,7 @@ def test_a_run_that_takes_too_long_says_so() -> None:
     [
         (["--policy", "/nowhere"], "The policy /nowhere cannot be read"),
         (["--keep", "--clock", "record"], "--keep needs the wall clock"),
-        (["feed", "--bootstrap", "127.0.0.1:1"], "no Kafka broker answers"),
+        (["feed", "--bootstrap", "127.0.0.1:1"], "No Kafka broker answers"),
     ],
 )
 def test_what_cannot_be_run_is_said(arguments: list[str], says: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewPartitions
 
 from streams.testing.records import OutgoingRecord
+from tests.cli.strangers import TLS_ALERT, stranger
 from tests.system.conftest import new_prefix, now_ms
 from tests.system.harness import (
     ERASURE_KEY,
@@ -129,6 +130,13 @@ def test_a_policy_that_is_not_sound(embedded_broker: Broker, topic_prefix: str, 
     assert "absent.yaml" in absent
 
 
+def test_an_address_that_no_later_start_can_mend(embedded_broker: Broker, topic_prefix: str, tmp_path: Path) -> None:
+    world = World(embedded_broker, topic_prefix)
+    assert "begins with `kafka://`" in refused(world, tmp_path, bootstrap_servers=f"kafka://{world.address}")
+    with stranger(lambda _: TLS_ALERT) as address:
+        assert f"{address} is a TLS listener" in refused(world, tmp_path, bootstrap_servers=address)
+
+
 def test_no_broker_is_said_in_a_sentence_and_tried_again(
     embedded_broker: Broker, topic_prefix: str, tmp_path: Path
 ) -> None:
@@ -137,5 +145,5 @@ def test_no_broker_is_said_in_a_sentence_and_tried_again(
         assert gate.ended(START_SECONDS) == EXIT_START_AGAIN
     finally:
         gate.stop()
-    assert "could not start" in gate.said
+    assert "The worker could not start: No Kafka broker answers at 127.0.0.1:1: nothing listens there." in gate.said
     assert "Traceback" not in gate.said

@@ -1,0 +1,67 @@
+"""Every command that takes `--bootstrap` says at once what is wrong with what it was given, and ends with 2."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+
+from streams.cli.main import PARTS, mesura
+from tests.cli.strangers import TLS_ALERT, stranger
+from tests.cli.supervised import REPOSITORY
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STARTER = REPOSITORY / "streams/policy/packs/starter.yaml"
+
+COMMANDS = {
+    "run": ["run", "--policy", str(STARTER)],
+    "topics create": ["topics", "create"],
+    "topics check": ["topics", "check"],
+    "publish": ["publish", "-"],
+    "watch": ["watch", "--no-follow"],
+    "explain": ["explain", "--decision", '{"decided_at": 1, "type": "approved", "valid_until": 2}'],
+    "audit": ["audit"],
+    "demo": ["demo"],
+    "demo feed": ["demo", "feed"],
+}
+BY_THE_COMMAND_ITSELF = sorted(COMMANDS.keys() - {"run"})
+
+
+def test_every_part_of_the_command_is_here() -> None:
+    assert {name.partition(" ")[0] for name in COMMANDS} == PARTS.keys() - {"policy"}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("address", ["kafka://127.0.0.1:9092", "127.0.0.1", "::1:9092", "SSL://a:9093"])
+def test_what_is_no_address(command: str, address: str) -> None:
+    result = CliRunner().invoke(mesura, [*COMMANDS[command], "--bootstrap", address], input="")
+    assert result.exit_code == 2
+    assert "Invalid value for '--bootstrap'" in result.output
+    assert f": `{address}` " in result.output
+
+
+@pytest.mark.parametrize("command", BY_THE_COMMAND_ITSELF)
+def test_a_tls_listener(command: str) -> None:
+    with stranger(lambda _: TLS_ALERT) as address:
+        result = CliRunner().invoke(mesura, [*COMMANDS[command], "--bootstrap", address], input="")
+    assert result.exit_code == 2
+    assert f"{address} is a TLS listener" in result.output
+
+
+@pytest.mark.parametrize("command", BY_THE_COMMAND_ITSELF)
+def test_nothing_listens(command: str) -> None:
+    result = CliRunner().invoke(mesura, [*COMMANDS[command], "--bootstrap", "127.0.0.1:1"], input="")
+    assert result.exit_code == 2
+    assert "No Kafka broker answers at 127.0.0.1:1: nothing listens there." in result.output
+
+
+def test_blanks_between_addresses_do_not_matter(tmp_path: Path) -> None:
+    events = tmp_path / "events.jsonl"
+    events.touch()
+    result = CliRunner().invoke(mesura, ["publish", str(events), "--bootstrap", "127.0.0.1:1, nowhere.invalid:9092"])
+    assert result.exit_code == 2
+    assert "nothing listens there" in result.output
+    assert "nowhere.invalid:9092: the name does not resolve" in result.output
