@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import Coroutine, Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import structlog
 from aiokafka.structs import TopicPartition
@@ -38,9 +38,13 @@ from streams.exactly_once.transaction import TransactionWriter
 from streams.exactly_once.transport import NO_READING
 
 if TYPE_CHECKING:
+    from aiokafka.structs import OffsetAndMetadata
+
     from streams.exactly_once.clients import Clients
     from streams.exactly_once.interfaces import Clock, Observer, StateMachine
     from streams.exactly_once.transport import Slice
+
+Found = TypeVar("Found")
 
 LAG_INTERVAL_SECONDS: Final = 5.0
 """Between two reports of the lag. One question to the broker each."""
@@ -55,7 +59,7 @@ class Source(Protocol):
         """Generation and member id of the current assignment; `NO_MEMBERSHIP` if there is none."""
         ...
 
-    async def committed_offsets(self, partitions: set[TopicPartition]) -> Mapping[TopicPartition, int]:
+    async def committed_offsets(self, partitions: set[TopicPartition]) -> Mapping[TopicPartition, OffsetAndMetadata]:
         """What the group has committed."""
         ...
 
@@ -269,10 +273,10 @@ class Engine:
         restored: Restored,
         starts: Mapping[str, int],
         ends: Mapping[str, int],
-        committed: Mapping[str, int],
+        committed: Mapping[str, OffsetAndMetadata],
     ) -> PartitionState:
         recorded = restored.meta.positions if restored.meta else {}
-        check_positions(partition, recorded, committed, ends)
+        check_positions(self.settings, partition, recorded, committed, ends)
         intakes = []
         for topic in self.settings.ranked_topics:
             position = recorded.get(topic.name, starts[topic.name])
@@ -396,5 +400,5 @@ class Engine:
             )
 
 
-def _of(partition: int, offsets: Mapping[TopicPartition, int]) -> dict[str, int]:
+def _of(partition: int, offsets: Mapping[TopicPartition, Found]) -> dict[str, Found]:
     return {where.topic: offset for where, offset in offsets.items() if where.partition == partition}

@@ -26,6 +26,11 @@ ATTRIBUTES: Final = (
     PrivateName(
         "aiokafka.consumer.group_coordinator:GroupCoordinator", "check_errors", "ends a worker without a group"
     ),
+    PrivateName(
+        "aiokafka.consumer.group_coordinator:GroupCoordinator",
+        "fetch_committed_offsets",
+        "sees the note beside an offset",
+    ),
     PrivateName("aiokafka.producer.sender", "BACKOFF_OVERRIDE", "waits 2 ms, not 20, for the previous markers"),
     PrivateName("aiokafka.producer.sender", "TxnOffsetCommitHandler", "sends generation and member id"),
     PrivateName("aiokafka.producer.sender:Sender", "_do_txn_offset_commit", "chooses our handler"),

@@ -20,6 +20,10 @@ STOP_LIMIT_SECONDS: Final = 5.0
 CHANGELOG_RECORD_BYTES: Final = 4 * 1024 * 1024
 """The largest changelog record that must be able to commit, hence to be restored. One value is one customer's state."""
 
+COMMIT_MARK: Final = "mesura"
+"""Stands beside every offset the engine commits, in the place Kafka has for a note. Tools that move a group's offsets
+leave it empty: so an offset of ours is told from one that somebody else has set."""
+
 
 class ClockMode(enum.Enum):
     """Where `now` comes from."""

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from streams.exactly_once.control import PARTITIONS_KEY, ControlTopic
 from streams.exactly_once.errors import StartupRefusedError
-from streams.exactly_once.settings import CHANGELOG_RECORD_BYTES
+from streams.exactly_once.settings import CHANGELOG_RECORD_BYTES, COMMIT_MARK
 from streams.exactly_once.topic_configs import LARGEST_BATCH, connected_admin, topic_configs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aiokafka.admin import AIOKafkaAdminClient
+    from aiokafka.structs import OffsetAndMetadata
 
     from streams.exactly_once.settings import EngineSettings
 
@@ -140,26 +141,63 @@ def check_changelog(name: str, config: Mapping[str, str]) -> None:
 
 
 def check_positions(
-    partition: int, recorded: Mapping[str, int], committed: Mapping[str, int], ends: Mapping[str, int]
+    settings: EngineSettings,
+    partition: int,
+    recorded: Mapping[str, int],
+    committed: Mapping[str, OffsetAndMetadata],
+    ends: Mapping[str, int],
 ) -> None:
     """The recorded positions are plausible: not behind the group's offsets, not beyond the topics' ends.
+
+    `recorded`: as the partition's latest meta record has them; empty if the changelog has none.
 
     Raises:
         StartupRefusedError: the changelog and the topics or the group do not belong together.
     """
-    for topic, offset in committed.items():
+    for topic, (offset, note) in committed.items():
         if offset > recorded.get(topic, 0):
-            raise StartupRefusedError(
-                f"The group has committed offset {offset} of {topic}-{partition}, but the changelog knows "
-                f"decisions only up to {recorded.get(topic, 0)}: it has lost state. Restore the changelog topic from a "
-                "backup; if it was emptied on purpose, delete the group's offsets too, and everything is decided again."
-            )
+            is_ours = note == COMMIT_MARK
+            sentence = _lost_state if is_ours else _moved if recorded else _moved_before_the_first_start
+            raise StartupRefusedError(sentence(settings, f"{topic}-{partition}", offset, recorded.get(topic, 0)))
     for topic, end in ends.items():
         if recorded.get(topic, 0) > end:
             raise StartupRefusedError(
                 f"The changelog knows decisions up to {recorded[topic]} of {topic}-{partition}, which ends at {end}: "
                 "the topic was created anew or has lost records. Restore the topic, or start a new application id."
             )
+
+
+def _lost_state(settings: EngineSettings, where: str, offset: int, recorded: int) -> str:
+    return (
+        f"{settings.changelog_topic} has lost state: this application has itself committed offset {offset} of {where}, "
+        f"and the changelog knows of decisions only up to {recorded}. Stop every worker and put the topic back from a "
+        "backup, as docs/operations.md says under A lost or emptied ledger. Deleting the group's offsets instead would "
+        "forget what customers said."
+    )
+
+
+def _moved(settings: EngineSettings, where: str, offset: int, recorded: int) -> str:
+    return (
+        f"Somebody has moved the offsets of the group {settings.application_id}: it stands at {offset} of {where}, "
+        "which this application never committed (kafka-consumer-groups.sh --reset-offsets, or another program under "
+        f"its name), and {settings.changelog_topic} knows of decisions up to {recorded}. Stop every worker and delete "
+        f"the group's offsets: {_delete_group(settings)}. The next start goes on from the changelog's own positions."
+    )
+
+
+def _moved_before_the_first_start(settings: EngineSettings, where: str, offset: int, _recorded: int) -> str:
+    return (
+        f"The group {settings.application_id} stands at {offset} of {where}, which this application never committed, "
+        f"and {settings.changelog_topic} holds nothing of that partition. If this is the application's first start, "
+        "the offsets were set by hand or are another program's: delete them, and everything the topics hold is decided "
+        f"({_delete_group(settings)}). If it has decided before, the changelog was emptied too: put it back from a "
+        "backup, as docs/operations.md says under A lost or emptied ledger."
+    )
+
+
+def _delete_group(settings: EngineSettings) -> str:
+    where, group = settings.bootstrap_servers, settings.application_id
+    return f"kafka-consumer-groups.sh --bootstrap-server {where} --delete --group {group}"
 
 
 async def _check_recorded_count(settings: EngineSettings, control_topic: str, partition_count: int) -> None:

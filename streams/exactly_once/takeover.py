@@ -26,6 +26,8 @@ from streams.exactly_once.fencing import NO_MEMBERSHIP, Membership
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from aiokafka.structs import OffsetAndMetadata
+
     from streams.exactly_once.engine import Engine
 
 GROUP_CHECK_SECONDS: Final = 0.5
@@ -52,9 +54,9 @@ class FaustSource:
         membership = Membership(*await self._thread.membership())
         return membership if membership.generation == self._app.consumer_generation_id else NO_MEMBERSHIP
 
-    async def committed_offsets(self, partitions: set[TopicPartition]) -> Mapping[TopicPartition, int]:
+    async def committed_offsets(self, partitions: set[TopicPartition]) -> Mapping[TopicPartition, OffsetAndMetadata]:
         """What the group has committed."""
-        committed: dict[TopicPartition, int] = await self._thread.committed_offsets(partitions)
+        committed: dict[TopicPartition, OffsetAndMetadata] = await self._thread.committed_offsets(partitions)
         return committed
 
     async def start_at(self, reading: int, positions: Mapping[TopicPartition, int]) -> None:

@@ -27,6 +27,7 @@ from streams.exactly_once.changelog import META_KEY, encode_meta
 from streams.exactly_once.clients import CLOSE_SECONDS, close
 from streams.exactly_once.errors import LaneError
 from streams.exactly_once.fencing import NO_MEMBERSHIP, Membership
+from streams.exactly_once.settings import COMMIT_MARK
 from streams.exactly_once.sizes import SizeLimits
 
 if TYPE_CHECKING:
@@ -223,7 +224,7 @@ def _offsets(contributions: Sequence[Contribution]) -> dict[TopicPartition, Offs
         positions = contribution.next_positions
         moved = {topic: offset for topic, offset in positions.items() if recorded.get(topic) != offset}
         for topic, offset in (moved or positions).items():
-            found[TopicPartition(topic, contribution.state.partition)] = OffsetAndMetadata(offset, "")
+            found[TopicPartition(topic, contribution.state.partition)] = OffsetAndMetadata(offset, COMMIT_MARK)
     return found
 
 

@@ -38,6 +38,8 @@ from streams.exactly_once.interfaces import InputRecord
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 
+    from aiokafka.structs import OffsetAndMetadata
+
     from streams.exactly_once.settings import EngineSettings
 
 SCHEME: Final = "slices"
@@ -394,18 +396,15 @@ class SliceConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     async def _check_group(self) -> None:
         self._ensure_consumer()._coordinator.check_errors()
 
-    async def committed_offsets(self, partitions: set[TP]) -> dict[TP, int]:
-        """What the group has committed; partitions without an offset are left out."""
+    async def committed_offsets(self, partitions: set[TopicPartition]) -> dict[TopicPartition, OffsetAndMetadata]:
+        """What the group has committed, with the note beside it; partitions without an offset are left out."""
         return dict(await self.call_thread(self._committed_offsets, partitions))
 
-    async def _committed_offsets(self, partitions: set[TP]) -> dict[TP, int]:
-        consumer = self._ensure_consumer()
-        offsets = {}
-        for partition in partitions:
-            offset = await consumer.committed(TopicPartition(*partition))
-            if offset is not None:
-                offsets[partition] = offset
-        return offsets
+    async def _committed_offsets(self, partitions: set[TopicPartition]) -> dict[TopicPartition, OffsetAndMetadata]:
+        found: dict[
+            TopicPartition, OffsetAndMetadata
+        ] = await self._ensure_consumer()._coordinator.fetch_committed_offsets(sorted(partitions))
+        return found
 
 
 class SliceConsumer(driver.Consumer):  # type: ignore[misc]

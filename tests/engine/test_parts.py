@@ -7,6 +7,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
+from aiokafka.structs import OffsetAndMetadata
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +20,7 @@ from streams.exactly_once.partition import Limits, PartitionState
 from streams.exactly_once.record_order import is_finished, merge_heads
 from streams.exactly_once.rest import Rest
 from streams.exactly_once.service_order import ALARM_SECONDS, ServiceOrder
-from streams.exactly_once.settings import EngineSettings
+from streams.exactly_once.settings import COMMIT_MARK, EngineSettings
 from streams.exactly_once.startup import (
     check_changelog,
     check_compaction,
@@ -150,12 +151,21 @@ class TestRefusals:
             check_changelog("ledger", good | {"max.message.bytes": "4194303"})
 
     def test_positions(self) -> None:
-        check_positions(0, {"asks": 5}, {"asks": 5}, {"asks": 9})
-        check_positions(0, {"asks": 5}, {}, {"asks": 5})
-        with pytest.raises(StartupRefusedError, match="lost state"):
-            check_positions(0, {"asks": 5}, {"asks": 6}, {"asks": 9})
+        settings = EngineSettings(bootstrap_servers="127.0.0.1:9092", input_topics=input_topics())
+        ours, anothers = OffsetAndMetadata(6, COMMIT_MARK), OffsetAndMetadata(6, "")
+        check_positions(settings, 0, {"asks": 6}, {"asks": ours}, {"asks": 9})
+        check_positions(settings, 0, {"asks": 6}, {"asks": anothers}, {"asks": 9})
+        check_positions(settings, 0, {"asks": 5}, {}, {"asks": 5})
+        with pytest.raises(StartupRefusedError, match="mesura-ledger has lost state"):
+            check_positions(settings, 0, {"asks": 5}, {"asks": ours}, {"asks": 9})
+        with pytest.raises(StartupRefusedError, match="mesura-ledger has lost state"):
+            check_positions(settings, 0, {}, {"asks": ours}, {"asks": 9})
+        with pytest.raises(StartupRefusedError, match="Somebody has moved the offsets of the group mesura"):
+            check_positions(settings, 0, {"asks": 5}, {"asks": anothers}, {"asks": 9})
+        with pytest.raises(StartupRefusedError, match="If this is the application's first start"):
+            check_positions(settings, 0, {}, {"asks": anothers}, {"asks": 9})
         with pytest.raises(StartupRefusedError, match="created anew"):
-            check_positions(0, {"asks": 5}, {}, {"asks": 4})
+            check_positions(settings, 0, {"asks": 5}, {}, {"asks": 4})
 
     def test_settings(self) -> None:
         good = EngineSettings(bootstrap_servers="127.0.0.1:9092", input_topics=input_topics())

@@ -15,11 +15,12 @@ import contextlib
 from typing import TYPE_CHECKING, Final
 
 from aiokafka.errors import IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError
-from aiokafka.structs import TopicPartition
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from streams.exactly_once.fencing import NO_MEMBERSHIP, Membership
 from streams.exactly_once.interfaces import InputRecord
 from streams.exactly_once.lane import cancel
+from streams.exactly_once.settings import COMMIT_MARK
 from streams.exactly_once.transport import Slice
 
 if TYPE_CHECKING:
@@ -117,10 +118,15 @@ class SimulatedConsumer:
         await asyncio.sleep(0)
         return self._membership
 
-    async def committed_offsets(self, partitions: set[TopicPartition]) -> Mapping[TopicPartition, int]:
-        async def serve() -> dict[TopicPartition, int]:
+    async def committed_offsets(self, partitions: set[TopicPartition]) -> Mapping[TopicPartition, OffsetAndMetadata]:
+        async def serve() -> dict[TopicPartition, OffsetAndMetadata]:
             offsets = self._broker.group_offsets
-            return {where: offsets[where] for where in sorted(partitions) if where in offsets}
+            # Nobody but engines commits here.
+            return {
+                where: OffsetAndMetadata(offsets[where], COMMIT_MARK)
+                for where in sorted(partitions)
+                if where in offsets
+            }
 
         return await self._ask(COMMITTED, serve)
 

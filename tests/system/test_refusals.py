@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewPartitions
 
+from streams.testing.kafka_installation import install_kafka
 from streams.testing.records import OutgoingRecord
 from tests.cli.strangers import TLS_ALERT, stranger
+from tests.contracts.hostile import compact, document
 from tests.system.conftest import new_prefix, now_ms
 from tests.system.harness import (
     ERASURE_KEY,
@@ -21,8 +24,10 @@ from tests.system.harness import (
     STARTER,
     Gate,
     World,
+    account_for,
     running,
     supervisor_command,
+    until_all_decided,
 )
 
 if TYPE_CHECKING:
@@ -90,6 +95,42 @@ def test_a_topic_that_is_not_compacted(real_kafka: Broker, tmp_path: Path, topic
     said = refused(OtherWorld(real_kafka, {topic: (partitions, {"cleanup.policy": "delete"})}), tmp_path)
     assert f"{topic} has cleanup.policy=delete" in said
     assert "Set cleanup.policy=compact" in said
+
+
+@pytest.mark.kafka
+def test_group_offsets_moved_by_hand(kafka_world: World, tmp_path: Path) -> None:
+    def intents(batch: str) -> list[OutgoingRecord]:
+        names = [f"{batch}-{number}" for number in range(40)]
+        documents = [document("intent", name, now_ms()) for name in names]
+        return [
+            OutgoingRecord("outbound-intent", intent["customer_id"].encode(), compact(intent), now_ms())
+            for intent in documents
+        ]
+
+    kafka_world.publish(intents("before"))
+    with running(kafka_world, tmp_path) as gate:
+        until_all_decided(gate, kafka_world)
+        assert gate.terminate() == EXIT_ENDED
+    kafka_world.publish(intents("between"))
+    group = kafka_world.settings().application_id
+    # With Kafka's own tool: what it leaves beside an offset is what the gate recognises it by.
+    consumer_groups(kafka_world, "--group", group, "--reset-offsets", "--to-latest", "--all-topics", "--execute")
+    said = refused(kafka_world, tmp_path)
+    assert f"Somebody has moved the offsets of the group {group}" in said
+    remedy = re.search(r"kafka-consumer-groups\.sh (--bootstrap-server [^.]*\.\S* --delete --group \S+)\. ", said)
+    assert remedy is not None, said[-2000:]
+    consumer_groups(kafka_world, *remedy[1].split()[2:])
+    with running(kafka_world, tmp_path) as gate:
+        until_all_decided(gate, kafka_world)
+    assert len(account_for(kafka_world).decisions) == 80
+
+
+def consumer_groups(world: World, *arguments: str) -> None:
+    """What `kafka-consumer-groups.sh` runs."""
+    kafka = install_kafka()
+    tool = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
+    command = [str(kafka.java), "-cp", kafka.class_path, tool, "--bootstrap-server", world.address, *arguments]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
 
 
 def test_no_erasure_key(embedded_broker: Broker, topic_prefix: str, tmp_path: Path) -> None:
