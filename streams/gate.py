@@ -3,7 +3,8 @@
 Rules of this module
 1. It is the engine's state machine: the same batch on the same store gives the same result, and nothing is remembered
    between batches. What it counted goes out as a tally, to be believed after the commit.
-2. Every input record leaves exactly one trace: a decision, a change of a ledger, a forwarding, or a dead letter.
+2. Every input record leaves exactly one trace: a decision, a change of a ledger, a forwarding, or a dead letter. Only
+   a dead letter that may have been a no changes a ledger, too.
 3. A record that cannot be read hurts nobody else.
 4. Identifiers and contents go into topics only, never into tallies or error texts.
 """
@@ -30,7 +31,7 @@ from streams.decision.ledger import EMPTY_LEDGER, Ledger, encode_ledger
 from streams.decision.ledger_changes import decode_ledger
 from streams.decision.outcomes import apply_outcome
 from streams.decision.policy import Policy
-from streams.decision.preferences import FUTURE_TOLERANCE_MS, Withdrawal, apply_preference
+from streams.decision.preferences import BELIEVED_FROM_MS, FUTURE_TOLERANCE_MS, Withdrawal, apply_preference
 from streams.exactly_once.changelog import CUSTOMER_PREFIX, customer_key, erased_key
 from streams.exactly_once.interfaces import Batch, BatchResult, Due, InputRecord, OutputRecord
 from streams.retention import due_ledgers, retained
@@ -126,12 +127,9 @@ def encode_decision(intent: Intent, decision: Decision, policy: Fragment, now: i
     )
 
 
-def _recorded_ms(record: InputRecord, first: FirstPlace | None, now: int) -> int:
-    """Its timestamp where it first stood: forwarding makes nothing younger. Without one (Kafka says -1) it was
-    recorded now.
-    """
-    timestamp_ms = record.timestamp_ms if first is None else first.timestamp_ms
-    return now if timestamp_ms < 0 else min(timestamp_ms, MOMENT_MAX_MS)
+def _timestamp_ms(record: InputRecord, first: FirstPlace | None) -> int:
+    """Its timestamp where it first stood: forwarding makes nothing younger. Negative if it has none."""
+    return min(record.timestamp_ms if first is None else first.timestamp_ms, MOMENT_MAX_MS)
 
 
 class _Run:
@@ -207,37 +205,54 @@ class _Run:
         if unknown:
             tally.unknown_fields["intent"] += unknown
         tally.decisions[intent.channel, "approved" if is_approved else "suppressed", reason] += 1
-        tally.intent_timestamps_ms.append(_recorded_ms(record, first, now))
+        said_ms = _timestamp_ms(record, first)
+        tally.intent_timestamps_ms.append(said_ms if said_ms >= BELIEVED_FROM_MS else now)
+        if decision.zone is not None and len(decision.zone) > 2:
+            tally.not_understood["zone"] += 1
         if reason == "duplicate":
             tally.duplicates += 1
         elif reason == "ledger_full":
             tally.ledger_full += 1
 
     def _take_preference(self, record: InputRecord, first: FirstPlace | None, now: int) -> None:
-        event, unknown = decode_preference(record.value, record.headers)
+        event, unknown, doubts, refusal = decode_preference(record.value, record.headers, record.key)
+        if event is None:
+            assert refusal is not None, "what is not applied is refused"
+            raise refusal
         customer = event.customer_id.encode()
         if not self._is_at_home(record, event.customer_id, customer):
             return
-        recorded_ms = _recorded_ms(record, first, now)
-        result = apply_preference(event, self._ledger(customer, now), recorded_ms=recorded_ms, now=now)
+        said_ms = _timestamp_ms(record, first)
+        result = apply_preference(
+            event, self._ledger(customer, now), recorded_ms=said_ms, now=now, words=self._policy.words
+        )
         if result.refused is not None:
-            raise RecordRefused("from_the_future", "effective_at")
+            raise RecordRefused(result.refused)
         self._keep(customer, result.ledger)
         self._withdraw(record, first, now, event.customer_id, result.withdrawals)
+        tally = self._tally
+        for doubt in doubts + result.not_understood:
+            tally.not_understood[doubt] += 1
+        if refusal is not None:  # nobody could read it, so it is heard as a no, and somebody has to look at it
+            raise refusal
         if unknown:
-            self._tally.unknown_fields["preference"] += unknown
-        self._tally.preferences[event.type] += 1
-        self._tally.preference_timestamps_ms.append(recorded_ms)
+            tally.unknown_fields["preference"] += unknown
+        tally.preferences[event.type] += 1
+        tally.preference_timestamps_ms.append(said_ms if said_ms >= BELIEVED_FROM_MS else now)
 
     def _take_outcome(self, record: InputRecord, first: FirstPlace | None, now: int) -> None:
-        outcome, unknown = decode_outcome(record.value, record.headers)
+        outcome, unknown, doubts = decode_outcome(record.value, record.headers, record.key)
         customer = outcome.customer_id.encode()
         if not self._is_at_home(record, outcome.customer_id, customer):
             return
-        recorded_ms = _recorded_ms(record, first, now)
-        result = apply_outcome(outcome, self._ledger(customer, now), recorded_ms=recorded_ms, now=now)
+        said_ms = _timestamp_ms(record, first)
+        result = apply_outcome(
+            outcome, self._ledger(customer, now), recorded_ms=said_ms, now=now, words=self._policy.words
+        )
         self._keep(customer, result.ledger)
         self._withdraw(record, first, now, outcome.customer_id, result.withdrawals)
+        for doubt in doubts + result.not_understood:
+            self._tally.not_understood[doubt] += 1
         if unknown:
             self._tally.unknown_fields["outcome"] += unknown
         self._tally.outcomes[outcome.type, result.matched] += 1

@@ -76,10 +76,19 @@ class _Glance(msgspec.Struct):
 
 
 _glance: Final = msgspec.json.Decoder(_Glance).decode
+
+
+def _read_preference(line: bytes) -> tuple[Any, int]:
+    read = decode_preference(line)
+    if read.refusal is not None:
+        raise read.refusal
+    return read.event, read.unknown_fields
+
+
 _DECODERS: Final[Mapping[Kind, Callable[[bytes], tuple[Any, int]]]] = {
     "intents": decode_intent,
-    "preferences": decode_preference,
-    "outcomes": decode_outcome,
+    "preferences": _read_preference,
+    "outcomes": lambda line: decode_outcome(line)[:2],
 }
 
 

@@ -2,33 +2,37 @@
 
 Rules of this module
 1. What is returned is exactly what `streams.decision` declares: its class, its limits, times as integers.
-2. Unknown fields are skipped and counted, never an error. A record without any pays nothing for the counting.
-3. The answer depends on value and headers alone. Every refusal is a `RecordRefused`; nothing else is raised.
+2. Unknown fields are skipped and counted, but for an event that permits, which they make a dead letter. A record
+   without any pays nothing for the counting.
+3. What restricts is read generously (`generous.py`), after the strict reading has refused it.
+4. The answer depends on value, headers and key alone. Every refusal is a `RecordRefused`; nothing else is raised.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from msgspec.structs import astuple
 
 from streams.contracts.envelope import INPUT_VALUE_BYTES_MAX, payload_of
 from streams.contracts.errors import RecordRefused
+from streams.contracts.generous import HEXADECIMAL, generous_outcome, generous_preference, type_meant, unread_preference
 from streams.contracts.refusals import check_text, refusal_of
 from streams.contracts.repeated import refuse_repeated
 from streams.contracts.times import moment_ms
 from streams.contracts.wire import INTENT, OUTCOME, PREFERENCE, Wire, decode_members
 from streams.decision.intent import Intent
 from streams.decision.outcome import Outcome
-from streams.decision.preference import PreferenceEvent
+from streams.decision.preference import RESTRICTIVE, PreferenceEvent
 
 if TYPE_CHECKING:
+    from msgspec import Raw
+
     from streams.exactly_once.interfaces import Headers
 
 _LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _COUNTRIES: Final = frozenset(first + second for first in _LETTERS for second in _LETTERS)
 _REGION_CHARACTERS: Final = _LETTERS + "0123456789"
-_HEXADECIMAL: Final = "0123456789abcdef"
 _BRACE: Final = ord("{")
 
 _strict_intent: Final = INTENT.strict.decode
@@ -37,6 +41,21 @@ _strict_outcome: Final = OUTCOME.strict.decode
 _INTENT_FIELDS: Final = len(INTENT.fields)
 _PREFERENCE_FIELDS: Final = len(PREFERENCE.fields)
 _OUTCOME_FIELDS: Final = len(OUTCOME.fields)
+
+_EVERY_TYPE: Final = frozenset(
+    {"event_id", "customer_id", "type", "effective_at", "source", "evidence_ref", "attributes"}
+)
+_SCOPED: Final = _EVERY_TYPE | {"channel", "purpose", "topic", "brand", "sender_id", "until", "expires_at"}
+# What says something in an event that permits, or changes the profile, by type. Anything else in it may be a limit of
+# the permission that nobody here would keep.
+_SPEAKING: Final = {
+    "opt_in": _SCOPED,
+    "resume": _SCOPED,
+    "restriction_lifted": _SCOPED,
+    "consent_granted": _SCOPED,
+    "clarification": _EVERY_TYPE,
+    "profile": _EVERY_TYPE | {"timezone", "country", "region", "minor"},
+}
 
 
 def decode_intent(value: bytes | None, headers: Headers = ()) -> tuple[Intent, int]:
@@ -74,25 +93,57 @@ def decode_intent(value: bytes | None, headers: Headers = ()) -> tuple[Intent, i
     return intent, unknown
 
 
-def decode_preference(value: bytes | None, headers: Headers = ()) -> tuple[PreferenceEvent, int]:
-    """The preference event, and how many unknown fields its record had.
+class PreferenceReading(NamedTuple):
+    """What was read of a record of the preference topic.
+
+    `event` is what is to be applied: the event as it stands, what could be read of one that restricts, or an `unread`
+    event. None: nothing is. `refusal` is set if the record is a dead letter, which one with an `unread` event is, too.
+    `not_understood` has a word (`time`, `field`, `event`) for each thing that was left out.
+    """
+
+    event: PreferenceEvent | None
+    unknown_fields: int = 0
+    not_understood: tuple[str, ...] = ()
+    refusal: RecordRefused | None = None
+
+
+class OutcomeReading(NamedTuple):
+    """The outcome, how many unknown fields its record had, and a word (`time`, `field`) for each thing left out."""
+
+    event: Outcome
+    unknown_fields: int = 0
+    not_understood: tuple[str, ...] = ()
+
+
+def decode_preference(value: bytes | None, headers: Headers = (), key: bytes | None = None) -> PreferenceReading:
+    """What the record says, read generously if it restricts and strictly if not. Never raises for what it contains."""
+    payload: bytes | None = None
+    try:
+        plain = value and not headers and value[0] == _BRACE and len(value) <= INPUT_VALUE_BYTES_MAX
+        payload = value if plain else payload_of(value, headers)
+        assert payload is not None
+        return PreferenceReading(_whole_preference(payload))
+    except RecordRefused as refusal:
+        if refusal.reason == "no_value":  # a tombstone says nothing
+            return PreferenceReading(None, refusal=refusal)
+        return _doubtful_preference(payload, key, refusal)
+
+
+def _whole_preference(payload: bytes) -> PreferenceEvent:
+    """The event, if there is nothing wrong with any of it.
 
     Raises:
-        RecordRefused: the record cannot be read; see `errors.REFUSALS`.
+        RecordRefused: there is.
     """
-    if not value or headers or value[0] != _BRACE or len(value) > INPUT_VALUE_BYTES_MAX:
-        payload = payload_of(value, headers)
-    else:
-        payload = value
-    unknown = 0
     try:
         event: Any = _strict_preference(payload)
-    except (ValueError, RecursionError):
-        event, unknown = _tolerant(PREFERENCE, payload)
-    else:
-        members = _PREFERENCE_FIELDS - astuple(event).count(None)
-        if payload.count(b":") > members:
-            refuse_repeated(payload, members, 0, PREFERENCE.fields)
+    except (ValueError, RecursionError) as error:
+        check_text(payload)
+        raise refusal_of(error) from None
+    attributes = len(event.attributes) if event.attributes else 0
+    members = _PREFERENCE_FIELDS - astuple(event).count(None)
+    if payload.count(b":") > members + attributes:
+        refuse_repeated(payload, members, attributes, PREFERENCE.fields)
     event.__class__ = PreferenceEvent
     if event.effective_at.__class__ is str:
         event.effective_at = moment_ms(event.effective_at, "effective_at")
@@ -100,15 +151,52 @@ def decode_preference(value: bytes | None, headers: Headers = ()) -> tuple[Prefe
         event.until = moment_ms(event.until, "until")
     if event.expires_at.__class__ is str:
         event.expires_at = moment_ms(event.expires_at, "expires_at")
+    if event.type not in RESTRICTIVE:
+        _check_permissive(event, payload)
+    return cast("PreferenceEvent", event)
+
+
+def _check_permissive(event: PreferenceEvent, payload: bytes) -> None:
+    """Refuse what says less, or more, than an event of this type can."""
+    if not decode_members(payload).keys() <= _SPEAKING[event.type]:
+        raise _says_more(event.type)
     if event.country is not None and event.country not in _COUNTRIES:
         raise _not_a_country()
     if event.region is not None and event.region.strip(_REGION_CHARACTERS):
         raise _not_a_region()
-    return event, unknown
 
 
-def decode_outcome(value: bytes | None, headers: Headers = ()) -> tuple[Outcome, int]:
-    """The outcome, and how many unknown fields its record had.
+def _doubtful_preference(payload: bytes | None, key: bytes | None, refusal: RecordRefused) -> PreferenceReading:
+    """What the strict reading refused."""
+    members = None if payload is None else _members(payload)
+    event_type = None if members is None or refusal.reason == "repeated_field" else type_meant(members)
+    if members is not None and event_type in RESTRICTIVE:
+        read = generous_preference(event_type, members, key)
+        if read is None:
+            return PreferenceReading(None, refusal=refusal)
+        return PreferenceReading(read.event, len(members.keys() - PREFERENCE.fields), read.not_understood)
+    if members is not None and event_type is not None:
+        says_more = event_type in _SPEAKING and not members.keys() <= _SPEAKING[event_type]
+        return PreferenceReading(None, refusal=_says_more(event_type) if says_more else refusal)
+    return PreferenceReading(unread_preference(members, key), 0, ("event",), refusal)
+
+
+def _says_more(event_type: str) -> RecordRefused:
+    names = ", ".join(sorted(_SPEAKING[event_type]))
+    return RecordRefused("unknown_field", f"in a `{event_type}` only these say something: {names}")
+
+
+def _members(payload: bytes) -> dict[str, Raw] | None:
+    """The members of an object, or None if it is none."""
+    try:
+        check_text(payload)
+        return decode_members(payload)
+    except (ValueError, RecursionError, RecordRefused):
+        return None
+
+
+def decode_outcome(value: bytes | None, headers: Headers = (), key: bytes | None = None) -> OutcomeReading:
+    """The outcome; if it carries a STOP, whatever is wrong with the rest of it.
 
     Raises:
         RecordRefused: the record cannot be read, or names neither a decision nor, being a reply, a channel.
@@ -117,6 +205,17 @@ def decode_outcome(value: bytes | None, headers: Headers = ()) -> tuple[Outcome,
         payload = payload_of(value, headers)
     else:
         payload = value
+    try:
+        return _whole_outcome(payload)
+    except RecordRefused as refusal:
+        members = None if refusal.reason == "repeated_field" else _members(payload)
+        stop = None if members is None else generous_outcome(members, key)
+        if members is None or stop is None:
+            raise
+        return OutcomeReading(stop.event, len(members.keys() - OUTCOME.fields), stop.not_understood or ("field",))
+
+
+def _whole_outcome(payload: bytes) -> OutcomeReading:
     unknown = 0
     try:
         outcome: Any = _strict_outcome(payload)
@@ -134,9 +233,9 @@ def decode_outcome(value: bytes | None, headers: Headers = ()) -> tuple[Outcome,
             raise RecordRefused("missing_field", "`decision_id` is required but for an unsolicited reply")
         if outcome.channel is None:
             raise RecordRefused("missing_field", "a reply without `decision_id` needs `channel`")
-    elif outcome.decision_id.strip(_HEXADECIMAL):
+    elif outcome.decision_id.strip(HEXADECIMAL):
         raise RecordRefused("out_of_range", "24 lower-case hexadecimal digits expected - at `$.decision_id`")
-    return outcome, unknown
+    return OutcomeReading(outcome, unknown)
 
 
 def _tolerant(wire: Wire[Any], payload: bytes) -> tuple[Any, int]:

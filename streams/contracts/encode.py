@@ -40,7 +40,7 @@ def encode_approval(
     remaining: Mapping[str, int],
     obligations: Sequence[str],
     attributes: Mapping[str, AttributeValue] | None,
-    zone: tuple[str, str] | None,
+    zone: tuple[str, ...] | None,
     rules: Sequence[Sequence[int | None]],
 ) -> bytes:
     """An approval: `schemas/approved.schema.json`. `remaining` is a dict, `obligations` and `rules` tuples or lists.
@@ -102,7 +102,7 @@ def encode_suppression(
     next_eligible_at: int | None,
     policy: orjson.Fragment,
     attributes: Mapping[str, AttributeValue] | None,
-    zone: tuple[str, str] | None,
+    zone: tuple[str, ...] | None,
     rules: Sequence[Sequence[int | None]],
 ) -> bytes:
     """A suppression: `schemas/suppressed.schema.json`. A duplicate names the first answer in `duplicate_of`.

@@ -26,6 +26,9 @@ RefusalReason = Literal[
     "bad_time",
     "out_of_range",
     "from_the_future",
+    "implausible_time",
+    "unknown_field",
+    "unknown_word",
     "misrouted",
     "misrouted_again",
 ]
@@ -43,6 +46,9 @@ REFUSALS: Final[dict[RefusalReason, str]] = {
     "bad_time": "A time is neither epoch milliseconds nor RFC 3339 with a zone.",
     "out_of_range": "A value is too long, too short, too great, too small, or not of the form the contract says.",
     "from_the_future": "The event says it comes from further ahead than clocks may differ.",
+    "implausible_time": "A time cannot be true: before 2000 (in seconds?), or an end before its beginning.",
+    "unknown_field": "An event that permits has a field that says nothing in it, so it may permit less than it seems.",
+    "unknown_word": "An event that permits names a scope by a word the policy does not know.",
     "misrouted": "The record's key or partition is not its customer's, and it could not be forwarded in this run.",
     "misrouted_again": "The record's key or partition is not its customer's, although it had been forwarded once.",
 }

@@ -10,6 +10,7 @@ Rules of this module
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Generic, TypeVar
 
 import msgspec
@@ -24,7 +25,7 @@ from streams.decision.intent import (
     Word,
 )
 from streams.decision.outcome import Outcome
-from streams.decision.preference import PreferenceEvent
+from streams.decision.preference import PreferenceEvent, PreferenceType
 
 # Fits a signed 64-bit integer and is a double exactly, so that one limit holds for 9e18 however it is written.
 ATTRIBUTE_NUMBER_MAX: Final = 9_000_000_000_000_000_000
@@ -58,27 +59,33 @@ Event = TypeVar("Event", bound=Struct)
 class Wire(Generic[Event]):
     """The decoders of one kind of event. What they return has the wire's class; `decode.py` gives it the core's."""
 
-    def __init__(self, event: type[Event]) -> None:
+    def __init__(self, event: type[Event], **types: object) -> None:
+        looser = {**_LOOSER, **types}
         self.fields: Final = frozenset(event.__struct_fields__)
-        self.strict: Final = msgspec.json.Decoder(_wire_class(event, strict=True))
-        self.tolerant: Final = msgspec.json.Decoder(_wire_class(event, strict=False))
+        # Of each field by itself, for what is read although the event as a whole cannot be.
+        self.each: Final = {
+            field.encode_name: msgspec.json.Decoder(looser.get(field.encode_name, field.type)).decode
+            for field in msgspec.structs.fields(event)
+        }
+        self.strict: Final = msgspec.json.Decoder(_wire_class(event, looser, strict=True))
+        self.tolerant: Final = msgspec.json.Decoder(_wire_class(event, looser, strict=False))
 
 
-def _wire_class(event: type[Struct], *, strict: bool) -> type[Any]:
-    looser: list[Any] = [
-        (field.encode_name, _LOOSER[field.encode_name])
+def _wire_class(event: type[Struct], types: Mapping[str, Any], *, strict: bool) -> type[Any]:
+    fields: list[Any] = [
+        (field.encode_name, types[field.encode_name])
         if field.required
-        else (field.encode_name, _LOOSER[field.encode_name], field.default)
+        else (field.encode_name, types[field.encode_name], field.default)
         for field in msgspec.structs.fields(event)
-        if field.encode_name in _LOOSER
+        if field.encode_name in types
     ]
     return msgspec.defstruct(
-        event.__name__, looser, bases=(event,), kw_only=True, gc=False, forbid_unknown_fields=strict
+        event.__name__, fields, bases=(event,), kw_only=True, gc=False, forbid_unknown_fields=strict
     )
 
 
 INTENT: Final = Wire(Intent)
-PREFERENCE: Final = Wire(PreferenceEvent)
+PREFERENCE: Final = Wire(PreferenceEvent, type=PreferenceType)
 OUTCOME: Final = Wire(Outcome)
 
 decode_members: Final = msgspec.json.Decoder(dict[str, Raw]).decode

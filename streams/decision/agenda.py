@@ -133,7 +133,7 @@ class Outline:
         self.denials: list[tuple[int, int, Rule]] = []
         self.is_country_missing = False
         self.contact_flags = plan.contact_flags
-        self.zone_label: tuple[str, str] | None = None
+        self.zone_label: tuple[str, ...] | None = None
         for asked in plan.asked:
             rule = asked.rule
             holds = YES if asked.condition is None else asked.condition.holds(situation)

@@ -17,7 +17,7 @@ class Decision(Struct, frozen=True, kw_only=True, gc=False):
     decision_id: str
     ledger: Ledger
     entries: tuple[Entry, ...]
-    zone: tuple[str, str] | None
+    zone: tuple[str, ...] | None
     valid_until: int = 0
     remaining: dict[str, int] = field(default_factory=dict)
     obligations: tuple[str, ...] = ()

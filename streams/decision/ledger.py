@@ -80,7 +80,8 @@ class Contact(Struct, array_like=True, frozen=True, gc=False):
 class Preference(Struct, array_like=True, frozen=True, gc=False):
     """The standing event of one track, direction and scope. `end_ms` None: never ends.
 
-    Only a consent keeps its evidence; nothing here tells one event from an equal one, or names anybody.
+    The words of the scope are folded (`words.py`). Only a consent keeps its evidence, and only the restriction track
+    its source; nothing here tells one event from an equal one, or names anybody.
     """
 
     type: str
@@ -93,6 +94,7 @@ class Preference(Struct, array_like=True, frozen=True, gc=False):
     brand: str | None = None
     sender: str | None = None
     evidence_ref: str | None = None
+    source: str | None = None
 
 
 class ProfileValue(Struct, array_like=True, frozen=True, gc=False):

@@ -2,8 +2,9 @@
 
 Rules of this module
 1. What cannot apply to an intent of the channel and purpose is left out when the policy is compiled.
-2. Intents that no rule of the plan can tell apart share a situation. What only says that a word is none of those
-   the policy names is not kept, so there are as many situations as the policy can tell apart, not as there are words.
+2. Intents that no rule of the plan can tell apart share a situation, which is made of their key alone. What only says
+   that a word is none of those the policy names is not kept, so there are as many situations as the policy can tell
+   apart, not as there are words.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from typing import TYPE_CHECKING, Final
 from streams.decision.agenda import Agenda, Outline
 from streams.decision.decision import Entry
 from streams.decision.ledger import Tag
+from streams.decision.places import country_and_region
 from streams.decision.rules.rule import LimitingRule, Rule
 from streams.decision.rules.sender import SenderRule
 from streams.decision.selection import Condition
-from streams.decision.situation import Situation, place_of
+from streams.decision.situation import UNNAMED, Key, Situation
 
 if TYPE_CHECKING:
     from streams.decision.intent import Intent
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
 # Situations a plan keeps something for: the zones and regions of a continent. Beyond it only time is lost; each takes
 # 4 kB.
 SITUATIONS_KEPT_MAX: Final = 512
-
-Key = tuple[str | bool | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,25 +51,29 @@ class Plan:
         "_brands",
         "_campaigns",
         "_outlines",
-        "_regions",
         "_senders",
         "_topics",
         "asked",
+        "channel",
         "checks_passed",
         "contact_flags",
         "obligations",
         "pair",
+        "purpose",
     )
 
     def __init__(
         self,
+        channel: str,
+        purpose: str,
         pair: int,
         asked: tuple[Asked, ...],
         obligations: tuple[tuple[str, Condition | None], ...],
         contact_flags: int,
         checks_passed: tuple[Entry, ...],
-        regions: Iterable[str],
     ) -> None:
+        self.channel = channel
+        self.purpose = purpose
         self.pair = pair
         self.asked = asked
         self.obligations = obligations
@@ -85,11 +89,6 @@ class Plan:
         self._brands = _known(selector.brands for selector in selectors)
         self._campaigns = _known(selector.campaigns for selector in selectors)
         self._senders = _known_senders(asked)
-        # `CC-RR` of every region with zones or holidays of its own, or named by a rule.
-        self._regions = frozenset(regions).union(
-            *(each.countries for each in conditions if each is not None and each.countries is not None),
-            *(selector.countries for selector in selectors if selector.countries is not None),
-        )
         self._outlines: dict[Key, Outline] = {}
         # The agenda of the latest moment asked about, by situation.
         self._agendas: dict[Key, tuple[int, Agenda]] = {}
@@ -110,7 +109,7 @@ class Plan:
             if len(self._outlines) >= SITUATIONS_KEPT_MAX:
                 self._outlines.clear()
                 self._agendas.clear()
-            outline = self._outlines[key] = Outline(self, Situation(intent, tag, ledger.profile, policy), now)
+            outline = self._outlines[key] = Outline(self, Situation(self.channel, self.purpose, key, policy), now)
         agenda = Agenda(outline, now, now + policy.specification.time_to_live_ms)
         self._agendas[key] = now, agenda
         return agenda
@@ -120,22 +119,22 @@ class Plan:
         country, region, zone, calendar = intent.country, intent.region, intent.timezone, intent.holiday_calendar
         profile, source = ledger.profile, "intent"
         if profile is not None:
-            country, region = place_of(intent, profile)
+            country, region = country_and_region(intent, profile)
             if zone is None and profile.timezone is not None:
                 zone, source = str(profile.timezone.value), "ledger"
-        if region is not None and f"{country}-{region}" not in self._regions:
-            region = None
+        if region is not None:
+            region = None if country is None else policy.places.token(country, region)
         return (
             self._topics.get(tag.topic),
             self._brands.get(tag.brand),
             self._campaigns.get(tag.campaign),
-            self._senders.get(tag.sender, False),
+            self._senders.get(tag.sender, UNNAMED),
             intent.automated,
             country,
             region,
-            None if zone is None else zone if policy.zone_by_name(zone) else False,
+            None if zone is None else zone if policy.zone_by_name(zone) else UNNAMED,
             source,
-            None if calendar is None else calendar if calendar in policy.calendars else False,
+            None if calendar is None else calendar if calendar in policy.calendars else UNNAMED,
         )
 
 

@@ -19,6 +19,7 @@ from streams.decision.counting import Counting
 from streams.decision.intent import Intent
 from streams.decision.ledger import OPT_OUT_EXEMPT, UNCOUNTED, Ledger, Tag
 from streams.decision.ledger_changes import pruned
+from streams.decision.places import Places
 from streams.decision.plan import Asked, Plan
 from streams.decision.policy_types import PolicyTables
 from streams.decision.reasons import PASSED
@@ -48,6 +49,7 @@ from streams.decision.specification import (
     WindowSpecification,
 )
 from streams.decision.tables import DAY_MS, ZoneTable
+from streams.decision.words import Words
 
 CountingFor = Callable[[CapSpecification | GapSpecification], Counting]
 
@@ -76,11 +78,13 @@ class Policy:
         "groups",
         "history_ms",
         "pair_numbers",
+        "places",
         "plans",
         "recipient_zone",
         "regions",
         "rule_table",
         "specification",
+        "words",
         "zones",
     )
 
@@ -93,6 +97,8 @@ class Policy:
         self.country_zones = {key: self._distinct(names) for key, names in specification.country_zones.items()}
         zone = specification.recipient_zone
         self.recipient_zone: ZoneTable | None = None if zone is None else self.zones[zone]
+        self.places = Places(specification)
+        self.words = Words(specification.channels, specification.purposes, specification.other_names)
         self.groups = {channel: group or channel for channel, group in specification.channels.items()}
         self.history_ms = max(specification.history_ms, *(reach_ms(rule) for rule in specification.rules), 0)
         vocabulary = [(channel, purpose) for channel in specification.channels for purpose in specification.purposes]
@@ -163,8 +169,8 @@ class Policy:
             if may_apply:
                 obligations.append((obligation.obligation_id, left))
         checks_passed = tuple((number, PASSED) for number in range(len(BUILT_IN)))
-        pair, regions = self.pair_numbers[channel, purpose], (*self.regions, *self.calendars)
-        return Plan(pair, tuple(asked), tuple(obligations), flags, checks_passed, regions)
+        pair = self.pair_numbers[channel, purpose]
+        return Plan(channel, purpose, pair, tuple(asked), tuple(obligations), flags, checks_passed)
 
 
 def compile_policy(specification: PolicySpecification) -> Policy:
@@ -221,8 +227,15 @@ def _compiled_rule(number: int, rule: RuleSpecification, counting: CountingFor, 
             return SenderRule(number, rule)
         case CampaignSpecification():
             return CampaignRule(number, rule)
-        case _:
+        case _ if rule.__class__ is RuleSpecification and rule.rule_id == OPT_OUT_ID:
             return OptOutRule(number, rule)
+        case _:
+            raise unregistered(rule)
+
+
+def unregistered(rule: RuleSpecification) -> TypeError:
+    """The mistake of a kind of rule that is not registered: it would be left out, and nobody would notice."""
+    return TypeError(f"{type(rule).__name__} is no kind of rule that policies are compiled from: register it here.")
 
 
 def _kinds(specification: PolicySpecification) -> Iterator[tuple[str, RuleSpecification]]:
@@ -241,6 +254,10 @@ def _kinds(specification: PolicySpecification) -> Iterator[tuple[str, RuleSpecif
                 yield SenderRule.kind, rule
             case CampaignSpecification():
                 yield CampaignRule.kind, rule
+            case ExemptSpecification():
+                pass  # frees purposes from other rules (`_plan`), and is never asked itself
+            case _:
+                raise unregistered(rule)
 
 
 def _counted(rule: CapSpecification | GapSpecification) -> tuple[Selector, Selector | None]:

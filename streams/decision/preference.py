@@ -11,7 +11,7 @@ from typing import Final, Literal, get_args
 
 from msgspec import Struct
 
-from streams.decision.intent import Country, Identifier, Moment, Region, Word, ZoneName
+from streams.decision.intent import Attributes, Country, Identifier, Moment, Region, Word, ZoneName
 
 PreferenceType = Literal[
     "opt_out",
@@ -23,14 +23,18 @@ PreferenceType = Literal[
     "objection",
     "restriction",
     "restriction_lifted",
+    "clarification",
     "profile",
     "erasure",
 ]
 
-# Types of which a ledger keeps the latest event; the others change it and leave no event behind.
-STANDING: Final = frozenset(get_args(PreferenceType)) - {"profile", "erasure"}
+# Never on the wire: what is made of a record that nobody can read and that may have been a no.
+UNREAD: Final = "unread"
 
-RESTRICTIVE: Final = frozenset({"opt_out", "objection", "pause", "restriction", "consent_withdrawn", "erasure"})
+# Types of which a ledger keeps the latest event; the others change it and leave no event behind.
+STANDING: Final = frozenset((*get_args(PreferenceType), UNREAD)) - {"profile", "erasure"}
+
+RESTRICTIVE: Final = frozenset({"opt_out", "objection", "pause", "restriction", "consent_withdrawn", UNREAD, "erasure"})
 
 
 class PreferenceEvent(Struct, kw_only=True, gc=False):
@@ -38,7 +42,7 @@ class PreferenceEvent(Struct, kw_only=True, gc=False):
 
     event_id: Identifier
     customer_id: Identifier
-    type: PreferenceType
+    type: PreferenceType | Literal["unread"]
     channel: Word | None = None
     purpose: Word | None = None
     topic: Word | None = None
@@ -49,6 +53,8 @@ class PreferenceEvent(Struct, kw_only=True, gc=False):
     source: Word | None = None
     evidence_ref: Word | None = None
     expires_at: Moment | None = None
+    # The producer's own; no rule reads them.
+    attributes: Attributes | None = None
     # `profile` only:
     timezone: ZoneName | None = None
     country: Country | None = None

@@ -3,16 +3,17 @@
 Rules of this module (docs/semantics.md, 1)
 1. Order, never arrival: an event's order is min(`effective_at`, its record's timestamp); the same events in any order,
    any number of times, leave the same ledger.
-2. Events answer only events of their own track; of those that cover an intent and are in force the latest wins, and
-   ties restrict.
-3. A restrictive event acts at once, even if dated ahead; a permissive one from its own date, and never beats a
+2. Events answer only events of their own track. A no stands until a later yes undoes it, and a yes undoes only a no
+   of which it names every word, or any if it names nothing.
+3. A restrictive event acts at once, even if dated ahead; a permissive one from its own date, and never undoes a
    later no.
+4. What cannot be believed or understood is left out of a no, and makes a dead letter of a yes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from msgspec.structs import replace
 
@@ -30,18 +31,22 @@ from streams.decision.ledger import (
     Tag,
 )
 from streams.decision.ledger_changes import with_rows
-from streams.decision.preference import RESTRICTIVE, PreferenceEvent
+from streams.decision.preference import RESTRICTIVE, UNREAD, PreferenceEvent
 from streams.decision.tables import MINUTE_MS, NEVER
+from streams.decision.words import SCOPE_FIELDS, Words, covers, fold, names_all_of
 
 # Clocks of producers differ by seconds; five minutes is not a clock difference.
 FUTURE_TOLERANCE_MS: Final = 5 * MINUTE_MS
+
+# Nobody said anything about being contacted before 2000; a time in seconds, read as milliseconds, lies in January 1970.
+BELIEVED_FROM_MS: Final = 946_684_800_000
 
 RESTRICTION: Final = "restriction"
 OPT_OUT: Final = "opt_out"
 PAUSE: Final = "pause"
 CONSENT: Final = "consent"
 # The order in which the opt-out rule asks the tracks.
-DENYING_TRACKS: Final = (RESTRICTION, OPT_OUT, PAUSE)
+DENYING_TRACKS: Final = (RESTRICTION, OPT_OUT, PAUSE, UNREAD)
 TRACK_OF: Final = {
     "restriction": RESTRICTION,
     "restriction_lifted": RESTRICTION,
@@ -50,6 +55,8 @@ TRACK_OF: Final = {
     "opt_in": OPT_OUT,
     "pause": PAUSE,
     "resume": PAUSE,
+    UNREAD: UNREAD,
+    "clarification": UNREAD,
     "consent_withdrawn": CONSENT,
     "consent_granted": CONSENT,
 }
@@ -58,8 +65,12 @@ REASON_OF: Final = {
     "opt_out": "opt_out",
     "objection": "objection",
     "pause": "paused",
+    UNREAD: "not_understood",
     "consent_withdrawn": "consent_withdrawn",
 }
+
+
+Refused = Literal["from_the_future", "implausible_time", "unknown_word"]
 
 
 class Withdrawal(NamedTuple):
@@ -71,69 +82,114 @@ class Withdrawal(NamedTuple):
 
 
 class PreferenceResult(NamedTuple):
-    """The new ledger, the approvals to withdraw, and why the event was refused (a dead letter), if it was."""
+    """The new ledger, the approvals to withdraw, and why the event was refused (a dead letter), if it was.
+
+    `not_understood` says once for each thing in a restrictive event that was left out: `time` or `scope_word`.
+    """
 
     ledger: Ledger
     withdrawals: tuple[Withdrawal, ...] = ()
-    refused: str | None = None
+    refused: Refused | None = None
+    not_understood: tuple[str, ...] = ()
 
 
-def apply_preference(event: PreferenceEvent, ledger: Ledger, *, recorded_ms: int, now: int) -> PreferenceResult:
-    """Apply one event whose record carries `recorded_ms`, at `now`. Total; twice changes nothing more than once."""
-    effective_ms = recorded_ms if event.effective_at is None else event.effective_at
-    order_ms = min(effective_ms, recorded_ms)
+class Moments(NamedTuple):
+    """When an event was said and acts, as far as that is believed, and how many of its times are not."""
+
+    order_ms: int
+    effective_ms: int
+    end_ms: int | None
+    doubted: int
+
+
+def apply_preference(
+    event: PreferenceEvent, ledger: Ledger, *, recorded_ms: int, now: int, words: Words
+) -> PreferenceResult:
+    """Apply one event whose record carries `recorded_ms` (negative: no time), at `now`, under a policy's words.
+
+    Total; twice changes nothing more than once.
+    """
+    restricts = event.type in RESTRICTIVE
+    moments = _moments(event, recorded_ms, now)
+    if moments.doubted and not restricts:
+        return PreferenceResult(ledger, refused="implausible_time")
+    order_ms = moments.order_ms
     if order_ms > now + FUTURE_TOLERANCE_MS:
-        if event.type not in RESTRICTIVE:
+        if not restricts:
             return PreferenceResult(ledger, refused="from_the_future")
         order_ms = now
+    doubts = ("time",) * moments.doubted
     if event.type == "profile":
         return PreferenceResult(_with_profile(event, ledger, order_ms))
     if event.type == "erasure":
-        return _erase(ledger, order_ms, now)
+        return _erase(ledger, order_ms, now)._replace(not_understood=doubts)
+    doubts += ("scope_word",) * _unknown_words(event, words)
+    if doubts and not restricts:
+        return PreferenceResult(ledger, refused="unknown_word")
     if TRACK_OF[event.type] == CONSENT and ledger.erased_ms is not None and order_ms <= ledger.erased_ms:
-        return PreferenceResult(ledger)
-    preference = Preference(
-        type=event.type,
-        order_ms=order_ms,
-        effective_ms=effective_ms,
-        end_ms=_end_given(event),
-        channel=event.channel,
-        purpose=event.purpose,
-        topic=event.topic,
-        brand=event.brand,
-        sender=event.sender_id,
-        evidence_ref=event.evidence_ref if TRACK_OF[event.type] == CONSENT else None,
-    )
+        return PreferenceResult(ledger, not_understood=doubts)
+    preference = _preference(event, order_ms, moments)
     changed = _with_preference(ledger, preference)
-    if event.type not in RESTRICTIVE:
+    if not restricts:
         return PreferenceResult(changed)
     # What there was no room to keep is heard all the same: approvals still open are taken back.
     is_kept = any(_same_place(kept, preference) for kept in changed.preferences)
     heard = changed if is_kept else replace(changed, preferences=(*changed.preferences, preference))
-    return _withdraw(changed, now, lambda contact, tag: _reason_to_withdraw(event.type, heard, contact, tag, now))
+
+    def reason_for(contact: Contact, tag: Tag) -> str | None:
+        return _reason_to_withdraw(event.type, heard, contact, tag, now, words)
+
+    return _withdraw(changed, now, reason_for)._replace(not_understood=doubts)
 
 
-def _end_given(event: PreferenceEvent) -> int | None:
-    """When the event stops acting; a consent given with both ends, at the earlier."""
-    if event.type != "consent_granted" or event.expires_at is None:
-        return event.until
-    return event.expires_at if event.until is None else min(event.until, event.expires_at)
+def _moments(event: PreferenceEvent, recorded_ms: int, now: int) -> Moments:
+    """The times that are believed; what is not is as if it had not been said, or for the record's own, as if now."""
+    given = (event.effective_at, event.until, event.expires_at)
+    doubted = sum(1 for moment_ms in (recorded_ms, *given) if moment_ms is not None and moment_ms < BELIEVED_FROM_MS)
+    if recorded_ms < BELIEVED_FROM_MS:
+        recorded_ms = now
+    effective_ms, until_ms, expires_ms = [None if m is None or m < BELIEVED_FROM_MS else m for m in given]
+    if effective_ms is None:
+        effective_ms = recorded_ms
+    end_ms = until_ms
+    if event.type not in RESTRICTIVE and expires_ms is not None:
+        end_ms = expires_ms if until_ms is None else min(until_ms, expires_ms)
+    if end_ms is not None and end_ms <= effective_ms:
+        end_ms, doubted = None, doubted + 1
+    return Moments(min(effective_ms, recorded_ms), effective_ms, end_ms, doubted)
 
 
-def covers(preference: Preference, tag: Tag) -> bool:
-    """Whether the event is about contacts like this one. What the tag does not say may be what a restriction means."""
-    lenient = preference.type in RESTRICTIVE
-    return (
-        (preference.channel is None or preference.channel == tag.channel)
-        and (preference.purpose is None or preference.purpose == tag.purpose)
-        and _names(preference.topic, tag.topic, lenient)
-        and _names(preference.brand, tag.brand, lenient)
-        and _names(preference.sender, tag.sender, lenient)
+def _unknown_words(event: PreferenceEvent, words: Words) -> int:
+    """How many words of the event's scope mean nothing under the policy."""
+    named = (event.channel, event.purpose, event.topic, event.brand, event.sender_id)
+    if named == (None, None, None, None, None):
+        return 0
+    return sum(
+        1
+        for field, word in zip(SCOPE_FIELDS, named, strict=True)
+        if word is not None and not words.understands(field, word)
     )
 
 
-def _names(named: str | None, value: str | None, lenient: bool) -> bool:
-    return named is None or named == value or (value is None and lenient)
+def _preference(event: PreferenceEvent, order_ms: int, moments: Moments) -> Preference:
+    track = TRACK_OF[event.type]
+    return Preference(
+        type=event.type,
+        order_ms=order_ms,
+        effective_ms=moments.effective_ms,
+        end_ms=moments.end_ms,
+        channel=_folded(event.channel),
+        purpose=_folded(event.purpose),
+        topic=_folded(event.topic),
+        brand=_folded(event.brand),
+        sender=_folded(event.sender_id),
+        evidence_ref=event.evidence_ref if track == CONSENT else None,
+        source=_folded(event.source) if track == RESTRICTION else None,
+    )
+
+
+def _folded(word: str | None) -> str | None:
+    return None if word is None else fold(word)
 
 
 def in_force(preference: Preference, moment_ms: int, end_ms: int) -> bool:
@@ -146,46 +202,53 @@ def end_of(preference: Preference) -> int:
     return NEVER if preference.end_ms is None else preference.end_ms
 
 
-def covering(preferences: Iterable[Preference], track: str, tag: Tag) -> list[Preference]:
+def covering(preferences: Iterable[Preference], track: str, tag: Tag, words: Words) -> list[Preference]:
     """The events of a track that cover the tag."""
-    return [p for p in preferences if TRACK_OF[p.type] == track and covers(p, tag)]
+    return [
+        p for p in preferences if TRACK_OF[p.type] == track and covers(p, tag, words, restricts=p.type in RESTRICTIVE)
+    ]
 
 
-def covering_by_track(preferences: Iterable[Preference], tag: Tag) -> dict[str, list[Preference]]:
+def covering_by_track(preferences: Iterable[Preference], tag: Tag, words: Words) -> dict[str, list[Preference]]:
     """The events that cover the tag, by track; tracks without any are absent."""
     found: dict[str, list[Preference]] = {}
     for preference in preferences:
-        if covers(preference, tag):
+        if covers(preference, tag, words, restricts=preference.type in RESTRICTIVE):
             found.setdefault(TRACK_OF[preference.type], []).append(preference)
     return found
 
 
-def winner(
-    candidates: Iterable[Preference], moment_ms: int, end: Callable[[Preference], int] = end_of
+def standing(
+    candidates: Iterable[Preference], moment_ms: int, words: Words, end: Callable[[Preference], int] = end_of
 ) -> Preference | None:
-    """Of the covering events of one track the one that wins at the moment, if any is in force."""
-    best: Preference | None = None
+    """Of the covering events of one track the no that stands at the moment: the latest that no yes undoes, if any."""
+    noes: list[Preference] = []
+    yeses: list[Preference] = []
     for candidate in candidates:
-        if in_force(candidate, moment_ms, end(candidate)) and (best is None or _rank(candidate) > _rank(best)):
-            best = candidate
+        if in_force(candidate, moment_ms, end(candidate)):
+            (noes if candidate.type in RESTRICTIVE else yeses).append(candidate)
+    best: Preference | None = None
+    for no in noes:
+        if (best is None or _rank(no) > _rank(best)) and not any(_undoes(yes, no, words) for yes in yeses):
+            best = no
     return best
 
 
-def _rank(preference: Preference) -> tuple[int, bool, bool, int]:
-    return (
-        preference.order_ms,
-        preference.type in RESTRICTIVE,
-        preference.type == "opt_out",
-        end_of(preference),
-    )
+def _undoes(yes: Preference, no: Preference, words: Words) -> bool:
+    """Whether the yes, which covers what is asked, undoes the no: it is later, and says at least as much."""
+    return yes.order_ms > no.order_ms and yes.source == no.source and names_all_of(yes, no, words)
 
 
-def denying(ledger: Ledger, tag: Tag, moment_ms: int) -> Preference | None:
+def _rank(no: Preference) -> tuple[int, bool, int]:
+    return no.order_ms, no.type == "opt_out", end_of(no)
+
+
+def denying(ledger: Ledger, tag: Tag, moment_ms: int, words: Words) -> Preference | None:
     """The event that forbids contacts like this one at the moment, if any: the opt-out rule."""
     for track in DENYING_TRACKS:
-        best = winner(covering(ledger.preferences, track, tag), moment_ms)
-        if best is not None and best.type in RESTRICTIVE:
-            return best
+        no = standing(covering(ledger.preferences, track, tag, words), moment_ms, words)
+        if no is not None:
+            return no
     return None
 
 
@@ -222,6 +285,7 @@ def _same_place(one: Preference, other: Preference) -> bool:
         and one.topic == other.topic
         and one.brand == other.brand
         and one.sender == other.sender
+        and one.source == other.source
     )
 
 
@@ -284,14 +348,16 @@ def _erase(ledger: Ledger, order_ms: int, now: int) -> PreferenceResult:
     return PreferenceResult(with_rows(left, identities=known), withdrawals)
 
 
-def _reason_to_withdraw(event_type: str, ledger: Ledger, contact: Contact, tag: Tag, now: int) -> str | None:
-    denier = None if contact.flags & OPT_OUT_EXEMPT else denying(ledger, tag, now)
+def _reason_to_withdraw(
+    event_type: str, ledger: Ledger, contact: Contact, tag: Tag, now: int, words: Words
+) -> str | None:
+    denier = None if contact.flags & OPT_OUT_EXEMPT else denying(ledger, tag, now, words)
     if denier is not None:
         return REASON_OF[denier.type]
     if event_type != "consent_withdrawn" or not contact.flags & NEEDED_CONSENT:
         return None
-    best = winner(covering(ledger.preferences, CONSENT, tag), now)
-    return "consent_withdrawn" if best is not None and best.type == "consent_withdrawn" else None
+    no = standing(covering(ledger.preferences, CONSENT, tag, words), now, words)
+    return None if no is None else "consent_withdrawn"
 
 
 def _withdraw(ledger: Ledger, now: int, reason_for: Callable[[Contact, Tag], str | None]) -> PreferenceResult:

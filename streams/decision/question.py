@@ -92,7 +92,7 @@ class Question:
     def covering(self, track: str) -> list[Preference]:
         """The customer's preference events of a track that are about contacts like this one."""
         if self._covering is None:
-            self._covering = covering_by_track(self.ledger.preferences, self.tag)
+            self._covering = covering_by_track(self.ledger.preferences, self.tag, self.policy.words)
         return self._covering.get(track, _NOTHING_SAID)
 
     def contacts_after(self, after_ms: int) -> int:

@@ -41,7 +41,7 @@ REASONS: Final[tuple[Reason, ...]] = (
     Reason(16, "consent_withdrawn", "The customer withdrew consent."),
     Reason(17, "consent_expired", "The consent has expired."),
     Reason(18, "consent_unproven", "There is a consent without the evidence the policy requires."),
-    Reason(19, "country_unknown", "The rule depends on the country, and the country is not known."),
+    Reason(19, "country_unknown", "The rule depends on the country or region, and it is not known."),
     Reason(20, "zone_unknown", "The rule depends on local time, and the recipient's zone is not known."),
     Reason(21, "calendar_unknown", "The rule depends on holidays, and no calendar covers this place and date."),
     Reason(22, "window_closed", "It is outside the allowed hours."),
@@ -49,10 +49,19 @@ REASONS: Final[tuple[Reason, ...]] = (
     Reason(24, "closing", "The allowed period ends in under two seconds."),
     Reason(25, "cap_reached", "The cap has been reached."),
     Reason(26, "gap", "The last contact was too short a time ago."),
+    Reason(27, "not_understood", "Something the customer said could not be read. It may have been a no."),
 )  # fmt: skip
 
 REASON_NUMBERS: Final[dict[str, int]] = {reason.code: reason.number for reason in REASONS}
 REASON_BY_NUMBER: Final[dict[int, Reason]] = {reason.number: reason for reason in REASONS}
 
 # Reasons that appear on withdrawals or dead letters only, never in an explanation.
-WITHDRAWAL_REASONS: Final = ("restricted", "opt_out", "objection", "paused", "consent_withdrawn", "erased")
+WITHDRAWAL_REASONS: Final = (
+    "restricted",
+    "opt_out",
+    "objection",
+    "paused",
+    "consent_withdrawn",
+    "erased",
+    "not_understood",
+)

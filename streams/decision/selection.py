@@ -4,7 +4,7 @@ Rules of this module (docs/semantics.md, 3)
 1. What channel and purpose alone decide is decided when the policy is compiled; the rest is a `Condition` asked
    per intent.
 2. A missing topic, brand or campaign matches no list; a missing `automated` matches where it restricts and not where it
-   frees; a missing country matches nothing, and says so.
+   frees; where it cannot be told whether the recipient is in one of the countries, nothing matches, and it says so.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from streams.decision.ledger import Tag
+from streams.decision.places import Place, countries_in_part
 from streams.decision.situation import Situation
 from streams.decision.specification import CountryUnknown, RuleSpecification, Selector
 
@@ -30,6 +31,8 @@ class Condition:
 
     applies_to: Selector  # without countries
     countries: frozenset[str] | None
+    # Those of which regions are listed and not the whole.
+    countries_in_part: frozenset[str]
     excepting: Selector | None
     country_unknown: CountryUnknown
     asks_more: bool  # whether `applies_to` names anything at all
@@ -48,10 +51,12 @@ class Condition:
         countries = self.countries
         if countries is None:
             return YES
-        country, region = situation.place
-        if country is None:
+        place = situation.place
+        if _is_in(countries, place):
+            return YES
+        if place.country is None or (place.region is None and place.country in self.countries_in_part):
             return _WITHOUT_COUNTRY[self.country_unknown]
-        return YES if _is_in(countries, country, region) else NO
+        return NO
 
 
 def condition(rule: RuleSpecification, channel: str, group: str, purpose: str) -> tuple[bool, Condition | None]:
@@ -65,7 +70,8 @@ def condition(rule: RuleSpecification, channel: str, group: str, purpose: str) -
     if applies == _ANY and excepting is None:
         return True, None
     more = replace(applies, countries=None)
-    return True, Condition(more, applies.countries, excepting, rule.country_unknown, more != _ANY)
+    in_part = countries_in_part(applies.countries or frozenset())
+    return True, Condition(more, applies.countries, in_part, excepting, rule.country_unknown, more != _ANY)
 
 
 def _rest(selector: Selector, channel: str, group: str, purpose: str) -> Selector | None:
@@ -87,14 +93,11 @@ def _matches(selector: Selector, situation: Situation, *, missing_automated: boo
         automated = situation.automated
         if not missing_automated if automated is None else automated != selector.automated:
             return False
-    if selector.countries is not None:
-        country, region = situation.place
-        return country is not None and _is_in(selector.countries, country, region)
-    return True
+    return selector.countries is None or _is_in(selector.countries, situation.place)
 
 
-def _is_in(countries: frozenset[str], country: str, region: str | None) -> bool:
-    return country in countries or (region is not None and f"{country}-{region}" in countries)
+def _is_in(countries: frozenset[str], place: Place) -> bool:
+    return place.country in countries or (bool(place.region) and f"{place.country}-{place.region}" in countries)
 
 
 def _tag_matches(selector: Selector, tag: Tag) -> bool:

@@ -2,82 +2,78 @@
 
 Rules of this module
 1. Nothing is guessed: a zone, country or calendar is known or it is not, and where it came from is part of the answer.
-2. A situation depends on the policy and on its own fields alone. It knows no moment, no contact and no preference.
+2. A situation is made of nothing but its channel, its purpose and its `Key`, and of the policy: intents that share the
+   key share the situation, whoever came first. It knows no moment, no contact and no preference.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from streams.decision.ledger import Tag
 from streams.decision.tables import HolidayCalendar, ZoneTable
 
 if TYPE_CHECKING:
-    from streams.decision.intent import Intent
-    from streams.decision.ledger import Profile, Tag
+    from streams.decision.places import Place
     from streams.decision.policy import Policy
 
 Zones = tuple[ZoneTable, ...]
-# Country and region, or nothing.
-Place = tuple[str | None, str | None]
+# Topic, brand, campaign, sender; automated; country, token of the region (`Places.token`); zone, where it was said,
+# holiday calendar.
+Key = tuple[
+    str | None, str | None, str | None, str | None, bool | None, str | None, str | None, str | None, str, str | None
+]
+# In a key: there is a word, and the policy knows none such.
+UNNAMED: Final = ""
 
 
 class Situation:
-    """Tag, place, zones and calendar of an intent."""
+    """Tag, place, zones and calendar of an intent, as far as the rules of its plan can tell."""
 
     __slots__ = ("automated", "calendar", "place", "tag", "zone_label", "zones")
 
-    def __init__(self, intent: Intent, tag: Tag, profile: Profile | None, policy: Policy) -> None:
-        self.tag = tag
-        self.automated = intent.automated
-        self.place = place_of(intent, profile)
-        self.zones, name, source = self._recipient_zones(intent, profile, policy)
-        """The zones the recipient may be in, by name; empty if unknown."""
-        self.zone_label = (name, source) if self.zones else None
-        """What they were taken from: name and source."""
-        self.calendar = self._recipient_calendar(intent, policy)
+    def __init__(self, channel: str, purpose: str, key: Key, policy: Policy) -> None:
+        topic, brand, campaign, sender, automated, country, region, zone, source, calendar = key
+        self.tag = Tag(channel, purpose, topic, brand, campaign, sender)
+        self.automated = automated
+        self.place: Place = policy.places.place(country, region)
+        self.zones, self.zone_label = _recipient_zones(zone, source, self.place, policy)
+        """The zones the recipient may be in, empty if unknown; and what they were taken from: name, source, and the
+        place that the name contradicts."""
+        self.calendar: HolidayCalendar | None = (
+            policy.places.calendar(self.place) if calendar is None else policy.calendars.get(calendar)
+        )
         """The holidays where the recipient is, or None if the policy has none for that place."""
 
-    def _recipient_zones(self, intent: Intent, profile: Profile | None, policy: Policy) -> tuple[Zones, str, str]:
-        name = intent.timezone
-        if name is not None:
-            return policy.zone_by_name(name), name, "intent"
-        if profile is not None and profile.timezone is not None:
-            name = str(profile.timezone.value)
-            return policy.zone_by_name(name), name, "ledger"
-        country, region = self.place
-        if country is not None:
-            if region is not None:
-                key = f"{country}-{region}"
-                zones = policy.regions.get(key)
-                if zones is not None:
-                    return zones, key, "region"
-            return policy.country_zones.get(country, ()), country, "country"
-        if policy.recipient_zone is not None:
-            return (policy.recipient_zone,), policy.recipient_zone.name, "policy"
-        return (), "", ""
 
-    def _recipient_calendar(self, intent: Intent, policy: Policy) -> HolidayCalendar | None:
-        calendars = policy.calendars
-        named = intent.holiday_calendar
-        if named is not None:
-            return calendars.get(named)
-        country, region = self.place
-        if country is None:
-            return None
-        if region is not None:
-            regional = calendars.get(f"{country}-{region}")
-            if regional is not None:
-                return regional
-        return calendars.get(country)
+def _recipient_zones(
+    named: str | None, source: str, place: Place, policy: Policy
+) -> tuple[Zones, tuple[str, ...] | None]:
+    local, code, local_source = _zones_of(place, policy)
+    if named is not None:
+        zones = policy.zone_by_name(named)
+        if not zones:
+            return (), None
+        if local and code is not None and not any(zone.has_clock_of(zones[0]) for zone in local):
+            return tuple(sorted((*zones, *local), key=_name_of)), (named, source, code)
+        return zones, (named, source)
+    if code is not None:
+        return local, (code, local_source) if local else None
+    if policy.recipient_zone is not None:
+        return (policy.recipient_zone,), (policy.recipient_zone.name, "policy")
+    return (), None
 
 
-def place_of(intent: Intent, profile: Profile | None) -> Place:
-    """Country and region: the intent's, else the profile's; the region goes with the country it came with."""
-    if intent.country is not None:
-        return intent.country, intent.region
-    if profile is None or profile.country is None:
-        return None, None
-    country, region = profile.country, profile.region
-    if region is None or region.order_ms < country.order_ms:
-        return str(country.value), None
-    return str(country.value), str(region.value)
+def _name_of(zone: ZoneTable) -> str:
+    return zone.name
+
+
+def _zones_of(place: Place, policy: Policy) -> tuple[Zones, str | None, str]:
+    """The zones of a place, its name, and whether they are those of its region or of all its country."""
+    if place.region:
+        zones = policy.regions.get(f"{place.country}-{place.region}")
+        if zones is not None:
+            return zones, f"{place.country}-{place.region}", "region"
+    if place.country is None:
+        return (), None, ""
+    return policy.country_zones.get(place.country, ()), place.country, "country"

@@ -154,3 +154,8 @@ class PolicySpecification:
     country_zones: Mapping[str, tuple[str, ...]]
     regions: Mapping[str, tuple[str, ...]]
     calendars: Mapping[str, HolidayCalendar]
+    # By field of a scope, the word that each other name stands for.
+    other_names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    # Of each country of which the policy names a region: its regions and provinces (ISO 3166-2), each with the region
+    # of the first level it lies in or is.
+    subdivisions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

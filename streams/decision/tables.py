@@ -32,6 +32,10 @@ class ZoneTable:
     starts_ms: tuple[int, ...]
     offsets_ms: tuple[int, ...]
 
+    def has_clock_of(self, other: ZoneTable) -> bool:
+        """Whether both show the same time at every moment the tables know."""
+        return self.offsets_ms == other.offsets_ms and self.starts_ms == other.starts_ms
+
     def offset_ms(self, moment_ms: int) -> int:
         """Offset of local time from UTC at the moment."""
         return self.offsets_ms[bisect_right(self.starts_ms, moment_ms) - 1]

@@ -47,7 +47,7 @@ def selector(context: Context, path: Path, data: Data) -> Selector:
     context.known((*path, "groups"), "group", data.get("groups", ()), context.groups)
     context.known((*path, "purposes"), "purpose", data.get("purposes", ()), context.purposes)
     for index, code in enumerate(data.get("countries", ())):
-        context.country((*path, "countries", index), code)
+        context.place((*path, "countries", index), code)
     names = ("channels", "groups", "purposes", "topics", "brands", "campaigns", "countries")
     fields: dict[str, Any] = {name: frozenset(data[name]) for name in names if name in data}
     return Selector(**fields, automated=data.get("automated"))

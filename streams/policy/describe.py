@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from streams.decision.policy import OPT_OUT_ID, unregistered
 from streams.decision.specification import (
     DAY_NAMES,
     CampaignSpecification,
@@ -16,6 +17,7 @@ from streams.decision.specification import (
     ConsentSpecification,
     ExemptSpecification,
     GapSpecification,
+    RuleSpecification,
     SenderSpecification,
     WindowSpecification,
 )
@@ -24,9 +26,12 @@ from streams.policy.values import duration_text, interval_text
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from streams.decision.specification import RuleSpecification, Selector
+    from streams.decision.specification import Selector
 
-OPT_OUT_SENTENCE: Final = "Nobody who opted out, objected, paused or asked for restriction is contacted."
+OPT_OUT_SENTENCE: Final = (
+    "Nobody who opted out, objected, paused or asked for restriction is contacted, nor anybody who said something that "
+    "could not be read."
+)
 
 _SCOPES: Final = {
     "channel": "channel",
@@ -104,8 +109,10 @@ def _sentence(rule: RuleSpecification) -> str:
             return f"Campaigns {_all(rule.applies_to.campaigns or ())}: {_CAMPAIGN[rule.switch]}."
         case ExemptSpecification():
             return _exempt(rule)
-        case _:
+        case _ if rule.__class__ is RuleSpecification and rule.rule_id == OPT_OUT_ID:
             return OPT_OUT_SENTENCE
+        case _:
+            raise unregistered(rule)
     return f"{_subject(rule)}: {what}{_country_unknown(rule)}."
 
 

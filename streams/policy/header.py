@@ -7,12 +7,15 @@ Rules of this module
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from streams.decision.tables import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
+from streams.decision.words import EVERYTHING, fold
 from streams.policy import holidays
 from streams.policy.findings import Finding, did_you_mean
+from streams.policy.subdivisions import subdivisions
 from streams.policy.values import day, duration_ms, duration_text
 from streams.policy.zones import distinct
 
@@ -39,6 +42,16 @@ class Limits(NamedTuple):
 TIME_TO_LIVE: Final = Limits(2 * SECOND_MS, 24 * HOUR_MS, 5 * MINUTE_MS, is_open=True)
 # A ledger is held in memory: a year and a month covers "once a year" rules, and more contacts than a person should get.
 HISTORY: Final = Limits(DAY_MS, 400 * DAY_MS, 35 * DAY_MS)
+# A calendar of this name is found by a recipient's country and region.
+REGION: Final = re.compile("[A-Z]{2}-[A-Z0-9]{1,3}")
+# Sections of `other_names`, and the fields of a scope whose words they are about.
+FIELD_OF_NAMES: Final = {
+    "channels": "channel",
+    "purposes": "purpose",
+    "topics": "topic",
+    "brands": "brand",
+    "senders": "sender_id",
+}
 # Intents older than this are expired: under a minute, an ordinary restart would expire everything that waited.
 IDENTITIES: Final = Limits(MINUTE_MS, HISTORY.most_ms, 7 * DAY_MS)
 
@@ -81,12 +94,26 @@ class Context:
             self.report(path, f"There is no time zone `{name}`.", fix)
         return name
 
-    def country(self, path: Path, code: str) -> None:
-        """Check the country of `CO` or `US-FL`."""
-        country = code[:2]
+    def place(self, path: Path, code: str) -> None:
+        """Check `CO` or `US-FL`: the country, and that the region is one of its regions of the first level."""
+        country, region = code[:2], code[3:]
         if country not in self.zones.countries:
             fix = "Did you mean GB?" if country == "UK" else "Use a code of ISO 3166, as CO."
             self.report(path, f"There is no country `{country}`.", fix)
+            return
+        known = subdivisions(country)
+        if region and region not in known:
+            self.report(path, f"There is no region `{code}`.", self.region_fix(country, region))
+        elif region and known[region] != region:
+            within = f"{country}-{known[region]}"
+            self.report(
+                path, f"`{code}` lies in `{within}`: policies name regions of the first level.", f"Write {within}."
+            )
+
+    def region_fix(self, country: str, region: str) -> str:
+        """What to write instead of a region that does not exist."""
+        known = [f"{country}-{code}" for code, first in subdivisions(country).items() if code == first]
+        return did_you_mean(f"{country}-{region}", known, "Use a code of ISO 3166-2, as US-FL.")
 
     def known(self, path: Path, what: str, names: Iterable[str], declared: Iterable[str] | None) -> None:
         """Check a list of names against what is declared."""
@@ -111,6 +138,7 @@ class Header:
     identities_ms: int | None
     default_purpose: str
     regions: Mapping[str, tuple[str, ...]]
+    other_names: Mapping[str, Mapping[str, str]]
 
 
 def read_header(context: Context) -> Header:
@@ -135,6 +163,7 @@ def read_header(context: Context) -> Header:
         identities_ms=identities if "identities" in data else None,
         default_purpose=str(data.get("default_purpose")),
         regions=regions,
+        other_names=_other_names(context, data),
     )
 
 
@@ -180,11 +209,50 @@ def _regions(context: Context, data: Mapping[str, Any]) -> dict[str, tuple[str, 
     tables = context.zones.by_name
     for region, names in data["regions"].items():
         path: Path = ("regions", region)
-        context.country(path, region)
+        context.place(path, region)
         for index, name in enumerate(names):
             context.zone((*path, index), name)
         regions[region] = distinct(tables, [name for name in names if name in tables])
     return regions
+
+
+def _other_names(context: Context, data: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """By field of a scope: the word that each other name stands for."""
+    if "other_names" not in data or not context.is_sound("other_names"):
+        return {}
+    found: dict[str, dict[str, str]] = {}
+    for section, words in data["other_names"].items():
+        declared = _declared_words(context, section, words)
+        names = found[FIELD_OF_NAMES[section]] = dict[str, str]()
+        taken = {fold(word): word for word in declared}
+        for word, others in words.items():
+            path: Path = ("other_names", section, word)
+            if word not in declared:
+                message = f"`{word}` is not declared, so it has no other names."
+                context.report(path, message, did_you_mean(word, declared))
+            for index, other in enumerate(others):
+                folded = fold(other)
+                if folded in EVERYTHING:
+                    message = f"`{other}` is what people write when they mean everything: it cannot mean one thing."
+                    context.report((*path, index), message, "Remove it: what it covers stays everything.")
+                elif taken.get(folded, word) != word or folded in names:
+                    message = f"`{other}` is taken: it means `{taken[folded]}`."
+                    context.report((*path, index), message, "Give each name to one word.")
+                elif folded in taken:
+                    message = f"`{other}` is `{word}` itself: letter case and blanks are not looked at."
+                    context.report((*path, index), message, "Remove it.")
+                else:
+                    names[folded] = taken[folded] = word
+    return found
+
+
+def _declared_words(context: Context, section: str, words: Mapping[str, Any]) -> frozenset[str]:
+    """What may have other names: what is declared, or, of words the policy does not declare, whatever is named."""
+    if section == "channels" and context.channels is not None:
+        return frozenset(context.channels) | (context.groups or frozenset())
+    if section == "purposes" and context.purposes is not None:
+        return context.purposes
+    return frozenset(words)
 
 
 def _calendars(context: Context, data: Mapping[str, Any]) -> None:
@@ -213,6 +281,9 @@ def _calendar(context: Context, name: str, entry: Mapping[str, Any], years: list
     before = len(context.findings)
     code, subdivision = entry.get("country"), entry.get("subdivision")
     categories = entry.get("categories", ["public"])
+    if REGION.fullmatch(name) and name[:2] in context.zones.countries and name[3:] not in subdivisions(name[:2]):
+        message = f"No recipient can be in `{name}`: there is no such region."
+        context.report(path, message, context.region_fix(name[:2], name[3:]))
     if name in {"recipient", "none"}:
         context.report(path, f"A calendar cannot be called `{name}`: rules use the word.", "Give it another name.")
     if code is not None:

@@ -3,7 +3,8 @@
 Rules of this module
 1. A policy is loaded whole or refused whole; there is no half of a policy.
 2. The hash covers everything that can change a decision or its explanation: what the file says (not how it is laid
-   out), the versions of the zone and holiday packages, and the holidays themselves.
+   out), the versions of the zone and holiday packages, the holidays themselves, and the regions of the countries of
+   which it names one.
 3. Nothing here reads a clock: whoever wants to hear that the holiday years are about to end says what day it is.
 """
 
@@ -11,18 +12,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
+from streams.decision.places import named_places
 from streams.decision.policy import reach_ms
 from streams.decision.specification import PolicySpecification
 from streams.policy import build, holidays
 from streams.policy.advice import advise
 from streams.policy.document import TEXT_MAX_BYTES, parse
 from streams.policy.findings import Finding, PolicyRefused
-from streams.policy.header import IDENTITIES, Context, read_header
+from streams.policy.header import IDENTITIES, REGION, Context, read_header
 from streams.policy.schema import broken, schema
+from streams.policy.subdivisions import subdivisions
 from streams.policy.values import duration_text
 from streams.policy.zones import load_zones
 
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
 # 128 bits: nobody finds two policies with one hash by accident, and it is short enough to read aloud.
 HASH_DIGITS: Final = 32
 # Part of the hash, to be raised when the same file comes to mean something else.
-MEANING: Final = "mesura-policy-1"
+MEANING: Final = "mesura-policy-2"
 # Fields on which findings about other fields depend.
 _CONTEXT_OF_OTHERS: Final = frozenset({"id", "kind", "state", "applies_to", "holidays", "even_if_opted_out"})
 
@@ -82,7 +85,7 @@ def load_policy(source: Path | str, *, today: date | None = None) -> LoadedPolic
     specification = PolicySpecification(
         name=header.name,
         version=header.version,
-        content_hash=content_hash(document.data, context.zones.version, holidays.version(), calendars),
+        content_hash="",
         zone=header.zone,
         recipient_zone=header.recipient_zone,
         time_to_live_ms=header.time_to_live_ms,
@@ -97,7 +100,13 @@ def load_policy(source: Path | str, *, today: date | None = None) -> LoadedPolic
         country_zones=context.zones.by_country,
         regions=header.regions,
         calendars={name: calendar.table for name, calendar in calendars.items()},
+        other_names=header.other_names,
     )
+    specification = replace(specification, subdivisions=_subdivisions(specification))
+    covered = content_hash(
+        document.data, context.zones.version, holidays.version(), calendars, specification.subdivisions
+    )
+    specification = replace(specification, content_hash=covered)
     warnings = sorted(advise(context, header, rules, today), key=lambda finding: finding.line)
     return LoadedPolicy(specification, text, tuple(warnings), calendars, context.zones.version, holidays.version())
 
@@ -123,13 +132,26 @@ def decoded(content: bytes) -> str:
         raise PolicyRefused([Finding(line, None, "The file is not UTF-8.", "Save it as UTF-8.")]) from None
 
 
-def content_hash(data: Plain, tzdata_version: str, holidays_version: str, calendars: Mapping[str, Calendar]) -> str:
+def _subdivisions(specification: PolicySpecification) -> Mapping[str, Mapping[str, str]]:
+    """The regions and provinces of every country of which the policy names one."""
+    countries = sorted({place[:2] for place in named_places(specification) if REGION.fullmatch(place)})
+    return {country: subdivisions(country) for country in countries}
+
+
+def content_hash(
+    data: Plain,
+    tzdata_version: str,
+    holidays_version: str,
+    calendars: Mapping[str, Calendar],
+    regions: Mapping[str, Mapping[str, str]],
+) -> str:
     """The policy's hash: the same however the file is laid out, another if anything it rests on differs."""
     covered = {
         "meaning": MEANING,
         "content": data,
         "tzdata": tzdata_version,
         "holidays": holidays_version,
+        "regions": regions,
         "calendars": {
             name: [calendar.table.first_day, calendar.table.last_day, *sorted(calendar.table.days)]
             for name, calendar in calendars.items()

@@ -43,6 +43,8 @@ class Tally:
     """(type, whether it matched a contact in the ledger)."""
     unknown_fields: defaultdict[str, int] = field(default_factory=_counts)
     """Kind of event: intent, preference, outcome."""
+    not_understood: defaultdict[str, int] = field(default_factory=_counts)
+    """What was left out or taken for less than it says: time, scope_word, field, event, zone, reply_code."""
     duplicates: int = 0
     unreadable_opt_outs: int = 0
     unreadable_outcomes: int = 0

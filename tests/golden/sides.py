@@ -85,13 +85,17 @@ class Core:
 
     def preference(self, event: Event, recorded_ms: int, now: int) -> Withdrawals | dict[str, str]:
         before = self.ledger(event["customer_id"])
-        result = apply_preference(typed(event, PreferenceEvent), before, recorded_ms=recorded_ms, now=now)
+        result = apply_preference(
+            typed(event, PreferenceEvent), before, recorded_ms=recorded_ms, now=now, words=self.policy.words
+        )
         self.ledgers[event["customer_id"]] = result.ledger
         return {"dead_letter": result.refused} if result.refused else _plain(result.withdrawals)
 
     def outcome(self, event: Event, recorded_ms: int, now: int) -> Withdrawals | dict[str, str]:
         before = self.ledger(event["customer_id"])
-        result = apply_outcome(typed(event, Outcome), before, recorded_ms=recorded_ms, now=now)
+        result = apply_outcome(
+            typed(event, Outcome), before, recorded_ms=recorded_ms, now=now, words=self.policy.words
+        )
         self.ledgers[event["customer_id"]] = result.ledger
         return _plain(result.withdrawals)
 

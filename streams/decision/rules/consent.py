@@ -11,7 +11,7 @@ from typing import Final
 
 from streams.decision.ledger import Preference
 from streams.decision.preferences import CONSENT as CONSENT_TRACK
-from streams.decision.preferences import change_points, end_of, in_force, winner
+from streams.decision.preferences import change_points, end_of, in_force, standing
 from streams.decision.question import Question
 from streams.decision.reasons import PASSED
 from streams.decision.rules.rule import PASS, Answer, HearingRule, denial, too_short
@@ -22,7 +22,7 @@ CONSENT: Final = "consent"
 
 
 class ConsentRule(HearingRule):
-    """Passes while the winner of the consent track is a grant."""
+    """Passes while a grant is in force and no withdrawal stands."""
 
     kind = CONSENT
     __slots__ = ("_allow_missing", "_evidence_required", "_max_age_ms")
@@ -37,12 +37,11 @@ class ConsentRule(HearingRule):
         """Number when it passes: the consent's end, if it has one."""
         candidates = question.covering(CONSENT_TRACK)
         proven = self._proven(candidates)
-        best = winner(proven, moment_ms, self._end)
-        if best is None:
-            return self._without(candidates, proven, moment_ms)
-        if best.type == "consent_withdrawn":
+        if self._is_withdrawn(question, proven, moment_ms):
             return denial("consent_withdrawn")
-        end_ms = self._end_of_pass(proven, moment_ms)
+        if not self._is_granted(proven, moment_ms):
+            return self._without(candidates, proven, moment_ms)
+        end_ms = self._end_of_pass(question, proven, moment_ms)
         if end_ms == NEVER:
             return PASS
         if too_short(end_ms, moment_ms):
@@ -68,13 +67,18 @@ class ConsentRule(HearingRule):
             return end_ms
         return min(end_ms, preference.effective_ms + self._max_age_ms)
 
-    def _end_of_pass(self, proven: list[Preference], moment_ms: int) -> int:
-        """The first later moment at which the winner is not a grant."""
+    def _is_withdrawn(self, question: Question, proven: list[Preference], moment_ms: int) -> bool:
+        return standing(proven, moment_ms, question.policy.words, self._end) is not None
+
+    def _is_granted(self, proven: list[Preference], moment_ms: int) -> bool:
+        return any(p.type == "consent_granted" and in_force(p, moment_ms, self._end(p)) for p in proven)
+
+    def _end_of_pass(self, question: Question, proven: list[Preference], moment_ms: int) -> int:
+        """The first later moment at which no grant is in force, or a withdrawal stands."""
         if len(proven) == 1:
             return self._end(proven[0])
         for point in change_points(proven, moment_ms, self._end):
-            best = winner(proven, point, self._end)
-            if best is None or best.type == "consent_withdrawn":
+            if not self._is_granted(proven, point) or self._is_withdrawn(question, proven, point):
                 return point
         return NEVER
 

@@ -1,4 +1,4 @@
-"""No means no: opt-out, objection, pause and restriction.
+"""No means no: opt-out, objection, pause, restriction, and what nobody could read.
 
 Rules of this module (docs/semantics.md, 1)
 1. This rule is always there, is asked of every intent, and cannot be switched off; a purpose is freed from it only
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from streams.decision.ledger import Preference
 from streams.decision.preference import RESTRICTIVE
-from streams.decision.preferences import DENYING_TRACKS, REASON_OF, change_points, winner
+from streams.decision.preferences import DENYING_TRACKS, REASON_OF, change_points, standing
 from streams.decision.question import Question
 from streams.decision.reasons import PASSED
 from streams.decision.rules.rule import PASS, Answer, HearingRule, denial, too_short
@@ -18,13 +18,13 @@ from streams.decision.tables import NEVER
 
 
 class OptOutRule(HearingRule):
-    """Denies while the winner of any denying track is restrictive."""
+    """Denies while a no stands in any denying track."""
 
     kind = "opt_out"
     __slots__ = ()
 
     def ask(self, question: Question, moment_ms: int) -> Answer:
-        """Numbers when it denies: order of the winner, its end."""
+        """Numbers when it denies: order of the no that stands, its end."""
         candidates = self._candidates(question)
         if not candidates:
             return PASS
@@ -56,9 +56,9 @@ class OptOutRule(HearingRule):
 
     def _denier(self, question: Question, moment_ms: int) -> Preference | None:
         for track in DENYING_TRACKS:
-            best = winner(question.covering(track), moment_ms)
-            if best is not None and best.type in RESTRICTIVE:
-                return best
+            no = standing(question.covering(track), moment_ms, question.policy.words)
+            if no is not None:
+                return no
         return None
 
     def _end_of_pass(self, question: Question, candidates: list[Preference], moment_ms: int) -> int:
