@@ -21,7 +21,7 @@ from orjson import Fragment
 from streams.contracts.dead_letters import dead_letter
 from streams.contracts.decode import decode_intent, decode_outcome, decode_preference
 from streams.contracts.encode import encode_approval, encode_suppression, encode_withdrawal, policy_fragment
-from streams.contracts.errors import RecordRefused
+from streams.contracts.errors import PermissionRefused, RecordRefused
 from streams.contracts.origin import Header, applied_headers, origin_headers
 from streams.contracts.routing import FirstPlace, expected_partition, first_place, reroute
 from streams.decision.decide import decide
@@ -227,7 +227,7 @@ class _Run:
             event, self._ledger(customer, now), recorded_ms=said_ms, now=now, words=self._policy.words
         )
         if result.refused is not None:
-            raise RecordRefused(result.refused)
+            raise PermissionRefused(result.refused)
         self._keep(customer, result.ledger)
         self._withdraw(record, first, now, event.customer_id, result.withdrawals)
         tally = self._tally
@@ -312,7 +312,9 @@ class _Run:
         topic, partition = self._topics.dead_letter, self._batch.partition
         self._outputs.append(dead_letter(record, partition, refusal, topic=topic, value_bytes_max=limit))
         self._tally.dead_letters[sent_to, refusal.reason] += 1
-        if sent_to == self._topics.preferences:
+        if isinstance(refusal, PermissionRefused):
+            self._tally.permissions_refused += 1
+        elif sent_to == self._topics.preferences:
             self._tally.unreadable_opt_outs += 1
         elif sent_to == self._topics.outcomes:
             self._tally.unreadable_outcomes += 1

@@ -232,6 +232,8 @@ SERVICE = (
         (
             (rate("mesura_rerouted_records_total", "topic") + " > 0", "misrouted: {{topic}}"),
             (rate("mesura_unknown_fields_total", "event") + " > 0", "unknown fields: {{event}}"),
+            (rate("mesura_not_understood_total", "what") + " > 0", "not understood: {{what}}"),
+            (rate("mesura_permissions_refused_total", "") + " > 0", "permissions refused"),
         ),
     ),
     Panel(

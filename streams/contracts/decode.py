@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 from msgspec.structs import astuple
 
 from streams.contracts.envelope import INPUT_VALUE_BYTES_MAX, payload_of
-from streams.contracts.errors import RecordRefused
+from streams.contracts.errors import PermissionRefused, RecordRefused
 from streams.contracts.generous import HEXADECIMAL, generous_outcome, generous_preference, type_meant, unread_preference
 from streams.contracts.refusals import check_text, refusal_of
 from streams.contracts.repeated import refuse_repeated
@@ -177,13 +177,14 @@ def _doubtful_preference(payload: bytes | None, key: bytes | None, refusal: Reco
         return PreferenceReading(read.event, len(members.keys() - PREFERENCE.fields), read.not_understood)
     if members is not None and event_type is not None:
         says_more = event_type in _SPEAKING and not members.keys() <= _SPEAKING[event_type]
-        return PreferenceReading(None, refusal=_says_more(event_type) if says_more else refusal)
+        permission = _says_more(event_type) if says_more else PermissionRefused(refusal.reason, refusal.detail)
+        return PreferenceReading(None, refusal=permission)
     return PreferenceReading(unread_preference(members, key), 0, ("event",), refusal)
 
 
-def _says_more(event_type: str) -> RecordRefused:
+def _says_more(event_type: str) -> PermissionRefused:
     names = ", ".join(sorted(_SPEAKING[event_type]))
-    return RecordRefused("unknown_field", f"in a `{event_type}` only these say something: {names}")
+    return PermissionRefused("unknown_field", f"in a `{event_type}` only these say something: {names}")
 
 
 def _members(payload: bytes) -> dict[str, Raw] | None:

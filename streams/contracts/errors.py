@@ -6,7 +6,8 @@ Rules of this module
 3. A detail says where and what was expected. It never holds a value, a field name of the sender's own making, or any
    other part of the record.
 
-RecordRefused    the record goes to the dead-letter topic
+RecordRefused             the record goes to the dead-letter topic
+ └── PermissionRefused    and it would have permitted something, so that nobody is contacted for it
 """
 
 from __future__ import annotations
@@ -65,3 +66,7 @@ class RecordRefused(Exception):
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.detail or REFUSALS[self.reason]}"
+
+
+class PermissionRefused(RecordRefused):
+    """An event that permits, or changes the profile, is not in force."""

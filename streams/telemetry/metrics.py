@@ -96,10 +96,12 @@ class Telemetry:
             (registry.WITHDRAWALS, tally.withdrawals),
             (registry.PREFERENCE_EVENTS, tally.preferences),
             (registry.UNKNOWN_FIELDS, tally.unknown_fields),
+            (registry.NOT_UNDERSTOOD, tally.not_understood),
         ):
             for word, times in counts.items():
                 self._add(spec, times, word)
         self._add(registry.DUPLICATES, tally.duplicates)
+        self._add(registry.PERMISSIONS_REFUSED, tally.permissions_refused)
         self._add(registry.UNREADABLE_OPT_OUTS, tally.unreadable_opt_outs)
         self._add(registry.UNREADABLE_OUTCOMES, tally.unreadable_outcomes)
         self._add(registry.LEDGER_FULL, tally.ledger_full)

@@ -76,7 +76,7 @@ PREFERENCE_TYPES = Vocabulary(
     "preference types",
     (
         "opt_out", "opt_in", "pause", "resume", "consent_granted", "consent_withdrawn", "objection", "restriction",
-        "restriction_lifted", "profile", "erasure",
+        "restriction_lifted", "clarification", "profile", "erasure",
     ),
 )  # fmt: skip
 OUTCOME_TYPES = Vocabulary(
@@ -87,13 +87,14 @@ OUTCOME_TYPES = Vocabulary(
     ),
 )  # fmt: skip
 EVENTS = Vocabulary("events", ("intent", "outcome", "preference"))
+DOUBTS = Vocabulary("doubts", ("event", "field", "reply_code", "scope_word", "time", "zone"))
 BOOLEANS = Vocabulary("booleans", ("false", "true"))
 RELOAD_RESULTS = Vocabulary("reload results", ("failure", "success"))
 CORES = Vocabulary("cores", ("compiled", "interpreted"))
 
 VOCABULARIES = (
     CHANNELS, VERDICTS, REASONS, TOPICS, DEAD_LETTER_REASONS, WITHDRAWAL_REASONS, ABORT_REASONS, PREFERENCE_TYPES,
-    OUTCOME_TYPES, EVENTS, BOOLEANS, RELOAD_RESULTS, CORES,
+    OUTCOME_TYPES, EVENTS, DOUBTS, BOOLEANS, RELOAD_RESULTS, CORES,
 )  # fmt: skip
 
 _TOPIC = Label("topic", TOPICS)
@@ -171,11 +172,24 @@ DEAD_LETTERS = MetricSpec(
     "Records that could not be read and went to the dead-letter topic.",
     (_TOPIC, Label("reason", DEAD_LETTER_REASONS)),
 )
+NOT_UNDERSTOOD = MetricSpec(
+    "not_understood_total",
+    "counter",
+    "things",
+    "What was left out of a no, or taken for less than it says, because it could not be understood or cannot be true.",
+    (Label("what", DOUBTS),),
+)
+PERMISSIONS_REFUSED = MetricSpec(
+    "permissions_refused_total",
+    "counter",
+    "records",
+    "Events that would permit, or change a profile, and are not in force for something in them that is not understood.",
+)
 UNREADABLE_OPT_OUTS = MetricSpec(
     "unreadable_opt_outs_total",
     "counter",
     "records",
-    "Records of the opt-out topic that could not be read. Each may be a no that was not heard.",
+    "Records of the opt-out topic nobody can read. Each may be a no, and closes the ledger it is about until clarified.",
 )
 UNREADABLE_OUTCOMES = MetricSpec(
     "unreadable_outcomes_total",
@@ -369,7 +383,7 @@ PROCESS_MEMORY = MetricSpec(
 
 WORKER_METRICS: tuple[MetricSpec, ...] = (
     DECISIONS, DECISION_DURATION, DECISION_LATENCY, OPT_OUT_IN_FORCE, COMMIT_DURATION, BATCH_RECORDS, BARRIER_WAIT,
-    LAG_SECONDS, LAG_RECORDS, DEAD_LETTERS, UNREADABLE_OPT_OUTS, UNREADABLE_OUTCOMES,
+    LAG_SECONDS, LAG_RECORDS, DEAD_LETTERS, NOT_UNDERSTOOD, PERMISSIONS_REFUSED, UNREADABLE_OPT_OUTS, UNREADABLE_OUTCOMES,
     REROUTED, DUPLICATES, WITHDRAWALS, PREFERENCE_EVENTS,
     OUTCOMES, UNKNOWN_FIELDS, LEDGER_FULL, LEDGERS_EXAMINED, LEDGERS_PRUNED, LEDGERS_REMOVED, RETENTION_ROUND,
     RESTORE_IN_PROGRESS, RESTORE_REMAINING, RESTORED, PARTITIONS_ASSIGNED, READY,

@@ -24,8 +24,8 @@ def _counts() -> defaultdict[Key, int]:
 class Tally:
     """The counts of one batch: `tally.decisions[(channel, verdict, reason)] += 1`.
 
-    `duplicates` and `ledger_full` are suppressions too and stand in `decisions` as well; `unreadable_opt_outs` and
-    `unreadable_outcomes` are dead letters too and stand in `dead_letters` as well. The separate counts exist because
+    `duplicates` and `ledger_full` are suppressions too and stand in `decisions` as well; `permissions_refused`,
+    `unreadable_opt_outs` and `unreadable_outcomes` are dead letters too and stand in `dead_letters` as well. The separate counts exist because
     each has an alert of its own.
     """
 
@@ -46,6 +46,7 @@ class Tally:
     not_understood: defaultdict[str, int] = field(default_factory=_counts)
     """What was left out or taken for less than it says: time, scope_word, field, event, zone, reply_code."""
     duplicates: int = 0
+    permissions_refused: int = 0
     unreadable_opt_outs: int = 0
     unreadable_outcomes: int = 0
     ledger_full: int = 0
