@@ -184,7 +184,7 @@ def zone_of(label: Sequence[str] | None, policy: PolicyView) -> tzinfo:
     """The zone to write times in: the one the explanation names, or the only one of its place; else UTC."""
     if not label:
         return UTC
-    name, source = label
+    name, source = label[:2]
     if source in {"region", "country"}:
         names = policy.regions.get(name) if source == "region" else _zones_of(name)
         # Only if there is no choice: the clock of another zone would be a guess.
@@ -205,9 +205,12 @@ def zone_in_words(label: Sequence[str] | None) -> str:
     """Where the recipient's zone was taken from."""
     if not label:
         return "The recipient's time zone was not asked for, or is not known."
-    name, source = label
+    name, source, *contradicted = label
     what = "zones" if source in {"region", "country"} else "zone"
-    return f"The recipient's {what}: {name}, {_SOURCES.get(source, source)}."
+    said = f"The recipient's {what}: {name}, {_SOURCES.get(source, source)}."
+    if not contradicted:
+        return said
+    return f"{said} That cannot be one of {contradicted[0]}, where the recipient is said to be: the hours of both count."
 
 
 def moment_in_words(moment_ms: int, zone: tzinfo) -> str:

@@ -105,7 +105,7 @@ CONSENT = RuleView("consent", "consent")
         (WINDOW, "zone_unknown", [], "The rule depends on local time, and the recipient's zone is not known."),
         (ROLLING, "passed", [2], "2 of 3 in any 7 days."),
         (ROLLING, "cap_reached", [3], "3 of 3 in any 7 days."),
-        (ROLLING, "country_unknown", [], "The rule depends on the country, and the country is not known."),
+        (ROLLING, "country_unknown", [], "The rule depends on the country or region, and it is not known."),
         (RuleView("weekly", "cap"), "passed", [2], "2 contacts counted."),
         (RuleView("weekly", "cap"), "cap_reached", [1], "1 contact counted. The cap has been reached."),
         (
