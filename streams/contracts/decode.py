@@ -158,7 +158,7 @@ def _whole_preference(payload: bytes) -> PreferenceEvent:
         event: Any = _strict_preference(payload)
     except (ValueError, RecursionError) as error:
         check_text(payload)
-        raise refusal_of(error) from None
+        raise _refusal(PREFERENCE, payload, error) from None
     attributes = len(event.attributes) if event.attributes else 0
     members = _PREFERENCE_FIELDS - astuple(event).count(None)
     if payload.count(b":") > members + attributes:
@@ -173,6 +173,15 @@ def _whole_preference(payload: bytes) -> PreferenceEvent:
     if event.type not in RESTRICTIVE:
         _check_permissive(event, payload)
     return cast("PreferenceEvent", event)
+
+
+def _refusal(wire: Wire[Any], payload: bytes, error: Exception) -> RecordRefused:
+    """What is wrong with it, but that it has an unknown field only if nothing else is."""
+    try:
+        wire.tolerant.decode(payload)
+    except (ValueError, RecursionError) as worse:
+        return refusal_of(worse)
+    return refusal_of(error)
 
 
 def _check_permissive(event: PreferenceEvent, payload: bytes) -> None:
