@@ -27,13 +27,13 @@ from streams.contracts.routing import FirstPlace, expected_partition, first_plac
 from streams.decision.decide import decide
 from streams.decision.decision import Decision
 from streams.decision.intent import MOMENT_MAX_MS, Intent
-from streams.decision.ledger import EMPTY_LEDGER, Ledger, encode_ledger
+from streams.decision.ledger import EMPTY_LEDGER, Ledger, LedgerUnreadable, encode_ledger
 from streams.decision.ledger_changes import decode_ledger
 from streams.decision.outcomes import apply_outcome
 from streams.decision.policy import Policy
 from streams.decision.preferences import BELIEVED_FROM_MS, FUTURE_TOLERANCE_MS, Withdrawal, apply_preference
 from streams.exactly_once.changelog import CUSTOMER_PREFIX, customer_key, erased_key
-from streams.exactly_once.interfaces import Batch, BatchResult, Due, InputRecord, OutputRecord
+from streams.exactly_once.interfaces import Batch, BatchResult, Due, InputRecord, OutputRecord, StoredValueUnreadable
 from streams.retention import due_ledgers, retained
 from streams.telemetry.tally import Tally
 from streams.topics import TopicNames
@@ -335,7 +335,12 @@ class _Run:
             self._close_ledgers(now)
         if customer in self._closed:
             return decode_ledger(self._closed[customer])
-        return self._gate.ledger_of(customer, self._store) or EMPTY_LEDGER
+        try:
+            return self._gate.ledger_of(customer, self._store) or EMPTY_LEDGER
+        except LedgerUnreadable as unreadable:
+            key = customer_key(customer)
+            key = key if key in self._store else self._gate.erased_key(customer)
+            raise StoredValueUnreadable(self._batch.partition, key, str(unreadable)) from None
 
     def _close_ledgers(self, now: int) -> None:
         """Put the open ledgers into their binary form, as they will be stored, without what is past its horizon now."""

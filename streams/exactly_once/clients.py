@@ -126,6 +126,10 @@ class ReadEntries(Protocol):
         """Key and value of each record, in order."""
         ...
 
+    def offset_of(self, key: bytes) -> int | None:
+        """Where the latest record with this key lies; None if there is none. Instead of `pairs`, not after it."""
+        ...
+
 
 class ChangelogReader(Protocol):
     """Reads committed records of the changelog from its start."""

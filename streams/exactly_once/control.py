@@ -18,6 +18,7 @@ import aiokafka
 from aiokafka.structs import TopicPartition
 
 from streams.exactly_once.clients import close
+from streams.exactly_once.transport import read_by_entries
 
 if TYPE_CHECKING:
     from streams.exactly_once.settings import EngineSettings
@@ -58,7 +59,11 @@ class ControlTopic:
         await self.stop()
 
     async def start(self) -> None:
-        """Connect and read everything there is."""
+        """Connect and read everything there is.
+
+        Raises:
+            BatchUnreadableError: what stands there cannot be read.
+        """
         self._consumer = aiokafka.AIOKafkaConsumer(
             bootstrap_servers=self._settings.bootstrap_servers,
             enable_auto_commit=False,
@@ -67,6 +72,7 @@ class ControlTopic:
             **self._settings.client_options,
         )
         await self._consumer.start()
+        read_by_entries(self._consumer)
         self._consumer.assign([self._partition])
         await self.refresh()
 
@@ -87,11 +93,12 @@ class ControlTopic:
         assert self._consumer is not None, "not started"
         end = (await self._consumer.end_offsets([self._partition]))[self._partition]
         while await self._consumer.position(self._partition) < end:
-            for record in (await self._consumer.getmany(self._partition, timeout_ms=POLL_MS)).get(self._partition, ()):
-                if record.value is None:
-                    self._values.pop(record.key, None)
-                else:
-                    self._values[record.key] = record.value
+            for batch in (await self._consumer.getmany(self._partition, timeout_ms=POLL_MS)).get(self._partition, ()):
+                for key, value in batch.pairs():
+                    if value is None:
+                        self._values.pop(key, None)
+                    else:
+                        self._values[key] = value
 
     async def put(self, key: bytes, value: bytes) -> None:
         """Write a record; returns once all in-sync replicas have it."""

@@ -21,15 +21,24 @@ import structlog
 from aiokafka.structs import TopicPartition
 
 from streams.exactly_once.barrier import Barrier
-from streams.exactly_once.clients import KafkaClients
-from streams.exactly_once.errors import EngineError, LaneError, RecordsMissingError, StartupRefusedError, diagnosis
+from streams.exactly_once.clients import KafkaClients, loop_seconds
+from streams.exactly_once.errors import (
+    EngineError,
+    LaneError,
+    RecordsMissingError,
+    StartupRefusedError,
+    StateUnreadableError,
+    TopicShrunkError,
+    diagnosis,
+)
 from streams.exactly_once.fencing import NO_MEMBERSHIP, Membership
 from streams.exactly_once.intake import Intake
+from streams.exactly_once.interfaces import StoredValueUnreadable
 from streams.exactly_once.lag import report_lag
 from streams.exactly_once.lane import Lane, cancel
 from streams.exactly_once.partition import PartitionState
 from streams.exactly_once.record_order import RecordOrder, is_finished
-from streams.exactly_once.restore import Restored, changelog_partitions, restore
+from streams.exactly_once.restore import FIND_SECONDS, Restored, changelog_partitions, offset_of, restore
 from streams.exactly_once.service_order import ServiceOrder
 from streams.exactly_once.settings import ClockMode, EngineSettings
 from streams.exactly_once.startup import StartupReport, check_positions
@@ -41,6 +50,7 @@ if TYPE_CHECKING:
     from aiokafka.structs import OffsetAndMetadata
 
     from streams.exactly_once.clients import Clients
+    from streams.exactly_once.errors import BatchUnreadableError
     from streams.exactly_once.interfaces import Clock, Observer, StateMachine
     from streams.exactly_once.transport import Slice
 
@@ -48,6 +58,10 @@ Found = TypeVar("Found")
 
 LAG_INTERVAL_SECONDS: Final = 5.0
 """Between two reports of the lag. One question to the broker each."""
+
+UNREADABLE_SECONDS: Final = 5.0
+"""How long the worker goes on at most when a batch cannot be read. What was queued before it is decided well within
+that, unless it waits for the very records that cannot be read."""
 
 log = structlog.get_logger(__name__)
 
@@ -182,10 +196,14 @@ class Engine:
         if state is None or one.reading != self._reading or self.failure is not None:
             return  # of a reading that is over; the next one says where to start
         intake = state.by_topic[one.topic]
-        position = intake.arrived
+        if one.start_offset < intake.arrived:
+            self.fail(TopicShrunkError(one.topic, one.partition, intake.arrived, one.start_offset))
+            return
         missing = intake.add(one)
-        if missing:
-            self._missing(one.topic, one.partition, position, missing)
+        if missing is not None:
+            self._missing(one.topic, one.partition, missing.first_offset, missing.offset_count)
+        if one.unreadable is not None:
+            self._stops_at(intake, one.unreadable)
         self._lane_of(one.partition).rest.wake()
         self._check_finished()
 
@@ -362,8 +380,26 @@ class Engine:
             error = RecordsMissingError(topic, partition, first_offset, count)
             self.fail(error)
 
+    def _stops_at(self, intake: Intake, unreadable: BatchUnreadableError) -> None:
+        """What was read before it is decided first: another worker, or this one again, would come no further."""
+        if intake.is_stopped:
+            self.fail(unreadable)
+        else:
+            asyncio.get_running_loop().call_later(UNREADABLE_SECONDS, self._still_stops_at, intake, unreadable)
+
+    def _still_stops_at(self, intake: Intake, unreadable: BatchUnreadableError) -> None:
+        if intake.unreadable is unreadable:
+            self.fail(unreadable)
+
+    def _check_stopped(self) -> None:
+        for state in self.partitions.values():
+            for intake in state.intakes:
+                if intake.is_stopped and intake.unreadable is not None:
+                    self.fail(intake.unreadable)
+
     def _on_progress(self) -> None:
         self._report_ready()
+        self._check_stopped()
         self._check_finished()
 
     def _report_ready(self) -> None:
@@ -387,10 +423,22 @@ class Engine:
             raise
         except EngineError as error:
             self.fail(error)
+        except StoredValueUnreadable as unreadable:
+            self.fail(await self._placed(unreadable))
         except Exception as error:  # noqa: BLE001 - rule of lane.py: anything unforeseen ends the process
             log.error("the engine was ended", **diagnosis(error))
             cause = f" (from {type(error.__cause__).__name__})" if error.__cause__ else ""
             self.fail(LaneError(f"the engine was ended by {type(error).__name__}{cause}"))
+
+    async def _placed(self, unreadable: StoredValueUnreadable) -> StateUnreadableError:
+        """The error with the place of the record, which nobody has kept."""
+        topic, partition = self.settings.changelog_topic, unreadable.partition
+        self._observer.ready(False, "a stored value cannot be read")
+        where = TopicPartition(topic, partition)
+        until = loop_seconds() + FIND_SECONDS
+        ends = await self._barrier.ends([where], lambda: loop_seconds() > until)
+        offset = None if ends is None else await offset_of(self._clients, where, unreadable.key, ends[where])
+        return StateUnreadableError(topic, partition, offset, str(unreadable))
 
     async def _report_lag(self) -> None:
         while True:

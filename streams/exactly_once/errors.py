@@ -3,8 +3,9 @@
     EngineError
      ├── RefusalError           starting again would not help; the sentence says what to do first
      │    ├── StartupRefusedError    what was found would break a promise
+     │    │    └── StateUnreadableError   a value of the changelog is damaged, or of another version
      │    ├── RecordsMissingError    an input topic lost records before they were decided
-     │    └── StateUnreadableError   a value of the changelog is damaged, or of another version
+     │    └── TopicShrunkError       an input topic lost records after they were decided
      ├── BatchUnreadableError   a record batch is not what was written; the process ends and is started again
      ├── RestoreStalledError    the changelog could not be read to its end; likewise
      └── LaneError              a lane met something it cannot go on from; likewise
@@ -59,7 +60,24 @@ class RecordsMissingError(RefusalError):
         self.count = count
 
 
-class StateUnreadableError(RefusalError):
+class TopicShrunkError(RefusalError):
+    """An input topic ends before what was read of it: it has lost its end, or was created anew.
+
+    What is written there from now on would have the offsets of records that are decided.
+    """
+
+    def __init__(self, topic: str, partition: int, offset: int, start_offset: int) -> None:
+        super().__init__(
+            f"{topic}-{partition} was read up to offset {offset}, and now continues at {start_offset}: it has lost "
+            "records that were decided (an unclean leader election), or was created anew. Restore the topic, or start "
+            "a new application id."
+        )
+        self.topic = topic
+        self.partition = partition
+        self.offset = offset
+
+
+class StateUnreadableError(StartupRefusedError):
     """A value of the changelog cannot be read. To go on would forget what it held, the opt-outs of a customer among it.
 
     `why` says what is wrong with the value; never what it holds. `offset` is None where its record was not found.
@@ -79,18 +97,21 @@ class StateUnreadableError(RefusalError):
 class BatchUnreadableError(EngineError):
     """A record batch cannot be read, and nobody knows what it holds: not even whether there is a no in it.
 
-    Starting again is tried: another replica may have it sound. `offset` is the first one that was not read.
+    Starting again is tried: another replica may have it sound. `offset` is the first one that was not read, `why` a
+    clause; `end_offset` is where the batch says that it ends, None where that cannot be believed.
     """
 
-    def __init__(self, topic: str, partition: int, offset: int, why: str) -> None:
+    def __init__(self, topic: str, partition: int, offset: int, why: str, end_offset: int | None = None) -> None:
+        end = f" (it ends before offset {end_offset})" if end_offset is not None else ""
         super().__init__(
-            f"The record batch at offset {offset} of {topic}-{partition} cannot be read: {why}. Nothing after it is "
-            "decided. If it stays so, restore it from another replica or a backup, or give it up: "
+            f"The record batch at offset {offset} of {topic}-{partition}{end} cannot be read: {why}. Nothing behind it "
+            "is decided. Let a replica that has it sound lead the partition, or give the batch up: "
             "docs/operations.md, Unreadable records."
         )
         self.topic = topic
         self.partition = partition
         self.offset = offset
+        self.end_offset = end_offset
 
 
 class RestoreStalledError(EngineError):

@@ -98,11 +98,27 @@ class BatchResult:
     tally: Any = None
 
 
+class StoredValueUnreadable(Exception):
+    """A value of the store is not what the state machine has written. `why` is a sentence that quotes nothing.
+
+    `key` is the changelog key, never to be shown.
+    """
+
+    def __init__(self, partition: int, key: bytes, why: str) -> None:
+        super().__init__(why)
+        self.partition = partition
+        self.key = key
+
+
 class StateMachine(Protocol):
     """The domain, seen from the engine."""
 
     def apply(self, batch: Batch, store: Mapping[bytes, bytes]) -> BatchResult:
-        """Apply the batch to the partition's store (changelog key to value) without changing it."""
+        """Apply the batch to the partition's store (changelog key to value) without changing it.
+
+        Raises:
+            StoredValueUnreadable: to go on would forget what the value held.
+        """
         ...
 
     def due(self, keys: Sequence[bytes], store: Mapping[bytes, bytes], now_ms: int) -> Due:

@@ -23,6 +23,15 @@ ATTRIBUTES: Final = (
     PrivateName("aiokafka.consumer.fetcher:Fetcher", "fetched_records", "polls"),
     PrivateName("aiokafka.record.default_records", "_DefaultRecordBatchPy", "reads header names that are not UTF-8"),
     PrivateName("aiokafka.record.default_records:_DefaultRecordBatchPy", "_maybe_uncompress", "the same"),
+    PrivateName("aiokafka.record.default_records:_DefaultRecordBatchPy", "_read_msg", "the same, within the batch"),
+    PrivateName("aiokafka.record.util", "decode_varint_py", "the same"),
+    *(
+        PrivateName(f"aiokafka.record.{module}", f"{codec}_decode", "unpacks within limits")
+        for module in ("default_records", "legacy_records", "_crecords.default_records", "_crecords.legacy_records")
+        for codec in ("gzip", "snappy", "lz4", "zstd")
+        if (module, codec) not in {("legacy_records", "zstd"), ("_crecords.legacy_records", "zstd")}
+    ),
+    PrivateName("aiokafka.consumer.fetcher", "MemoryRecords", "splits what was fetched"),
     PrivateName(
         "aiokafka.consumer.group_coordinator:GroupCoordinator", "check_errors", "ends a worker without a group"
     ),

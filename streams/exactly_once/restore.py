@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import structlog
+from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from streams.exactly_once.changelog import META_KEY, Meta, decode_meta
 from streams.exactly_once.clients import CHANGELOG_FETCH_WAIT_MS, close, loop_seconds
-from streams.exactly_once.errors import RestoreStalledError
+from streams.exactly_once.errors import EngineError, RestoreStalledError, StartupRefusedError, StateUnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from streams.exactly_once.clients import ChangelogReader, Clients
     from streams.exactly_once.interfaces import Observer
     from streams.exactly_once.settings import EngineSettings
+
+FIND_SECONDS: Final = 30.0
+"""How long an end may wait for the place of a record. Two million records are read in that time."""
 
 STALLED_TIMEOUTS: Final = 6
 """Transaction timeouts without any progress before the worker ends. A transaction that is still open holds a restore up
@@ -67,7 +71,8 @@ async def restore(
     """The state of each partition up to its mark.
 
     Raises:
-        StartupRefusedError: the topic was not written by this application, or by a newer version of it.
+        StateUnreadableError: the topic was not written by this application, or by a newer version of it.
+        BatchUnreadableError: a record batch cannot be read.
         RestoreStalledError: nothing has arrived for too long.
     """
     restored = {partition: Restored() for partition in marks}
@@ -79,6 +84,10 @@ async def restore(
     try:
         stalled_seconds = STALLED_TIMEOUTS * settings.transaction_timeout_ms / 1000
         await _read_until(reader, partitions, restored, observer, stalled_seconds)
+    except _MetaUnreadable as unreadable:
+        where = unreadable.where
+        offset = await offset_of(clients, where, META_KEY, partitions[where])
+        raise StateUnreadableError(where.topic, where.partition, offset, unreadable.why) from None
     finally:
         await close(reader)
     log.info(
@@ -114,11 +123,41 @@ async def _read_until(
             of_partition = restored[partition.partition]
             began = time.perf_counter()
             for batch in entries:
-                of_partition.apply(batch.pairs())
+                try:
+                    of_partition.apply(batch.pairs())
+                except StartupRefusedError as refused:
+                    raise _MetaUnreadable(partition, str(refused)) from None
             of_partition.decoding_seconds += time.perf_counter() - began
         unread = await _still_unread(reader, {partition: marks[partition] for partition in unread}, restored, observer)
         if len(unread) < before:
             progress_at = loop_seconds()
+
+
+class _MetaUnreadable(Exception):
+    def __init__(self, where: TopicPartition, why: str) -> None:
+        super().__init__(why)
+        self.where = where
+        self.why = why
+
+
+async def offset_of(clients: Clients, where: TopicPartition, key: bytes, mark: int) -> int | None:
+    """Where the latest record with this key lies before the mark: for a sentence that ends the worker, so that somebody
+    can look at the record. None if it was not found in `FIND_SECONDS`.
+    """
+    found = None
+    try:
+        async with asyncio.timeout(FIND_SECONDS):
+            reader = await clients.changelog_reader([where])
+            try:
+                while await reader.position(where) < mark:
+                    for entries in (await reader.getmany(where, timeout_ms=CHANGELOG_FETCH_WAIT_MS)).get(where, ()):
+                        offset = entries.offset_of(key)
+                        found = found if offset is None else offset
+            finally:
+                await close(reader)
+    except (TimeoutError, EngineError, KafkaError):
+        return None  # the place is a help; what is wrong is known without it
+    return found
 
 
 async def _still_unread(

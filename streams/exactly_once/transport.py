@@ -4,12 +4,14 @@
 Rules of this module
 1. A slice continues exactly where the previous one of its partition ended: `start_offset` is the position the consumer
    had, `next_offset` the one it has now, also when only control batches or aborted records lay between.
-2. Offsets that no batch covers are counted (`missing_count`), never stepped over silently.
+2. Offsets that no record has are counted (`missing_count`), between batches and inside them, never stepped over
+   silently. Markers and aborted records have theirs.
 3. Readers are read_committed. Nothing of an aborted transaction is ever seen.
 4. Where reading starts is said by `start_at` alone, which begins a new reading. Every slice names its reading, and no
    poll spans two of them, so what was fetched before cannot be taken for what comes after. The group's committed
    offsets move nobody.
-5. A header whose name is not UTF-8 stops nobody: its name is read with replacement characters, the rest as it is.
+5. A batch that cannot be read ends the slices of its partition: the last one says so (`unreadable`), and nothing
+   behind it is handed on.
 
 Why: per record Faust spends about 150 µs on tasks, queues and acknowledgements; per slice that cost vanishes.
 """
@@ -17,29 +19,36 @@ Why: per record Faust spends about 150 µs on tasks, queues and acknowledgements
 from __future__ import annotations
 
 import asyncio
-import struct
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import aiokafka
 from aiokafka.consumer import fetcher as aiokafka_fetcher
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult, PartitionRecords
-from aiokafka.errors import ConsumerStoppedError, CorruptRecordException
-from aiokafka.record.default_records import _DefaultRecordBatchPy
+from aiokafka.errors import (
+    ConsumerStoppedError,
+    CorruptRecordException,
+    KafkaStorageError,
+    UnknownError,
+    UnsupportedForMessageFormatError,
+)
+from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.structs import TopicPartition
 from faust.serializers.schemas import Schema
 from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
-from streams.exactly_once.interfaces import InputRecord
+from streams.exactly_once.errors import BatchUnreadableError
+from streams.exactly_once.record_batches import FetchedBatch, FetchedBatches, UnreadableError, unpack_with_limits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 
     from aiokafka.structs import OffsetAndMetadata
 
+    from streams.exactly_once.interfaces import InputRecord
     from streams.exactly_once.settings import EngineSettings
 
 SCHEME: Final = "slices"
@@ -73,76 +82,57 @@ QUIET_FETCH_WAIT_MS: Final = 100
 """How long a fetch waits while little arrives. It answers at once when something does, so a longer wait would only save
 more of nothing, and keep a partition waiting that was added meanwhile."""
 
-_BATCH_START: Final = struct.Struct(">qi")
-"""Base offset, and the length of what follows."""
+LOG_ERROR_SECONDS: Final = 10.0
+"""How long a broker may answer that it cannot read a place of its log. A leader that is moving says so for less."""
 
-_UNREADABLE: Final = (UnicodeDecodeError, CorruptRecordException)
-"""What a header name that is not UTF-8 raises; corrupt, says the reader written in Python."""
+_LOG_ERRORS: Final = {
+    error.errno: error.__name__
+    for error in (UnknownError, CorruptRecordException, KafkaStorageError, UnsupportedForMessageFormatError)
+} | {76: "UnsupportedCompressionType"}
+"""What brokers answer when a partition's log cannot be read at an offset, by Kafka's error code."""
 
-_new_tuple = tuple.__new__
+_Found = TypeVar("_Found")
 
 
 class Slice:
     """What one poll gave of one partition."""
 
-    __slots__ = ("missing_count", "next_offset", "partition", "reading", "records", "start_offset", "topic")
+    __slots__ = (
+        "first_missing", "missing_count", "next_offset", "partition", "reading", "records", "start_offset", "topic",
+        "unreadable",
+    )  # fmt: skip
 
     def __init__(
-        self, topic: str, partition: int, records: list[InputRecord], start_offset: int, next_offset: int, missing: int
+        self,
+        topic: str,
+        partition: int,
+        records: list[InputRecord],
+        start_offset: int,
+        next_offset: int,
+        missing_count: int,
+        first_missing: int | None = None,
     ) -> None:
         self.topic = topic
         self.partition = partition
         self.records = records
         self.start_offset = start_offset
         self.next_offset = next_offset
-        self.missing_count = missing
+        self.missing_count = missing_count
+        self.first_missing = start_offset if first_missing is None else first_missing
+        """Of the missing offsets, if there are any."""
         self.reading = NO_READING
+        self.unreadable: BatchUnreadableError | None = None
+        """What lies at `next_offset`."""
 
     def extend(self, later: Slice) -> None:
         """Append the slice that continues this one."""
         assert later.start_offset == self.next_offset
+        if not self.missing_count:
+            self.first_missing = later.first_missing
         self.records += later.records
         self.next_offset = later.next_offset
         self.missing_count += later.missing_count
-
-
-class KeptMemoryRecords(aiokafka_fetcher.MemoryRecords):  # type: ignore[misc]
-    """What was fetched of a partition, with its bytes, so that a batch can be read once more."""
-
-    def __init__(self, fetched: bytes) -> None:
-        super().__init__(fetched)
-        self.fetched = fetched
-
-    def leniently(self, base_offset: int) -> LenientBatch:
-        """The batch that begins at this offset."""
-        begin = 0
-        while True:
-            offset, length = _BATCH_START.unpack_from(self.fetched, begin)
-            end = begin + _BATCH_START.size + length
-            if offset == base_offset:
-                return LenientBatch(self.fetched[begin:end])
-            begin = end
-
-
-class LenientBatch(_DefaultRecordBatchPy):  # type: ignore[misc]
-    """A record batch whose header names may be any bytes. Slow: only for what aiokafka's own reader cannot read."""
-
-    _buffer: bytearray
-
-    def _maybe_uncompress(self) -> None:
-        super()._maybe_uncompress()
-        self._buffer = _LenientText(self._buffer)
-
-
-class _LenientText(bytearray):
-    """Bytes that can always be decoded."""
-
-    def __getitem__(self, index: Any) -> Any:
-        part = super().__getitem__(index)
-        return _LenientText(part) if isinstance(index, slice) else part
-
-    def decode(self, encoding: str = "utf-8", errors: str = "replace") -> str:
-        return super().decode(encoding, errors)
+        self.unreadable = later.unreadable
 
 
 class SlicedPartitionRecords(PartitionRecords):  # type: ignore[misc]
@@ -150,82 +140,117 @@ class SlicedPartitionRecords(PartitionRecords):  # type: ignore[misc]
 
     def _unpack_records(self) -> Iterator[Slice]:
         topic, partition = self._tp.topic, self._tp.partition
-        batches = self._records
-        while batches.has_next():
-            batch = batches.next_batch()
-            if self._check_crcs and not batch.validate_crc():
-                raise CorruptRecordException(f"Invalid CRC - {self._tp}")
-            first = self.next_fetch_offset
-            records: list[InputRecord] = []
-            if self._is_data(batch):
-                try:
-                    records = _records(topic, batch)
-                except _UNREADABLE:
-                    records = _records(topic, batches.leniently(batch.base_offset))
-            # Batches of before Kafka 0.11 do not say where they begin; they hold one record at least.
-            base_offset = getattr(batch, "base_offset", records[0].offset if records else first)
-            missing = max(0, base_offset - first)
-            if records and records[0].offset < first:  # the fetch began inside this batch
-                records = [record for record in records if record.offset >= first]
-            self.next_fetch_offset: int = batch.next_offset
-            yield Slice(topic, partition, records, first, batch.next_offset, missing)
+        try:
+            for batch in self._batches():
+                batch.check(check_crc=self._check_crcs)
+                one = self._slice(topic, partition, batch)
+                self.next_fetch_offset: int = one.next_offset
+                yield one
+        except UnreadableError as error:
+            position = self.next_fetch_offset
+            last = Slice(topic, partition, [], position, position, 0)
+            last.unreadable = BatchUnreadableError(topic, partition, position, str(error), error.end_offset)
+            yield last
+
+    def _batches(self) -> Iterator[FetchedBatch]:
+        """The batches that hold something at or behind the position, which whoever takes one moves to its end.
+
+        Raises:
+            UnreadableError: there is none although something came; to fetch again would bring the same.
+        """
+        is_moved = False
+        while self._records.has_next():
+            batch = self._records.next_fetched(self.next_fetch_offset)
+            if not batch.lies_before:
+                is_moved = True
+                yield batch
+            else:
+                batch.check(check_crc=self._check_crcs)
+        if not is_moved and self._records.size_in_bytes():
+            raise UnreadableError("all that the broker sends lies before it")
+
+    def _slice(self, topic: str, partition: int, batch: FetchedBatch) -> Slice:
+        position = batch.position
+        if self._is_data(batch.parsed):
+            records = batch.records(topic)
+            first_missing, missing = batch.missing(records)
+        else:
+            records, first_missing = [], position
+            missing = max(0, batch.parsed.base_offset - position)  # only batches that say where they begin get here
+        return Slice(topic, partition, records, position, batch.next_offset, missing, first_missing)
 
     def _is_data(self, batch: Any) -> bool:
         """Neither a marker nor part of an aborted transaction. The same filter as the parent's."""
         if self._isolation_level == READ_COMMITTED and batch.producer_id is not None:
             self._consume_aborted_up_to(batch.base_offset)
-            if batch.is_control_batch and self._contains_abort_marker(batch):
+            if batch.is_control_batch and self._is_abort_marker(batch):
                 self._aborted_producers.discard(batch.producer_id)
             if batch.is_transactional and batch.producer_id in self._aborted_producers:
                 return False
         return not batch.is_control_batch
 
+    def _is_abort_marker(self, batch: Any) -> bool:
+        try:
+            return bool(self._contains_abort_marker(batch))
+        except Exception as error:  # noqa: BLE001 - a marker of nonsense raises anything
+            raise UnreadableError(f"it is a damaged transaction marker ({type(error).__name__})") from None
+
 
 class EntriesPartitionRecords(SlicedPartitionRecords):
-    """A fetched partition of which only keys and values matter: yields the `Entries` of each batch that is data."""
+    """A fetched partition of which only keys and values matter: yields the `Entries` of each batch that is data.
+
+    Raises:
+        BatchUnreadableError: there is no going on behind this batch.
+    """
 
     def _unpack_records(self) -> Iterator[Entries]:  # type: ignore[override]  # other readers ask for other things
-        batches = self._records
-        while batches.has_next():
-            batch = batches.next_batch()
-            first, self.next_fetch_offset = self.next_fetch_offset, batch.next_offset
-            if self._is_data(batch):
-                yield Entries(batch, batches, first, check_crc=self._check_crcs)
+        topic, partition = self._tp.topic, self._tp.partition
+        try:
+            for batch in self._batches():
+                batch.check(check_crc=False)
+                is_data = self._is_data(batch.parsed)
+                self.next_fetch_offset = batch.next_offset
+                if is_data:
+                    yield Entries(topic, partition, batch, check_crc=self._check_crcs)
+        except UnreadableError as error:
+            offset = self.next_fetch_offset
+            raise BatchUnreadableError(topic, partition, offset, str(error), error.end_offset) from None
 
 
 class Entries:
     """Keys and values of one record batch, not decoded before they are asked for, and once only."""
 
-    __slots__ = ("_batch", "_check_crc", "_fetched", "_first_offset")
+    __slots__ = ("_batch", "_check_crc", "_partition", "_topic")
 
-    def __init__(self, batch: Any, fetched: KeptMemoryRecords, first_offset: int, *, check_crc: bool) -> None:
+    def __init__(self, topic: str, partition: int, batch: FetchedBatch, *, check_crc: bool) -> None:
+        self._topic = topic
+        self._partition = partition
         self._batch = batch
-        self._fetched = fetched
-        self._first_offset = first_offset
         self._check_crc = check_crc
 
     def pairs(self) -> list[tuple[bytes | None, bytes | None]]:
         """Key and value of each record from where the fetch began, in order.
 
         Raises:
-            CorruptRecordException: not what was written.
+            BatchUnreadableError: not what was written.
         """
-        if self._check_crc and not self._batch.validate_crc():
-            raise CorruptRecordException("Invalid CRC")
+        return self._read(FetchedBatch.pairs)
+
+    def offset_of(self, key: bytes) -> int | None:
+        """Where the latest record with this key lies; None if there is none. Instead of `pairs`, not after it.
+
+        Raises:
+            BatchUnreadableError: not what was written.
+        """
+        return self._read(lambda batch: batch.offset_of(key))
+
+    def _read(self, read: Callable[[FetchedBatch], _Found]) -> _Found:
         try:
-            return self._pairs(self._batch)
-        except _UNREADABLE:
-            return self._pairs(self._fetched.leniently(self._batch.base_offset))
-
-    def _pairs(self, batch: Any) -> list[tuple[bytes | None, bytes | None]]:
-        first_offset = self._first_offset
-        if getattr(batch, "base_offset", -1) >= first_offset:
-            return [(record.key, record.value) for record in batch]
-        return [(record.key, record.value) for record in batch if record.offset >= first_offset]
-
-
-def _records(topic: str, batch: Any) -> list[InputRecord]:
-    return [_new_tuple(InputRecord, (topic, r.offset, r.timestamp, r.key, r.value, r.headers)) for r in batch]
+            self._batch.check(check_crc=self._check_crc)
+            return read(self._batch)
+        except UnreadableError as error:
+            offset = self._batch.position
+            raise BatchUnreadableError(self._topic, self._partition, offset, str(error), error.end_offset) from None
 
 
 class _SlicedFetches(OrderedDict[TopicPartition, Any]):
@@ -244,18 +269,105 @@ class _SlicedFetches(OrderedDict[TopicPartition, Any]):
 
 def read_by_slices(consumer: aiokafka.AIOKafkaConsumer) -> None:
     """Make a started consumer give slices. Must be called before its first fetch is answered."""
-    aiokafka_fetcher.MemoryRecords = KeptMemoryRecords
-    consumer._fetcher._records = _SlicedFetches(consumer._fetcher._records)
+    _read_by(consumer, _SlicedFetches, _refuse_by_slice)
 
 
 class _EntriesFetches(_SlicedFetches):
     reader = EntriesPartitionRecords
 
 
+class _WatchedClient:
+    """aiokafka's client, with an ear for what its fetcher only logs: that a broker answers to one offset with an error,
+    again and again, because it cannot read its own log there.
+    """
+
+    def __init__(
+        self, consumer: aiokafka.AIOKafkaConsumer, refuse: Callable[[Any, BatchUnreadableError], None]
+    ) -> None:
+        self._fetcher = consumer._fetcher
+        self._client = consumer._fetcher._client
+        self._refuse = refuse
+        self._since: dict[TopicPartition, tuple[int, float]] = {}
+        """Offset, and when the first of these answers came."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    async def send(self, node_id: int, request: Any, **options: Any) -> Any:
+        response = await self._client.send(node_id, request, **options)
+        if isinstance(request, FetchRequest):
+            self._hear(request, response)
+        return response
+
+    def _hear(self, request: FetchRequest, response: Any) -> None:
+        offsets: dict[TopicPartition, int] = {}
+        for topic, partitions in response.topics:
+            for partition, error_code, *_ in partitions:
+                if error_code not in _LOG_ERRORS:
+                    if self._since:
+                        self._since.pop(TopicPartition(topic, partition), None)
+                    continue
+                if not offsets:
+                    offsets = {TopicPartition(t, p): offset for t, asked in request.topics for p, offset, _ in asked}
+                where = TopicPartition(topic, partition)
+                self._hear_error(where, offsets[where], _LOG_ERRORS[error_code])
+
+    def _hear_error(self, where: TopicPartition, offset: int, name: str) -> None:
+        now = time.monotonic()
+        known_offset, since = self._since.get(where, (offset, now))
+        self._since[where] = (offset, since if known_offset == offset else now)
+        if now - self._since[where][1] < LOG_ERROR_SECONDS or where in self._fetcher._records:
+            return
+        why = f"the broker answers {name} for {LOG_ERROR_SECONDS:.0f} s"
+        self._refuse(self._fetcher, BatchUnreadableError(where.topic, where.partition, offset, why))
+
+
+class _NothingButUnreadable:
+    """Stands for the records of a partition of which the broker reads none."""
+
+    def __init__(self, error: BatchUnreadableError) -> None:
+        assert error.topic is not None
+        assert error.partition is not None
+        assert error.offset is not None
+        self.next_fetch_offset = error.offset
+        self._slice = Slice(error.topic, error.partition, [], error.offset, error.offset, 0)
+        self._slice.unreadable = error
+
+    def __iter__(self) -> Iterator[Slice]:
+        yield self._slice
+
+
+def _refuse_by_slice(fetcher: Any, error: BatchUnreadableError) -> None:
+    where = TopicPartition(error.topic, error.partition)
+    fetcher._records[where] = FetchResult(
+        where,
+        assignment=fetcher._subscriptions.subscription.assignment,
+        partition_records=_NothingButUnreadable(error),
+        backoff=fetcher._prefetch_backoff,
+    )
+
+
+def _refuse_by_error(fetcher: Any, error: BatchUnreadableError) -> None:
+    fetcher._set_error(TopicPartition(error.topic, error.partition), error)
+
+
 def read_by_entries(consumer: aiokafka.AIOKafkaConsumer) -> None:
-    """Make a started consumer give `Entries`. Must be called before its first fetch is answered."""
-    aiokafka_fetcher.MemoryRecords = KeptMemoryRecords
-    consumer._fetcher._records = _EntriesFetches(consumer._fetcher._records)
+    """Make a started consumer give `Entries`. Must be called before its first fetch is answered.
+
+    From then on `getmany` may raise `BatchUnreadableError`.
+    """
+    _read_by(consumer, _EntriesFetches, _refuse_by_error)
+
+
+def _read_by(
+    consumer: aiokafka.AIOKafkaConsumer,
+    fetches: type[_SlicedFetches],
+    refuse: Callable[[Any, BatchUnreadableError], None],
+) -> None:
+    unpack_with_limits()
+    aiokafka_fetcher.MemoryRecords = FetchedBatches
+    consumer._fetcher._records = fetches(consumer._fetcher._records)
+    consumer._fetcher._client = _WatchedClient(consumer, refuse)
 
 
 def merge(slices: list[Slice]) -> Slice:

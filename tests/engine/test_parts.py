@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from streams.app import input_topics
 from streams.exactly_once import changelog
-from streams.exactly_once.errors import StartupRefusedError
-from streams.exactly_once.intake import FULL_BYTES, FULL_RECORDS, Intake
+from streams.exactly_once.errors import BatchUnreadableError, StartupRefusedError
+from streams.exactly_once.intake import FULL_BYTES, FULL_RECORDS, Intake, Missing
 from streams.exactly_once.interfaces import BatchResult, InputRecord, InputTopic
 from streams.exactly_once.partition import Limits, PartitionState
 from streams.exactly_once.record_order import is_finished, merge_heads
@@ -45,7 +45,9 @@ def record(topic: InputTopic, offset: int, timestamp_ms: int = 0, value: bytes =
     return InputRecord(topic.name, offset, timestamp_ms, b"k", value, ())
 
 
-def arrive(intake: Intake, records: Iterable[InputRecord], *, start: int | None = None, end: int | None = None) -> int:
+def arrive(
+    intake: Intake, records: Iterable[InputRecord], *, start: int | None = None, end: int | None = None
+) -> Missing | None:
     listed = list(records)
     start = intake.arrived if start is None else start
     end = listed[-1].offset + 1 if end is None else end
@@ -86,13 +88,28 @@ class TestIntake:
 
     def test_a_jump_forward_is_missing_records(self) -> None:
         intake = Intake(ASKS, 5)
-        assert arrive(intake, [record(ASKS, 8)], start=8) == 3
+        assert arrive(intake, [record(ASKS, 8)], start=8) == Missing(first_offset=5, offset_count=3)
 
     def test_what_has_arrived_before_is_not_queued_again(self) -> None:
         intake = Intake(ASKS, 5)
         arrive(intake, [record(ASKS, 5), record(ASKS, 6)])
-        assert arrive(intake, [record(ASKS, 6), record(ASKS, 7)], start=6) == 0
+        assert arrive(intake, [record(ASKS, 6), record(ASKS, 7)], start=6) is None
         assert [r.offset for r in intake.queue] == [5, 6, 7]
+
+    def test_behind_what_cannot_be_read_nothing_is_asked_for(self) -> None:
+        calls: list[str] = []
+        intake = Intake(ASKS, 0, lambda: calls.append("pause"), lambda: calls.append("resume"))
+        last = Slice("asks", 0, [record(ASKS, offset) for offset in range(FULL_RECORDS)], 0, FULL_RECORDS, 0)
+        last.unreadable = BatchUnreadableError("asks", 0, FULL_RECORDS, "its checksum is wrong")
+        intake.add(last)
+        assert calls == ["pause", "pause"]
+        intake.advance(FULL_RECORDS - 1)
+        assert not intake.is_stopped
+        intake.advance(1)
+        assert intake.is_stopped
+        assert "resume" not in calls
+        intake.restart_at(0)
+        assert not intake.is_stopped
 
     def test_the_byte_limit_lets_at_least_one_record_through(self) -> None:
         intake = Intake(ASKS, 0)

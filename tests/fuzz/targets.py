@@ -88,22 +88,23 @@ TARGETS: Final[dict[str, Target]] = {
         batches.batches,
         batches.seeds,
         blunt,
-        tuple(
-            f"streams.exactly_once.transport:{name}"
-            for name in (
-                "KeptMemoryRecords.__init__",
-                "KeptMemoryRecords.leniently",
-                "LenientBatch._maybe_uncompress",
-                "_LenientText.__getitem__",
-                "_LenientText.decode",
-                "SlicedPartitionRecords._unpack_records",
-                "SlicedPartitionRecords._is_data",
-                "EntriesPartitionRecords._unpack_records",
-                "Entries.__init__",
-                "Entries.pairs",
-                "Entries._pairs",
-                "_records",
-            )
+        (
+            "streams.exactly_once.codecs",
+            "streams.exactly_once.record_batches",
+            *(
+                f"streams.exactly_once.transport:{name}"
+                for name in (
+                    "SlicedPartitionRecords._unpack_records",
+                    "SlicedPartitionRecords._batches",
+                    "SlicedPartitionRecords._slice",
+                    "SlicedPartitionRecords._is_data",
+                    "SlicedPartitionRecords._is_abort_marker",
+                    "EntriesPartitionRecords._unpack_records",
+                    "Entries.__init__",
+                    "Entries.pairs",
+                    "Entries._read",
+                )
+            ),
         ),
     ),
     "ledger": Target(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from aiokafka.structs import OffsetAndMetadata
 
     from tests.simulation.broker import Acknowledgement, SimulatedBroker
+    from tests.simulation.log import Stored
     from tests.simulation.loop import Process
     from tests.simulation.network import Network
 
@@ -170,11 +171,14 @@ class SimulatedOffsets:
 class SimulatedEntries:
     """Keys and values of what one fetch gave."""
 
-    def __init__(self, pairs: list[tuple[bytes | None, bytes | None]]) -> None:
-        self._pairs = pairs
+    def __init__(self, records: Sequence[tuple[int, Stored]]) -> None:
+        self._records = records
 
     def pairs(self) -> list[tuple[bytes | None, bytes | None]]:
-        return self._pairs
+        return [(stored.key, stored.value) for _, stored in self._records]
+
+    def offset_of(self, key: bytes) -> int | None:
+        return max((offset for offset, stored in self._records if stored.key == key), default=None)
 
 
 class SimulatedChangelog:
@@ -201,7 +205,7 @@ class SimulatedChangelog:
         for where, (_, records, after) in found.items():
             self._positions[where] = after
             if records:
-                entries[where] = [SimulatedEntries([(stored.key, stored.value) for _, stored in records])]
+                entries[where] = [SimulatedEntries(records)]
         return entries
 
     async def position(self, partition: TopicPartition) -> int:

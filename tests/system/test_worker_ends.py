@@ -131,7 +131,7 @@ class Failed:
 
 worker.GateWorker = Failed
 worker.WorkerSettings.from_environment = classmethod(lambda cls, text: cls(
-    bootstrap_servers="x", policy_path="x", erasure_key="5e" * 32))
+    bootstrap_servers="x:1", policy_path="x", erasure_key="5e" * 32))
 os.environ[worker.SETTINGS_VARIABLE] = "given"
 announce = WorkerEnd.announce
 def announced(end):
