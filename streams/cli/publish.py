@@ -25,11 +25,15 @@ from confluent_kafka import KafkaException, Producer
 
 from streams.cli.errors import EXIT_ANSWER_IS_NO, CommandError, Unreadable
 from streams.cli.options import bootstrap_option, refuse_unreachable, stopped_answering, topic_names, topic_options
+from streams.cli.spellings import Spellings
 from streams.contracts.decode import decode_intent, decode_outcome, decode_preference
 from streams.contracts.errors import RecordRefused
+from streams.contracts.generous import type_meant
 from streams.contracts.refusals import check_text, refusal_of
+from streams.contracts.wire import decode_members
+from streams.contracts.wrapped import unwrapped
 from streams.decision.outcome import OutcomeType
-from streams.decision.preference import PreferenceType
+from streams.decision.preference import RESTRICTIVE, PreferenceType
 from streams.decision.preferences import FUTURE_TOLERANCE_MS
 from streams.explain import duration_in_words
 from streams.policy.header import IDENTITIES
@@ -55,6 +59,9 @@ QUEUED_RECORDS_MAX: Final = 100_000
 REJECTIONS_SHOWN: Final = 20
 """A file of the wrong kind would fill the screen with one sentence; the count and the reject file have them all."""
 
+DOUBTS_SHOWN: Final = 5
+"""Lines named of which something was not understood; the count has them all."""
+
 LOOK_AHEAD_LINES: Final = 1_000
 """How far a document that begins on the first line is looked for its end. No event written by hand is longer."""
 
@@ -78,18 +85,31 @@ class _Glance(msgspec.Struct):
 _glance: Final = msgspec.json.Decoder(_Glance).decode
 
 
-def _read_preference(line: bytes) -> tuple[Any, int]:
+def _read_intent(line: bytes) -> tuple[Any, bool]:
+    return decode_intent(line)[0], False
+
+
+def _read_preference(line: bytes) -> tuple[Any, bool]:
     read = decode_preference(line)
     if read.refusal is not None:
         raise read.refusal
-    return read.event, read.unknown_fields
+    return read.event, bool(read.not_understood)
 
 
-_DECODERS: Final[Mapping[Kind, Callable[[bytes], tuple[Any, int]]]] = {
-    "intents": decode_intent,
+def _read_outcome(line: bytes) -> tuple[Any, bool]:
+    read = decode_outcome(line)
+    return read.event, bool(read.not_understood)
+
+
+_READERS: Final[Mapping[Kind, Callable[[bytes], tuple[Any, bool]]]] = {
+    "intents": _read_intent,
     "preferences": _read_preference,
-    "outcomes": lambda line: decode_outcome(line)[:2],
+    "outcomes": _read_outcome,
 }
+"""The gate's decoders: the event, and whether something in it was not understood and is left out."""
+
+_UTF8_MARK: Final = b"\xef\xbb\xbf"
+_UTF16_BEGINNINGS: Final = (b"\xff\xfe", b"\xfe\xff", b"{\0", b"\0{")
 
 
 class Sound(NamedTuple):
@@ -101,6 +121,9 @@ class Sound(NamedTuple):
     timestamp_ms: int | None
     created_ms: int | None
     """When an intent was created; None for the other kinds."""
+    customer_id: str
+    is_doubtful: bool
+    """Whether the gate leaves out something of it that it does not understand."""
 
 
 class NotToBeTold(Exception):
@@ -108,12 +131,14 @@ class NotToBeTold(Exception):
 
 
 def kind_of(line: bytes) -> Kind:
-    """What the line is, by the fields that only one kind has.
+    """What the line is, by the fields that only one kind has; of an envelope, what it holds.
 
     Raises:
         RecordRefused: it is no JSON object, or has a type that none of the three knows.
         NotToBeTold: it has neither type nor intent id.
     """
+    wrapped = unwrapped(line)
+    line = line if wrapped is None else wrapped.payload
     try:
         glance = _glance(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -127,6 +152,8 @@ def kind_of(line: bytes) -> Kind:
     if glance.intent_id is not None:
         return "intents"
     if glance.type is not None:
+        if type_meant(decode_members(line)) in RESTRICTIVE:  # in another spelling, which the gate reads
+            return "preferences"
         raise _unknown_type((*_PREFERENCE_TYPES, *_OUTCOME_TYPES))
     raise NotToBeTold
 
@@ -144,25 +171,29 @@ def checked(line: bytes, to: Kind | None, *, with_own_time: bool) -> Sound:
     """
     kind = to or kind_of(line)
     try:
-        event, _ = _DECODERS[kind](line)
+        event, is_doubtful = _READERS[kind](line)
     except RecordRefused as refused:
         raise (_unknown_type(_TYPES[kind]) if refused.reason == "unknown_type" else refused) from None
     own_time = getattr(event, _TIME_FIELDS[kind]) if with_own_time else None
-    return Sound(kind, event.customer_id.encode(), line, own_time, event.created_at if kind == "intents" else None)
+    created_ms = event.created_at if kind == "intents" else None
+    return Sound(kind, event.customer_id.encode(), line, own_time, created_ms, event.customer_id, is_doubtful)
 
 
 def one_event_a_line(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """The lines as they are. A document that begins on the first of them and ends on a later one is no such file.
+    """The lines as they are, without a byte order mark. A document that begins on the first of them and ends on a later
+    one is no such file.
 
     Raises:
-        Unreadable: it is one JSON document over several lines; nothing was yielded.
+        Unreadable: it is one JSON document over several lines, or UTF-16; nothing was yielded.
     """
     rest = iter(lines)
     seen: list[bytes] = []
     for line in rest:
-        seen.append(line)
-        if line.strip():
+        seen.append(line if seen else line.removeprefix(_UTF8_MARK))
+        if seen[-1].strip():
             break
+    if seen and seen[0].startswith(_UTF16_BEGINNINGS):
+        raise Unreadable("The file is UTF-16 text. Save it as UTF-8, or convert it: iconv -f UTF-16 -t UTF-8.")
     if seen and _has_no_end(seen[-1]):
         for line in rest:
             seen.append(line)
@@ -194,6 +225,9 @@ class Report:
     not_acknowledged: list[str] = field(default_factory=list)
     ahead: int = 0
     old: int = 0
+    doubtful: int = 0
+    doubtful_lines: list[int] = field(default_factory=list)
+    spellings: Spellings = field(default_factory=Spellings)
 
     def warnings(self) -> Iterator[str]:
         """What was sent and will not be approved, whatever the policy's rules say: how many, and why."""
@@ -207,6 +241,14 @@ class Report:
                 f"Warning: intents created more than {duration_in_words(IDENTITIES.default_ms)} ago: {self.old}. "
                 "They will be suppressed as expired, unless the policy's `identities` is longer."
             )
+        if self.doubtful:
+            lines = ", ".join(map(str, self.doubtful_lines)) + (", …" if self.doubtful > DOUBTS_SHOWN else "")
+            yield (
+                f"Warning: events that restrict, and of which something cannot be read: {self.doubtful}, on lines "
+                f"{lines}. The gate acts on them without it, and so restricts more. schemas/ says what fields may be."
+            )
+        if (spelled := self.spellings.warning()) is not None:
+            yield spelled
 
 
 class Publisher:
@@ -236,7 +278,7 @@ class Publisher:
     def publish(self, lines: Iterable[bytes], to: Kind | None, *, with_own_time: bool) -> Report:
         """Send every sound line, and return when all were acknowledged or given up."""
         for number, raw in enumerate(lines, 1):
-            line = raw.strip()
+            line = raw.strip().removeprefix(_UTF8_MARK)
             if line:
                 self._publish(number, line, to, with_own_time=with_own_time)
         unsent = self._producer.flush(ACKNOWLEDGE_SECONDS + 5)
@@ -264,11 +306,19 @@ class Publisher:
                 self._producer.poll(0.1)
             else:
                 break
+        self._producer.poll(0)
+        self._count(number, sound, now)
+
+    def _count(self, number: int, sound: Sound, now: int) -> None:
         self.report.sent[sound.kind] += 1
+        self.report.spellings.add(sound.customer_id, number)
+        if sound.is_doubtful:
+            self.report.doubtful += 1
+            if len(self.report.doubtful_lines) < DOUBTS_SHOWN:
+                self.report.doubtful_lines.append(number)
         if sound.created_ms is not None:
             self.report.ahead += sound.created_ms > now + FUTURE_TOLERANCE_MS
             self.report.old += sound.created_ms < now - IDENTITIES.default_ms
-        self._producer.poll(0)
 
     def _delivered(self, error: KafkaError | None, _message: object) -> None:
         if error is not None:

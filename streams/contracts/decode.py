@@ -21,8 +21,10 @@ from streams.contracts.refusals import check_text, refusal_of
 from streams.contracts.repeated import refuse_repeated
 from streams.contracts.times import moment_ms
 from streams.contracts.wire import INTENT, OUTCOME, PREFERENCE, Wire, decode_members
+from streams.contracts.wrapped import unwrapped
 from streams.decision.intent import Intent
 from streams.decision.outcome import Outcome
+from streams.decision.outcomes import is_stop
 from streams.decision.preference import RESTRICTIVE, PreferenceEvent
 
 if TYPE_CHECKING:
@@ -72,7 +74,7 @@ def decode_intent(value: bytes | None, headers: Headers = ()) -> tuple[Intent, i
     try:
         intent: Any = _strict_intent(payload)
     except (ValueError, RecursionError):
-        intent, unknown = _tolerant(INTENT, payload)
+        intent, unknown = _tolerant_or_wrapped(INTENT, payload)
     else:
         # A default may have been written or not: at least so many different names were there.
         attributes = len(intent.attributes) if intent.attributes else 0
@@ -124,9 +126,26 @@ def decode_preference(value: bytes | None, headers: Headers = (), key: bytes | N
         assert payload is not None
         return PreferenceReading(_whole_preference(payload))
     except RecordRefused as refusal:
-        if refusal.reason == "no_value":  # a tombstone says nothing
-            return PreferenceReading(None, refusal=refusal)
+        return _refused_preference(payload, key, refusal)
+
+
+def _refused_preference(payload: bytes | None, key: bytes | None, refusal: RecordRefused) -> PreferenceReading:
+    """What the strict reading refused; perhaps it stands in an envelope that no header announces."""
+    try:
+        wrapped = None if payload is None else unwrapped(payload)
+    except RecordRefused as cannot_be_opened:
+        wrapped, refusal = None, cannot_be_opened
+    if refusal.reason == "no_value":  # a tombstone says nothing
+        return PreferenceReading(None, refusal=refusal)
+    if wrapped is None:
         return _doubtful_preference(payload, key, refusal)
+    try:
+        reading = PreferenceReading(_whole_preference(wrapped.payload))
+    except RecordRefused as refused_inside:
+        reading = _doubtful_preference(wrapped.payload, key, wrapped.inside(refused_inside))
+    if wrapped.remedy and reading.event is not None and reading.event.type not in RESTRICTIVE:
+        return PreferenceReading(None, refusal=wrapped.permits())
+    return reading
 
 
 def _whole_preference(payload: bytes) -> PreferenceEvent:
@@ -139,7 +158,7 @@ def _whole_preference(payload: bytes) -> PreferenceEvent:
         event: Any = _strict_preference(payload)
     except (ValueError, RecursionError) as error:
         check_text(payload)
-        raise refusal_of(error) from None
+        raise _refusal(PREFERENCE, payload, error) from None
     attributes = len(event.attributes) if event.attributes else 0
     members = _PREFERENCE_FIELDS - astuple(event).count(None)
     if payload.count(b":") > members + attributes:
@@ -154,6 +173,15 @@ def _whole_preference(payload: bytes) -> PreferenceEvent:
     if event.type not in RESTRICTIVE:
         _check_permissive(event, payload)
     return cast("PreferenceEvent", event)
+
+
+def _refusal(wire: Wire[Any], payload: bytes, error: Exception) -> RecordRefused:
+    """What is wrong with it, but that it has an unknown field only if nothing else is."""
+    try:
+        wire.tolerant.decode(payload)
+    except (ValueError, RecursionError) as worse:
+        return refusal_of(worse)
+    return refusal_of(error)
 
 
 def _check_permissive(event: PreferenceEvent, payload: bytes) -> None:
@@ -208,12 +236,33 @@ def decode_outcome(value: bytes | None, headers: Headers = (), key: bytes | None
         payload = value
     try:
         return _whole_outcome(payload)
-    except RecordRefused as refusal:
-        members = None if refusal.reason == "repeated_field" else _members(payload)
-        stop = None if members is None else generous_outcome(members, key)
-        if members is None or stop is None:
-            raise
-        return OutcomeReading(stop.event, len(members.keys() - OUTCOME.fields), stop.not_understood or ("field",))
+    except RecordRefused as refused:
+        refusal = refused
+        wrapped = unwrapped(payload)
+    if wrapped is not None:
+        payload = wrapped.payload
+        try:
+            reading = _whole_outcome(payload)
+        except RecordRefused as refused_inside:
+            refusal = wrapped.inside(refused_inside)
+        else:
+            if not wrapped.remedy or is_stop(reading.event.type, reading.event.detail):
+                return reading
+            raise wrapped.permits()
+    return _stop(payload, key, refusal)
+
+
+def _stop(payload: bytes, key: bytes | None, refusal: RecordRefused) -> OutcomeReading:
+    """The STOP in an outcome that was refused.
+
+    Raises:
+        RecordRefused: the refusal, if it carries none.
+    """
+    members = None if refusal.reason == "repeated_field" else _members(payload)
+    stop = None if members is None else generous_outcome(members, key)
+    if members is None or stop is None:
+        raise refusal
+    return OutcomeReading(stop.event, len(members.keys() - OUTCOME.fields), stop.not_understood or ("field",))
 
 
 def _whole_outcome(payload: bytes) -> OutcomeReading:
@@ -237,6 +286,23 @@ def _whole_outcome(payload: bytes) -> OutcomeReading:
     elif outcome.decision_id.strip(HEXADECIMAL):
         raise RecordRefused("out_of_range", "24 lower-case hexadecimal digits expected - at `$.decision_id`")
     return OutcomeReading(outcome, unknown)
+
+
+def _tolerant_or_wrapped(wire: Wire[Any], payload: bytes) -> tuple[Any, int]:
+    """As `_tolerant`; of what it refuses, what stands in an envelope that no header announces."""
+    try:
+        return _tolerant(wire, payload)
+    except RecordRefused:
+        wrapped = unwrapped(payload)
+        if wrapped is None:
+            raise
+    try:
+        read = _tolerant(wire, wrapped.payload)
+    except RecordRefused as refusal:
+        raise wrapped.inside(refusal) from None
+    if wrapped.remedy:
+        raise wrapped.permits()
+    return read
 
 
 def _tolerant(wire: Wire[Any], payload: bytes) -> tuple[Any, int]:

@@ -4,9 +4,11 @@ Rules of this module
 1. The payload is found, never changed, and nothing of the envelope is merged into it: attributes of an envelope do not
    override fields of the payload.
 2. Which mode it is is told by the header `content-type` alone, as the CloudEvents Kafka binding 1.0, section 3, says;
-   a binary-mode event (headers `ce_*`) needs no opening: its value is the payload.
+   a binary-mode event (headers `ce_*`) needs no opening: its value is the payload. Of envelopes that no header
+   announces, `wrapped.py` knows.
 3. A value beginning with byte 0 has the five-byte prefix of schema-registry clients (0, then a 4-byte id). JSON cannot
    begin so. The id is not looked up.
+4. A payload is UTF-8 without a byte order mark: text in another encoding that is certain is brought to it first.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from msgspec import Raw, Struct
 from streams.contracts.errors import RecordRefused
 from streams.contracts.refusals import check_text, refusal_of
 from streams.contracts.repeated import refuse_repeated
+from streams.contracts.text import MARKS, as_utf8
 
 if TYPE_CHECKING:
     from streams.exactly_once.interfaces import Headers
@@ -31,6 +34,7 @@ INPUT_VALUE_BYTES_MAX: Final = 65_536
 _PREFIX_BYTES: Final = 5
 _STRUCTURED: Final = "application/cloudevents+json"
 _CLOUDEVENTS: Final = "application/cloudevents"
+_BEGINS: Final = frozenset(b'{["\t\n\r -0123456789tfn' + MARKS)
 
 
 class _Envelope(Struct, gc=False):
@@ -54,21 +58,34 @@ def payload_of(value: bytes | None, headers: Headers) -> bytes:
         raise RecordRefused("no_value")
     if len(value) > INPUT_VALUE_BYTES_MAX:
         raise RecordRefused("too_large", f"more than {INPUT_VALUE_BYTES_MAX} bytes")
+    value = as_utf8(value)
+    if not value:
+        raise RecordRefused("no_value")
     if value[0] == 0:
         value = value[_PREFIX_BYTES:]
         if not value:
             raise RecordRefused("no_value")
+        if value[0] not in _BEGINS:
+            raise RecordRefused(
+                "not_json", "behind a schema registry's prefix; use its JSON serializer, not Avro or Protobuf"
+            )
+        value = as_utf8(value)
     for name, content in headers:
         if len(name) == 12 and name.lower() == "content-type" and content:
             media_type = content.split(b";", 1)[0].strip().decode("latin-1").lower()
             if media_type == _STRUCTURED:
-                return _opened(value)
+                return opened_cloud_event(value)
             if media_type.startswith(_CLOUDEVENTS):
                 raise RecordRefused("bad_envelope", "only application/cloudevents+json, one event a record, is read")
     return value
 
 
-def _opened(value: bytes) -> bytes:
+def opened_cloud_event(value: bytes) -> bytes:
+    """What a structured CloudEvent holds.
+
+    Raises:
+        RecordRefused: `bad_envelope` if it is none or holds nothing, or what any JSON can be refused for.
+    """
     check_text(value)
     try:
         envelope = _decode_envelope(value)
@@ -90,4 +107,4 @@ def _opened(value: bytes) -> bytes:
         raise RecordRefused("bad_envelope", "`data_base64` is not base64") from None
     if not payload:
         raise RecordRefused("no_value")
-    return payload
+    return as_utf8(payload)

@@ -39,7 +39,7 @@ REFUSALS: Final[dict[RefusalReason, str]] = {
     "too_large": "The value is longer than the gate reads, or the answer to it longer than its topic takes.",
     "not_utf8": "The value is not UTF-8.",
     "not_json": "The value is not one JSON document, or is nested too deeply.",
-    "bad_envelope": "The CloudEvents envelope cannot be opened.",
+    "bad_envelope": "The envelope around the event cannot be opened, or says more than may be guessed.",
     "repeated_field": "A field stands more than once, so that nobody can say which of them was meant.",
     "missing_field": "A required field is absent.",
     "wrong_type": "A field has another JSON type than the contract says.",

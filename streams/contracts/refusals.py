@@ -28,6 +28,9 @@ _SAYS_LITTLE: Final = re.compile(
     + r"|Input data was truncated"
 )  # fmt: skip
 _ENUMERATION: Final = re.compile(r"Invalid enum value .* - at `(?P<path>\$[\w.]*)`", re.DOTALL)
+# gzip, zstd, LZ4 frames, snappy as Java writes it: what a sender's own code has compressed.
+_MAGIC: Final = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18", b"\x82SNAPPY")
+_COMPRESSED: Final = "compressed by its sender's own code; let the Kafka producer compress (compression.type)"
 _STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _BRACKETS: Final = re.compile(rb"[\[\]{}]")
 
@@ -65,7 +68,7 @@ def check_text(value: bytes) -> None:
     try:
         value.decode()
     except UnicodeDecodeError:
-        raise RecordRefused("not_utf8") from None
+        raise RecordRefused("not_utf8", _COMPRESSED if value.startswith(_MAGIC) else "") from None
     if value.count(b"[") + value.count(b"{") > NESTING_MAX and _depth(value) > NESTING_MAX:
         raise RecordRefused("not_json", f"nested deeper than {NESTING_MAX}")
 

@@ -28,7 +28,7 @@ OPT_OUT = {"event_id": "e1", "customer_id": "customer-000002", "type": "opt_out"
 REPLY = {"customer_id": "customer-000003", "type": "reply", "channel": "sms", "occurred_at": 1_700_000_000_001}
 
 
-def published(broker: EmbeddedBroker, prefix: str, text: str, *options: str) -> Result:
+def published(broker: EmbeddedBroker, prefix: str, text: str | bytes, *options: str) -> Result:
     arguments = ["publish", "-", "--bootstrap", broker.bootstrap_servers, "--prefix", prefix, *options]
     return CliRunner().invoke(mesura, arguments, input=text)
 
@@ -83,6 +83,57 @@ def test_what_the_gate_could_not_read_is_not_sent(broker: EmbeddedBroker, prefix
     assert secret not in result.stderr
     assert rejects.read_text().splitlines() == text.splitlines()[1:]
     assert len(read_topic(broker.bootstrap_servers, prefix + "outbound-intent")) == 1
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(broker: EmbeddedBroker, prefix: str) -> None:
+    marked = "\ufeff" + lines(INTENT) + "\ufeff" + lines(OPT_OUT)  # as after `cat a.jsonl b.jsonl`
+    result = published(broker, prefix, marked)
+    assert (result.exit_code, result.stderr) == (0, "")
+    for topic, event in (("outbound-intent", INTENT), ("opt-out", OPT_OUT)):
+        [record] = read_topic(broker.bootstrap_servers, prefix + topic)
+        assert record.value == json.dumps(event).encode()
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_16_is_said(broker: EmbeddedBroker, prefix: str, encoding: str) -> None:
+    result = published(broker, prefix, lines(INTENT).encode(encoding))
+    assert result.exit_code == 2
+    assert "The file is UTF-16 text. Save it as UTF-8" in result.stderr
+
+
+def test_lines_in_an_envelope_go_where_what_they_hold_belongs(broker: EmbeddedBroker, prefix: str) -> None:
+    envelopes: list[dict[str, Any]] = [
+        {"specversion": "1.0", "type": "x", "data": INTENT},
+        {"schema": None, "payload": OPT_OUT},
+        {"op": "c", "before": None, "after": OPT_OUT, "source": {}},
+        {"op": "c", "before": None, "after": INTENT, "source": {}},
+    ]
+    result = published(broker, prefix, lines(*envelopes))
+    assert result.exit_code == 1
+    assert result.stdout.splitlines()[:2] == ["intents: 1 published", "preferences: 2 published"]
+    assert result.stderr.startswith("line 4: bad_envelope: ")
+    assert "ExtractNewRecordState" in result.stderr
+
+
+def test_a_no_that_is_read_generously_is_sent_and_said(broker: EmbeddedBroker, prefix: str) -> None:
+    result = published(
+        broker, prefix, lines(OPT_OUT, {**OPT_OUT, "effective_at": "yesterday"}, {**OPT_OUT, "type": "Unsubscribe"})
+    )
+    assert result.exit_code == 0
+    assert result.stdout == "preferences: 3 published\n"
+    assert result.stderr.startswith(
+        "Warning: events that restrict, and of which something cannot be read: 1, on lines 2. The gate acts on them"
+    )
+
+
+def test_spellings_of_what_may_be_one_customer_are_said(broker: EmbeddedBroker, prefix: str) -> None:
+    ids = ["Ana", "+57 300 123-4567", "ana", "caf\u00e9", "573001234567", "cafe\u0301", "0057 3001234567", "somebody"]
+    result = published(broker, prefix, lines(*({**OPT_OUT, "customer_id": name} for name in [*ids, *ids])))
+    assert result.exit_code == 0
+    assert "on lines 1 and 3; 2, 5 and 7; 4 and 6. Ids are compared byte for byte" in result.stderr
+    assert "how a number is written: 3, on lines" in result.stderr
+    for name in ids:
+        assert name not in result.output
 
 
 def test_a_kind_may_be_named(broker: EmbeddedBroker, prefix: str) -> None:

@@ -17,7 +17,7 @@ from streams.contracts.envelope import INPUT_VALUE_BYTES_MAX
 from streams.contracts.refusals import NESTING_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from streams.contracts.errors import RefusalReason
 
@@ -49,6 +49,7 @@ def hostile_records(now_ms: int = NOW_MS) -> list[HostileRecord]:
         *_preferences(now_ms),
         *_outcomes(now_ms),
         *_envelopes(now_ms),
+        *_wrapped(now_ms),
         *_misrouted(now_ms),
         *_odd_but_fine(now_ms),
     ]
@@ -95,8 +96,9 @@ def _shapes(now_ms: int) -> Iterator[HostileRecord]:
             ("null", None, "no_value"),
             ("empty", b"", "no_value"),
             ("blanks", b" \n\t ", "not_json"),
-            ("byte-order-mark", b"\xef\xbb\xbf" + whole, "not_json"),
-            ("utf-16", whole.decode().encode("utf-16"), "not_utf8"),
+            ("byte-order-mark-and-rubbish", b"\xef\xbb\xbf\xff" + whole, "not_utf8"),
+            ("utf-16-cut", whole.decode().encode("utf-16")[:-1], "not_utf8"),
+            ("utf-16-behind-blanks", b" " + whole.decode().encode("utf-16"), "not_utf8"),
             ("latin-1", opened + b',"topic":"caf\xe9"}', "not_utf8"),
             ("latin-1-in-unknown", opened + b',"zz":"caf\xe9"}', "not_utf8"),
             ("latin-1-in-unknown-name", opened + b',"caf\xe9":1}', "not_utf8"),
@@ -130,7 +132,7 @@ def _shapes(now_ms: int) -> Iterator[HostileRecord]:
             ("nested-one-too-deep", opened + b',"zz":' + b"[" * NESTING_MAX + b"]" * NESTING_MAX + b"}", "not_json"),
             ("array", b"[" + whole + b"]", "wrong_type"),
             ("array-of-arrays", b"[[[[]]]]", "wrong_type"),
-            ("string", compact(whole.decode()), "wrong_type"),
+            ("string-that-is-no-json", compact(whole.decode()[:-1]), "not_json"),
             ("number", b"42", "wrong_type"),
             ("true", b"true", "wrong_type"),
             ("null-document", b"null", "wrong_type"),
@@ -146,22 +148,33 @@ def _shapes(now_ms: int) -> Iterator[HostileRecord]:
             ("repeated-the-same", opened + b',"customer_id":"' + customer + b'"}', "repeated_field"),
             ("repeated-in-disguise", opened + b',"customer\\u005fid":"somebody-else"}', "repeated_field"),
             ("repeated-with-blanks", opened + b' ,\n"customer_id" :\t"somebody-else"}', "repeated_field"),
-            ("customer-missing", compact(document(kind, "shape", now_ms, customer_id=...)), "missing_field"),
-            ("customer-null", compact(document(kind, "shape", now_ms, customer_id=None)), "wrong_type"),
-            ("customer-number", compact(document(kind, "shape", now_ms, customer_id=7)), "wrong_type"),
-            ("customer-empty", compact(document(kind, "shape", now_ms, customer_id="")), "out_of_range"),
-            ("customer-too-long", compact(document(kind, "shape", now_ms, customer_id="x" * 129)), "out_of_range"),
-            ("customer-list", compact(document(kind, "shape", now_ms, customer_id=["x"])), "wrong_type"),
         ]
         for name, value, reason in shapes:
             yield _record(kind, name, value, reason)
+        # Who an event that restricts is about is told by its key, if not by itself.
+        nobody: list[tuple[str, dict[str, Any], RefusalReason]] = [
+            ("customer-missing", {"customer_id": ...}, "missing_field"),
+            ("customer-null", {"customer_id": None}, "wrong_type"),
+            ("customer-number", {"customer_id": 7}, "wrong_type"),
+            ("customer-empty", {"customer_id": ""}, "out_of_range"),
+            ("customer-too-long", {"customer_id": "x" * 129}, "out_of_range"),
+            ("customer-list", {"customer_id": ["x"]}, "wrong_type"),
+        ]
+        yield from _changed(kind, now_ms, nobody if kind != "preference" else _without_reasons(nobody))
 
 
 def _changed(
-    kind: TopicKind, now_ms: int, cases: list[tuple[str, dict[str, Any], RefusalReason | None]]
+    kind: TopicKind, now_ms: int, cases: Sequence[tuple[str, dict[str, Any], RefusalReason | None]]
 ) -> Iterator[HostileRecord]:
     for name, changes, reason in cases:
         yield _record(kind, name, compact(document(kind, name, now_ms, **changes)), reason)
+
+
+def _without_reasons(
+    cases: list[tuple[str, dict[str, Any], RefusalReason]],
+) -> list[tuple[str, dict[str, Any], RefusalReason | None]]:
+    """The same, where what is wrong is passed over."""
+    return [(name, changes, None) for name, changes, _ in cases]
 
 
 _BAD_TIMES: list[tuple[str, Any, RefusalReason]] = [
@@ -252,28 +265,42 @@ def _intents(now_ms: int) -> Iterator[HostileRecord]:
 
 
 def _preferences(now_ms: int) -> Iterator[HostileRecord]:
+    yes = {"type": "opt_in"}
     for name, time, reason in _BAD_TIMES:
-        yield from _changed("preference", now_ms, [(f"effective-{name}", {"effective_at": time}, reason)])
+        yield from _changed("preference", now_ms, [(f"effective-{name}", {"effective_at": time}, None)])
+        yield from _changed("preference", now_ms, [(f"yes-{name}", {**yes, "effective_at": time}, reason)])
+    scopes: list[tuple[str, dict[str, Any], RefusalReason]] = [
+        ("scope-list", {"channel": ["sms", "email"]}, "wrong_type"),
+        ("scope-empty", {"channel": ""}, "out_of_range"),
+        ("scope-object", {"channel": {}}, "wrong_type"),
+        ("until-naive", {"until": "2026-12-24T00:00:00"}, "bad_time"),
+        ("expires-float", {"expires_at": 0.5}, "wrong_type"),
+        ("source-long", {"source": "x" * 129}, "out_of_range"),
+        ("id-missing", {"event_id": ...}, "missing_field"),
+        ("id-number", {"event_id": 7}, "wrong_type"),
+    ]
+    yield from _changed("preference", now_ms, _without_reasons(scopes))
+    yield from _changed("preference", now_ms, [(f"yes-{name}", {**yes, **c}, reason) for name, c, reason in scopes])
     yield from _changed(
         "preference",
         now_ms,
         [
-            ("id-missing", {"event_id": ...}, "missing_field"),
             ("type-missing", {"type": ...}, "missing_field"),
             ("type-null", {"type": None}, "wrong_type"),
             ("type-number", {"type": 1}, "wrong_type"),
-            ("type-unknown", {"type": "unsubscribe"}, "unknown_type"),
-            ("type-upper-case", {"type": "OPT_OUT"}, "unknown_type"),
-            ("type-with-blank", {"type": "opt_out "}, "unknown_type"),
-            ("type-with-hyphen", {"type": "opt-out"}, "unknown_type"),
-            ("scope-list", {"channel": ["sms", "email"]}, "wrong_type"),
-            ("scope-empty", {"channel": ""}, "out_of_range"),
-            ("scope-object", {"scope": {"channel": "sms"}, "channel": {}}, "wrong_type"),
-            ("until-naive", {"type": "pause", "until": "2026-12-24T00:00:00"}, "bad_time"),
-            ("expires-float", {"type": "consent_granted", "expires_at": 0.5}, "wrong_type"),
+            ("type-unknown", {"type": "shout"}, "unknown_type"),
+            ("type-of-the-gate", {"type": "unread"}, "unknown_type"),
+            ("type-unsubscribe", {"type": "unsubscribe"}, None),
+            ("type-upper-case", {"type": "OPT_OUT"}, None),
+            ("type-with-blank", {"type": "opt_out "}, None),
+            ("type-with-hyphen", {"type": "opt-out"}, None),
+            ("yes-in-upper-case", {"type": "OPT_IN"}, "unknown_type"),
+            ("yes-unknown-field", {"type": "opt_in", "channels": ["email"]}, "unknown_field"),
+            ("yes-with-a-list", {"type": "consent_granted", "list_id": "7"}, "unknown_field"),
+            ("yes-of-a-profile", {"type": "opt_in", "country": "ES"}, "unknown_field"),
+            ("yes-customer-missing", {"type": "opt_in", "customer_id": ...}, "missing_field"),
             ("minor-text", {"type": "profile", "minor": "no"}, "wrong_type"),
             ("country-lower", {"type": "profile", "country": "es"}, "out_of_range"),
-            ("source-long", {"source": "x" * 129}, "out_of_range"),
         ],
     )
     opened = compact(document("preference", "type-repeated", now_ms))[:-1]
@@ -331,7 +358,7 @@ def _envelopes(now_ms: int) -> Iterator[HostileRecord]:
         ("structured-version-0.3", {**shell, "specversion": "0.3", "data": data("version")}, "bad_envelope"),
         ("structured-version-number", {**shell, "specversion": 1.0, "data": data("version")}, "bad_envelope"),
         ("structured-list", [{**shell, "data": data("list")}], "bad_envelope"),
-        ("structured-string", {**shell, "data": json.dumps(data("string"))}, "wrong_type"),
+        ("structured-string", {**shell, "data": json.dumps(data("structured-string"))}, None),
         ("structured-empty", {**shell, "data": {}}, "missing_field"),
         ("structured-not-base64", {**shell, "data_base64": "!!"}, "bad_envelope"),
         ("structured-base64-no-padding", {**shell, "data_base64": "e30"}, "bad_envelope"),
@@ -375,6 +402,51 @@ def _envelopes(now_ms: int) -> Iterator[HostileRecord]:
         yield _record(kind, "enveloped", compact({**shell, "data": event}), None, structured)
         wrong = {**shell, "type": "opt_out", "data": {**event, "type": "nonsense"}}
         yield _record(kind, "enveloped-type", compact(wrong), "unknown_type", structured)
+
+
+def _wrapped(now_ms: int) -> Iterator[HostileRecord]:
+    """In an envelope that no header announces, or in another encoding."""
+    kinds: tuple[TopicKind, ...] = ("intent", "preference", "outcome")
+    for kind in kinds:
+
+        def data(name: str, kind: TopicKind = kind) -> dict[str, Any]:
+            return document(kind, name, now_ms)
+
+        def text(name: str, kind: TopicKind = kind) -> str:
+            return json.dumps(document(kind, name, now_ms))
+
+        encoded: list[tuple[str, bytes]] = [
+            ("byte-order-mark", b"\xef\xbb\xbf" + text("byte-order-mark").encode()),
+            ("utf-16", text("utf-16").encode("utf-16")),
+            ("utf-16-big", b"\xfe\xff" + text("utf-16-big").encode("utf-16-be")),
+            ("utf-16-no-mark", text("utf-16-no-mark").encode("utf-16-le")),
+            ("utf-16-big-no-mark", text("utf-16-big-no-mark").encode("utf-16-be")),
+            ("utf-32", text("utf-32").encode("utf-32")),
+            ("string", compact(text("string"))),
+            ("cloud-event", compact({"specversion": "1.0", "type": "x", "data": data("cloud-event")})),
+            ("connect", compact({"schema": {"type": "struct"}, "payload": data("connect")})),
+            ("connect-string", compact({"schema": {"type": "string"}, "payload": text("connect-string")})),
+        ]
+        for name, value in encoded:
+            yield _record(kind, name, value)
+        rows: list[tuple[str, Any]] = [
+            ("row-created", {"before": None, "after": data("row-created"), "op": "c", "source": {}}),
+            ("row-in-connect", {"schema": {}, "payload": {"after": data("row-in-connect"), "op": "u", "source": {}}}),
+            ("routed", {"eventType": "x", "payload": text("routed")}),
+        ]
+        for name, value in rows:
+            yield _record(kind, name, compact(value), None if kind == "preference" else "bad_envelope")
+        gone = {"before": data("row-gone"), "after": None, "op": "d", "source": {}}
+        yield _record(kind, "row-gone", compact(gone), "bad_envelope")
+        yield _record(kind, "connect-nothing", b'{"schema":null,"payload":null}', "no_value")
+        older = {"specversion": "0.3", "type": "x", "data": data("cloud-event-older")}
+        yield _record(kind, "cloud-event-older", compact(older), "bad_envelope")
+        twice = compact({"schema": {}, "payload": data("connect-twice")})[:-1] + b',"payload":{}}'
+        yield _record(kind, "connect-twice", twice, "repeated_field")
+    stop = document("outcome", "row-stop", now_ms, detail="stop")
+    yield _record("outcome", "row-stop", compact({"before": None, "after": stop, "op": "c", "source": {}}))
+    yes = document("preference", "row-yes", now_ms, type="opt_in")
+    yield _record("preference", "row-yes", compact({"after": yes, "op": "c", "source": {}}), "bad_envelope")
 
 
 def _misrouted(now_ms: int) -> Iterator[HostileRecord]:

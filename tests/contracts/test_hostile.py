@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -10,22 +10,42 @@ from streams.contracts.decode import decode_intent, decode_outcome, decode_prefe
 from streams.contracts.errors import REFUSALS, RecordRefused
 from tests.contracts.hostile import NOW_MS, HostileRecord, hostile_records
 
-DECODERS: dict[str, Any] = {"intent": decode_intent, "preference": decode_preference, "outcome": decode_outcome}
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from streams.decision.preference import PreferenceEvent
+    from streams.exactly_once.interfaces import Headers
+
+
+def read_preference(value: bytes | None, headers: Headers, key: bytes | None) -> PreferenceEvent:
+    """The event, or what it was refused for."""
+    read = decode_preference(value, headers, key)
+    if read.refusal is not None:
+        raise read.refusal
+    assert read.event is not None
+    return read.event
+
+
+DECODERS: dict[str, Callable[[bytes | None, Headers, bytes | None], Any]] = {
+    "intent": lambda value, headers, _: decode_intent(value, headers)[0],
+    "preference": read_preference,
+    "outcome": lambda value, headers, key: decode_outcome(value, headers, key).event,
+}
 RECORDS = hostile_records()
 # Said by whoever holds the clock or knows the partition, not by the decoder.
-ELSEWHERE = {"from_the_future", "misrouted", "misrouted_again"}
+ELSEWHERE = {"from_the_future", "implausible_time", "unknown_word", "misrouted", "misrouted_again"}
 
 
 def test_there_are_many_and_each_reason_is_met() -> None:
     assert len(RECORDS) >= 200
-    assert {record.reason for record in RECORDS} >= set(REFUSALS) - {"misrouted", "misrouted_again"}
+    assert {record.reason for record in RECORDS} >= set(REFUSALS) - (ELSEWHERE - {"from_the_future"})
     assert {record.expected for record in RECORDS} == {"dead_letter", "decided", "rerouted"}
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.name)
 def test_it_meets_its_fate(record: HostileRecord) -> None:
     try:
-        event, _ = DECODERS[record.topic_kind](record.value, record.headers)
+        event = DECODERS[record.topic_kind](record.value, record.headers, record.key)
     except RecordRefused as refused:
         assert record.expected == "dead_letter", str(refused)
         assert refused.reason == record.reason, str(refused)
@@ -41,7 +61,7 @@ def test_no_refusal_repeats_what_the_record_said(record: HostileRecord) -> None:
     if record.reason in ELSEWHERE:
         return
     with pytest.raises(RecordRefused) as caught:
-        DECODERS[record.topic_kind](record.value, record.headers)
+        DECODERS[record.topic_kind](record.value, record.headers, record.key)
     said = f"{caught.value}{caught.value.detail}{caught.value.args}"
     assert "hostile-" not in said
     assert "somebody" not in said
@@ -57,7 +77,7 @@ def test_the_fate_does_not_depend_on_how_deep_the_stack_is() -> None:
         found = []
         for record in RECORDS:
             try:
-                DECODERS[record.topic_kind](record.value, record.headers)
+                DECODERS[record.topic_kind](record.value, record.headers, record.key)
                 found.append("read")
             except RecordRefused as refused:
                 found.append(refused.reason)
@@ -69,14 +89,14 @@ def test_the_fate_does_not_depend_on_how_deep_the_stack_is() -> None:
 def test_ten_megabytes_are_refused_without_being_read() -> None:
     for decode in DECODERS.values():
         with pytest.raises(RecordRefused) as caught:
-            decode(b'{"a":' + b"[" * 10_000_000)
+            decode(b'{"a":' + b"[" * 10_000_000, (), None)
         assert caught.value.reason == "too_large"
 
 
 def test_each_fate_can_be_told_from_outside() -> None:
     keys = [record.key for record in RECORDS if record.expected != "rerouted"]
     customers = [
-        DECODERS[record.topic_kind](record.value, record.headers)[0].customer_id
+        DECODERS[record.topic_kind](record.value, record.headers, record.key).customer_id
         for record in RECORDS
         if record.expected != "dead_letter"
     ]

@@ -1,0 +1,47 @@
+"""JSON text that is not plain UTF-8, as UTF-8.
+
+Rules of this module
+1. RFC 8259 asks for UTF-8 without a byte order mark and lets readers pass over one. Editors and libraries on Windows
+   write one, or UTF-16 with or without one; somebody's no may stand in it.
+2. Nothing is guessed: by its mark, or by the zeros around the brace with which every event begins, the encoding is
+   certain. Text in any other is refused.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from streams.contracts.errors import RecordRefused
+
+# Of one beginning that is another's too the longer comes first. Byte 0, `{`, byte 0 could also be a schema registry's
+# prefix with an id beyond two thousand million; registries count from 1.
+_BEGINNINGS: Final = (
+    (b"\xef\xbb\xbf", 3, "utf-8"),
+    (b"\xff\xfe\0\0", 4, "utf-32-le"),
+    (b"\xff\xfe", 2, "utf-16-le"),
+    (b"\xfe\xff", 2, "utf-16-be"),
+    (b"{\0\0\0", 0, "utf-32-le"),
+    (b"{\0", 0, "utf-16-le"),
+    (b"\0{\0", 0, "utf-16-be"),
+)
+
+MARKS: Final = b"\xef\xff\xfe"
+"""With which byte order marks begin."""
+
+
+def as_utf8(value: bytes) -> bytes:
+    """The same text in UTF-8, without a mark; whatever begins otherwise as it is.
+
+    Raises:
+        RecordRefused: `not_utf8` if it is not the text that its beginning announces.
+    """
+    if value[:1] == b"{" and value[1:2] != b"\0":  # as nearly all are
+        return value
+    for beginning, mark_bytes, encoding in _BEGINNINGS:
+        if value.startswith(beginning):
+            try:
+                return value[mark_bytes:].decode(encoding).encode()
+            except UnicodeDecodeError:
+                name = encoding.removesuffix("-le").removesuffix("-be").upper()
+                raise RecordRefused("not_utf8", f"it begins as {name} and is none; publish UTF-8") from None
+    return value
