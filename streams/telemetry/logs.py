@@ -7,7 +7,9 @@ Rules of this module
 3. An exception is its type and where it happened. Its message is kept only where it cannot quote a record: errors of
    the system and of the Kafka client, and this package's own.
 4. Records of the standard library's loggers pass through the same chain. What libraries put *into* a message is shown
-   only for the Kafka client and the service framework, which speak of brokers, groups and partitions.
+   only for the Kafka client and the service framework, which speak of brokers, groups and partitions. What else of
+   theirs is heard, and in whose words, is decided in `streams.telemetry.libraries`.
+5. What nobody caught, in whatever thread, is a line like any other: no process of ours prints a traceback by itself.
 """
 
 from __future__ import annotations
@@ -16,19 +18,24 @@ import logging
 import os
 import re
 import sys
+import threading
 import traceback
+import warnings
 from collections.abc import Mapping, MutableMapping
 from typing import Any, TextIO
 
 import orjson
 import structlog
 
+from streams.telemetry.libraries import LibraryFilter, leading_words
+
 REDACTED = "[redacted]"
 
 LEVEL_VARIABLE = "MESURA_LOG_LEVEL"
 
-MAX_TEXT = 500
-"""Characters kept of a text. A sentence fits; a payload that slipped through does not."""
+MAX_TEXT = 1_000
+"""Characters kept of a text. Our longest sentences, which name every topic of a gate, fit; a payload that slipped
+through does not."""
 
 MAX_ITEMS = 100
 """Items kept of a list: a worker's partitions fit."""
@@ -43,11 +50,12 @@ ALLOWED_KEYS = frozenset(
         "topic", "topics", "partition", "partitions", "offset", "group", "transactional_id", "generation", "bootstrap",
         "slot",
         "records", "remaining_records", "restored_records", "lag_records", "count", "attempt", "bytes",
+        "process", "processes", "exit_code", "restarts", "times",
         "seconds", "decoding_seconds", "duration_seconds", "difference_seconds", "lag_seconds",
         "decided_at_ms", "committed_at_ms",
         "policy_name", "policy_version", "policy_hash", "rule", "channel", "verdict", "reason", "why", "result",
         "host", "port", "file", "line", "column", "version", "python", "signal", "setting", "state",
-        "error", "error_message", "error_at",
+        "error", "error_message", "error_at", "warning",
     }
 )  # fmt: skip
 
@@ -83,6 +91,7 @@ def configure_logging(
     )
     render: Any = structlog.dev.ConsoleRenderer() if pretty else structlog.processors.JSONRenderer(serializer=_json)
     handler = logging.StreamHandler(out)
+    handler.addFilter(LibraryFilter())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[_guard_foreign, structlog.stdlib.add_logger_name, *shared],
@@ -94,6 +103,40 @@ def configure_logging(
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(_level(level if level is not None else os.environ.get(LEVEL_VARIABLE, "")))
+
+
+def log_what_nobody_catches() -> None:
+    """Send to the log what the interpreter would print itself: uncaught errors of any thread, and warnings.
+
+    For the main program of a process, once; the event loop's own words come through the logger `asyncio` anyway.
+    """
+    log = structlog.get_logger("streams")
+
+    def in_main_thread(kind: type[BaseException], error: BaseException, _trace: object) -> None:
+        if not issubclass(kind, KeyboardInterrupt):
+            log.critical("An error that nobody caught ended the process.", exc_info=error)
+
+    def in_thread(uncaught: threading.ExceptHookArgs) -> None:
+        log.error("An error that nobody caught ended a thread.", exc_info=uncaught.exc_value)
+
+    def nowhere(unraisable: sys.UnraisableHookArgs) -> None:
+        log.error("An error came up where none can be raised.", exc_info=unraisable.exc_value)
+
+    def warned(
+        message: Warning | str,  # noqa: ARG001 - it may quote anything
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,  # noqa: ARG001
+        line: str | None = None,  # noqa: ARG001
+    ) -> None:
+        place = f"{filename.rpartition('site-packages/')[2]}:{lineno}"
+        log.warning("The interpreter or a library warns.", warning=category.__name__, error_at=[place])
+
+    sys.excepthook = in_main_thread
+    threading.excepthook = in_thread
+    sys.unraisablehook = nowhere
+    warnings.showwarning = warned
 
 
 def _slot_adder(slot: str) -> structlog.typing.Processor:
@@ -144,6 +187,9 @@ def _guard_foreign(_logger: object, _method: str, event: MutableMapping[str, Any
         event["event"] = type(record.msg).__name__
     elif arguments:
         event["event"] = _fill(record.msg, arguments, shown)
+    elif not shown:
+        # It may have been put together before it came here, from what must not be shown.
+        event["event"] = leading_words(record.msg)
     return event
 
 

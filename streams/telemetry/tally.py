@@ -25,8 +25,8 @@ class Tally:
     """The counts of one batch: `tally.decisions[(channel, verdict, reason)] += 1`.
 
     `duplicates` and `ledger_full` are suppressions too and stand in `decisions` as well; `permissions_refused`,
-    `unreadable_opt_outs` and `unreadable_outcomes` are dead letters too and stand in `dead_letters` as well. The separate counts exist because
-    each has an alert of its own.
+    `unreadable_opt_outs` and `unreadable_outcomes` are dead letters too and stand in `dead_letters` as well. The
+    separate counts exist because each has an alert of its own.
     """
 
     decisions: defaultdict[tuple[str, str, str], int] = field(default_factory=_counts)

@@ -6,10 +6,17 @@ on what is known of that customer. There is no authentication, so the port is to
 the route out).
 
 A worker answers on the event loop the lanes run on, on purpose: an answer shows that the loop turns.
+
+Rules of this module
+1. One connection, one request: it ends with its answer, and at the latest after `CONNECTION_SECONDS`, whoever is slow
+   or silent, and whether a whole request ever came.
+2. At most `CONNECTIONS_MAX` at once. One more takes the place of the oldest, so that a probe gets through whoever holds
+   the others.
 """
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -20,6 +27,7 @@ from prometheus_client.exposition import choose_encoder, gzip_accepted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from aiohttp.typedefs import Handler
     from prometheus_client import CollectorRegistry
 
     from streams.telemetry.health import Health, Standing
@@ -35,6 +43,13 @@ BODY_BYTES_MAX = 1024
 QUESTION_BYTES_MAX: Final = 64 * 1024
 
 NO_STORE = {"Cache-Control": "no-store"}
+
+CONNECTION_SECONDS: Final = 10.0
+"""Prometheus waits so long for an answer, a probe less; an answer takes milliseconds, of several processes up to two
+seconds. Whoever is not done by then is not asking."""
+
+CONNECTIONS_MAX: Final = 64
+"""Scrapers, probes and people are a handful. More would only hold descriptors and memory that the gate needs."""
 
 # A stop must not wait for somebody who reads slowly.
 SHUT_DOWN_SECONDS: Final = 1.0
@@ -68,6 +83,62 @@ class WorkerSubject:
         return self._health.readiness()
 
 
+class _Connections:
+    """The open connections of one server, oldest first."""
+
+    def __init__(self) -> None:
+        self._open: dict[_Connection, None] = {}
+
+    def opened(self, connection: _Connection) -> None:
+        if len(self._open) >= CONNECTIONS_MAX:
+            next(iter(self._open)).abort()
+        self._open[connection] = None
+
+    def closed(self, connection: _Connection) -> None:
+        self._open.pop(connection, None)
+
+
+class _Connection(asyncio.Protocol):
+    """One connection, handed on to the HTTP server's own protocol, and ended when its time is up."""
+
+    def __init__(self, served: asyncio.Protocol, connections: _Connections) -> None:
+        self._served = served
+        self._connections = connections
+        self._transport: asyncio.Transport | None = None
+        self._limit: asyncio.TimerHandle | None = None
+
+    def abort(self) -> None:
+        """End it now, and its request with it."""
+        self._connections.closed(self)
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._connections.opened(self)
+        self._limit = asyncio.get_running_loop().call_later(CONNECTION_SECONDS, self.abort)
+        self._served.connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
+        self._connections.closed(self)
+        self._served.connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._served.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        return self._served.eof_received()
+
+    def pause_writing(self) -> None:
+        self._served.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._served.resume_writing()
+
+
 class OpsServer:
     """Serves `/metrics`, `/live`, `/ready` and a short index at `/`, and whatever routes it is given besides.
 
@@ -95,6 +166,7 @@ class OpsServer:
             *routes,
         ]
         self._runner: web.AppRunner | None = None
+        self._listening: asyncio.Server | None = None
 
     async def start(self) -> int:
         """Bind and serve. Returns the port, which the system chooses where 0 was asked for.
@@ -103,21 +175,29 @@ class OpsServer:
             OSError: the address cannot be bound.
         """
         assert self._runner is None, "started twice"
-        application = web.Application(client_max_size=self._body_bytes_max)
+        application = web.Application(client_max_size=self._body_bytes_max, middlewares=[_refuse_broken_bodies])
         application.add_routes(self._routes)
+        application.on_response_prepare.append(_last_of_its_connection)
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=SHUT_DOWN_SECONDS)
         await runner.setup()
+        server, connections = runner.server, _Connections()
+        assert server is not None
         try:
-            await web.TCPSite(runner, self._host, self._port).start()
+            listening = await asyncio.get_running_loop().create_server(
+                lambda: _Connection(server(), connections), self._host, self._port
+            )
         except OSError:
             await runner.cleanup()
             raise
-        self._runner = runner
-        return int(runner.addresses[0][1])
+        self._runner, self._listening = runner, listening
+        return int(listening.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
         """Close the port; stopping what never started is no error."""
         runner, self._runner = self._runner, None
+        listening, self._listening = self._listening, None
+        if listening is not None:
+            listening.close()
         if runner is not None:
             await runner.cleanup()
 
@@ -139,6 +219,20 @@ class OpsServer:
 
     async def _ready(self, _request: web.Request) -> web.Response:
         return _answer("ready", await self._subject.readiness())
+
+
+@web.middleware
+async def _refuse_broken_bodies(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except web.RequestPayloadError:  # its text may quote the body
+        return problem(400, "The body is not what the headers of the request say.")
+
+
+async def _last_of_its_connection(_request: web.Request, response: web.StreamResponse) -> None:
+    # Said too, not only done: the headers are complete already, and a client would ask the next question in vain.
+    response.headers["Connection"] = "close"
+    response.force_close()
 
 
 def _answer(question: str, standing: Standing) -> web.Response:

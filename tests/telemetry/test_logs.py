@@ -10,7 +10,7 @@ import orjson
 import pytest
 import structlog
 
-from streams.telemetry.logs import ALLOWED_KEYS, FORBIDDEN, MAX_ITEMS, REDACTED, configure_logging
+from streams.telemetry.logs import ALLOWED_KEYS, FORBIDDEN, MAX_ITEMS, MAX_TEXT, REDACTED, configure_logging
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +53,7 @@ def test_a_line_is_json_with_time_level_and_logger(out: io.StringIO) -> None:
 def test_processes_that_share_a_stream_are_told_apart(out: io.StringIO) -> None:
     configure_logging(level="INFO", stream=out, slot="3")
     structlog.get_logger("mesura").info("one of ours")
-    logging.getLogger("a.library").info("one of a library's")
+    logging.getLogger("a.library").warning("one of a library's")
     assert [line["slot"] for line in lines(out)] == ["3", "3"]
 
 
@@ -79,7 +79,7 @@ def test_only_numbers_and_short_texts_are_values(out: io.StringIO, value: object
 
 def test_long_values_are_cut(out: io.StringIO) -> None:
     structlog.get_logger("mesura").info("decided", reason="x" * 10_000, partitions=list(range(10_000)))
-    assert len(lines(out)[0]["reason"]) == 501
+    assert len(lines(out)[0]["reason"]) == MAX_TEXT + 1
     assert len(lines(out)[0]["partitions"]) == MAX_ITEMS
 
 
