@@ -73,6 +73,16 @@ class WorkerEnd:
 ENDED: Final = WorkerEnd(EXIT_ENDED, "asked to stop")
 
 
+def is_refusal(kind: str) -> bool:
+    """Whether an end announced as of this kind is a refusal, however the process was ended after it."""
+    kinds, found = list(_REFUSALS), set[str]()
+    while kinds:
+        each = kinds.pop()
+        found.add(each.__name__)
+        kinds += each.__subclasses__()
+    return kind in found
+
+
 def _sentence(error: BaseException) -> str:
     if isinstance(error, _OWN):
         return str(error)

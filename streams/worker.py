@@ -52,14 +52,13 @@ from streams.policy.loader import LoadedPolicy, load_policy
 from streams.policy.reload import PathView, PolicyWatcher
 from streams.settings import (
     CELLS_VARIABLE,
-    RESTARTS_VARIABLE,
     SETTINGS_VARIABLE,
     SettingsRefused,
     WorkerSettings,
 )
 from streams.telemetry.cells import Cells, SharedCells
 from streams.telemetry.health import Health
-from streams.telemetry.logs import configure_logging
+from streams.telemetry.logs import configure_logging, log_what_nobody_catches
 from streams.telemetry.metrics import Telemetry
 from streams.telemetry.observer import TelemetryObserver
 from streams.telemetry.report import report
@@ -188,16 +187,14 @@ class GateWorker:
         self._path = Path(settings.policy_path)
         self._engine = engine_settings(settings)
         self._clock = SystemClock()
-        # One of several: what it counts must outlive it, and its supervisor answers for it and counts its restarts.
+        # Under a supervisor what it counts outlives it, and the supervisor answers for it.
         descriptor = os.environ.get(CELLS_VARIABLE)
-        self._is_one_of_several = descriptor is not None
+        self._is_supervised = descriptor is not None
         self._telemetry = Telemetry(
             version=version("mesura"), cells=Cells() if descriptor is None else SharedCells(int(descriptor))
         )
         self._health = Health()
         self._observer = TelemetryObserver(self._telemetry, self._health)
-        if not self._is_one_of_several:
-            self._observer.worker_restarted(int(os.environ.get(RESTARTS_VARIABLE, "0")))
         self._gate: Gate | None = None
         self._worker: Worker | None = None
 
@@ -224,7 +221,7 @@ class GateWorker:
 
     def _routes(self) -> list[web.RouteDef]:
         routes = [web.post(EXPLAIN_PATH, self._explain)] if self.settings.explain else []
-        return [*routes, web.get(REPORT_PATH, self._report)] if self._is_one_of_several else routes
+        return [*routes, web.get(REPORT_PATH, self._report)] if self._is_supervised else routes
 
     async def _report(self, _request: web.Request) -> web.Response:
         """This process's part of what its supervisor shows."""
@@ -390,6 +387,7 @@ def _worker_end() -> WorkerEnd:
 def main() -> int:
     """Run the worker of this process's environment; say how it ended, and return the exit code."""
     configure_logging()
+    log_what_nobody_catches()
     end = _worker_end()
     if end.exit_code == EXIT_ENDED:
         log.info("The worker has ended.", reason=end.reason)

@@ -1,8 +1,9 @@
-"""One operations endpoint in the supervisor, for all worker processes of a machine.
+"""One operations endpoint in the supervisor, for all worker processes of a machine, one or several.
 
 Rules of this module
-1. Workers listen on the loopback address, on ports nobody chose; where, only the supervisor is told.
-2. What a worker counts stands in memory that this process holds, so that it outlives the worker.
+1. It is there before the first worker is and after any of them: whoever probes or scrapes is told why a worker is down.
+2. Workers listen on the loopback address, on ports nobody chose; where, only the supervisor is told.
+3. What a worker counts stands in memory that this process holds, so that it outlives the worker.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
-import orjson
 from aiohttp import web
 
 from streams.telemetry.cells import shared_memory
@@ -21,6 +21,8 @@ from streams.web.ops import QUESTION_BYTES_MAX, OpsServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from streams.telemetry.recurrence import Recurrence
 
 WORKER_HOST: Final = "127.0.0.1"
 
@@ -31,15 +33,23 @@ class MachineFront:
     Args:
         host, port: where to listen; 0: any free port.
         explain: whether questions about customers are answered.
+        recurrence: knows whether a failure comes back.
         announce: told, as one line of JSON, where it listens.
     """
 
     def __init__(
-        self, processes: int, *, host: str, port: int, explain: bool, announce: Callable[[str], None] | None = None
+        self,
+        processes: int,
+        *,
+        host: str,
+        port: int,
+        explain: bool,
+        recurrence: Recurrence,
+        announce: Callable[[str], None] | None = None,
     ) -> None:
         self._descriptors = [shared_memory(f"mesura-{number}") for number in range(processes)]
         self._processes = [WorkerProcess(number, descriptor) for number, descriptor in enumerate(self._descriptors)]
-        self._machine = Machine(self._processes, version=version("mesura"))
+        self._machine = Machine(self._processes, version=version("mesura"), recurrence=recurrence)
         self._host = host
         self._announce = announce or _print
         self._ops = OpsServer(
@@ -67,18 +77,20 @@ class MachineFront:
     def descriptor(self, number: int) -> int:
         return self._descriptors[number]
 
-    def said(self, number: int, line: bytes) -> None:
-        """Where the worker listens; anything else it says is passed on."""
-        try:
-            address = orjson.loads(line)["ops"]
-        except (ValueError, KeyError, TypeError):
-            self._announce(line.decode(errors="replace").rstrip("\n"))
-            return
+    def committed(self, number: int) -> float:
+        return self._processes[number].committed()
+
+    def was_settled(self, number: int) -> bool:
+        return self._processes[number].was_settled
+
+    def listens(self, number: int, address: str) -> None:
         self._processes[number].listens(address)
 
-    def ended(self, number: int, why: str, restarts: int) -> None:
-        self._processes[number].ended(why)
-        self._processes[number].restarts = restarts
+    def said(self, number: int, line: bytes) -> None:  # noqa: ARG002 - whoever it is, it is passed on
+        self._announce(line.decode(errors="replace").rstrip("\n"))
+
+    def ended(self, number: int, why: str, *, restarts: int, is_refused: bool) -> None:
+        self._processes[number].ended(why, restarts=restarts, is_refused=is_refused)
 
 
 def _print(line: str) -> None:

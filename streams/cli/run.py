@@ -1,9 +1,9 @@
 """`mesura run`: the gate against a cluster, kept running.
 
-Exit codes: 0 stopped as asked, or the end of a bounded run (`--clock record`); 2 start-up was refused, in a sentence on
-standard error: starting again would not help. Standard output carries `{"ops": "http://…"}`, one line of JSON: of one
-worker process for each of its starts, of several once, from their supervisor, which answers for all of them. Logs and
-sentences go to standard error.
+Exit codes: 0 stopped as asked, or the end of a bounded run (`--clock record`); 2 refused, in a sentence on standard
+error: starting again would not help. Standard output carries `{"ops": "http://…"}`, one line of JSON, from the
+supervisor, which answers for its worker processes. What is refused before anything is started is said in a plain
+sentence; from then on everything on standard error is a log line.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import click
 from msgspec.structs import replace
 
 from streams.cli.errors import CommandError
+from streams.cli.front import WORKER_HOST, MachineFront
 from streams.cli.options import (
     ERASURE_KEY_FILE_VARIABLE,
     ERASURE_KEY_VARIABLE,
@@ -33,6 +34,8 @@ from streams.settings import (
     SettingsRefused,
     WorkerSettings,
 )
+from streams.telemetry.logs import configure_logging, log_what_nobody_catches
+from streams.telemetry.recurrence import Recurrence
 
 WORKER_MODULE: Final = "streams.worker"
 
@@ -175,6 +178,8 @@ def run(
     if clock == "record" and processes > 1:
         raise click.UsageError("--clock record decides with one process: leave --processes out.")
     supervisor = _supervisor(settings, processes)
+    configure_logging()
+    log_what_nobody_catches()
     try:
         code = supervisor.run()
     except OSError as error:
@@ -183,22 +188,24 @@ def run(
 
 
 def _supervisor(settings: WorkerSettings, processes: int) -> Supervisor:
-    if processes == 1:
-        return Supervisor(WORKER_MODULE, [worker_environment(settings)], say=_say)
-    # A single worker needs nothing of this, and starts the sooner.
-    from streams.cli.front import WORKER_HOST, MachineFront
-
+    recurrence = Recurrence()
     front = MachineFront(
-        processes, host=settings.ops_host, port=settings.ops_port, explain=settings.explain, announce=click.echo
+        processes,
+        host=settings.ops_host,
+        port=settings.ops_port,
+        explain=settings.explain,
+        recurrence=recurrence,
+        announce=click.echo,
     )
+    own_slots = [settings.slot] if processes == 1 else slots(settings.slot, processes)
     environments = [
         {
             **worker_environment(replace(settings, slot=slot, ops_host=WORKER_HOST, ops_port=0)),
             CELLS_VARIABLE: str(front.descriptor(number)),
         }
-        for number, slot in enumerate(slots(settings.slot, processes))
+        for number, slot in enumerate(own_slots)
     ]
-    return Supervisor(WORKER_MODULE, environments, say=_say, front=front)
+    return Supervisor(WORKER_MODULE, environments, front=front, recurrence=recurrence)
 
 
 def slots(machine: str, processes: int) -> list[str]:
@@ -211,10 +218,6 @@ def slots(machine: str, processes: int) -> list[str]:
         raise click.UsageError("With several --processes, --slot is the number of this machine: 0, 1, 2 and so on.")
     first = int(machine) * processes
     return [str(first + number) for number in range(processes)]
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)
 
 
 def worker_environment(settings: WorkerSettings) -> dict[str, str]:

@@ -1,12 +1,12 @@
 """Keep worker processes running: start each again when it ends, stop all when asked, never leave one behind.
 
 Rules of this module
-1. Exit code 0 is an end, 2 is a refusal that starting again cannot help; anything else, a killing signal among it, is a
-   failure: the worker is started again, under the same slot, so that it takes over its own unfinished transaction.
-2. Starts are spaced: the longer it fails, the longer the pause, up to a limit, with jitter; after a
-   healthy time they begin anew. Each worker has pauses of its own.
-3. One refusal is everybody's: what refuses one worker refuses the others too, now or later. The others are stopped.
-   An end is its worker's alone; the others go on.
+1. A worker that ended as asked is not started again. One that was refused (`streams.ends` says which ends are refusals)
+   or failed is, under the same slot, so that it takes over its own unfinished transaction.
+2. Starts are spaced: the longer it fails, the longer the pause, up to a limit, with jitter; after a healthy time they
+   begin anew. Each worker has pauses of its own. A refusal, and a failure that comes back at the same place
+   (`streams.telemetry.recurrence`), have the longest pause from then on: only what somebody mends outside heals them.
+3. One refusal stops nobody who decides. When every worker that has not ended is refused, that is the end of all.
 4. SIGTERM, SIGINT and SIGHUP are passed on as SIGTERM; after `STOP_SECONDS`, or at a second signal, workers are
    killed by their own process ids. They are on a `leash`, so that they end also when this process is killed.
 5. Workers are started in the main thread: the kernel ends a leashed process with the *thread* that started it.
@@ -22,12 +22,17 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final, Protocol
 
+import structlog
+
 from streams.cli import leash
+from streams.cli.worker_run import WorkerRun, in_words
 from streams.ends import EXIT_ENDED, EXIT_REFUSED, EXIT_START_AGAIN
 from streams.settings import RESTARTS_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from streams.telemetry.recurrence import End, Recurrence
 
 STOP_SECONDS: Final = 5.0
 """A worker finishes or abandons its batch well within this. Longer, and those who supervise us would kill us first."""
@@ -41,9 +46,11 @@ PAUSE_MAX_SECONDS: Final = 30.0
 HEALTHY_SECONDS: Final = 60.0
 """Running this long means that restoring and joining the group went well: the next failure is a new story."""
 
+log = structlog.get_logger(__name__)
+
 
 class Front(Protocol):
-    """What stands before several workers: hears where each listens, and answers for all of them."""
+    """What stands before the workers: hears where each listens and how it ended, and answers for all of them."""
 
     async def start(self) -> None:
         """Called before the first worker is started."""
@@ -57,11 +64,23 @@ class Front(Protocol):
         """What this worker inherits from us, beside its environment."""
         ...
 
-    def said(self, number: int, line: bytes) -> None:
-        """The worker wrote this line on its standard output."""
+    def committed(self, number: int) -> float:
+        """How many batches this worker has committed, over all its starts."""
         ...
 
-    def ended(self, number: int, why: str, restarts: int) -> None:
+    def was_settled(self, number: int) -> bool:
+        """Whether the present or latest run of this worker was seen to decide for a while."""
+        ...
+
+    def listens(self, number: int, address: str) -> None:
+        """The worker's endpoint is there."""
+        ...
+
+    def said(self, number: int, line: bytes) -> None:
+        """The worker said something else on its standard output, as a line of JSON."""
+        ...
+
+    def ended(self, number: int, why: str, *, restarts: int, is_refused: bool) -> None:
         """The worker does not run any more; it has been, or will be, started again that often."""
         ...
 
@@ -72,8 +91,8 @@ class Supervisor:
     Args:
         module: is run as `python -m module`.
         environments: of the workers, complete; as many workers as environments.
-        say: told in one sentence what happened.
-        front: hears the workers' standard output and what becomes of them. None: one worker, which speaks for itself.
+        front: hears of the workers.
+        recurrence: is told how they fail.
         restarts_max: give up after so many restarts of a worker; None: never.
     """
 
@@ -83,28 +102,30 @@ class Supervisor:
         environments: Sequence[Mapping[str, str]],
         *,
         arguments: Sequence[str] = (),
-        say: Callable[[str], None],
-        front: Front | None = None,
+        front: Front,
+        recurrence: Recurrence,
         restarts_max: int | None = None,
         pause_first_seconds: float = PAUSE_FIRST_SECONDS,
+        pause_max_seconds: float = PAUSE_MAX_SECONDS,
         stop_seconds: float = STOP_SECONDS,
     ) -> None:
-        command = [sys.executable, "-m", leash.MODULE, str(os.getpid()), module, *arguments]
         self._front = front
         self._stop_seconds = stop_seconds
         self._stop_asked = asyncio.Event()
-        is_alone = len(environments) == 1
+        self._all_refused = False
         self._workers = [
             _Worker(
                 number,
-                command,
+                [sys.executable, "-m", leash.MODULE, str(os.getpid()), module, *arguments],
                 environment,
-                name="The worker" if is_alone else f"Process {number}",
-                say=say,
+                name="The worker" if len(environments) == 1 else f"Process {number}",
                 front=front,
+                recurrence=recurrence,
                 stop_asked=self._stop_asked,
+                is_end_of_all=self._is_end_of_all,
                 restarts_max=restarts_max,
-                pause_first_seconds=pause_first_seconds,
+                pauses=(pause_first_seconds, pause_max_seconds),
+                stop_seconds=stop_seconds,
             )
             for number, environment in enumerate(environments)
         ]
@@ -121,13 +142,11 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in _stop_signals():
             loop.add_signal_handler(number, self._on_signal)
-        if self._front is not None:
-            await self._front.start()
+        await self._front.start()
         try:
             return await self._keep_all()
         finally:
-            if self._front is not None:
-                await self._front.stop()
+            await self._front.stop()
 
     async def _keep_all(self) -> int:
         kept = {asyncio.create_task(worker.keep()) for worker in self._workers}
@@ -138,11 +157,21 @@ class Supervisor:
                 codes |= {task.result() for task in done}
                 if codes != {EXIT_ENDED}:
                     self._stop()
+                self._is_end_of_all()
         finally:
             for worker in self._workers:
                 worker.kill()
-        # A refusal says more than a failure that others had meanwhile.
-        return next(code for code in (EXIT_REFUSED, EXIT_START_AGAIN, EXIT_ENDED) if code in codes)
+        if self._all_refused:
+            return EXIT_REFUSED
+        return EXIT_START_AGAIN if EXIT_START_AGAIN in codes else EXIT_ENDED
+
+    def _is_end_of_all(self) -> bool:
+        """Whether all that remain are refused. If so, they are stopped."""
+        remain = [worker for worker in self._workers if not worker.is_over]
+        if remain and all(worker.is_refused for worker in remain) and not self._stop_asked.is_set():
+            self._all_refused = True
+            self._stop()
+        return self._all_refused
 
     def _on_signal(self) -> None:
         if self._stop_asked.is_set():
@@ -170,83 +199,117 @@ class _Worker:
         environment: Mapping[str, str],
         *,
         name: str,
-        say: Callable[[str], None],
-        front: Front | None,
+        front: Front,
+        recurrence: Recurrence,
         stop_asked: asyncio.Event,
+        is_end_of_all: Callable[[], bool],
         restarts_max: int | None,
-        pause_first_seconds: float,
+        pauses: tuple[float, float],
+        stop_seconds: float,
     ) -> None:
+        self.is_refused = False
+        """Down because it was refused."""
+        self.is_over = False
+        """Not started again any more."""
         self._number = number
         self._command = command
         self._environment = environment
         self._name = name
-        self._say = say
         self._front = front
+        self._recurrence = recurrence
         self._stop_asked = stop_asked
+        self._is_end_of_all = is_end_of_all
         self._restarts = 0
         self._restarts_max = restarts_max
-        self._pause_first_seconds = pause_first_seconds
-        self._process: asyncio.subprocess.Process | None = None
+        self._pause_first_seconds, self._pause_max_seconds = pauses
+        self._stop_seconds = stop_seconds
+        self._process: WorkerRun | None = None
 
     async def keep(self) -> int:
         """Run it until it ends for good; what that means for everybody is the exit code."""
         pause_seconds = self._pause_first_seconds
         while True:
             started = time.monotonic()
-            code = await self._run_once()
+            end = await self._run_once()
+            ran_seconds = time.monotonic() - started
             if self._stop_asked.is_set():
                 # Asked to stop and stopped, by itself or not: what it left unfinished is decided again later.
-                return self._end("was stopped", EXIT_ENDED)
-            if code in {EXIT_ENDED, EXIT_REFUSED}:
-                return self._end("has ended" if code == EXIT_ENDED else "was refused", code)
-            if time.monotonic() - started >= HEALTHY_SECONDS:
+                return self._over("was stopped", EXIT_ENDED)
+            if end.exit_code == EXIT_ENDED:
+                return self._over("has ended", EXIT_ENDED)
+            if ran_seconds >= HEALTHY_SECONDS:
                 pause_seconds = self._pause_first_seconds
+            if end.exit_code == EXIT_REFUSED:
+                self.is_refused, pause_seconds = True, self._pause_max_seconds
+                log.error(f"{self._name} was refused.", **_fields(end))
+                if self._is_end_of_all():
+                    return self._over(f"was refused: {end.sentence}", EXIT_ENDED)
+            elif self._recurs(end):
+                pause_seconds = self._pause_max_seconds
             if self._restarts_max is not None and self._restarts >= self._restarts_max:
-                self._say(f"{self._name} ended {_in_words(code)}, after {self._restarts} restarts. Giving up.")
-                return self._end("was given up", EXIT_START_AGAIN)
-            self._restarts += 1
-            # Half of it at least, so that pauses grow; the rest at random, so that those who fell together rise apart.
-            wait_seconds = pause_seconds * random.uniform(0.5, 1.0)  # noqa: S311  # not a secret
-            self._say(f"{self._name} ended {_in_words(code)}. Restart {self._restarts} in {wait_seconds:.1f} s.")
-            self._end("is being started again", code)
-            if await _happens(self._stop_asked, wait_seconds):
-                return self._end("was stopped", EXIT_ENDED)
-            pause_seconds = min(pause_seconds * 2, PAUSE_MAX_SECONDS)
+                log.error(f"{self._name} is given up.", restarts=self._restarts, **_fields(end))
+                return self._over("was given up", EXIT_START_AGAIN)
+            if await self._pauses(end, pause_seconds):
+                return self._over("was stopped", EXIT_ENDED)
+            pause_seconds = min(pause_seconds * 2, self._pause_max_seconds)
+            self.is_refused = False
 
     def terminate(self) -> None:
-        if self._process is not None and self._process.returncode is None:
+        if self._process is not None:
             self._process.terminate()
 
     def kill(self) -> None:
-        if self._process is not None and self._process.returncode is None:
+        if self._process is not None:
             self._process.kill()
 
-    async def _run_once(self) -> int:
+    async def _run_once(self) -> End:
         front = self._front
-        # A session of its own: Ctrl-C in a terminal reaches us alone, and we pass it on in our own way.
-        process = self._process = await asyncio.create_subprocess_exec(
-            *self._command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=None if front is None else asyncio.subprocess.PIPE,
-            env={**self._environment, RESTARTS_VARIABLE: str(self._restarts)},
-            start_new_session=True,
-            pass_fds=() if front is None else (front.descriptor(self._number),),
+        process = self._process = WorkerRun(
+            self._number,
+            descriptor=front.descriptor(self._number),
+            listens=front.listens,
+            said=front.said,
+            linger_seconds=self._stop_seconds,
         )
+        await process.start(self._command, {**self._environment, RESTARTS_VARIABLE: str(self._restarts)})
         if self._stop_asked.is_set():  # the signal came while it was started
             process.terminate()
-        try:
-            if process.stdout is not None and front is not None:
-                async for line in process.stdout:
-                    front.said(self._number, line)
-            return await process.wait()
-        finally:
-            assert process.stdin is not None
-            process.stdin.close()
+        return await process.end()
 
-    def _end(self, why: str, code: int) -> int:
-        if self._front is not None:
-            self._front.ended(self._number, why, self._restarts)
+    def _recurs(self, end: End) -> bool:
+        """Whether it has failed in this way before, again and again."""
+        number, front = self._number, self._front
+        if not self._recurrence.ended(
+            number, end, committed=front.committed(number), was_settled=front.was_settled(number)
+        ):
+            return False
+        log.error("A worker fails in the same way again and again.", why=self._recurrence.why, **_place(end))
+        return True
+
+    async def _pauses(self, end: End, pause_seconds: float) -> bool:
+        """Wait for the next start. Returns whether we were asked to stop meanwhile."""
+        self._restarts += 1
+        # Half of it at least, so that pauses grow; the rest at random, so that those who fell together rise apart.
+        wait_seconds = pause_seconds * random.uniform(0.5, 1.0)  # noqa: S311  # not a secret
+        what = "was refused" if self.is_refused else f"ended {in_words(end.exit_code)}"
+        log.warning(f"{self._name} {what}. Restart {self._restarts} in {wait_seconds:.1f} s.", **_fields(end))
+        why = "was refused, and is tried again" if self.is_refused else "is being started again after its end"
+        self._front.ended(self._number, f"{why}: {end.sentence}", restarts=self._restarts, is_refused=self.is_refused)
+        return await _happens(self._stop_asked, wait_seconds)
+
+    def _over(self, why: str, code: int) -> int:
+        self.is_over = True
+        self._front.ended(self._number, why, restarts=self._restarts, is_refused=self.is_refused)
         return code
+
+
+def _place(end: End) -> dict[str, object]:
+    place = {"topic": end.topic, "partition": end.partition, "offset": end.offset}
+    return {name: value for name, value in place.items() if value is not None}
+
+
+def _fields(end: End) -> dict[str, object]:
+    return {"exit_code": end.exit_code, "reason": end.sentence, **_place(end)}
 
 
 async def _happens(event: asyncio.Event, seconds: float) -> bool:
@@ -262,12 +325,3 @@ def _stop_signals() -> list[signal.Signals]:
     """What asks us to stop. SIGHUP not if whoever started us (nohup) had it ignored."""
     asked = [signal.SIGTERM, signal.SIGINT]
     return asked if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else [*asked, signal.SIGHUP]
-
-
-def _in_words(code: int) -> str:
-    if code >= 0:
-        return f"with exit code {code}"
-    try:
-        return f"by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"by signal {-code}"

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _ABORTED: Final = "mesura_batches_aborted_total{"
+_RESTARTS: Final = "mesura_worker_restarts_total "
 _LAST_LINES: Final = 12
 _LAST_BYTES: Final = 16_384
 _READY_ANSWER_SECONDS: Final = 2.0
@@ -38,8 +39,10 @@ class GateProcess:
     def __init__(self, arguments: Sequence[str], *, erasure_key: str) -> None:
         # Without a name: it is gone when nobody has it open any more, whatever ends us.
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
-        self.starts = 0
-        self._aborted = 0
+        self.restarts = 0
+        """How often its worker had been started again when it was last looked at."""
+        self.aborted = 0
+        """How many transactions its worker had aborted by then."""
         self.ops = ""
         environment = {**os.environ, "MESURA_ERASURE_KEY": erasure_key}
         environment.pop("MESURA_ERASURE_KEY_FILE", None)
@@ -73,15 +76,14 @@ class GateProcess:
         except (urllib.error.URLError, OSError):
             return False
 
-    def aborted(self) -> int:
-        """How many transactions its worker has aborted since it started; the last that was known if it does not say."""
-        if self.ops:
-            with contextlib.suppress(urllib.error.URLError, OSError, ValueError):
-                with urllib.request.urlopen(f"{self.ops}/metrics", timeout=_READY_ANSWER_SECONDS) as answer:  # noqa: S310
-                    lines = answer.read().decode().splitlines()
-                counts = [line.rpartition(" ")[2] for line in lines if line.startswith(_ABORTED)]
-                self._aborted = int(sum(map(float, counts)))
-        return self._aborted
+    def look(self) -> None:
+        """Ask it what it counts; what was known stays if it does not say."""
+        if not self.ops:
+            return
+        with contextlib.suppress(urllib.error.URLError, OSError, ValueError):
+            with urllib.request.urlopen(f"{self.ops}/metrics", timeout=_READY_ANSWER_SECONDS) as answer:  # noqa: S310
+                lines = answer.read().decode().splitlines()
+            self.aborted, self.restarts = _sum(lines, _ABORTED), _sum(lines, _RESTARTS)
 
     def last_words(self) -> str:
         """The end of what it said."""
@@ -108,11 +110,14 @@ class GateProcess:
         return code
 
     def _read(self) -> None:
-        """One line of JSON for every start of a worker; the last one is where it listens."""
+        """One line of JSON says where it listens."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
             try:
                 self.ops = str(json.loads(line)["ops"])
             except (ValueError, KeyError, TypeError):
                 continue
-            self.starts += 1
+
+
+def _sum(lines: Sequence[str], begins: str) -> int:
+    return int(sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(begins)))

@@ -120,7 +120,7 @@ class _Run:
         self._feed_failure = ""
         self._gate: GateProcess | None = None
         self._aborted = 0
-        self._known_starts = 0
+        self._known_restarts = 0
         self._next_look = 0.0
         self._until = time.monotonic() + settings.seconds_limit
 
@@ -154,11 +154,11 @@ class _Run:
         assert self._gate is not None
         if time.monotonic() >= self._next_look:
             self._next_look = time.monotonic() + _METRICS_SECONDS
-            self._aborted = max(self._aborted, self._gate.aborted())
-        if self._gate.starts > self._known_starts:
-            self._known_starts = self._gate.starts
-            if self._known_starts > 1:
-                self._display.say(f"The gate's worker was started again (restart {self._known_starts - 1}).")
+            self._gate.look()
+            self._aborted = max(self._aborted, self._gate.aborted)
+        if self._gate.restarts > self._known_restarts:
+            self._known_restarts = self._gate.restarts
+            self._display.say(f"The gate's worker was started again (restart {self._known_restarts}).")
 
     def stop(self) -> None:
         """End the feed and the gate. Idempotent."""
@@ -270,7 +270,8 @@ class _Run:
 
     def _clean_end(self) -> Check:
         assert self._gate is not None
-        restarts = max(0, self._gate.starts - 1)
+        self._gate.look()
+        restarts = self._gate.restarts
         if self._settings.clock == "wall":
             return Check("the gate ran without a restart", restarts == 0, f"{restarts} restarts")
         until = time.monotonic() + READY_SECONDS

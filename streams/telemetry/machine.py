@@ -19,6 +19,7 @@ from streams.telemetry import registry
 from streams.telemetry.cells import CPU_KEY
 from streams.telemetry.metrics import Telemetry
 from streams.telemetry.report import process_values
+from streams.telemetry.series import SUM
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -40,6 +41,16 @@ _PROCESS_HELP = {
 """Of the standard metrics those whose sum is true. The others are the supervisor's own."""
 
 
+def observations(counts: Mapping[str, float], spec: MetricSpec) -> float:
+    """How many observations of a histogram a process has published."""
+    total = 0.0
+    for key, value in counts.items():
+        name, *edge = orjson.loads(key)
+        if name == spec.full_name and edge != [SUM]:
+            total += value
+    return total
+
+
 class ProcessState(NamedTuple):
     """One process as its supervisor sees it."""
 
@@ -48,6 +59,8 @@ class ProcessState(NamedTuple):
     restarts: int
     report: Report | None
     """None: it does not answer, or is not running."""
+    is_refused: bool = False
+    """It is not running because it was refused."""
 
 
 class MachineTelemetry:
@@ -66,10 +79,10 @@ class MachineTelemetry:
     def registry(self) -> CollectorRegistry:
         return self._every.registry
 
-    def refresh(self, processes: Sequence[ProcessState]) -> None:
-        """Take over the state of every process."""
+    def refresh(self, processes: Sequence[ProcessState], *, is_recurring: bool = False) -> None:
+        """Take over the state of every process. `is_recurring`: a failure comes back whenever one is started again."""
         self._take_counts(processes)
-        self._take_gauges(processes)
+        self._take_gauges(processes, is_recurring=is_recurring)
         self._take_processes(processes)
         self._standard.refresh(processes)
 
@@ -88,10 +101,10 @@ class MachineTelemetry:
         if key not in self._keys:
             name, *labels = orjson.loads(key)
             spec = self._specs.get(name)
-            self._keys[key] = None if spec is None or spec is registry.WORKER_RESTARTS else (spec, tuple(labels))
+            self._keys[key] = None if spec is None else (spec, tuple(labels))
         return self._keys[key]
 
-    def _take_gauges(self, processes: Sequence[ProcessState]) -> None:
+    def _take_gauges(self, processes: Sequence[ProcessState], *, is_recurring: bool) -> None:
         for spec in registry.WORKER_METRICS:
             if spec.kind != "gauge":
                 continue
@@ -101,7 +114,7 @@ class MachineTelemetry:
                 for labels, value in shown:
                     values.setdefault(tuple(labels), []).append(value)
             if spec is registry.READY:
-                values = {(): [_is_ready(process) for process in processes]}
+                values = {(): [_is_ready(process) and not is_recurring for process in processes]}
             elif spec is registry.BUILD_INFO:
                 # The supervisor's own build is shown from the start, and stays.
                 values |= {labels: [1.0] for labels in self._own_build}
@@ -109,12 +122,14 @@ class MachineTelemetry:
                 values = {(): [0.0]}
             merged = {labels: _across(spec.across, found) for labels, found in values.items()}
             self._every.replace_gauge(spec, merged)
+        self._every.replace_gauge(registry.RECURRING_FAILURE, {(): float(is_recurring)})
 
     def _take_processes(self, processes: Sequence[ProcessState]) -> None:
         reports = [(str(number), process.report) for number, process in enumerate(processes)]
         answering = [(number, report) for number, report in reports if report is not None]
         show = self._every.replace_gauge
         show(registry.PROCESS_UP, {(number,): float(report is not None) for number, report in reports})
+        show(registry.PROCESS_REFUSED, {(str(n),): float(process.is_refused) for n, process in enumerate(processes)})
         show(registry.PROCESS_LIVE, {(number,): float(report.live.ok) for number, report in answering})
         show(registry.PROCESS_READY, {(str(n),): _is_ready(process) for n, process in enumerate(processes)})
         show(

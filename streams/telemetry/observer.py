@@ -88,10 +88,3 @@ class TelemetryObserver:
     def policy_rejected(self) -> None:
         """A policy could not be loaded; the one before it, if any, stays in force."""
         self._telemetry.add(registry.POLICY_RELOAD, 1, "failure")
-
-    def worker_restarted(self, times: int) -> None:
-        """How often this worker has been started again after a failure, told once by each new process.
-
-        Of several processes the supervisor counts them itself.
-        """
-        self._telemetry.add(registry.WORKER_RESTARTS, max(0, times))

@@ -17,15 +17,15 @@ _HEAD = """\
 
 Written from `streams/telemetry/registry.py` by `python -m streams.telemetry.reference`; do not edit by hand.
 
-A worker serves these at `/metrics`; of several on one machine their supervisor does, for all of them (see below).
+`mesura run` serves these at `/metrics`, from its supervisor and for all its worker processes, one or several.
 What a batch counted appears after its transaction has committed, never before, so an aborted batch leaves no trace but
 `mesura_batches_aborted_total`. No label ever holds a customer, an address, a message or a partition. A word outside a
 label's vocabulary is exported as `other`, so that a producer's typing error costs one series. Series whose labels are
 known stand at 0 from the start.
 
-## Several processes on one machine
+## Across processes and restarts
 
-`mesura run --processes N` serves one exposition for all N, from the supervisor, correct across them:
+The exposition is there as soon as the supervisor is, and stays while its workers are started again:
 
 - **Counters and histograms** are added up, bucket by bucket, over every process and every one of its starts. They do
   not go backwards when a process ends. What a batch counted is in them whole, as soon as its process has heard that the
@@ -33,11 +33,10 @@ known stand at 0 from the start.
   batch of each lane for each kill, and never one too many. The topics are exact: count on them where each one matters.
 - **Gauges** become one as the table says. A process that does not answer within two seconds adds nothing to them, and
   makes `mesura_ready` 0.
-- **`mesura_process_…`** show each process by its number, 0 to N − 1. Only these have the label, and they are there only
-  with several processes.
+- **`mesura_process_…`** show each process by its number, 0 to N − 1. Only these have the label.
 - **`process_…`**: processor time, memory and descriptors are added up, the supervisor's among them; the others are the
   supervisor's own.
-- When the supervisor itself is started again all counters begin at 0, as a single process's do at each of its starts.
+- When the supervisor itself is started again all counters begin at 0, and it has forgotten what its workers failed at.
 
 Alerts on them are explained in [operations.md](operations.md). The standard `process_*` metrics are served as well.
 """
@@ -60,7 +59,8 @@ def page() -> str:
 
 def _row(spec: MetricSpec) -> str:
     labels = ", ".join(f"`{name}`" for name in spec.label_names) or "—"
-    across = "by process" if spec in registry.MACHINE_METRICS else spec.across
+    across: str = "by process" if spec in registry.PROCESS_METRICS else spec.across
+    across = "of the machine" if spec in registry.SUPERVISOR_METRICS else across
     return f"| `{spec.full_name}` | {spec.kind} | {spec.unit} | {labels} | {across} | {spec.help} |\n"
 
 

@@ -189,7 +189,7 @@ UNREADABLE_OPT_OUTS = MetricSpec(
     "unreadable_opt_outs_total",
     "counter",
     "records",
-    "Records of the opt-out topic nobody can read. Each may be a no, and closes the ledger it is about until clarified.",
+    "Records of the opt-out topic nobody can read. Each may be a no, and closes its customer until clarified.",
 )
 UNREADABLE_OUTCOMES = MetricSpec(
     "unreadable_outcomes_total",
@@ -343,7 +343,13 @@ WORKER_RESTARTS = MetricSpec(
     "worker_restarts_total",
     "counter",
     "restarts",
-    "Times this worker was started again after a failure, by `mesura run`.",
+    "Times a worker was started again after a failure or a refusal.",
+)
+RECURRING_FAILURE = MetricSpec(
+    "recurring_failure",
+    "gauge",
+    "boolean",
+    "1 while a worker fails in the same way at the same place again and again; /ready says how and where.",
 )
 
 PROCESS = Label("process", None)
@@ -360,11 +366,18 @@ PROCESS_LIVE = MetricSpec(
     (PROCESS,),
 )
 PROCESS_READY = MetricSpec("process_ready", "gauge", "boolean", "1 while this process is deciding.", (PROCESS,))
+PROCESS_REFUSED = MetricSpec(
+    "process_refused",
+    "gauge",
+    "boolean",
+    "1 while this process is down because it was refused; the others go on, and /ready has its sentence.",
+    (PROCESS,),
+)
 PROCESS_RESTARTS = MetricSpec(
     "process_restarts_total",
     "counter",
     "restarts",
-    "Times this process was started again after a failure.",
+    "Times this process was started again after a failure or a refusal.",
     (PROCESS,),
 )
 PROCESS_PARTITIONS = MetricSpec(
@@ -383,17 +396,22 @@ PROCESS_MEMORY = MetricSpec(
 
 WORKER_METRICS: tuple[MetricSpec, ...] = (
     DECISIONS, DECISION_DURATION, DECISION_LATENCY, OPT_OUT_IN_FORCE, COMMIT_DURATION, BATCH_RECORDS, BARRIER_WAIT,
-    LAG_SECONDS, LAG_RECORDS, DEAD_LETTERS, NOT_UNDERSTOOD, PERMISSIONS_REFUSED, UNREADABLE_OPT_OUTS, UNREADABLE_OUTCOMES,
+    LAG_SECONDS, LAG_RECORDS, DEAD_LETTERS, NOT_UNDERSTOOD, PERMISSIONS_REFUSED, UNREADABLE_OPT_OUTS,
+    UNREADABLE_OUTCOMES,
     REROUTED, DUPLICATES, WITHDRAWALS, PREFERENCE_EVENTS,
     OUTCOMES, UNKNOWN_FIELDS, LEDGER_FULL, LEDGERS_EXAMINED, LEDGERS_PRUNED, LEDGERS_REMOVED, RETENTION_ROUND,
     RESTORE_IN_PROGRESS, RESTORE_REMAINING, RESTORED, PARTITIONS_ASSIGNED, READY,
     BARRIER_UNANSWERED, BATCHES_ABORTED, MISSING_RECORDS, CLOCK_DIFFERENCE, POLICY_INFO, POLICY_RELOAD, POLICY_LOADED,
-    BUILD_INFO, LAST_DECISION, REBALANCES, WORKER_RESTARTS,
+    BUILD_INFO, LAST_DECISION, REBALANCES,
 )  # fmt: skip
 
-MACHINE_METRICS: tuple[MetricSpec, ...] = (
-    PROCESS_UP, PROCESS_LIVE, PROCESS_READY, PROCESS_RESTARTS, PROCESS_PARTITIONS, PROCESS_CPU, PROCESS_MEMORY,
-)  # fmt: skip
-"""Beside the others where `mesura run --processes` runs several."""
+SUPERVISOR_METRICS: tuple[MetricSpec, ...] = (WORKER_RESTARTS, RECURRING_FAILURE)
+"""What only the supervisor can know."""
 
-METRICS = (*WORKER_METRICS, *MACHINE_METRICS)
+PROCESS_METRICS: tuple[MetricSpec, ...] = (
+    PROCESS_UP, PROCESS_LIVE, PROCESS_READY, PROCESS_REFUSED, PROCESS_RESTARTS, PROCESS_PARTITIONS, PROCESS_CPU,
+    PROCESS_MEMORY,
+)  # fmt: skip
+"""Of each worker process of a machine."""
+
+METRICS = (*WORKER_METRICS, *SUPERVISOR_METRICS, *PROCESS_METRICS)

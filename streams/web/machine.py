@@ -1,8 +1,10 @@
-"""The operations endpoint of a machine with several processes: asks them all and answers for all of them.
+"""The operations endpoint of `mesura run`: asks its worker processes, one or several, and answers for all of them.
 
 Rules of this module
-1. Ready only if every process is. Live unless a process has work and does not move, or runs and does not answer for as
-   long as that: a process that is being started again is the supervisor's business, and no reason to end the others.
+1. Ready only if every process is, and no failure recurs. Live unless a process has work and does not move, or runs and
+   does not answer for as long as that: a process that is being started again is the supervisor's business, and no
+   reason to end the others. A failure that recurs is none either: to start everything anew heals it no more than the
+   supervisor's own starts do, and would forget how often it came.
 2. A question about a customer goes to every process; the one that decides for the customer's partition answers.
 3. A process that does not answer in time is waited for no longer than `ANSWER_SECONDS`, all of them at once.
 """
@@ -20,7 +22,9 @@ from aiohttp import web
 
 from streams.telemetry.cells import PublishedCells
 from streams.telemetry.health import STALL_SECONDS, Standing
-from streams.telemetry.machine import MachineTelemetry, ProcessState
+from streams.telemetry.machine import MachineTelemetry, ProcessState, observations
+from streams.telemetry.recurrence import SETTLED_SECONDS
+from streams.telemetry.registry import BATCH_RECORDS
 from streams.telemetry.report import Report
 from streams.web.ops import NO_STORE, QUESTION_BYTES_MAX, problem
 
@@ -28,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from prometheus_client import CollectorRegistry
+
+    from streams.telemetry.recurrence import Recurrence
 
 ANSWER_SECONDS: Final = 2.0
 """A process answers between two batches, in milliseconds. Whoever probes or scrapes waits for seconds, not for more."""
@@ -42,6 +48,10 @@ class WorkerProcess:
     def __init__(self, number: int, descriptor: int, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.number = number
         self.restarts = 0
+        self.is_refused = False
+        self.was_settled = False
+        """Its present or latest run was seen ready twice, with `SETTLED_SECONDS` between."""
+        self._ready_since: float | None = None
         self._published = PublishedCells(descriptor)
         self._monotonic = monotonic
         self._address: str | None = None
@@ -59,10 +69,21 @@ class WorkerProcess:
     def listens(self, address: str) -> None:
         """It runs, and answers there."""
         self._address, self._unanswered_since = address, None
+        self.is_refused, self.was_settled, self._ready_since = False, False, None
 
-    def ended(self, why: str) -> None:
-        """It does not run any more."""
+    def ended(self, why: str, *, restarts: int = 0, is_refused: bool = False) -> None:
+        """It does not run any more; it has been, or will be, started again that often."""
         self._address, self._why, self._unanswered_since = None, why, None
+        self.restarts, self.is_refused = restarts, is_refused
+
+    def seen(self, *, is_ready: bool) -> None:
+        """It was looked at, and is deciding, or not."""
+        if not is_ready:
+            self._ready_since = None
+            return
+        now = self._monotonic()
+        self._ready_since = now if self._ready_since is None else self._ready_since
+        self.was_settled = self.was_settled or now - self._ready_since >= SETTLED_SECONDS
 
     def asked(self, *, answered: bool) -> None:
         """It was asked something, and answered or not."""
@@ -78,14 +99,24 @@ class WorkerProcess:
     def counts(self) -> dict[str, float]:
         return self._published.read()
 
+    def committed(self) -> float:
+        """How many batches all its starts have committed."""
+        return observations(self.counts(), BATCH_RECORDS)
+
 
 class Machine:
     """Answers for all processes of a machine. `start` before use, `stop` after; both on the loop that serves."""
 
     def __init__(
-        self, processes: Sequence[WorkerProcess], *, version: str, answer_seconds: float = ANSWER_SECONDS
+        self,
+        processes: Sequence[WorkerProcess],
+        *,
+        version: str,
+        recurrence: Recurrence,
+        answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
         self._processes = processes
+        self._recurrence = recurrence
         self._answer_seconds = answer_seconds
         self._telemetry = MachineTelemetry(version=version)
         self._session: aiohttp.ClientSession | None = None
@@ -105,39 +136,39 @@ class Machine:
         reports = await self._reports()
         self._telemetry.refresh(
             [
-                ProcessState(process.counts(), process.restarts, report)
+                ProcessState(process.counts(), process.restarts, report, is_refused=process.is_refused)
                 for process, report in zip(self._processes, reports, strict=True)
-            ]
+            ],
+            is_recurring=self._recurrence.is_recurring,
         )
         return self._telemetry.registry
 
     async def liveness(self) -> Standing:
         reports = await self._reports()
-        stuck = [
-            f"process {process.number}: {report.live.why}"
+        still = [
+            self._of(process, f": {report.live.why}")
             for process, report in zip(self._processes, reports, strict=True)
             if report is not None and not report.live.ok
         ]
-        stuck += [
-            f"process {process.number} has not answered for {process.silent_seconds():.0f} s"
+        still += [
+            self._of(process, f" has not answered for {process.silent_seconds():.0f} s")
             for process in self._processes
             if process.silent_seconds() > STALL_SECONDS
         ]
-        return Standing(not stuck, "; ".join(stuck) or "no process is stuck")
+        return Standing(not still, "; ".join(still) or "no process stands still with work to do")
 
     async def readiness(self) -> Standing:
         reports = await self._reports()
         missing = [
-            f"process {process.number} {process.why_absent}"
-            if report is None
-            else f"process {process.number}: {report.ready.why}"
+            self._of(process, f" {process.why_absent}" if report is None else f": {report.ready.why}")
             for process, report in zip(self._processes, reports, strict=True)
             if report is None or not report.ready.ok
         ]
+        if self._recurrence.is_recurring:
+            missing.insert(0, self._recurrence.why)
         partitions = sum(report.partitions for report in reports if report is not None)
-        return Standing(
-            not missing, "; ".join(missing) or f"deciding for {partitions} partitions in {len(reports)} processes"
-        )
+        within = f" in {len(reports)} processes" if len(reports) > 1 else ""
+        return Standing(not missing, "; ".join(missing) or f"deciding for {partitions} partitions{within}")
 
     async def explain(self, request: web.Request) -> web.Response:
         """The answer of the process that decides for the customer. Whoever asks learns of a customer."""
@@ -158,22 +189,29 @@ class Machine:
         finally:
             for task in asked:
                 task.cancel()
-        sentences = [_why_not(process, task.result()) for task, process in asked.items()]
-        return problem(503, "No process of this machine can answer now: " + "; ".join(sentences))
+        sentences = [self._of(process, _why_not(process, task.result())) for task, process in asked.items()]
+        return problem(503, "Nobody can answer now: " + "; ".join(sentences))
 
     # Inside
 
+    def _of(self, process: WorkerProcess, what: str) -> str:
+        return (f"process {process.number}" if len(self._processes) > 1 else "the worker") + what
+
     async def _reports(self) -> list[Report | None]:
-        return list(await asyncio.gather(*map(self._report, self._processes)))
+        reports = list(await asyncio.gather(*map(self._report, self._processes)))
+        self._recurrence.seen(all_ready=all(report is not None and report.ready.ok for report in reports))
+        return reports
 
     async def _report(self, process: WorkerProcess) -> Report | None:
         answer = await self._ask(process, REPORT_PATH)
         if answer is None or answer[0] != web.HTTPOk.status_code:
             return None
         try:
-            return msgspec.json.decode(answer[1], type=Report)
+            report = msgspec.json.decode(answer[1], type=Report)
         except msgspec.MsgspecError:  # a worker of another version, replaced while this supervisor runs
             return None
+        process.seen(is_ready=report.ready.ok)
+        return report
 
     async def _ask(self, process: WorkerProcess, path: str, body: bytes | None = None) -> tuple[int, bytes] | None:
         """Status and body; None if it does not run or does not answer."""
@@ -193,9 +231,9 @@ class Machine:
 
 def _why_not(process: WorkerProcess, answer: tuple[int, bytes] | None) -> str:
     if answer is None:
-        return f"process {process.number} {process.why_absent}"
+        return f" {process.why_absent}"
     try:
         sentence = str(orjson.loads(answer[1])["error"])
     except (ValueError, KeyError, TypeError):
         sentence = "no answer that can be read"
-    return f"process {process.number}: {sentence}"
+    return f": {sentence}"

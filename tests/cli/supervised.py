@@ -17,17 +17,28 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 SUPERVISE = """
 import os, sys
+from streams.cli.front import MachineFront
 from streams.cli.supervisor import Supervisor
+from streams.telemetry.logs import configure_logging
+from streams.telemetry.recurrence import Recurrence
+configure_logging()
+recurrence = Recurrence()
+front = MachineFront(1, host="127.0.0.1", port=0, explain=False, recurrence=recurrence)
 supervisor = Supervisor(
-    "tests.cli.fake_worker", [dict(os.environ)], say=lambda text: print(text, file=sys.stderr, flush=True),
+    "tests.cli.fake_worker", [dict(os.environ)], front=front, recurrence=recurrence,
     restarts_max=5, pause_first_seconds=float(os.environ.get("PAUSE", "0.01")),
-    stop_seconds=float(os.environ.get("STOP", "5")),
+    pause_max_seconds=float(os.environ.get("PAUSE_MAX", "0.05")), stop_seconds=float(os.environ.get("STOP", "5")),
 )
 sys.exit(supervisor.run())
 """
 
 RUN = """
+import functools, os
 import streams.cli.run
+from streams.cli.supervisor import PAUSE_MAX_SECONDS, Supervisor
+streams.cli.run.Supervisor = functools.partial(
+    Supervisor, pause_max_seconds=float(os.environ.get("PAUSE_MAX", PAUSE_MAX_SECONDS))
+)
 streams.cli.run.WORKER_MODULE = "tests.cli.fake_worker"
 from streams.cli.main import main
 main()
@@ -58,6 +69,11 @@ def hear(process: subprocess.Popen[bytes]) -> dict[str, Any]:
     assert line, process.stderr and process.stderr.read().decode()
     said: dict[str, Any] = json.loads(line)
     return said
+
+
+def events(errors: bytes) -> list[dict[str, Any]]:
+    """Everything on its standard error, which is nothing but log lines."""
+    return [json.loads(line) for line in errors.splitlines()]
 
 
 def is_alive(process_id: int) -> bool:

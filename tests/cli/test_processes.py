@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import urllib.error
 import urllib.request
@@ -19,7 +18,8 @@ from streams.cli.main import mesura
 from streams.cli.run import slots
 from streams.settings import WorkerSettings
 from streams.testing.waiting import wait_until
-from tests.cli.supervised import RUN, hear, is_alive, started
+from tests.cli.fake_worker import FAILURE, REFUSAL
+from tests.cli.supervised import RUN, events, hear, is_alive, started
 
 if TYPE_CHECKING:
     import subprocess
@@ -37,11 +37,14 @@ def policy(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def machine(policy: Path, plan: str, *arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def machine(
+    policy: Path, plan: str, *arguments: str, **environment: str
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """The supervisor of as many processes as the plan has parts, and where it answers."""
     options = ["run", "--bootstrap", "x:1", "--policy", str(policy), "--ops-port", "0", *arguments]
     processes = str(plan.count(";") + 1)
-    with started(RUN, *options, "--processes", processes, MESURA_ERASURE_KEY=KEY, FAKE_WORKER_PLAN=plan) as process:
+    environment |= {"MESURA_ERASURE_KEY": KEY, "FAKE_WORKER_PLAN": plan}
+    with started(RUN, *options, "--processes", processes, **environment) as process:
         yield process, hear(process)["ops"]
 
 
@@ -131,11 +134,64 @@ def test_no_process_outlives_a_killed_supervisor(policy: Path) -> None:
         wait_until(lambda: not any(map(is_alive, pids)), ENDS_SECONDS, "the workers' end")
 
 
-def test_one_refusal_stops_all_with_its_sentence(policy: Path) -> None:
-    with machine(policy, "serve;refuse") as (process, _):
+def ready(ops: str) -> dict[str, Any]:
+    """What a machine that is not ready says."""
+    status, body = get(f"{ops}/ready")
+    assert status == 503
+    answer: dict[str, Any] = json.loads(body)
+    return answer
+
+
+def test_one_refusal_stops_nobody_who_decides_and_is_tried_again(policy: Path) -> None:
+    with machine(policy, "serve;refuse,refuse,serve", PAUSE_MAX="0.5") as (process, ops):
+        said = hear(process)
+        wait_until(lambda: REFUSAL in ready(ops)["why"], ENDS_SECONDS, "the refusal shown")
+        assert "process 1 was refused, and is tried again: " in ready(ops)["why"]
+        assert get(f"{ops}/live")[0] == 200
+        again = hear(process)
+        assert again["restarts"] == 2
+        assert is_alive(said["pid"])
+        assert value(ops, "mesura_worker_restarts_total") == 2
+        process.terminate()
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert [event["reason"] for event in events(errors) if event["event"] == "Process 1 was refused."] == [REFUSAL] * 2
+
+
+def test_which_process_is_refused_is_a_metric(policy: Path) -> None:
+    with machine(policy, "serve;refuse") as (process, ops):
+        hear(process)
+        wait_until(lambda: value(ops, "mesura_process_refused", process="1") == 1, ENDS_SECONDS, "the refusal")
+        assert value(ops, "mesura_process_refused", process="0") == 0
+        assert value(ops, "mesura_ready") == 0
+
+
+@pytest.mark.parametrize("plan", ["refuse;refuse", "refuse;3,refuse", "0;refuse", "refuse;0"])
+def test_when_all_that_remain_are_refused_it_ends_with_the_sentence(policy: Path, plan: str) -> None:
+    with machine(policy, plan) as (process, _):
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert errors.decode() == "The topics have different numbers of partitions.\n"
+    assert REFUSAL in {event["reason"] for event in events(errors)}
+
+
+@pytest.mark.parametrize("plan", ["fail@17", "fail@17;fail@17", "fail@17,fail@17,serve;fail@17,serve"])
+def test_a_failure_that_comes_back_is_shown_wherever_it_comes(policy: Path, plan: str) -> None:
+    with machine(policy, plan, PAUSE_MAX="0.2") as (_, ops):
+        wait_until(lambda: value(ops, "mesura_recurring_failure") == 1, ENDS_SECONDS, "the recurrence")
+        why = ready(ops)["why"]
+        assert "offset 17 of opt-out-3" in why
+        assert FAILURE in why
+        # To start everything anew would heal nothing, and forget.
+        assert get(f"{ops}/live")[0] == 200
+        assert value(ops, "mesura_ready") == 0
+
+
+def test_between_its_starts_a_single_worker_is_answered_for(policy: Path) -> None:
+    with machine(policy, "3,3,serve") as (process, ops):
+        assert ready(ops)["why"].startswith("the worker is being started")
+        assert hear(process)["restarts"] == 2
+        assert value(ops, "mesura_worker_restarts_total") == 2
+        assert value(ops, "mesura_process_restarts_total", process="0") == 2
 
 
 def test_a_failure_is_its_process_alone(policy: Path) -> None:
@@ -150,26 +206,19 @@ def test_a_failure_is_its_process_alone(policy: Path) -> None:
         process.terminate()
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 0
-    told = errors.decode().splitlines()
-    assert [line.partition(" in ")[0] for line in told] == [
+    told = [event["event"] for event in events(errors)]
+    assert [event.partition(" in ")[0] for event in told] == [
         "Process 1 ended with exit code 3. Restart 1",
         "Process 1 ended by SIGKILL. Restart 2",
     ]
-    first, second = (float(line.rpartition(" in ")[2].removesuffix(" s.")) for line in told)
+    first, second = (float(event.rpartition(" in ")[2].removesuffix(" s.")) for event in told)
     assert 0.2 <= first <= 0.5 <= second <= 1.0
 
 
 def test_a_process_that_is_not_there_makes_the_machine_not_ready_and_is_named(policy: Path) -> None:
     with machine(policy, "serve;0") as (process, ops):
         hear(process)
-
-        def ready() -> dict[str, Any]:
-            status, body = get(f"{ops}/ready")
-            assert status == 503
-            answer: dict[str, Any] = json.loads(body)
-            return answer
-
-        wait_until(lambda: "process 1 has ended" in ready()["why"], ENDS_SECONDS, "the end of process 1")
+        wait_until(lambda: "process 1 has ended" in ready(ops)["why"], ENDS_SECONDS, "the end of process 1")
         assert value(ops, "mesura_ready") == 0
         assert value(ops, "mesura_process_up", process="1") == 0
         # An end is no reason to end the others, nor a supervisor that answers one to start all of them again.
@@ -198,11 +247,8 @@ def test_a_port_in_use_is_said_before_any_worker_is_started(policy: Path) -> Non
         assert "Traceback" not in errors.decode()
 
 
-def test_the_key_and_the_memory_of_another_run_are_not_handed_on(policy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(os.environ, "MESURA_WORKER_CELLS", "0")
-    with started(
-        RUN, "run", "--bootstrap", "x:1", "--policy", str(policy), MESURA_ERASURE_KEY=KEY, FAKE_WORKER_PLAN="serve"
-    ) as process:
+def test_the_key_is_handed_on_in_one_place_only(policy: Path) -> None:
+    with machine(policy, "serve") as (process, _):
         pid = hear(process)["pid"]
         names = {entry.partition(b"=")[0] for entry in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")}
-        assert not names & {b"MESURA_WORKER_CELLS", b"MESURA_ERASURE_KEY"}
+        assert b"MESURA_ERASURE_KEY" not in names

@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 from streams.cli.main import mesura
 from streams.settings import WorkerSettings
-from tests.cli.supervised import RUN, hear, is_alive, started
+from tests.cli.fake_worker import REFUSAL
+from tests.cli.supervised import RUN, events, hear, is_alive, started
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +42,7 @@ def test_the_worker_gets_its_settings_and_the_key_in_one_place_only(policy: Path
         "FAKE_WORKER_PLAN": "serve",
     }
     with started(RUN, *arguments, **environment) as process:
+        assert list(hear(process)) == ["ops"]
         said = hear(process)
         settings = WorkerSettings.from_environment(said["settings"])
         process.terminate()
@@ -56,11 +58,11 @@ def test_the_worker_gets_its_settings_and_the_key_in_one_place_only(policy: Path
 
 
 def test_a_refusal_ends_with_its_exit_code_and_sentence(policy: Path) -> None:
-    environment = {"MESURA_ERASURE_KEY": KEY, "FAKE_WORKER_PLAN": "refuse"}
-    with started(RUN, "run", "--bootstrap", "x:1", "--policy", str(policy), **environment) as process:
+    arguments = ["run", "--bootstrap", "x:1", "--policy", str(policy), "--ops-port", "0"]
+    with started(RUN, *arguments, MESURA_ERASURE_KEY=KEY, FAKE_WORKER_PLAN="refuse") as process:
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert errors.decode() == "The topics have different numbers of partitions.\n"
+    assert events(errors)[-1]["reason"] == REFUSAL
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -15,15 +19,24 @@ from streams.contracts.routing import expected_partition
 from streams.testing.records import intent
 from streams.testing.waiting import wait_until
 from tests.system.conftest import now_ms
-from tests.system.harness import EXIT_ENDED, EXIT_REFUSED, START_SECONDS, account_for, running, until_all_decided
+from tests.system.harness import (
+    EXIT_ENDED,
+    EXIT_REFUSED,
+    START_SECONDS,
+    World,
+    account_for,
+    running,
+    until_all_decided,
+)
 from tests.system.policies import any_hour
+from tests.telemetry.malformed import MALFORMED, PLANTED, send
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
+    from streams.testing.broker import Broker
     from streams.testing.records import OutgoingRecord
-    from tests.system.harness import Gate, Progress, World
+    from tests.system.harness import Gate, Progress
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -195,11 +208,39 @@ def test_a_process_killed_under_load_costs_no_decision_and_sends_no_counter_back
     assert decided - KILLS * largest_transaction(progress) <= counted <= decided
 
 
-def test_what_refuses_one_process_is_said_and_ends_all(kafka_world: World, tmp_path: Path) -> None:
+def test_what_refuses_every_process_is_said_and_ends_all(kafka_world: World, tmp_path: Path) -> None:
     policy = tmp_path / "broken.yaml"
     policy.write_text("mesura: 1\nname: 7\n", encoding="utf-8")
     with running(kafka_world, tmp_path, policy=policy, processes=PROCESSES, ready=False) as gate:
         assert gate.ended(START_SECONDS) == EXIT_REFUSED
         assert "line 2: `name` is `7`, and should be text." in gate.said
-        assert "Restart" not in gate.said
         assert "Traceback" not in gate.said
+
+
+@pytest.mark.parametrize("processes", [1, PROCESSES])
+def test_whatever_is_sent_to_the_operations_ports_nothing_of_it_is_printed(
+    embedded_broker: Broker, topic_prefix: str, policy: Path, tmp_path: Path, processes: int
+) -> None:
+    world = World(embedded_broker, topic_prefix)
+    with running(world, tmp_path, policy=policy, supervised=True, processes=processes) as gate:
+        ports = {urlsplit(gate.ops).port, *map(listening_port, gate.worker_pids().values())}
+        assert len(ports) == 1 + processes
+        requests = [(port, request) for port in ports for request in MALFORMED.values()]
+        with ThreadPoolExecutor(len(requests)) as executor:
+            list(executor.map(lambda each: send("127.0.0.1", *each), requests))
+        gate.until_ready()
+        assert gate.counted("worker_restarts_total") == 0
+        assert gate.terminate() == EXIT_ENDED
+    assert PLANTED not in gate.said
+    assert PLANTED.replace("-", "") not in gate.said
+    told = [json.loads(line) for line in gate.said.splitlines()]
+    assert "A request to the operations port was malformed or broken off." in {line.get("event") for line in told}
+
+
+def listening_port(pid: int) -> int:
+    """The port on which a process listens, as its system says."""
+    links = [link.readlink() for link in Path(f"/proc/{pid}/fd").iterdir()]
+    inodes = {str(link).removeprefix("socket:[").removesuffix("]") for link in links if "socket:" in str(link)}
+    rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+    (port,) = [int(row[1].partition(":")[2], 16) for row in rows if row[3] == "0A" and row[9] in inodes]
+    return port

@@ -12,7 +12,7 @@ import pytest
 from streams.telemetry import registry
 from streams.telemetry.cells import PublishedCells, SharedCells, shared_memory
 from streams.telemetry.health import Health
-from streams.telemetry.machine import MachineTelemetry, ProcessState
+from streams.telemetry.machine import MachineTelemetry, ProcessState, observations
 from streams.telemetry.metrics import Telemetry
 from streams.telemetry.observer import TelemetryObserver
 from streams.telemetry.report import Report, report
@@ -160,6 +160,32 @@ def test_before_anybody_answers_all_that_is_known_stands_there(machine: MachineT
     assert [sample.labels["version"] for family in builds for sample in family.samples] == ["0.1.0"]
 
 
+def test_a_refusal_and_a_recurrence_are_shown(machine: MachineTelemetry, processes: list[Process]) -> None:
+    for process in processes:
+        process.is_ready(4)
+    states = [processes[0].state(), processes[1].state(answers=False)._replace(is_refused=True)]
+    machine.refresh(states)
+    assert [value(machine, registry.PROCESS_REFUSED, process=number) for number in "01"] == [0, 1]
+    assert value(machine, registry.RECURRING_FAILURE) == 0
+    states = [process.state() for process in processes]
+    machine.refresh(states, is_recurring=True)
+    assert value(machine, registry.RECURRING_FAILURE) == 1
+    assert value(machine, registry.READY) == 0
+    assert value(machine, registry.PROCESS_READY, process="0") == 1
+    machine.refresh(states)
+    assert value(machine, registry.RECURRING_FAILURE) == 0
+    assert value(machine, registry.READY) == 1
+
+
+def test_committed_batches_are_those_of_every_start(processes: list[Process]) -> None:
+    process = processes[0]
+    assert observations(process.published.read(), registry.BATCH_RECORDS) == 0
+    process.decides(3)
+    process.start()
+    process.decides(5)
+    assert observations(process.published.read(), registry.BATCH_RECORDS) == 2
+
+
 def test_processor_time_is_counted_over_all_starts(machine: MachineTelemetry, processes: list[Process]) -> None:
     machine.refresh([process.state() for process in processes])
     used = value(machine, registry.PROCESS_CPU, process="0")
@@ -184,7 +210,7 @@ def test_there_are_as_many_series_by_process_as_processes(machine: MachineTeleme
         sample for family in machine.registry.collect() for sample in family.samples if "process" in sample.labels
     ]
     assert {sample.labels["process"] for sample in by_process} == {"0", "1"}
-    assert len(by_process) == 2 * len(registry.MACHINE_METRICS)
+    assert len(by_process) == 2 * len(registry.PROCESS_METRICS)
 
 
 def test_every_gauge_says_how_several_values_become_one() -> None:

@@ -15,6 +15,7 @@ from streams.telemetry.cells import SharedCells, shared_memory
 from streams.telemetry.health import STALL_SECONDS, Health
 from streams.telemetry.metrics import Telemetry
 from streams.telemetry.observer import TelemetryObserver
+from streams.telemetry.recurrence import SAME_TIMES, SETTLED_SECONDS, End, Recurrence
 from streams.telemetry.report import report
 from streams.web.machine import EXPLAIN_PATH, REPORT_PATH, Machine, WorkerProcess
 from streams.web.ops import QUESTION_BYTES_MAX, OpsServer, WorkerSubject, problem
@@ -69,7 +70,10 @@ class Setting:
             WorkerProcess(number, descriptor, monotonic=lambda: self.clock)
             for number, descriptor in enumerate(self.descriptors)
         ]
-        self.machine = Machine(self.processes, version="0.1.0", answer_seconds=ANSWER_SECONDS)
+        self.recurrence = Recurrence(monotonic=lambda: self.clock)
+        self.machine = Machine(
+            self.processes, version="0.1.0", recurrence=self.recurrence, answer_seconds=ANSWER_SECONDS
+        )
         self.server = OpsServer(
             self.machine,
             port=0,
@@ -120,6 +124,48 @@ async def test_ready_only_if_every_process_is(setting: Setting) -> None:
     assert (await setting.ask("/ready"))[1]["why"].endswith("process 1 does not answer")
 
 
+async def test_a_failure_that_comes_back_is_said_until_all_have_decided_for_a_while(setting: Setting) -> None:
+    for number in range(2):
+        await setting.listens(number)
+        setting.workers[number].is_ready()
+    end = End("The record batch cannot be read.", "BatchUnreadableError", 3, "opt-out", 3, 17)
+    for _ in range(SAME_TIMES):
+        setting.recurrence.ended(0, end, committed=0, was_settled=False)
+    status, answer = await setting.ask("/ready")
+    assert status == 503, "well for a moment, as after every start"
+    assert "offset 17 of opt-out-3" in answer["why"]
+    assert (await setting.ask("/live"))[0] == 200
+    async with setting.client.get("/metrics") as metrics:
+        lines = (await metrics.text()).splitlines()
+    assert "mesura_recurring_failure 1.0" in lines
+    assert "mesura_ready 0.0" in lines
+    assert 'mesura_process_ready{process="0"} 1.0' in lines
+    setting.clock += SETTLED_SECONDS
+    assert (await setting.ask("/ready"))[0] == 200
+    async with setting.client.get("/metrics") as metrics:
+        assert "mesura_recurring_failure 0.0" in (await metrics.text()).splitlines()
+
+
+async def test_a_process_has_settled_when_it_was_seen_ready_for_a_while(setting: Setting) -> None:
+    process, worker = setting.processes[0], setting.workers[0]
+    await setting.listens(0)
+    worker.is_ready()
+    await setting.ask("/ready")
+    setting.clock += SETTLED_SECONDS
+    worker.observer.ready(False, "restoring")
+    await setting.ask("/ready")
+    worker.observer.ready(True, "deciding")
+    await setting.ask("/ready")
+    assert not process.was_settled
+    setting.clock += SETTLED_SECONDS
+    await setting.ask("/ready")
+    process.ended("is being started again")
+    assert process.was_settled, "of the run that has ended"
+    await worker.server.stop()
+    await setting.listens(0)
+    assert not process.was_settled
+
+
 async def test_live_unless_a_process_is_stuck_or_silent(setting: Setting) -> None:
     assert (await setting.ask("/live"))[0] == 200
     await setting.listens(0)
@@ -158,7 +204,7 @@ async def test_where_nobody_answers_each_process_says_why(setting: Setting) -> N
     status, answer = await setting.ask(EXPLAIN_PATH, b"{}")
     assert status == 503
     assert answer["error"] == (
-        "No process of this machine can answer now: process 0: This worker does not own partition 5 now. "
+        "Nobody can answer now: process 0: This worker does not own partition 5 now. "
         "Ask another, or ask again.; process 1 is being started"
     )
 

@@ -1,0 +1,137 @@
+"""One run of a worker process: started on a leash, heard until it ends, and how it ended.
+
+Rules of this module
+1. What a worker said it was ended by counts, even if it hangs afterwards and has to be killed.
+2. Nothing that it writes is passed on unseen (`streams.cli.overheard`), except to a person at a terminal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from streams.cli import overheard
+from streams.ends import EXIT_ENDED, EXIT_REFUSED, is_refusal
+from streams.telemetry.recurrence import End
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+LINE_BYTES_MAX: Final = 256 * 1024
+"""Of one line that a worker writes. A log line has some thousand characters at most, even with a list of partitions."""
+
+log = structlog.get_logger(__name__)
+
+
+class WorkerRun:
+    """One process, from its start to its end.
+
+    Args:
+        descriptor: what it inherits, beside its environment.
+        listens: told where its endpoint is.
+        said: told whatever else it says on standard output, as a line of JSON.
+        linger_seconds: how long it may take to be gone after it said what it was ended by.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        *,
+        descriptor: int,
+        listens: Callable[[int, str], None],
+        said: Callable[[int, bytes], None],
+        linger_seconds: float,
+    ) -> None:
+        self._number = number
+        self._descriptor = descriptor
+        self._listens = listens
+        self._passed_on = said
+        self._linger_seconds = linger_seconds
+        self._process: asyncio.subprocess.Process | None = None
+        self._said: overheard.Ended | None = None
+        self._remains = overheard.Remains()
+
+    async def start(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        # A session of its own: Ctrl-C in a terminal reaches us alone, and we pass it on in our own way.
+        self._process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=None if sys.stderr.isatty() else asyncio.subprocess.PIPE,
+            # Where the interpreter itself crashed, nobody else could tell.
+            env={"PYTHONFAULTHANDLER": "1", **environment},
+            start_new_session=True,
+            pass_fds=(self._descriptor,),
+            limit=LINE_BYTES_MAX,
+        )
+
+    async def end(self) -> End:
+        """Hear it until it has ended."""
+        process = self._process
+        assert process is not None, "not started"
+        try:
+            await asyncio.gather(self._hear(process), self._overhear(process))
+            return self._how(await process.wait())
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+
+    def terminate(self) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.terminate()
+
+    def kill(self) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+
+    async def _hear(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdout is not None
+        async for line in overheard.lines(process.stdout):
+            said = overheard.said(line)
+            if said is None:
+                self._no_log(line)
+            elif said.ops is not None:
+                self._listens(self._number, said.ops)
+            elif said.ended is not None:
+                self._said = said.ended
+                # If it cannot end now, it must not keep its partitions.
+                asyncio.get_running_loop().call_later(self._linger_seconds, self.kill)
+            else:
+                self._passed_on(self._number, line)
+
+    async def _overhear(self, process: asyncio.subprocess.Process) -> None:
+        if process.stderr is None:
+            return
+        async for line in overheard.lines(process.stderr):
+            if overheard.is_log_line(line):
+                sys.stderr.write(line.decode(errors="replace"))
+                sys.stderr.flush()
+            elif line.strip():
+                self._no_log(line)
+
+    def _no_log(self, line: bytes) -> None:
+        log.warning("A worker wrote a line that is no log.", process=self._number, **self._remains.add(line))
+
+    def _how(self, code: int) -> End:
+        said = self._said
+        if said is None:
+            died_of = self._remains.in_words()
+            sentence = f"It ended {in_words(code)}" + (f" ({died_of})." if died_of else ", and said nothing of it.")
+            return End(sentence, in_words(code), code)
+        if code != EXIT_ENDED and is_refusal(said.kind):
+            code = EXIT_REFUSED
+        return End(said.sentence, said.kind, code, said.topic, said.partition, said.offset)
+
+
+def in_words(code: int) -> str:
+    """An exit code as a person says it."""
+    if code >= 0:
+        return f"with exit code {code}"
+    try:
+        return f"by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"by signal {-code}"
