@@ -47,9 +47,10 @@ from streams.exactly_once.settings import ClockMode, EngineSettings
 from streams.exactly_once.startup import check_topics
 from streams.explain import explain, limit_in_words
 from streams.gate import Gate, GateSettings, refuse_from_the_future
+from streams.last_policy import starting_policy
 from streams.policy.findings import PolicyRefused
-from streams.policy.loader import LoadedPolicy, load_policy
-from streams.policy.reload import PathView, PolicyWatcher
+from streams.policy.loader import LoadedPolicy
+from streams.policy.reload import PathView, PolicyWatcher, fault_of
 from streams.settings import (
     CELLS_VARIABLE,
     SETTINGS_VARIABLE,
@@ -170,12 +171,15 @@ class _PolicyNews:
 
     def policy_changed(self, policy: LoadedPolicy) -> None:
         self.changed = policy
+        self._observer.policy_file("")
 
     def policy_refused(self, error: PolicyRefused | OSError) -> None:
         self._observer.policy_rejected()
+        self._observer.policy_file(fault_of(error))
         log.error("The policy file cannot be loaded; the last good one stays in force.", why=str(error))
 
     def policy_restored(self) -> None:
+        self._observer.policy_file("")
         log.info("The policy file says again what is in force.")
 
 
@@ -231,19 +235,21 @@ class GateWorker:
     async def _run(self, stop: asyncio.Event) -> WorkerEnd:
         await asyncio.to_thread(reach_brokers, self.settings.bootstrap_servers)
         startup = await check_topics(self._engine)
-        try:
-            loaded = await asyncio.to_thread(load_policy, self._path)
-        except OSError as error:
-            raise StartupRefusedError(f"The policy file {self._path} cannot be read: {error.strerror}.") from None
-        gate = self._gate = Gate(
-            compile_policy(loaded.specification), await self._gate_settings(startup.partition_count)
-        )
-        self._declare(gate.policy)
+        gate_settings = await self._gate_settings(startup.partition_count)
         async with ControlTopic(self._engine, self.settings.topics.control) as control:
-            await check_erasure_key(control, gate.settings.erasure_key)
+            await check_erasure_key(control, gate_settings.erasure_key)
+            # A bounded run decides by the policy it is given, and by no other.
+            loaded, fault = await asyncio.to_thread(
+                starting_policy, self._path, control.get, may_replace=not gate_settings.is_bounded
+            )
+            if fault is not None:
+                self._observer.policy_file(fault_of(fault))
+                log.error("The policy file cannot be used: the last good policy stays in force.", why=str(fault))
+            gate = self._gate = Gate(compile_policy(loaded.specification), gate_settings)
+            self._declare(gate.policy)
             await self._publish(control, loaded, gate.policy)
             worker = self._worker = Worker(self._engine, gate, self._observer, self._clock)
-            reloading = asyncio.create_task(self._reload_policy(control, worker, loaded))
+            reloading = asyncio.create_task(self._reload_policy(control, worker, loaded, fault))
             reloading.add_done_callback(lambda task: None if task.cancelled() else stop.set())
             try:
                 end = await worker.run(stop)
@@ -292,12 +298,14 @@ class GateWorker:
             policy_hash=specification.content_hash,
         )
 
-    async def _reload_policy(self, control: ControlTopic, worker: Worker, loaded: LoadedPolicy) -> None:
+    async def _reload_policy(
+        self, control: ControlTopic, worker: Worker, loaded: LoadedPolicy, fault: PolicyRefused | OSError | None
+    ) -> None:
         """Take over changes of the file, between batches. A bounded run keeps the policy it began with."""
         if self.settings.clock == "record":
             await asyncio.Event().wait()
         news = _PolicyNews(self._observer)
-        watcher = PolicyWatcher(PathView(self._path), loaded, news)
+        watcher = PolicyWatcher(PathView(self._path), loaded, news, fault=fault)
         while True:
             await asyncio.sleep(POLICY_LOOK_SECONDS)
             # Loading takes a moment of computing: in a thread, so that the lanes go on.

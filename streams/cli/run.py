@@ -47,10 +47,10 @@ WORKER_MODULE: Final = "streams.worker"
 @click.option(
     "--policy",
     required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(dir_okay=False, path_type=Path),
     envvar="MESURA_POLICY",
     show_envvar=True,
-    help="The policy file; read again when it changes.",
+    help="The policy file; read again when it changes. Where it cannot be used the last good policy stays in force.",
 )
 @click.option(
     "--application-id",

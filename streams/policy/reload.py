@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 
 from streams.policy.findings import PolicyRefused
 from streams.policy.loader import decoded, load_policy
@@ -62,6 +62,13 @@ class Listener(Protocol):
         """The file had been refused and now says again what is in force."""
 
 
+def fault_of(error: PolicyRefused | OSError) -> Literal["missing", "unreadable", "refused"]:
+    """What is wrong with the file, in a word."""
+    if isinstance(error, PolicyRefused):
+        return "refused"
+    return "missing" if isinstance(error, (FileNotFoundError, NotADirectoryError)) else "unreadable"
+
+
 @dataclass(frozen=True, slots=True)
 class PathView:
     """A real file."""
@@ -90,14 +97,19 @@ class PolicyWatcher:
         in_force: LoadedPolicy,
         listener: Listener,
         load: Callable[[str], LoadedPolicy] = load_policy,
+        *,
+        fault: PolicyRefused | OSError | None = None,
     ) -> None:
-        """`in_force` was loaded from the file by the caller; the first poll looks whether it still says the same."""
+        """`in_force` was loaded from the file by the caller; the first poll looks whether it still says the same.
+
+        `fault`: what was wrong with the file, where `in_force` is from elsewhere. The first poll looks at it again.
+        """
         self.in_force = in_force
-        self.error: PolicyRefused | OSError | None = None
+        self.error = fault
         self._view = view
         self._listener = listener
         self._load = load
-        self._judged: str | None = hashlib.sha256(in_force.text.encode()).hexdigest()
+        self._judged = None if fault is not None else hashlib.sha256(in_force.text.encode()).hexdigest()
         self._judged_stamp: Stamp | None = None
         self._pending: tuple[Stamp | None, int] | None = None
         self._last_poll_ms = 0

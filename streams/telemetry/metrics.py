@@ -177,8 +177,10 @@ class Telemetry:
             case "gauge":
                 self._gauges[spec] = GaugeSeries(spec.full_name, spec.help, spec.label_names)
                 self.registry.register(self._gauges[spec])
-                if not spec.labels:
-                    self._gauges[spec].set((), 0.0)
+                known = [label.vocabulary for label in spec.labels if label.vocabulary is not None]
+                if len(known) == len(spec.labels) and not any(vocabulary.declared_by for vocabulary in known):
+                    words = product(*(vocabulary.words for vocabulary in known))
+                    self._gauges[spec].replace(dict.fromkeys(words, 0.0))
             case "histogram":
                 self._histograms[spec] = HistogramSeries(spec.full_name, spec.help, spec.bounds, cells=self._cells)
                 self.registry.register(self._histograms[spec])

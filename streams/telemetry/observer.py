@@ -88,3 +88,8 @@ class TelemetryObserver:
     def policy_rejected(self) -> None:
         """A policy could not be loaded; the one before it, if any, stays in force."""
         self._telemetry.add(registry.POLICY_RELOAD, 1, "failure")
+
+    def policy_file(self, fault: str) -> None:
+        """What keeps the policy file from being what is in force; empty: nothing does."""
+        faults = registry.POLICY_FILE_FAULTS.words
+        self._telemetry.replace_gauge(registry.POLICY_FILE_DIFFERS, {(word,): float(word == fault) for word in faults})

@@ -89,12 +89,13 @@ OUTCOME_TYPES = Vocabulary(
 EVENTS = Vocabulary("events", ("intent", "outcome", "preference"))
 DOUBTS = Vocabulary("doubts", ("event", "field", "reply_code", "scope_word", "time", "zone"))
 BOOLEANS = Vocabulary("booleans", ("false", "true"))
+POLICY_FILE_FAULTS = Vocabulary("policy file faults", ("missing", "refused", "unreadable"))
 RELOAD_RESULTS = Vocabulary("reload results", ("failure", "success"))
 CORES = Vocabulary("cores", ("compiled", "interpreted"))
 
 VOCABULARIES = (
     CHANNELS, VERDICTS, REASONS, TOPICS, DEAD_LETTER_REASONS, WITHDRAWAL_REASONS, ABORT_REASONS, PREFERENCE_TYPES,
-    OUTCOME_TYPES, EVENTS, DOUBTS, BOOLEANS, RELOAD_RESULTS, CORES,
+    OUTCOME_TYPES, EVENTS, DOUBTS, BOOLEANS, POLICY_FILE_FAULTS, RELOAD_RESULTS, CORES,
 )  # fmt: skip
 
 _TOPIC = Label("topic", TOPICS)
@@ -316,6 +317,14 @@ POLICY_RELOAD = MetricSpec(
     "Attempts to load a policy; a failed one leaves the last good policy in force.",
     (Label("result", RELOAD_RESULTS),),
 )
+POLICY_FILE_DIFFERS = MetricSpec(
+    "policy_file_differs",
+    "gauge",
+    "boolean",
+    "1 while the policy file is not what is in force, because it cannot be used; the last good policy is.",
+    (Label("why", POLICY_FILE_FAULTS),),
+    across="greatest",
+)
 POLICY_LOADED = MetricSpec(
     "policy_loaded_timestamp_seconds",
     "gauge",
@@ -401,7 +410,8 @@ WORKER_METRICS: tuple[MetricSpec, ...] = (
     REROUTED, DUPLICATES, WITHDRAWALS, PREFERENCE_EVENTS,
     OUTCOMES, UNKNOWN_FIELDS, LEDGER_FULL, LEDGERS_EXAMINED, LEDGERS_PRUNED, LEDGERS_REMOVED, RETENTION_ROUND,
     RESTORE_IN_PROGRESS, RESTORE_REMAINING, RESTORED, PARTITIONS_ASSIGNED, READY,
-    BARRIER_UNANSWERED, BATCHES_ABORTED, MISSING_RECORDS, CLOCK_DIFFERENCE, POLICY_INFO, POLICY_RELOAD, POLICY_LOADED,
+    BARRIER_UNANSWERED, BATCHES_ABORTED, MISSING_RECORDS, CLOCK_DIFFERENCE, POLICY_INFO, POLICY_RELOAD,
+    POLICY_FILE_DIFFERS, POLICY_LOADED,
     BUILD_INFO, LAST_DECISION, REBALANCES,
 )  # fmt: skip
 

@@ -10,7 +10,7 @@ import pytest
 
 from streams.policy.findings import PolicyRefused
 from streams.policy.loader import LoadedPolicy, load_policy
-from streams.policy.reload import CONTENT_CHECK_MS, POLL_MS, SETTLE_MS, PathView, PolicyWatcher, Stamp
+from streams.policy.reload import CONTENT_CHECK_MS, POLL_MS, SETTLE_MS, PathView, PolicyWatcher, Stamp, fault_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -193,6 +193,37 @@ def test_a_clock_that_is_set_back_stops_nothing(world: World) -> None:
     world.now -= 3_600_000
     world.file.write(world.text("2"))
     assert world.run(SETTLED) == ["changed 2"]
+
+
+def test_what_is_in_force_without_a_file_stays_until_the_file_is_there(world: World) -> None:
+    """The policy is from elsewhere, because the file was missing at the start."""
+    in_force, gone = load_policy(world.text("1")), FileNotFoundError(2, "No such file or directory")
+    world.file.content = None
+    world.watcher = PolicyWatcher(world.file, in_force, world.heard, fault=gone)
+    assert world.run(10 * SETTLED) == ["refused FileNotFoundError"]
+    world.file.write("mesura: 1\nname: broken\n")
+    assert world.run(SETTLED) == ["refused PolicyRefused"]
+    world.file.write(world.text("1"))
+    assert world.run(SETTLED) == ["restored"]
+    assert world.watcher.error is None
+
+
+@pytest.mark.parametrize(("version", "heard"), [("1", "restored"), ("2", "changed 2")])
+def test_a_file_that_was_missing_at_the_start_and_is_there_at_the_first_look(
+    world: World, version: str, heard: str
+) -> None:
+    world.file.write(world.text(version))
+    gone = FileNotFoundError(2, "No such file or directory")
+    world.watcher = PolicyWatcher(world.file, load_policy(world.text("1")), world.heard, fault=gone)
+    assert world.run(SETTLED) == [heard]
+
+
+def test_what_is_wrong_with_a_file_in_a_word() -> None:
+    assert fault_of(FileNotFoundError(2, "x")) == "missing"
+    assert fault_of(NotADirectoryError(20, "x")) == "missing"
+    assert fault_of(PermissionError(13, "x")) == "unreadable"
+    assert fault_of(IsADirectoryError(21, "x")) == "unreadable"
+    assert fault_of(PolicyRefused([])) == "refused"
 
 
 def test_polling_looks_at_the_file_once_a_second(world: World) -> None:

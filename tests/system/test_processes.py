@@ -34,7 +34,6 @@ from tests.telemetry.malformed import MALFORMED, PLANTED, send
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from streams.testing.broker import Broker
     from streams.testing.records import OutgoingRecord
     from tests.system.harness import Gate, Progress
 
@@ -217,11 +216,49 @@ def test_what_refuses_every_process_is_said_and_ends_all(kafka_world: World, tmp
         assert "Traceback" not in gate.said
 
 
+def policy_faults(gate: Gate) -> set[str]:
+    """What is wrong with the policy file, as the metric says it."""
+    found = gate.metrics().get("mesura_policy_file_differs", {})
+    return {dict(labels)["why"] for labels, value in found.items() if value}
+
+
+@pytest.mark.parametrize("processes", [1, PROCESSES])
+def test_a_policy_file_that_vanishes_or_breaks_ends_nothing(
+    kafka_world: World, policy: Path, tmp_path: Path, processes: int
+) -> None:
+    world = kafka_world
+    text = policy.read_text(encoding="utf-8")
+    with running(world, tmp_path, policy=policy, supervised=True, processes=processes) as gate:
+        (in_force,) = gate.metrics()["mesura_policy_info"]
+        assert policy_faults(gate) == set()
+        for number, (fault, broken) in enumerate([("missing", ""), ("refused", "mesura: 1\nname: 7\n")], 1):
+            policy.unlink(missing_ok=True)
+            if broken:
+                policy.write_text(broken, encoding="utf-8")
+            gate.until(lambda fault=fault: policy_faults(gate) == {fault}, START_SECONDS, fault)  # type: ignore[misc]
+            os.kill(gate.worker_pids()["0"], signal.SIGKILL)
+            gate.until(
+                lambda number=number: gate.counted("worker_restarts_total") == number,  # type: ignore[misc]
+                START_SECONDS,
+                "the end seen",
+            )
+            gate.until_ready()
+            gate.until(lambda fault=fault: policy_faults(gate) == {fault}, START_SECONDS, fault)  # type: ignore[misc]
+            assert list(gate.metrics()["mesura_policy_info"]) == [in_force]
+        world.publish(intents(0, 10))
+        until_all_decided(gate, world)
+        policy.write_text(text, encoding="utf-8")
+        gate.until(lambda: policy_faults(gate) == set(), START_SECONDS, "the file in use again")
+        assert gate.counted("worker_restarts_total") == 2
+        assert gate.terminate() == EXIT_ENDED
+    assert "the last good policy stays in force" in gate.said
+
+
 @pytest.mark.parametrize("processes", [1, PROCESSES])
 def test_whatever_is_sent_to_the_operations_ports_nothing_of_it_is_printed(
-    embedded_broker: Broker, topic_prefix: str, policy: Path, tmp_path: Path, processes: int
+    kafka_world: World, policy: Path, tmp_path: Path, processes: int
 ) -> None:
-    world = World(embedded_broker, topic_prefix)
+    world = kafka_world
     with running(world, tmp_path, policy=policy, supervised=True, processes=processes) as gate:
         ports = {urlsplit(gate.ops).port, *map(listening_port, gate.worker_pids().values())}
         assert len(ports) == 1 + processes
