@@ -28,6 +28,8 @@ _BEGINNINGS: Final = (
 MARKS: Final = b"\xef\xff\xfe"
 """With which byte order marks begin."""
 
+_FIRST_OF_MARKS: Final = frozenset(b"%c" % byte for byte in b"\0" + MARKS)
+
 
 def as_utf8(value: bytes) -> bytes:
     """The same text in UTF-8, without a mark; whatever begins otherwise as it is.
@@ -35,7 +37,7 @@ def as_utf8(value: bytes) -> bytes:
     Raises:
         RecordRefused: `not_utf8` if it is not the text that its beginning announces.
     """
-    if value[:1] == b"{" and value[1:2] != b"\0":  # as nearly all are
+    if value[1:2] != b"\0" and value[:1] not in _FIRST_OF_MARKS:  # as nearly all are
         return value
     for beginning, mark_bytes, encoding in _BEGINNINGS:
         if value.startswith(beginning):
