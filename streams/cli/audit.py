@@ -124,5 +124,7 @@ def _erasure_key_if_any() -> str:
     try:
         bytes.fromhex(key)
     except ValueError:
-        raise CommandError("The erasure key is not hexadecimal.") from None
+        raise CommandError(
+            "The erasure key is not hexadecimal. Give the one the gate was first started with."
+        ) from None
     return key

@@ -10,10 +10,13 @@ Exit codes: 0 explained, whatever the verdict; 2 the gate does not answer, or so
 
 from __future__ import annotations
 
+import http.client
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -93,8 +96,9 @@ def explain(
             click.echo(line)
     except (KeyError, TypeError, ValueError):
         raise Unreadable("This is not a decision of mesura: see schemas/approved.schema.json.") from None
-    if policy is None and bootstrap is None and not view.rules and (answer.get("explanation") or {}).get("rules"):
-        click.echo("Give --bootstrap (or --policy) to see the rules by name.")
+    if not view.rules and (answer.get("explanation") or {}).get("rules"):
+        known = "Give" if bootstrap is None else f"Its policy does not stand in {control_topic}. Give another"
+        click.echo(f"{known} --bootstrap (or --policy) to see the rules by name.")
 
 
 def given(text: str, what: str) -> bytes:
@@ -103,7 +107,8 @@ def given(text: str, what: str) -> bytes:
     Raises:
         Unreadable: there is no such file.
     """
-    if text.lstrip().startswith("{"):
+    # What looks like JSON is no file's name: "no such file" would repeat it.
+    if text.lstrip("\ufeff \t\r\n").startswith(("{", "[", '"')):
         return text.encode()
     return sys.stdin.buffer.read() if text == "-" else read_text(Path(text), what).encode()
 
@@ -115,20 +120,38 @@ def ask_gate(gate: str, intent: bytes) -> dict[str, Any]:
         Unreachable: it does not answer there.
         CommandError: it refused the question; its sentence is passed on.
     """
-    if not gate.startswith(("http://", "https://")):
-        raise click.UsageError(f"--gate wants the address of a gate, as {DEFAULT_GATE}.")
+    if not _is_url(gate):
+        raise click.UsageError(f"--gate wants the address of a gate, as {DEFAULT_GATE}; `mesura run` prints it.")
     request = urllib.request.Request(  # noqa: S310  # checked above
         f"{gate.rstrip('/')}/explain", data=intent, headers={"Content-Type": "application/json"}
     )
     try:
         with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as response:  # noqa: S310
-            return _document(response.read(), "gate's answer")
+            content = response.read()
     except urllib.error.HTTPError as error:
         with error:
-            raise CommandError(_sentence_of(error)) from None
+            raise CommandError(_sentence_of(error, gate)) from None
     except (urllib.error.URLError, OSError) as error:
         why = getattr(error, "reason", error)
         raise Unreachable(f"No gate answers at {gate}: {why}. `mesura run` prints where it listens.") from None
+    except http.client.HTTPException:
+        raise Unreachable(
+            f"What answers at {gate} is no web server. `mesura run` prints where a gate listens."
+        ) from None
+    try:
+        return _document(content, "answer")
+    except Unreadable:
+        raise Unreachable(f"What answers at {gate} is no gate. `mesura run` prints where one listens.") from None
+
+
+def _is_url(gate: str) -> bool:
+    try:
+        parts = urllib.parse.urlsplit(gate)
+        has_port = parts.port != 0
+    except ValueError:
+        return False
+    is_plain = not any(character.isspace() for character in gate)
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and has_port and is_plain
 
 
 def decide_here(
@@ -172,7 +195,9 @@ def read_ledger(path: Path) -> Ledger:
             return msgspec.json.decode(content, type=Ledger)
         return decode_ledger(content)
     except (msgspec.MsgspecError, LedgerUnreadable, UnicodeDecodeError):
-        raise Unreadable(f"{path} is no ledger: neither a value of the changelog topic nor its JSON.") from None
+        raise Unreadable(
+            f"{path} is no ledger: neither a value of the changelog topic, byte for byte, nor its JSON."
+        ) from None
 
 
 def _moment(text: str) -> int:
@@ -232,16 +257,21 @@ def _view_of_answer(answer: Mapping[str, Any]) -> PolicyView:
 
 def _document(content: bytes, what: str) -> dict[str, Any]:
     try:
-        document = orjson.loads(content)
+        document = orjson.loads(content.removeprefix(b"\xef\xbb\xbf"))
     except ValueError:
-        raise Unreadable(f"The {what} is not JSON.") from None
+        raise Unreadable(f"The {what} is not JSON. Give it as it stands on its topic: one JSON object.") from None
     if not isinstance(document, dict):
-        raise Unreadable(f"The {what} is not a JSON object.")
+        raise Unreadable(f"The {what} is not a JSON object. Give one, as it stands on its topic.")
     return document
 
 
-def _sentence_of(error: urllib.error.HTTPError) -> str:
+def _sentence_of(error: urllib.error.HTTPError, gate: str) -> str:
     try:
         return str(orjson.loads(error.read())["error"])
     except (ValueError, KeyError, TypeError, OSError):
-        return f"The gate answered with status {error.code}."
+        if error.code == HTTPStatus.NOT_FOUND:
+            return (
+                f"What answers at {gate} does not explain: a gate started with --no-explain, or something else. "
+                "Start the gate without it, or ask with --ledger and --policy."
+            )
+        return f"What answers at {gate} answered with status {error.code}. `mesura run` prints where a gate listens."

@@ -46,7 +46,10 @@ def compiled(name: str) -> Policy:
         raise Unreadable(f"The policy {name} cannot be read: {error.strerror}.") from None
     except PolicyRefused as refused:
         count = len(refused.findings)
-        raise Unreadable(f"The policy {name} is refused; `mesura policy check` says all of it ({count}).") from None
+        findings = f"{count} finding{'s' if count != 1 else ''}"
+        raise Unreadable(
+            f"The policy {name} is refused, with {findings}: `mesura policy check {name}` says each."
+        ) from None
 
 
 class PublishedPolicies:
@@ -88,13 +91,15 @@ def read_control(bootstrap: str, topic: str) -> Mapping[bytes, bytes]:
     found: dict[bytes, bytes] = {}
     try:
         if topic not in consumer.list_topics(timeout=READ_SECONDS).topics:
-            raise CommandError(f"There is no topic {topic}. Has a gate run on this cluster, with this prefix?")
+            raise CommandError(f"There is no topic {topic}. Give the --prefix of the gate, or the cluster it runs on.")
         first, end = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=READ_SECONDS)
         consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
         until = time.monotonic() + READ_SECONDS
         while first < end:
             if time.monotonic() > until:
-                raise Unreachable(f"The broker at {bootstrap} stopped answering.")
+                raise Unreachable(
+                    f"The broker at {bootstrap} stopped answering. Try again; if it stays so, look into its log."
+                )
             message = consumer.poll(_POLL_SECONDS)
             if message is not None and message.error() is None and message.value() is not None:
                 found[message.key()] = message.value()

@@ -334,7 +334,8 @@ class Publisher:
         missing = sorted({topic for topic in self._topics.values() if topic not in existing})
         if missing:
             raise CommandError(
-                f"These topics do not exist: {', '.join(missing)}. Make them with `mesura topics create`."
+                f"These topics do not exist: {', '.join(missing)}. Make them with `mesura topics create`, or give the "
+                "--prefix of the gate."
             )
 
 
@@ -386,13 +387,16 @@ def publish(
         click.echo(warning, err=True)
     if report.not_acknowledged:
         count = len(report.not_acknowledged)
-        raise CommandError(f"{count} records were not acknowledged; the first: {report.not_acknowledged[0]}")
+        raise CommandError(
+            f"{count} records were not acknowledged; the first: {report.not_acknowledged[0]}. Publish the file again "
+            "once the cluster is well: what had arrived is answered as a duplicate, or changes nothing."
+        )
     if report.rejected:
         click.get_current_context().exit(EXIT_ANSWER_IS_NO)
 
 
 class _Rejections:
-    """Says which lines were rejected, the first ones one by one."""
+    """Says which lines were rejected, the first ones one by one, and what to do about them."""
 
     def __init__(self, file: IO[bytes] | None) -> None:
         self._file = file
@@ -406,9 +410,12 @@ class _Rejections:
             self._file.write(line + b"\n")
 
     def conclude(self) -> None:
-        """Say how many there were, if not all were named."""
+        """Say how many there were, if not all were named, and what to do."""
         if self._count > REJECTIONS_SHOWN:
             click.echo(f"… and {self._count - REJECTIONS_SHOWN} more lines were rejected.", err=True)
+        if self._count:
+            where = "--reject-file FILE keeps them" if self._file is None else f"they stand in {self._file.name}"
+            click.echo(f"Correct these lines as schemas/ says and publish them alone; {where}.", err=True)
 
 
 def _with_progress(file: Any) -> Iterator[bytes]:  # noqa: ANN401  # click's and rich's files have no type in common

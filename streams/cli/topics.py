@@ -5,7 +5,7 @@ Exit codes: 0 all is as planned; 1 something differs or is missing (each said in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, TypedDict, Unpack
@@ -20,6 +20,9 @@ from streams.topics import DEFAULT_PARTITIONS, DEFAULT_REPLICATION_FACTOR, Plann
 
 ANSWER_SECONDS: Final = 30.0
 """How long the cluster may take for one answer. Creating a thousand partitions on a busy cluster takes seconds."""
+
+
+CANNOT_TELL: Final = "settings: this broker cannot tell them"
 
 
 class State(Enum):
@@ -131,7 +134,7 @@ def _differences(
     if copies < topic.replication_factor:
         found.append(f"replicas: {copies}, planned {topic.replication_factor}")
     if config is None:
-        return (*found, "settings: this broker cannot tell them")
+        return (*found, CANNOT_TELL)
     found += [
         f"{setting.key}: {config.get(setting.key)}, planned {setting.value}, because {setting.reason}"
         for setting in topic.settings
@@ -226,5 +229,19 @@ def _report(act: Callable[[str, TopicPlan], list[TopicReport]], bootstrap: str, 
         click.echo(f"{report.topic.name}: {report.state.value}")
         for difference in report.differences:
             click.echo(f"  {difference}")
+    for remedy in _what_to_do(reports):
+        click.echo(remedy, err=True)
     if not all(report.is_as_planned for report in reports):
         raise SystemExit(EXIT_ANSWER_IS_NO)
+
+
+def _what_to_do(reports: Sequence[TopicReport]) -> Iterator[str]:
+    if any(report.state is State.MISSING for report in reports):
+        yield "`mesura topics create` makes what is not there yet."
+    differences = [difference for report in reports for difference in report.differences]
+    if any(not difference.startswith(("partitions", "replicas", CANNOT_TELL)) for difference in differences):
+        yield "Change settings with kafka-configs.sh --alter; `mesura topics describe` says what each is for."
+    if any(difference.startswith("partitions") for difference in differences):
+        yield "Change a partition count only as docs/operations.md says, or give the one there is: --partitions."
+    if any(difference.startswith("replicas") for difference in differences):
+        yield "Add replicas with kafka-reassign-partitions.sh, or give as many as there are: --replication-factor."

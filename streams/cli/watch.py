@@ -110,7 +110,8 @@ def follow(bootstrap: str, topics: tuple[str, ...], *, from_beginning: bool, to_
         missing = [topic for topic in topics if topic not in existing]
         if missing:
             raise CommandError(
-                f"These topics do not exist: {', '.join(missing)}. Make them with `mesura topics create`."
+                f"These topics do not exist: {', '.join(missing)}. Make them with `mesura topics create`, or give the "
+                "--prefix of the gate."
             )
         start = OFFSET_BEGINNING if from_beginning else OFFSET_END
         unread = {(topic, partition) for topic in topics for partition in existing[topic].partitions}
@@ -123,7 +124,10 @@ def follow(bootstrap: str, topics: tuple[str, ...], *, from_beginning: bool, to_
                 elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # its public name
                     unread.discard((message.topic(), message.partition()))
                 elif not error.retriable():
-                    raise CommandError(f"{message.topic()}: {error.str()}.")
+                    raise CommandError(
+                        f"{message.topic()} cannot be read: {error.str()}. Try again; if access is refused, ask who "
+                        "runs the cluster for the right to read it."
+                    )
     except KafkaException as error:
         raise stopped_answering(bootstrap, error) from None
     finally:
@@ -186,7 +190,8 @@ def watch(
             )
         except (ValueError, KeyError, TypeError, AttributeError):
             what = "a dead letter" if is_dead_letter else "a decision"
-            click.echo(f"{message.topic()}[{message.partition()}] {message.offset()}: not {what} of mesura", err=True)
+            place = f"{message.topic()}[{message.partition()}] {message.offset()}"
+            click.echo(f"{place}: not {what} of mesura, passed over; only a gate should write there", err=True)
             continue
         if text is None:
             continue

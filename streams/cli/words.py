@@ -210,7 +210,9 @@ def zone_in_words(label: Sequence[str] | None) -> str:
     said = f"The recipient's {what}: {name}, {_SOURCES.get(source, source)}."
     if not contradicted:
         return said
-    return f"{said} That cannot be one of {contradicted[0]}, where the recipient is said to be: the hours of both count."
+    return (
+        f"{said} That cannot be one of {contradicted[0]}, where the recipient is said to be: the hours of both count."
+    )
 
 
 def moment_in_words(moment_ms: int, zone: tzinfo) -> str:

@@ -102,6 +102,7 @@ def test_create_is_idempotent_and_check_agrees(real_kafka: KafkaAdmin, topic_pre
     shape = ["--prefix", topic_prefix, "--partitions", "2", "--replication-factor", "1"]
     code, output = _run("check", *where, *shape)
     assert (code, output.count("missing")) == (1, 9)
+    assert output.endswith("`mesura topics create` makes what is not there yet.\n")
     code, output = _run("create", *where, *shape)
     assert (code, output.count("created")) == (0, 9)
     code, output = _run("create", *where, *shape)
@@ -109,6 +110,11 @@ def test_create_is_idempotent_and_check_agrees(real_kafka: KafkaAdmin, topic_pre
     assert _run("check", *where, *shape) == (0, output)
     code, output = _run("create", *where, *shape, "--intent-topic", "outbound-intent", "--intent-topic", "otp")
     assert (code, output.count("exists"), output.count("created")) == (0, 9, 1)
+    code, output = _run("check", *where, "--prefix", topic_prefix, "--partitions", "3", "--replication-factor", "2")
+    assert code == 1
+    assert "give the one there is: --partitions" in output
+    assert "give as many as there are: --replication-factor" in output
+    assert "kafka-configs.sh" not in output
 
 
 def test_differences_are_told_and_nothing_is_changed(real_kafka: KafkaAdmin, topic_prefix: str) -> None:

@@ -23,9 +23,10 @@ from streams.policy.loader import load_policy
 from streams.policy.packs import pack_path
 from streams.testing.kafka_io import publish
 from streams.testing.records import OutgoingRecord
+from tests.cli.strangers import stranger, web_server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from streams.testing.embedded_broker import EmbeddedBroker
@@ -205,3 +206,58 @@ def test_what_cannot_be_explained_is_said(arguments: list[str], says: str) -> No
     assert result.exit_code == 2
     assert says in result.stderr
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    "gate", ["localhost:9464", "http://", "http://localhost:abc", "http://[::1", "http://a b", "ftp://a"]
+)
+def test_what_is_no_address_of_a_gate(gate: str) -> None:
+    result = asked("--intent", json.dumps(INTENT), "--gate", gate)
+    assert result.exit_code == 2
+    assert "--gate wants the address of a gate, as http://127.0.0.1:9464; `mesura run` prints it." in result.stderr
+
+
+def not_found(_: bytes) -> bytes:
+    return b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+def greeting(_: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (not_found, "does not explain: a gate started with --no-explain, or something else. Start the gate without it"),
+        (greeting, "is no gate. `mesura run` prints where one listens."),
+        (lambda _: b"SSH-2.0-something\r\n\r\n", "is no web server. `mesura run` prints where a gate listens."),
+        (web_server, "answered with status 400. `mesura run` prints where a gate listens."),
+        (lambda _: None, "`mesura run` prints where it listens."),
+    ],
+)
+def test_what_is_no_gate(answer: Callable[[bytes], bytes | None], says: str) -> None:
+    with stranger(answer) as address:
+        result = asked("--intent", json.dumps(INTENT), "--gate", f"http://{address}")
+    assert result.exit_code == 2
+    assert says in result.stderr
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("text", ['[{"customer_id": "somebody"}]', '"somebody"', '\ufeff{"customer_id": "somebody"}'])
+def test_what_looks_like_json_is_not_repeated_as_a_files_name(text: str) -> None:
+    for option in ("--intent", "--decision"):
+        result = asked(option, text, "--policy", "starter")
+        assert result.exit_code == 2
+        assert "somebody" not in result.output
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "intent.json"
+    file.write_text("\ufeff" + json.dumps(INTENT), encoding="utf-8")
+    assert asked("--intent", str(file), "--policy", "starter", "--at", AT).exit_code == 0
+    file.write_text("\ufeff" + recorded(), encoding="utf-8")
+    assert asked("--decision", str(file)).exit_code == 0
+    file.write_text(json.dumps(INTENT), encoding="utf-16")
+    result = asked("--intent", str(file), "--policy", "starter")
+    assert result.exit_code == 2
+    assert "is not UTF-8 text. Save it as UTF-8." in result.stderr

@@ -77,7 +77,9 @@ def test_what_the_gate_could_not_read_is_not_sent(broker: EmbeddedBroker, prefix
     text = lines(INTENT, broken, late, {"customer_id": secret}, {**OPT_OUT, "type": "shout"})
     result = published(broker, prefix, text, "--reject-file", str(rejects))
     assert result.exit_code == 1
-    assert [line.partition(": ")[0] for line in result.stderr.splitlines()] == ["line 2", "line 3", "line 4", "line 5"]
+    *named, remedy = result.stderr.splitlines()
+    assert [line.partition(": ")[0] for line in named] == ["line 2", "line 3", "line 4", "line 5"]
+    assert remedy == f"Correct these lines as schemas/ says and publish them alone; they stand in {rejects}."
     assert "bad_time" in result.stderr
     assert result.stdout.splitlines()[-1].startswith("rejected: 4 (")
     assert secret not in result.stderr
@@ -145,7 +147,10 @@ def test_a_kind_may_be_named(broker: EmbeddedBroker, prefix: str) -> None:
 def test_many_rejections_are_counted(broker: EmbeddedBroker, prefix: str) -> None:
     result = published(broker, prefix, "x\n" * 30)
     assert result.exit_code == 1
-    assert result.stderr.splitlines()[-1] == "… and 10 more lines were rejected."
+    assert result.stderr.splitlines()[-2:] == [
+        "… and 10 more lines were rejected.",
+        "Correct these lines as schemas/ says and publish them alone; --reject-file FILE keeps them.",
+    ]
 
 
 def test_topics_are_not_made_by_writing_to_them(broker: EmbeddedBroker) -> None:
