@@ -144,7 +144,7 @@ def _refused_preference(payload: bytes | None, key: bytes | None, refusal: Recor
     except RecordRefused as refused_inside:
         reading = _doubtful_preference(wrapped.payload, key, wrapped.inside(refused_inside))
     if wrapped.remedy and reading.event is not None and reading.event.type not in RESTRICTIVE:
-        return PreferenceReading(None, refusal=wrapped.permits())
+        return PreferenceReading(None, refusal=wrapped.does_not_restrict(PermissionRefused))
     return reading
 
 
@@ -248,7 +248,7 @@ def decode_outcome(value: bytes | None, headers: Headers = (), key: bytes | None
         else:
             if not wrapped.remedy or is_stop(reading.event.type, reading.event.detail):
                 return reading
-            raise wrapped.permits()
+            raise wrapped.does_not_restrict()
     return _stop(payload, key, refusal)
 
 
@@ -301,7 +301,7 @@ def _tolerant_or_wrapped(wire: Wire[Any], payload: bytes) -> tuple[Any, int]:
     except RecordRefused as refusal:
         raise wrapped.inside(refusal) from None
     if wrapped.remedy:
-        raise wrapped.permits()
+        raise wrapped.does_not_restrict()
     return read
 
 

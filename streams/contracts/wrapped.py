@@ -52,9 +52,9 @@ class Wrapped(NamedTuple):
     around: str
     remedy: str
 
-    def permits(self) -> RecordRefused:
-        """The refusal of what does not restrict, where only that is read."""
-        return RecordRefused("bad_envelope", f"in {self.around}, of which only what restricts is read; {self.remedy}")
+    def does_not_restrict(self, refusal: type[RecordRefused] = RecordRefused) -> RecordRefused:
+        """The refusal of what was found, where only what restricts is read."""
+        return refusal("bad_envelope", f"in {self.around}, of which only what restricts is read; {self.remedy}")
 
     def inside(self, refusal: RecordRefused) -> RecordRefused:
         """The refusal of what was found, with where it stood."""

@@ -11,7 +11,7 @@ import pytest
 
 from streams.contracts.decode import decode_intent, decode_outcome, decode_preference
 from streams.contracts.envelope import payload_of
-from streams.contracts.errors import RecordRefused
+from streams.contracts.errors import PermissionRefused, RecordRefused
 from streams.contracts.wrapped import LAYERS_MAX, unwrapped
 
 INTENT = {"intent_id": "i", "customer_id": "c", "channel": "sms", "created_at": 1_795_514_400_000}
@@ -94,13 +94,13 @@ def test_where_it_says_more_only_what_restricts_is_read(wrap: Any) -> None:
     assert decode_outcome(compact(wrap(STOP))).event == decode_outcome(compact(STOP)).event
     reading = decode_preference(compact(wrap(OPT_IN)))
     assert reading.event is None
-    refusals = [reading.refusal]
+    assert isinstance(reading.refusal, PermissionRefused)  # known to be no no: it pages nobody
+    refusals: list[RecordRefused] = [reading.refusal]
     for decode, event in ((decode_intent, INTENT), (decode_outcome, SENT)):
         with pytest.raises(RecordRefused) as caught:
             decode(compact(wrap(event)))
         refusals.append(caught.value)
     for refusal in refusals:
-        assert refusal is not None
         assert refusal.reason == "bad_envelope"
         assert "only what restricts is read; " in refusal.detail
         assert "ExtractNewRecordState" in refusal.detail or "publish what stands in `payload` alone" in refusal.detail
