@@ -94,13 +94,13 @@ class Words:
         """Whether a scope's channel word takes in this channel."""
         word = self.word("channel", named)
         meant = (self._restricted if restricts else self._permitted).get(word)
-        return (restricts if meant is None else channel in meant) or word == fold(channel)
+        return (restricts if meant is None else channel in meant) or fold(channel) in (word, fold(named))
 
     def covers_purpose(self, named: str, purpose: str, *, restricts: bool) -> bool:
         """Whether a scope's purpose word takes in this purpose."""
         word = self.word("purpose", named)
         meant = self._purposes.get(word)
-        return (restricts if meant is None else purpose == meant) or word == fold(purpose)
+        return (restricts if meant is None else purpose == meant) or fold(purpose) in (word, fold(named))
 
     def covers_open(self, field: ScopeName, named: str, value: str | None, *, restricts: bool) -> bool:
         """Whether a scope's topic, brand or sender takes in this one, or the lack of one."""

@@ -11,13 +11,24 @@ from streams.decision.decision import Decision
 from streams.decision.intent import Intent
 from streams.decision.ledger import EMPTY_LEDGER, Contact, Ledger, Tag
 from streams.decision.ledger_changes import with_rows
+from streams.decision.outcome import Outcome
+from streams.decision.outcomes import OutcomeResult, apply_outcome
 from streams.decision.policy import Policy
+from streams.decision.preference import PreferenceEvent
+from streams.decision.preferences import PreferenceResult, apply_preference
+from streams.decision.words import Words
 from tests.golden.cases import policy
 from tests.golden.sides import compiled
 
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
 # Tuesday 2026-07-07 15:00 UTC, 10:00 in Bogota.
 NOW = 1_783_436_400_000
+# Those of the base policy.
+WORDS = Words(
+    {"sms": "text", "whatsapp": "text", "voice": "phone", "email": None},
+    frozenset({"marketing", "service", "collections", "otp"}),
+    {},
+)
 
 
 def policy_of(*rules: dict[str, Any], **header: Any) -> Policy:  # noqa: ANN401 - parts of the policy file
@@ -56,3 +67,13 @@ def ledger_with(
 def decided(policy: Policy, ledger: Ledger = EMPTY_LEDGER, now: int = NOW, **fields: Any) -> Decision:  # noqa: ANN401
     """The decision on an SMS to c-1."""
     return decide(intent_of(**{"created_at": now, **fields}), ledger, policy, now)
+
+
+def heard(event: PreferenceEvent, ledger: Ledger = EMPTY_LEDGER, *, at: int = NOW, now: int = NOW) -> PreferenceResult:
+    """The event, applied now under the words of the base policy; `at` is its record's time."""
+    return apply_preference(event, ledger, recorded_ms=at, now=now, words=WORDS)
+
+
+def reported(outcome: Outcome, ledger: Ledger = EMPTY_LEDGER, *, at: int = NOW, now: int = NOW) -> OutcomeResult:
+    """The outcome, applied now under the words of the base policy; `at` is its record's time."""
+    return apply_outcome(outcome, ledger, recorded_ms=at, now=now, words=WORDS)

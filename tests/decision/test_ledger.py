@@ -62,7 +62,7 @@ def test_the_binary_form_is_an_array_of_columns_that_begins_with_its_format() ->
     assert plain[7:9] == [b"\0\1", b"\0\1"]
     assert plain[9] == [1, 2, 0, 0, 0, 0, 3, 4, 5, 0, 0, 6]
     assert plain[10] == ["sms", "marketing", "voice", "service", "loans", "acme"]
-    assert plain[11] == [["consent_granted", NOW, NOW + 1, None, "sms", None, None, None, None, "doc-1"]]
+    assert plain[11] == [["consent_granted", NOW, NOW + 1, None, "sms", None, None, None, None, "doc-1", None]]
     assert plain[12] == [["America/Bogota", NOW], None, None, [True, NOW]]
     assert plain[13:] == [NOW - DAY, {1: 3}, True, 0]
 

@@ -19,8 +19,18 @@ from streams.decision.ledger import (
 )
 from streams.decision.ledger_changes import decode_ledger
 from streams.decision.preference import PreferenceEvent
-from streams.decision.preferences import apply_preference
-from tests.decision.builders import DAY, HOUR, NOW, contact, decided, intent_of, ledger_of, ledger_with, policy_of
+from tests.decision.builders import (
+    DAY,
+    HOUR,
+    NOW,
+    contact,
+    decided,
+    heard,
+    intent_of,
+    ledger_of,
+    ledger_with,
+    policy_of,
+)
 
 EVER = {"id": "ever", "kind": "cap", "limit": 9, "window": {"lifetime": True}}
 
@@ -149,7 +159,7 @@ def test_a_preference_that_replaces_another_needs_no_room() -> None:
 
 def said(ledger: Ledger, event_id: str, topic: str, at: int) -> Ledger:
     event = PreferenceEvent(event_id=event_id, customer_id="c-1", type="opt_out", topic=topic)
-    return apply_preference(event, ledger, recorded_ms=at, now=at).ledger
+    return heard(event, ledger, at=at, now=at).ledger
 
 
 def test_the_same_event_twice_gives_back_the_same_ledger() -> None:
@@ -205,6 +215,7 @@ def test_a_region_older_than_its_country_is_not_used() -> None:
             "limit": 0,
             "window": {"rolling": "1d"},
             "applies_to": {"countries": ["US-FL"]},
+            "country_unknown": "skip",
         }
     )
 
@@ -212,7 +223,7 @@ def test_a_region_older_than_its_country_is_not_used() -> None:
         ledger = EMPTY_LEDGER
         for at, fields in said:
             event = PreferenceEvent(event_id=f"e-{at}", customer_id="c-1", type="profile", **fields)
-            ledger = apply_preference(event, ledger, recorded_ms=at, now=NOW).ledger
+            ledger = heard(event, ledger, at=at).ledger
         return ledger
 
     moved = living((NOW - 2, {"country": "BR", "region": "FL"}), (NOW - 1, {"country": "US"}))

@@ -17,13 +17,13 @@ from streams.decision.ledger import (
     Tag,
 )
 from streams.decision.preference import PreferenceEvent
-from streams.decision.preferences import Withdrawal, apply_preference
-from tests.decision.builders import NOW, contact, ledger_of, ledger_with
+from streams.decision.preferences import Withdrawal
+from tests.decision.builders import NOW, contact, heard, ledger_of, ledger_with
 
 
 def said(ledger: Ledger, event_id: str, kind: Any, at: int, **fields: Any) -> Ledger:  # noqa: ANN401
     event = PreferenceEvent(event_id=event_id, customer_id="c-1", type=kind, **fields)
-    return apply_preference(event, ledger, recorded_ms=at, now=NOW).ledger
+    return heard(event, ledger, at=at).ledger
 
 
 EARLY = {"timezone": "Europe/Madrid", "country": "ES", "region": "MD", "minor": True}
@@ -103,7 +103,7 @@ def test_what_there_is_no_room_to_keep_takes_approvals_back_all_the_same() -> No
         ledger_of(contact(NOW + 9, number=1), tags=(Tag("voice", "marketing", "other"),)), preferences=full
     )
     event = PreferenceEvent(event_id="e-1", customer_id="c-1", type="opt_out", topic="other")
-    result = apply_preference(event, ledger, recorded_ms=NOW, now=NOW)
+    result = heard(event, ledger)
     assert [w.reason for w in result.withdrawals] == ["opt_out"]
     assert result.ledger.preferences == full
     assert result.ledger.preference_refused
@@ -132,7 +132,7 @@ def test_an_event_replaces_just_the_one_before_it_in_its_place() -> None:
 def test_a_withdrawal_names_decision_channel_and_reason() -> None:
     ledger = ledger_of(contact(NOW + 9, number=1), contact(NOW, number=2), tags=(Tag("voice", "marketing"),))
     event = PreferenceEvent(event_id="e-1", customer_id="c-1", type="objection")
-    result = apply_preference(event, ledger, recorded_ms=NOW, now=NOW)
+    result = heard(event, ledger)
     assert result.withdrawals == (Withdrawal((1).to_bytes(12, "big").hex(), "voice", "objection"),)
     assert [c.flags for c in result.ledger.contacts] == [WITHDRAWN, 0]
     assert result.refused is None

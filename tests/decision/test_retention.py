@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 from streams.decision.ledger import EMPTY_LEDGER, encode_ledger
 from streams.decision.preference import PreferenceEvent
-from streams.decision.preferences import apply_preference
 from streams.exactly_once.changelog import META_KEY, customer_key, erased_key, hold_key
 from streams.retention import LONGEST_MEMORY_MS, due_ledgers, retained
-from tests.decision.builders import DAY, NOW, decided, policy_of
+from tests.decision.builders import DAY, NOW, decided, heard, policy_of
 
 if TYPE_CHECKING:
     from streams.decision.ledger import Ledger
@@ -23,7 +22,7 @@ FOR_EVER = PAST_HISTORY + LONGEST_MEMORY_MS
 
 def told(ledger: Ledger, kind: str) -> Ledger:
     event = PreferenceEvent(event_id="e", customer_id="c", type=kind)  # type: ignore[arg-type]
-    return apply_preference(event, ledger, recorded_ms=NOW, now=NOW).ledger
+    return heard(event, ledger).ledger
 
 
 def test_inside_its_horizons_a_ledger_is_left_as_it_is() -> None:

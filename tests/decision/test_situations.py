@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
+import inspect
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from streams.decision.decide import decide
 from streams.decision.intent import Intent
 from streams.decision.ledger import EMPTY_LEDGER, Ledger, Profile, ProfileValue
 from streams.decision.plan import SITUATIONS_KEPT_MAX
 from streams.decision.policy import compile_policy
+from streams.decision.situation import Situation
 from streams.policy.loader import load_policy
 from streams.policy.packs import pack_path
 from streams.testing.policies import open_all_hours
@@ -27,7 +31,7 @@ SPECIFICATION = load_policy(pack_path("starter")).specification
 DIADA = int(dt.datetime(2026, 9, 11, 10, tzinfo=dt.UTC).timestamp() * 1000)
 
 
-def intent(**changes: str | None) -> Intent:
+def intent(**changes: str | bool | None) -> Intent:
     event = {
         "intent_id": "i",
         "customer_id": "c",
@@ -48,7 +52,13 @@ def profile(**values: str) -> Ledger:
 
 APART: dict[str, tuple[tuple[Intent, Ledger], tuple[Intent, Ledger]]] = {
     "the region": ((intent(region="CT"), EMPTY_LEDGER), (intent(region="MD"), EMPTY_LEDGER)),
-    "the calendar": ((intent(holiday_calendar="ES-CT"), EMPTY_LEDGER), (intent(), EMPTY_LEDGER)),
+    "no region": ((intent(), EMPTY_LEDGER), (intent(region="MD"), EMPTY_LEDGER)),
+    "a province of another region": ((intent(region="B"), EMPTY_LEDGER), (intent(region="M"), EMPTY_LEDGER)),
+    "a region that is not there": ((intent(region="ZZ"), EMPTY_LEDGER), (intent(region="MD"), EMPTY_LEDGER)),
+    "the calendar": (
+        (intent(region="MD", holiday_calendar="ES-CT"), EMPTY_LEDGER),
+        (intent(region="MD"), EMPTY_LEDGER),
+    ),
     "a calendar that is not there": ((intent(holiday_calendar="nowhere"), EMPTY_LEDGER), (intent(), EMPTY_LEDGER)),
     "the country": ((intent(country="CO"), EMPTY_LEDGER), (intent(), EMPTY_LEDGER)),
     "no country": ((intent(country=None), EMPTY_LEDGER), (intent(), EMPTY_LEDGER)),
@@ -97,6 +107,63 @@ def test_only_so_many_situations_are_kept() -> None:
         for zone in zones:
             decide(intent(country=country, timezone=zone), EMPTY_LEDGER, policy, DIADA)
     assert policy.plans["voice", "marketing"].situations_kept == 2 * len(zones) - SITUATIONS_KEPT_MAX
+
+
+_fields = {
+    "channel": st.just("voice"),
+    "purpose": st.sampled_from(["marketing", "service"]),
+    "topic": st.sampled_from([None, "loans"]),
+    "brand": st.sampled_from([None, "north"]),
+    "campaign_id": st.sampled_from([None, "example-campaign", "another", "yet-another"]),
+    "sender_id": st.sampled_from([None, "voice-es", "voice-else", "nobody"]),
+    "automated": st.sampled_from([None, True, False]),
+    "country": st.sampled_from([None, "ES", "CO", "US", "ZZ"]),
+    "region": st.sampled_from([None, "CT", "B", "MD", "M", "FL", "ZZZ"]),
+    "timezone": st.sampled_from([None, "Europe/Madrid", "America/Bogota", "Mars/Olympus", "Etc/UTC", "UTC"]),
+    "holiday_calendar": st.sampled_from([None, "ES-CT", "nowhere", "nowhere-else"]),
+}
+_intents = st.fixed_dictionaries(_fields).map(lambda fields: intent(**fields))
+_profiles = st.fixed_dictionaries({name: _fields[name] for name in ("timezone", "country", "region")}).map(
+    lambda values: profile(**{name: value for name, value in values.items() if value is not None})
+)
+
+
+@given(st.lists(st.tuples(_intents, _profiles), min_size=2, max_size=6))
+@settings(max_examples=40, deadline=None)
+def test_intents_that_share_a_key_have_the_same_situation_whoever_came_first(
+    asked: list[tuple[Intent, Ledger]],
+) -> None:
+    """In every slot: nothing is kept of the first intent that is not part of the key."""
+    policy = compile_policy(SPECIFICATION)
+    for each in asked:
+        decide(*each, policy, DIADA)
+    for purpose in ("marketing", "service"):
+        kept = {key: outline.situation for key, outline in policy.plans["voice", purpose]._outlines.items()}
+        for each, ledger in asked:
+            if each.purpose != purpose:
+                continue
+            alone = compile_policy(SPECIFICATION)
+            decide(each, ledger, alone, DIADA)
+            ((key, outline),) = alone.plans["voice", purpose]._outlines.items()
+            assert plain(kept[key]) == plain(outline.situation)
+
+
+@given(_intents, _profiles)
+@settings(max_examples=60, deadline=None)
+def test_a_situation_is_made_of_nothing_but_its_key(asked: Intent, ledger: Ledger) -> None:
+    policy = compile_policy(SPECIFICATION)
+    decide(asked, ledger, policy, DIADA)
+    ((key, outline),) = policy.plans["voice", str(asked.purpose)]._outlines.items()
+    again = Situation("voice", str(asked.purpose), key, policy)
+    assert plain(outline.situation) == plain(again)
+    assert list(inspect.signature(Situation).parameters) == ["channel", "purpose", "key", "policy"]
+
+
+def plain(situation: Situation) -> dict[str, object]:
+    """Every slot. Calendars of two policies are two objects that say the same."""
+    slots = {slot: getattr(situation, slot) for slot in Situation.__slots__}
+    days = situation.calendar
+    return {**slots, "calendar": days and (days.name, days.days, days.first_day, days.last_day)}
 
 
 def answer(asked: Intent, ledger: Ledger) -> Decision:
