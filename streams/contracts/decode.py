@@ -16,9 +16,9 @@ from msgspec.structs import astuple
 
 from streams.contracts.envelope import INPUT_VALUE_BYTES_MAX, payload_of
 from streams.contracts.errors import PermissionRefused, RecordRefused
-from streams.contracts.generous import HEXADECIMAL, generous_outcome, generous_preference, type_meant, unread_preference
+from streams.contracts.generous import generous_outcome, generous_preference, type_meant, unread_preference
 from streams.contracts.refusals import check_text, refusal_of
-from streams.contracts.repeated import refuse_repeated
+from streams.contracts.repeated import refuse_repeated, stands_twice
 from streams.contracts.times import moment_ms
 from streams.contracts.wire import INTENT, OUTCOME, PREFERENCE, Wire, decode_members
 from streams.contracts.wrapped import unwrapped
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _COUNTRIES: Final = frozenset(first + second for first in _LETTERS for second in _LETTERS)
 _REGION_CHARACTERS: Final = _LETTERS + "0123456789"
+_HEXADECIMAL: Final = "0123456789abcdef"
 _BRACE: Final = ord("{")
 
 _strict_intent: Final = INTENT.strict.decode
@@ -170,8 +171,12 @@ def _whole_preference(payload: bytes) -> PreferenceEvent:
         event.until = moment_ms(event.until, "until")
     if event.expires_at.__class__ is str:
         event.expires_at = moment_ms(event.expires_at, "expires_at")
-    if event.type not in RESTRICTIVE:
-        _check_permissive(event, payload)
+    if event.country is not None and event.country not in _COUNTRIES:
+        raise _not_a_country()
+    if event.region is not None and event.region.strip(_REGION_CHARACTERS):
+        raise _not_a_region()
+    if event.type not in RESTRICTIVE and not decode_members(payload).keys() <= _SPEAKING[event.type]:
+        raise _says_more(event.type)
     return cast("PreferenceEvent", event)
 
 
@@ -184,20 +189,11 @@ def _refusal(wire: Wire[Any], payload: bytes, error: Exception) -> RecordRefused
     return refusal_of(error)
 
 
-def _check_permissive(event: PreferenceEvent, payload: bytes) -> None:
-    """Refuse what says less, or more, than an event of this type can."""
-    if not decode_members(payload).keys() <= _SPEAKING[event.type]:
-        raise _says_more(event.type)
-    if event.country is not None and event.country not in _COUNTRIES:
-        raise _not_a_country()
-    if event.region is not None and event.region.strip(_REGION_CHARACTERS):
-        raise _not_a_region()
-
-
 def _doubtful_preference(payload: bytes | None, key: bytes | None, refusal: RecordRefused) -> PreferenceReading:
     """What the strict reading refused."""
     members = None if payload is None else _members(payload)
-    event_type = None if members is None or refusal.reason == "repeated_field" else type_meant(members)
+    is_repeated = refusal.reason == "repeated_field"
+    event_type = None if members is None or is_repeated else type_meant(members)
     if members is not None and event_type in RESTRICTIVE:
         read = generous_preference(event_type, members, key)
         if read is None:
@@ -207,6 +203,8 @@ def _doubtful_preference(payload: bytes | None, key: bytes | None, refusal: Reco
         says_more = event_type in _SPEAKING and not members.keys() <= _SPEAKING[event_type]
         permission = _says_more(event_type) if says_more else PermissionRefused(refusal.reason, refusal.detail)
         return PreferenceReading(None, refusal=permission)
+    if is_repeated and payload is not None and stands_twice(payload, "customer_id"):
+        members = None  # nobody can say which of them was meant
     return PreferenceReading(unread_preference(members, key), 0, ("event",), refusal)
 
 
@@ -283,7 +281,7 @@ def _whole_outcome(payload: bytes) -> OutcomeReading:
             raise RecordRefused("missing_field", "`decision_id` is required but for an unsolicited reply")
         if outcome.channel is None:
             raise RecordRefused("missing_field", "a reply without `decision_id` needs `channel`")
-    elif outcome.decision_id.strip(HEXADECIMAL):
+    elif outcome.decision_id.strip(_HEXADECIMAL):
         raise RecordRefused("out_of_range", "24 lower-case hexadecimal digits expected - at `$.decision_id`")
     return OutcomeReading(outcome, unknown)
 

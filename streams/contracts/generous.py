@@ -35,7 +35,6 @@ _SPELLINGS: Final = {
 }
 _PERMISSIVE: Final = frozenset(get_args(PreferenceType)) - RESTRICTIVE
 _PERMISSIVE_SPELLINGS: Final = frozenset(name.replace("_", "") for name in _PERMISSIVE)
-HEXADECIMAL: Final = "0123456789abcdef"
 _TIMES: Final = frozenset({"effective_at", "until", "expires_at", "occurred_at"})
 # The identity of an event that has none; nothing depends on it.
 _NAMELESS: Final = "unnamed"
@@ -95,8 +94,6 @@ def generous_outcome(members: Mapping[str, Raw], key: bytes | None) -> Reading[O
     if customer is None:
         return None
     fields = {"type": REPLY, "occurred_at": 0, **fields, "customer_id": customer, "detail": "stop"}
-    if (fields.get("decision_id") or "").strip(HEXADECIMAL):
-        del fields["decision_id"]
     return Reading(Outcome(**fields), doubts)
 
 

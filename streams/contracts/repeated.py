@@ -35,17 +35,27 @@ def refuse_repeated(payload: bytes, members: int, attributes: int, fields: Colle
     names = payload.translate(_BLANKS_TO_QUOTES).count(b'":') - attributes
     if names <= members or names <= len(decode_members(payload)):
         return
-    # Slow and exact. Numbers are not wanted, and Python's own limits on them are not ours.
+    pairs = _pairs(payload)
+    _refuse_repeated_names([name for name, _ in pairs if name in fields], "$")
+    for name, content in pairs:
+        if name == "attributes" and isinstance(content, _Pairs):
+            _refuse_repeated_names([inner for inner, _ in content], "$.attributes")
+
+
+def stands_twice(payload: bytes, name: str) -> bool:
+    """Whether an object that was refused for a repeated field has this one more than once."""
+    return [each for each, _ in _pairs(payload)].count(name) > 1
+
+
+def _pairs(payload: bytes) -> list[tuple[str, Any]]:
+    """The members of an object, slowly and exactly. Numbers are not wanted: Python's limits on them are not ours."""
     try:
         pairs: list[tuple[str, Any]] = json.loads(
             payload, object_pairs_hook=_Pairs, parse_int=str, parse_float=str, parse_constant=str
         )
     except ValueError:  # in a field that was skipped, and so not looked at closely
         raise RecordRefused("not_json") from None
-    _refuse_repeated_names([name for name, _ in pairs if name in fields], "$")
-    for name, content in pairs:
-        if name == "attributes" and isinstance(content, _Pairs):
-            _refuse_repeated_names([inner for inner, _ in content], "$.attributes")
+    return pairs
 
 
 class _Pairs(list[tuple[str, Any]]):

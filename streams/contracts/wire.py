@@ -52,6 +52,7 @@ _LOOSER: Final[dict[str, Any]] = {
     # Narrower, in truth: an integer beyond 64 bits could not be written again.
     "attributes": Annotated[dict[Word, _AttributeValue], Meta(max_length=ATTRIBUTES_MAX)] | None,
 }
+_PATTERNED: Final = frozenset({"country", "region", "decision_id"})
 
 Event = TypeVar("Event", bound=Struct)
 
@@ -62,9 +63,12 @@ class Wire(Generic[Event]):
     def __init__(self, event: type[Event], **types: object) -> None:
         looser = {**_LOOSER, **types}
         self.fields: Final = frozenset(event.__struct_fields__)
-        # Of each field by itself, for what is read although the event as a whole cannot be.
+        # Of each field by itself, for what is read although the event as a whole cannot be. That is rare, so patterns
+        # may be checked here.
         self.each: Final = {
-            field.encode_name: msgspec.json.Decoder(looser.get(field.encode_name, field.type)).decode
+            field.encode_name: msgspec.json.Decoder(
+                field.type if field.encode_name in _PATTERNED else looser.get(field.encode_name, field.type)
+            ).decode
             for field in msgspec.structs.fields(event)
         }
         self.strict: Final = msgspec.json.Decoder(_wire_class(event, looser, strict=True))

@@ -303,10 +303,14 @@ def _preferences(now_ms: int) -> Iterator[HostileRecord]:
             ("country-lower", {"type": "profile", "country": "es"}, "out_of_range"),
         ],
     )
-    opened = compact(document("preference", "type-repeated", now_ms))[:-1]
-    yield _record("preference", "type-repeated", opened + b',"type":"opt_in"}', "repeated_field")
-    yield _record("preference", "type-repeated-null", opened + b',"channel":null,"channel":"sms"}', "repeated_field")
-    yield _record("preference", "type-in-disguise", opened + b',"\\u0074ype":"opt_in"}', "repeated_field")
+    repeated = [
+        ("type-repeated", b',"type":"opt_in"}'),
+        ("type-repeated-null", b',"channel":null,"channel":"sms"}'),
+        ("type-in-disguise", b',"\\u0074ype":"opt_in"}'),
+    ]
+    for name, tail in repeated:
+        opened = compact(document("preference", name, now_ms))[:-1]
+        yield _record("preference", name, opened + tail, "repeated_field")
 
 
 def _outcomes(now_ms: int) -> Iterator[HostileRecord]:
@@ -400,7 +404,7 @@ def _envelopes(now_ms: int) -> Iterator[HostileRecord]:
     for kind in kinds:
         event = document(kind, "enveloped", now_ms)
         yield _record(kind, "enveloped", compact({**shell, "data": event}), None, structured)
-        wrong = {**shell, "type": "opt_out", "data": {**event, "type": "nonsense"}}
+        wrong = {**shell, "type": "opt_out", "data": document(kind, "enveloped-type", now_ms, type="nonsense")}
         yield _record(kind, "enveloped-type", compact(wrong), "unknown_type", structured)
 
 

@@ -17,6 +17,7 @@ from streams.contracts.refusals import NESTING_MAX
 from streams.decision.intent import Intent
 from streams.decision.outcome import Outcome
 from streams.decision.preference import PreferenceEvent
+from tests.contracts.decoders import read
 
 INTENT: dict[str, Any] = {"intent_id": "i", "customer_id": "c", "channel": "sms", "created_at": 1}
 
@@ -32,12 +33,12 @@ def test_what_is_returned_is_the_cores_own_event() -> None:
         intent_id="i", customer_id="c", channel="sms", created_at=1, expires_at=1000, attributes={"a": 1.5}
     )
     assert unknown == 0
-    event, _ = decode_preference(encoded({"event_id": "e", "customer_id": "c", "type": "pause", "until": 5}))
+    event = decode_preference(encoded({"event_id": "e", "customer_id": "c", "type": "pause", "until": 5})).event
     assert type(event) is PreferenceEvent
     assert event == PreferenceEvent(event_id="e", customer_id="c", type="pause", until=5)
-    outcome, _ = decode_outcome(
+    outcome = decode_outcome(
         encoded({"customer_id": "c", "type": "sent", "occurred_at": 1, "decision_id": "0" * 24})
-    )
+    ).event
     assert type(outcome) is Outcome
     assert outcome == Outcome(customer_id="c", type="sent", occurred_at=1, decision_id="0" * 24)
 
@@ -143,10 +144,10 @@ def test_the_largest_intent_in_plain_utf_8_fits_also_in_base64() -> None:
 
 @given(st.binary(max_size=200))
 def test_bytes_are_refused_or_read_and_nothing_else_happens(value: bytes) -> None:
-    for decode in (decode_intent, decode_preference, decode_outcome):
+    for kind in ("intent", "preference-event", "outcome"):
         for headers in ((), (("content-type", b"application/cloudevents+json"),), (("content-type", value),)):
             with pytest.raises(RecordRefused):
-                decode(value, headers)
+                read(kind, value, headers, b"c")
 
 
 @given(st.data())

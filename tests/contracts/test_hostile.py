@@ -103,3 +103,23 @@ def test_each_fate_can_be_told_from_outside() -> None:
     assert len(set(keys)) == len(keys)
     assert len(set(customers)) == len(customers)
     assert max(len(record.value or b"") for record in RECORDS) < 1_000_000
+
+
+@pytest.mark.parametrize(
+    "record", [r for r in RECORDS if r.topic_kind == "preference" and r.reason], ids=lambda record: record.name
+)
+def test_whoever_a_preference_nobody_can_read_is_filed_under_is_protected(record: HostileRecord) -> None:
+    """A permissive one that is refused, and a tombstone, are no noes and leave nothing else behind."""
+    read = decode_preference(record.value, record.headers, record.key)
+    if record.name.startswith(("preference-yes-", "preference-row-yes", "preference-minor", "preference-country")) or (
+        record.reason == "no_value"
+    ):
+        assert read.event is None
+        assert read.not_understood == ()
+        return
+    assert read.event is not None
+    assert read.event.type == "unread"
+    assert read.event.customer_id.encode() == record.key
+    assert read.not_understood == ("event",)
+    nobody = decode_preference(record.value, record.headers, None)
+    assert nobody.event is None or nobody.event.customer_id.encode() == record.key

@@ -12,7 +12,6 @@ from jsonschema import Draft202012Validator
 from msgspec import Struct, structs
 
 from streams.contracts.control import decode_policy, encode_policy
-from streams.contracts.decode import decode_intent, decode_outcome, decode_preference
 from streams.contracts.envelope import INPUT_VALUE_BYTES_MAX
 from streams.contracts.errors import REFUSALS
 from streams.contracts.reasons_table import reasons_table
@@ -20,6 +19,7 @@ from streams.contracts.refusals import NESTING_MAX
 from streams.decision.intent import Intent
 from streams.decision.outcome import Outcome
 from streams.decision.preference import PreferenceEvent
+from tests.contracts.decoders import read
 from tests.contracts.schema_files import (
     INPUTS,
     OUTPUTS,
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NAMES = (*INPUTS, *OUTPUTS, "dead-letter.headers", "decision.headers", "policy-record")
-DECODERS: dict[str, Any] = {"intent": decode_intent, "preference-event": decode_preference, "outcome": decode_outcome}
 EVENTS: dict[str, type[Struct]] = {"intent": Intent, "preference-event": PreferenceEvent, "outcome": Outcome}
 STRUCTURED = (("content-type", b"application/cloudevents+json"),)
 
@@ -105,7 +104,7 @@ def test_it_has_examples_and_they_are_valid(name: str) -> None:
 def test_examples_decode_to_what_they_say(path: Path) -> None:
     name = path.name.split(".")[0]
     document = json.loads(path.read_text())
-    event, unknown = DECODERS[name](path.read_bytes())
+    event, unknown = read(name, path.read_bytes())
     assert type(event) is EVENTS[name]
     assert unknown == len(document.keys() - set(event.__struct_fields__))
     for field, value in document.items():
@@ -122,7 +121,7 @@ def test_enveloped_examples_decode_like_their_data(path: Path) -> None:
     envelope = json.loads(path.read_text())
     data = envelope["data"] if "data" in envelope else json.loads(base64.b64decode(envelope["data_base64"]))
     validator(kind).validate(data)
-    assert DECODERS[kind](path.read_bytes(), STRUCTURED) == DECODERS[kind](json.dumps(data).encode())
+    assert read(kind, path.read_bytes(), STRUCTURED) == read(kind, json.dumps(data).encode())
 
 
 def test_reasons_are_published_as_they_are() -> None:
