@@ -93,9 +93,7 @@ class Core:
 
     def outcome(self, event: Event, recorded_ms: int, now: int) -> Withdrawals | dict[str, str]:
         before = self.ledger(event["customer_id"])
-        result = apply_outcome(
-            typed(event, Outcome), before, recorded_ms=recorded_ms, now=now, words=self.policy.words
-        )
+        result = apply_outcome(typed(event, Outcome), before, recorded_ms=recorded_ms, now=now, words=self.policy.words)
         self.ledgers[event["customer_id"]] = result.ledger
         return _plain(result.withdrawals)
 
