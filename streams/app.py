@@ -32,6 +32,7 @@ from streams.exactly_once.interfaces import InputTopic
 from streams.exactly_once.settings import STOP_LIMIT_SECONDS, ClockMode, EngineSettings
 from streams.exactly_once.startup import StartupReport, check_topics
 from streams.exactly_once.takeover import EngineTableManager, watch_group
+from streams.exactly_once.topic_watch import watch_topics
 from streams.exactly_once.transport import SCHEME, SliceSchema
 
 if TYPE_CHECKING:
@@ -237,6 +238,7 @@ async def _started(app: faust.App, engine: Engine) -> None:
     """Start everything; return when the app has ended by itself."""
     await engine.start()
     engine.keep_running(watch_group(app, engine))
+    engine.keep_running(watch_topics(engine.settings))
     await app.start()  # returns after the first take-over
     await app.wait_until_stopped()
 

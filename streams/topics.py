@@ -5,6 +5,7 @@ Rules of this module
 2. Every topic but `mesura-control` has the same number of partitions: a customer's intents, opt-outs and ledger meet on
    one partition, or promises would be broken silently. Changing the number later moves keys; see the documented repair.
 3. A setting is in the plan only if something breaks without it. Everything else is the operator's.
+4. What breaks a promise outright is a rule of the engine (`exactly_once.topic_rules`), which refuses to run with it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
+
+from streams.exactly_once.topic_rules import CHANGELOG, CONTROL, RECORDS, TopicRule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -105,6 +108,8 @@ class PlannedTopic:
     partitions: int
     replication_factor: int
     settings: tuple[Setting, ...]
+    rules: tuple[TopicRule, ...] = RECORDS
+    """What `mesura run` refuses to run with."""
 
     @property
     def config(self) -> Mapping[str, str]:
@@ -120,12 +125,15 @@ class TopicPlan:
         partitions: of every topic but `mesura-control`, which has one.
         replication_factor: copies of each partition. With 3 or more a write is acknowledged by at least two.
         retention_ms: how long inputs, outputs and dead letters are kept.
+        recorded_times: preferences and outcomes keep the times their producers gave them, as a replay of recorded
+            history needs (`--clock record`). In service the broker's time is safer.
     """
 
     names: TopicNames = field(default_factory=TopicNames)
     partitions: int = DEFAULT_PARTITIONS
     replication_factor: int = DEFAULT_REPLICATION_FACTOR
     retention_ms: int = RETENTION_MS
+    recorded_times: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.partitions <= PARTITIONS_MAX:
@@ -144,17 +152,18 @@ class TopicPlan:
         """Every topic: inputs, outputs, internal ones."""
         names = self.names
         many = self.partitions
+        said = _CREATE_TIME if self.recorded_times else _APPEND_TIME
         inputs = [
-            *((name, "intents: what upstream systems want to send") for name in names.intents),
-            (names.preferences, "preference events: what customers say about being contacted"),
-            (names.outcomes, "outcomes: what became of approved sends, replies among them"),
+            *((name, "intents: what upstream systems want to send", _CREATE_TIME) for name in names.intents),
+            (names.preferences, "preference events: what customers say about being contacted", said),
+            (names.outcomes, "outcomes: what became of approved sends, replies among them", said),
         ]
         outputs = [
             (names.approved, "approvals and withdrawals, for gateways"),
             (names.suppressed, "suppressions, each with its explanation"),
         ]
         return (
-            *(self._topic(name, purpose, many, [*self._kept(), *_INPUT]) for name, purpose in inputs),
+            *(self._topic(name, purpose, many, [*self._kept(), _INPUT_LIMIT, time]) for name, purpose, time in inputs),
             *(self._topic(name, purpose, many, self._kept()) for name, purpose in outputs),
             self._topic(
                 names.dead_letter,
@@ -172,11 +181,20 @@ class TopicPlan:
                     _CREATE_TIME,
                 ],
             ),
-            self._topic(names.ledger, "changelog of every customer's ledger", many, [*_COMPACTED, *_LEDGER]),
-            self._topic(names.control, "partition count, policy in force, every policy text by hash", 1, _COMPACTED),
+            self._topic(names.ledger, "changelog of every customer's ledger", many, [*_COMPACTED, *_LEDGER], CHANGELOG),
+            self._topic(
+                names.control, "partition count, policy in force, every policy text by hash", 1, _COMPACTED, CONTROL
+            ),
         )
 
-    def _topic(self, name: str, purpose: str, partitions: int, settings: list[Setting]) -> PlannedTopic:
+    def _topic(
+        self,
+        name: str,
+        purpose: str,
+        partitions: int,
+        settings: list[Setting],
+        rules: tuple[TopicRule, ...] = RECORDS,
+    ) -> PlannedTopic:
         durable = [
             Setting(
                 "min.insync.replicas",
@@ -189,7 +207,7 @@ class TopicPlan:
                 "a broker that fell behind must not become leader and forget acknowledged records",
             ),
         ]
-        return PlannedTopic(name, purpose, partitions, self.replication_factor, (*durable, *settings))
+        return PlannedTopic(name, purpose, partitions, self.replication_factor, (*durable, *settings), rules)
 
     def _kept(self) -> list[Setting]:
         return [
@@ -203,9 +221,14 @@ def _largest(size_bytes: int, reason: str) -> Setting:
 
 
 _CREATE_TIME: Final = Setting(
-    "message.timestamp.type", "CreateTime", "preferences are ordered by the time their producer gave them"
+    "message.timestamp.type", "CreateTime", "what is decided by the record clock is ordered by the producers' times"
 )
-_INPUT: Final = [_largest(INPUT_BYTES, "anything larger could not become a dead letter"), _CREATE_TIME]
+_APPEND_TIME: Final = Setting(
+    "message.timestamp.type",
+    "LogAppendTime",
+    "what customers say is dated by the broker: a producer's wrong clock or unit cannot make a no older than a yes",
+)
+_INPUT_LIMIT: Final = _largest(INPUT_BYTES, "anything larger could not become a dead letter")
 _COMPACTED: Final = [
     Setting("cleanup.policy", "compact", "deletion by age would forget customers, and with them their opt-outs"),
     Setting("segment.ms", str(LEDGER_SEGMENT_MS), "only closed segments are compacted; a restore reads everything"),

@@ -6,7 +6,7 @@ Exit codes: 0 all is as planned; 1 something differs or is missing (each said in
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Final, TypedDict, Unpack
 
@@ -16,6 +16,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, Resourc
 
 from streams.cli.errors import EXIT_ANSWER_IS_NO, CommandError
 from streams.cli.options import bootstrap_option, refuse_unreachable, topic_names, topic_options
+from streams.exactly_once.topic_rules import broken_rules
 from streams.topics import DEFAULT_PARTITIONS, DEFAULT_REPLICATION_FACTOR, PlannedTopic, TopicPlan
 
 ANSWER_SECONDS: Final = 30.0
@@ -41,6 +42,8 @@ class TopicReport:
     topic: PlannedTopic
     state: State
     differences: tuple[str, ...] = ()
+    dangers: tuple[str, ...] = ()
+    """Of these, why `mesura run` refuses it, a sentence each."""
 
     @property
     def is_as_planned(self) -> bool:
@@ -62,7 +65,7 @@ def create_topics(bootstrap_servers: str, plan: TopicPlan) -> list[TopicReport]:
     missing = [topic for topic in plan.topics() if topic.name not in existing]
     created = _create(client, missing)
     return [
-        TopicReport(report.topic, State.CREATED, report.differences) if report.topic.name in created else report
+        replace(report, state=State.CREATED) if report.topic.name in created else report
         for report in _compare(client, plan)
     ]
 
@@ -104,8 +107,10 @@ def _compare(client: AdminClient, plan: TopicPlan) -> list[TopicReport]:
         if topic.name not in existing:
             reports.append(TopicReport(topic, State.MISSING))
             continue
-        differences = _differences(topic, existing[topic.name].partitions, configs.get(topic.name))
-        reports.append(TopicReport(topic, State.DIFFERS if differences else State.EXISTS, differences))
+        config = configs.get(topic.name)
+        differences = _differences(topic, existing[topic.name].partitions, config)
+        dangers = () if config is None else tuple(broken_rules(topic.name, topic.rules, config))
+        reports.append(TopicReport(topic, State.DIFFERS if differences else State.EXISTS, differences, dangers))
     return reports
 
 
@@ -154,12 +159,19 @@ class _PlanOptions(TypedDict):
     renamed_topics: tuple[str, ...]
     partitions: int
     replication_factor: int
+    recorded_times: bool
 
 
 def _plan_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option("--partitions", type=int, default=DEFAULT_PARTITIONS, show_default=True),
         click.option("--replication-factor", type=int, default=DEFAULT_REPLICATION_FACTOR, show_default=True),
+        click.option(
+            "--recorded-times",
+            is_flag=True,
+            help="Preferences and outcomes keep their producers' times, as a replay of recorded history needs "
+            "(run --clock record).",
+        ),
     ):
         command = option(command)
     return topic_options(command)
@@ -171,10 +183,11 @@ def _plan(
     renamed_topics: tuple[str, ...],
     partitions: int,
     replication_factor: int,
+    recorded_times: bool,
 ) -> TopicPlan:
     names = topic_names(prefix, intent_topics, renamed_topics)
     try:
-        return TopicPlan(names, partitions, replication_factor)
+        return TopicPlan(names, partitions, replication_factor, recorded_times=recorded_times)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
 
@@ -191,7 +204,7 @@ def create(bootstrap: str, **plan: Unpack[_PlanOptions]) -> None:
 @_plan_options
 @bootstrap_option
 def check(bootstrap: str, **plan: Unpack[_PlanOptions]) -> None:
-    """Compare the topics with the plan; change nothing."""
+    """Compare the topics with the plan; change nothing. What mesura run would refuse is said."""
     _report(check_topics, bootstrap, _plan(**plan))
 
 
@@ -229,6 +242,8 @@ def _report(act: Callable[[str, TopicPlan], list[TopicReport]], bootstrap: str, 
         click.echo(f"{report.topic.name}: {report.state.value}")
         for difference in report.differences:
             click.echo(f"  {difference}")
+        for danger in report.dangers:
+            click.echo(f"  refused by mesura run: {danger}")
     for remedy in _what_to_do(reports):
         click.echo(remedy, err=True)
     if not all(report.is_as_planned for report in reports):

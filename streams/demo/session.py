@@ -285,7 +285,7 @@ def _broker(settings: DemoSettings) -> Iterator[str]:
     """A broker with the topics of the gate."""
     retention = {"retention_ms": RECORDED_RETENTION_MS} if settings.clock == "record" else {}
     names = TopicNames().with_prefix(settings.prefix)
-    plan = TopicPlan(names, PARTITIONS, 1, **retention)
+    plan = TopicPlan(names, PARTITIONS, 1, recorded_times=settings.clock == "record", **retention)
     try:
         if settings.bootstrap is not None:
             refuse_unreachable(settings.bootstrap)

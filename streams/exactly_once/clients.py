@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import aiokafka
 
 from streams.exactly_once.fencing import FencedProducer
-from streams.exactly_once.topic_configs import LARGEST_BATCH, connected_admin, topic_configs
+from streams.exactly_once.topic_configs import connected_admin, topic_configs
+from streams.exactly_once.topic_rules import LARGEST_BATCH
 from streams.exactly_once.transport import read_by_entries
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
     EngineError
      ├── RefusalError           starting again would not help; the sentence says what to do first
      │    ├── StartupRefusedError    what was found would break a promise
+     │    │    ├── TopicUnfitError        a setting of a topic would lose records, or was changed to one that would
      │    │    └── StateUnreadableError   a value of the changelog is damaged, or of another version
      │    ├── RecordsMissingError    an input topic lost records before they were decided
      │    └── TopicShrunkError       an input topic lost records after they were decided
@@ -75,6 +76,14 @@ class TopicShrunkError(RefusalError):
         self.topic = topic
         self.partition = partition
         self.offset = offset
+
+
+class TopicUnfitError(StartupRefusedError):
+    """A topic has settings with which something would be lost, or go wrong unnoticed. The text says which to set."""
+
+    def __init__(self, topic: str, sentences: str) -> None:
+        super().__init__(sentences)
+        self.topic = topic
 
 
 class StateUnreadableError(StartupRefusedError):

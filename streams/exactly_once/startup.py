@@ -3,8 +3,7 @@
 Refused
 - a topic that does not exist, or has another partition count than the other topics;
 - a partition count other than the one recorded in the control topic: keys would have moved, opt-outs be forgotten;
-- a changelog or control topic that is not compacted: state would disappear with the topic's retention;
-- a changelog without the broker's append time (nobody would notice a wrong clock), or too small for its records.
+- a topic with settings that break one of the rules of `topic_rules.py`.
 
 Checked at the take-over of a partition instead, because only then the answer is known: `check_positions`.
 """
@@ -17,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from streams.exactly_once.control import PARTITIONS_KEY, ControlTopic
 from streams.exactly_once.errors import StartupRefusedError
-from streams.exactly_once.settings import CHANGELOG_RECORD_BYTES, COMMIT_MARK
-from streams.exactly_once.topic_configs import LARGEST_BATCH, connected_admin, topic_configs
+from streams.exactly_once.settings import COMMIT_MARK
+from streams.exactly_once.topic_configs import connected_admin, topic_configs
+from streams.exactly_once.topic_rules import refuse_unfit, rules_by_topic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,14 +28,12 @@ if TYPE_CHECKING:
 
     from streams.exactly_once.settings import EngineSettings
 
-APPEND_TIME: Final = "LogAppendTime"
-
 LEADER_WAIT_SECONDS: Final = 10.0
 """How long topics that were created a moment ago may take to get their leaders."""
 
 LEADER_POLL_SECONDS: Final = 0.1
 
-CONFIGS_UNKNOWN: Final = "The broker cannot describe configurations: whether {} are compacted is not checked."
+CONFIGS_UNKNOWN: Final = "The broker does not tell the settings of {}: whether something would be lost is not checked."
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +63,13 @@ async def check_topics(settings: EngineSettings) -> StartupReport:
             raise StartupRefusedError(
                 f"{settings.control_topic} has {counts[settings.control_topic]} partitions: create it anew with one."
             )
-        configs = await topic_configs(admin, compacted)
-    warnings = () if configs is not None else (CONFIGS_UNKNOWN.format(" and ".join(compacted)),)
+        rules = rules_by_topic(settings)
+        configs = await topic_configs(admin, list(rules))
     configs = configs or {}
-    check_compaction(configs)
+    refuse_unfit(rules, configs)
+    unknown = [topic for topic in rules if topic not in configs]
+    warnings = (CONFIGS_UNKNOWN.format(", ".join(unknown)),) if unknown else ()
     compares_clocks = settings.changelog_topic in configs
-    if compares_clocks:
-        check_changelog(settings.changelog_topic, configs[settings.changelog_topic])
     if settings.control_topic:
         await _check_recorded_count(settings, settings.control_topic, partition_count)
     return StartupReport(partition_count, compares_clocks, warnings)
@@ -102,41 +100,6 @@ def check_recorded_count(recorded: int, found: int) -> None:
         raise StartupRefusedError(
             f"The topics have {found} partitions, the application was started with {recorded}: customers would have "
             "moved to other partitions and what they said be forgotten. Follow the runbook for changing the count."
-        )
-
-
-def check_compaction(configs: Mapping[str, Mapping[str, str]]) -> None:
-    """Every topic whose configuration is known is compacted, and only that.
-
-    Raises:
-        StartupRefusedError: state would be deleted.
-    """
-    for name, config in configs.items():
-        policy = config.get("cleanup.policy", "")
-        if policy != "compact":
-            raise StartupRefusedError(
-                f"{name} has cleanup.policy={policy}: what customers said would be deleted with age. "
-                "Set cleanup.policy=compact on it."
-            )
-
-
-def check_changelog(name: str, config: Mapping[str, str]) -> None:
-    """The changelog carries the broker's time and takes the largest record.
-
-    Raises:
-        StartupRefusedError: clocks would not be compared, or a large record would be refused again and again.
-    """
-    timestamps = config.get("message.timestamp.type", "")
-    if timestamps != APPEND_TIME:
-        raise StartupRefusedError(
-            f"{name} has message.timestamp.type={timestamps}: a wrong clock would go unnoticed, and limits be "
-            f"counted in wrong windows. Set message.timestamp.type={APPEND_TIME} on it."
-        )
-    largest = config.get(LARGEST_BATCH, "")
-    if not largest.isdecimal() or int(largest) < CHANGELOG_RECORD_BYTES:
-        raise StartupRefusedError(
-            f"{name} has max.message.bytes={largest}: a customer with a long history could not be recorded, and its "
-            f"partition would stand still. Set max.message.bytes={CHANGELOG_RECORD_BYTES} on it, or more."
         )
 
 

@@ -7,7 +7,7 @@ is made of that is the caller's.
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from streams.exactly_once.settings import EngineSettings
-
-LARGEST_BATCH: Final = "max.message.bytes"
-"""The largest record batch a topic takes, in bytes."""
 
 
 @asynccontextmanager
@@ -34,7 +31,9 @@ async def connected_admin(settings: EngineSettings) -> AsyncIterator[AIOKafkaAdm
 
 
 async def topic_configs(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, dict[str, str]] | None:
-    """The settings of each topic, by their names; None if the broker cannot tell."""
+    """The settings of each topic, by their names, without topics of which it may not be told; None if the broker cannot
+    tell.
+    """
     try:
         answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
     except IncompatibleBrokerVersion:
@@ -42,5 +41,6 @@ async def topic_configs(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dic
     return {
         name: {entry[0]: entry[1] for entry in entries}
         for answer in answers
-        for _, _, _, name, entries in answer.resources
+        for error_code, _, _, name, entries in answer.resources
+        if error_code == 0
     }

@@ -9,9 +9,11 @@ from click.testing import CliRunner
 
 from streams.cli.topics import State, check_topics, create_topics, topics
 from streams.exactly_once.settings import CHANGELOG_RECORD_BYTES
-from streams.exactly_once.startup import check_changelog
+from streams.exactly_once.topic_rules import refuse_unfit, rules_by_topic
+from streams.settings import WorkerSettings
 from streams.testing.broker import create_plan
 from streams.topics import DEAD_LETTER_BYTES, INPUT_BYTES, LEDGER_BYTES, REROUTED_BYTES, TopicNames, TopicPlan
+from streams.worker import engine_settings
 
 if TYPE_CHECKING:
     from streams.testing.broker import Broker, KafkaAdmin
@@ -31,10 +33,13 @@ def test_state_is_compacted_and_nothing_else() -> None:
     assert {name for name, policy in policies.items() if policy == "compact"} == {"mesura-ledger", "mesura-control"}
 
 
-def test_only_the_ledger_has_append_time() -> None:
-    kinds = {topic.name: topic.config.get("message.timestamp.type") for topic in TopicPlan().topics()}
-    assert [name for name, kind in kinds.items() if kind == "LogAppendTime"] == ["mesura-ledger"]
-    assert kinds["opt-out"] == "CreateTime"
+def test_what_customers_say_is_dated_by_the_broker_unless_it_is_replayed() -> None:
+    def dated_by_the_broker(plan: TopicPlan) -> list[str]:
+        kinds = {topic.name: topic.config.get("message.timestamp.type") for topic in plan.topics()}
+        return [name for name, kind in kinds.items() if kind == "LogAppendTime"]
+
+    assert dated_by_the_broker(TopicPlan()) == ["opt-out", "contact-outcome", "mesura-ledger"]
+    assert dated_by_the_broker(TopicPlan(recorded_times=True)) == ["mesura-ledger"]
 
 
 def test_whatever_comes_in_fits_where_it_may_have_to_go() -> None:
@@ -45,11 +50,15 @@ def test_whatever_comes_in_fits_where_it_may_have_to_go() -> None:
     assert sizes["mesura-dead-letter"] == str(DEAD_LETTER_BYTES)
 
 
-def test_a_ledger_as_planned_is_one_the_engine_starts_with() -> None:
-    plan = TopicPlan()
-    config = next(topic.config for topic in plan.topics() if topic.name == plan.names.ledger)
-    check_changelog(plan.names.ledger, config)
-    assert config["max.message.bytes"] == str(LEDGER_BYTES) == str(CHANGELOG_RECORD_BYTES)
+@pytest.mark.parametrize("recorded_times", [False, True])
+def test_topics_as_planned_are_those_the_engine_runs_with(*, recorded_times: bool) -> None:
+    plan = TopicPlan(recorded_times=recorded_times)
+    planned = {topic.name: topic for topic in plan.topics()}
+    settings = engine_settings(WorkerSettings(bootstrap_servers="x:1", policy_path="x", topics=plan.names))
+    rules = rules_by_topic(settings)
+    assert rules == {name: topic.rules for name, topic in planned.items()}
+    refuse_unfit(rules, {name: topic.config for name, topic in planned.items()})
+    assert planned["mesura-ledger"].config["max.message.bytes"] == str(LEDGER_BYTES) == str(CHANGELOG_RECORD_BYTES)
 
 
 @pytest.mark.parametrize(("copies", "acknowledged"), [(1, 1), (2, 1), (3, 2), (5, 2)])
@@ -128,6 +137,27 @@ def test_differences_are_told_and_nothing_is_changed(real_kafka: KafkaAdmin, top
     assert {report.state for report in reports.values()} == {State.CREATED}
     checked = {report.topic.name: report for report in check_topics(real_kafka.bootstrap_servers, plan)}
     assert checked[plan.names.ledger] == ledger
+    assert [danger.partition(": ")[0] for danger in ledger.dangers] == [
+        f"{plan.names.ledger} has cleanup.policy=delete",
+        f"{plan.names.ledger} has message.timestamp.type=CreateTime",
+        f"{plan.names.ledger} has max.message.bytes=1048588",
+    ]
+
+
+def test_check_says_what_run_would_refuse(real_kafka: KafkaAdmin, topic_prefix: str) -> None:
+    plan = TopicPlan(TopicNames().with_prefix(topic_prefix), partitions=2, replication_factor=1)
+    settings = {"cleanup.policy": "compact", "unclean.leader.election.enable": "true"}
+    real_kafka.create_topics([plan.names.preferences], partitions=2, config=settings)
+    shape = ["--bootstrap", real_kafka.bootstrap_servers, "--prefix", topic_prefix]
+    shape += ["--partitions", "2", "--replication-factor", "1"]
+    _run("create", *shape)
+    code, output = _run("check", *shape)
+    assert code == 1
+    assert "message.timestamp.type: CreateTime, planned LogAppendTime" in output
+    refused = [line for line in output.splitlines() if line.startswith("  refused by mesura run: ")]
+    assert len(refused) == 2
+    assert refused[0].endswith("would be lost. Set cleanup.policy=delete on it.")
+    assert refused[1].endswith("would be lost. Set unclean.leader.election.enable=false on it.")
 
 
 def test_too_few_brokers_for_the_copies_is_told(real_kafka: KafkaAdmin, topic_prefix: str) -> None:

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.app import input_topics
-from streams.exactly_once import changelog
-from streams.exactly_once.errors import BatchUnreadableError, StartupRefusedError
+from streams.exactly_once import changelog, topic_rules
+from streams.exactly_once.errors import BatchUnreadableError, StartupRefusedError, TopicUnfitError
 from streams.exactly_once.intake import FULL_BYTES, FULL_RECORDS, Intake, Missing
 from streams.exactly_once.interfaces import BatchResult, InputRecord, InputTopic
 from streams.exactly_once.partition import Limits, PartitionState
@@ -22,12 +22,11 @@ from streams.exactly_once.rest import Rest
 from streams.exactly_once.service_order import ALARM_SECONDS, ServiceOrder
 from streams.exactly_once.settings import COMMIT_MARK, EngineSettings
 from streams.exactly_once.startup import (
-    check_changelog,
-    check_compaction,
     check_counts,
     check_positions,
     check_recorded_count,
 )
+from streams.exactly_once.topic_rules import refuse_unfit
 from streams.exactly_once.transport import Slice
 from tests.engine.toy import Clock, Recorder
 
@@ -155,17 +154,40 @@ class TestRefusals:
 
     @pytest.mark.parametrize("policy", ["delete", "compact,delete"])
     def test_compaction(self, policy: str) -> None:
-        check_compaction({"ledger": {"cleanup.policy": "compact"}})
-        with pytest.raises(StartupRefusedError, match="Set cleanup"):
-            check_compaction({"ledger": {"cleanup.policy": policy}})
+        refuse_unfit({"control": topic_rules.CONTROL}, {"control": {"cleanup.policy": "compact"}})
+        with pytest.raises(TopicUnfitError, match="Set cleanup"):
+            refuse_unfit({"control": topic_rules.CONTROL}, {"control": {"cleanup.policy": policy}})
+
+    @pytest.mark.parametrize("policy", ["compact", "compact,delete", "delete,compact"])
+    def test_no_compaction(self, policy: str) -> None:
+        refuse_unfit({"asks": topic_rules.RECORDS}, {"asks": {"cleanup.policy": "delete"}})
+        with pytest.raises(TopicUnfitError, match=r"asks has cleanup\.policy=.* Set cleanup\.policy=delete on it\."):
+            refuse_unfit({"asks": topic_rules.RECORDS}, {"asks": {"cleanup.policy": policy}})
 
     def test_changelog(self) -> None:
-        good = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": "4194304"}
-        check_changelog("ledger", good)
-        with pytest.raises(StartupRefusedError, match=r"Set message\.timestamp\.type=LogAppendTime on it"):
-            check_changelog("ledger", good | {"message.timestamp.type": "CreateTime"})
-        with pytest.raises(StartupRefusedError, match=r"Set max\.message\.bytes=4194304 on it, or more"):
-            check_changelog("ledger", good | {"max.message.bytes": "4194303"})
+        good = {
+            "cleanup.policy": "compact", "message.timestamp.type": "LogAppendTime", "max.message.bytes": "4194304"
+        }  # fmt: skip
+
+        def refuse(**changed: str) -> None:
+            changes = {name.replace("_", "."): value for name, value in changed.items()}
+            refuse_unfit({"ledger": topic_rules.CHANGELOG}, {"ledger": good | changes})
+
+        refuse()
+        refuse(max_message_bytes="4194305", unclean_leader_election_enable="false")
+        with pytest.raises(TopicUnfitError, match=r"Set message\.timestamp\.type=LogAppendTime on it\."):
+            refuse(message_timestamp_type="CreateTime")
+        with pytest.raises(TopicUnfitError, match=r"Set max\.message\.bytes=4194304 on it, or more\."):
+            refuse(max_message_bytes="4194303")
+        with pytest.raises(TopicUnfitError, match=r"Set unclean\.leader\.election\.enable=false on it\."):
+            refuse(unclean_leader_election_enable="true")
+
+    def test_all_that_is_wrong_is_said_at_once(self) -> None:
+        rules = {"asks": topic_rules.RECORDS, "stops": topic_rules.RECORDS}
+        with pytest.raises(TopicUnfitError) as refused:
+            refuse_unfit(rules, {topic: {"cleanup.policy": "compact"} for topic in rules})
+        assert refused.value.topic == "asks"
+        assert str(refused.value).count("Set cleanup.policy=delete on it.") == 2
 
     def test_positions(self) -> None:
         settings = EngineSettings(bootstrap_servers="127.0.0.1:9092", input_topics=input_topics())

@@ -81,6 +81,7 @@ class World:
         intents: tuple[str, ...] = ("outbound-intent",),
         input_bytes: int | None = None,
         create: bool = True,
+        recorded_times: bool = True,
     ) -> None:
         self.broker = broker
         self.prefix = prefix
@@ -91,6 +92,7 @@ class World:
             partitions=partitions,
             replication_factor=1,
             retention_ms=TEN_YEARS_MS,
+            recorded_times=recorded_times,
         )
         if create and input_bytes is None:
             create_plan(broker, self.plan)

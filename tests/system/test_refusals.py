@@ -8,7 +8,14 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from confluent_kafka.admin import AdminClient, NewPartitions
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    ResourceType,
+)
 
 from streams.testing.kafka_installation import install_kafka
 from streams.testing.records import OutgoingRecord
@@ -131,6 +138,47 @@ def consumer_groups(world: World, *arguments: str) -> None:
     tool = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
     command = [str(kafka.java), "-cp", kafka.class_path, tool, "--bootstrap-server", world.address, *arguments]
     subprocess.run(command, check=True, capture_output=True, timeout=120)
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize(
+    ("topic", "settings"),
+    [
+        ("opt-out", {"cleanup.policy": "compact"}),
+        ("contact-outcome", {"cleanup.policy": "compact,delete"}),
+        ("outbound-intent", {"cleanup.policy": "compact"}),
+        ("approved-send", {"cleanup.policy": "compact"}),
+        ("opt-out", {"unclean.leader.election.enable": "true"}),
+    ],
+)
+def test_a_topic_that_would_lose_what_it_holds(
+    real_kafka: Broker, tmp_path: Path, topic: str, settings: dict[str, str]
+) -> None:
+    said = refused(OtherWorld(real_kafka, {topic: (8, settings)}), tmp_path)
+    [(key, value)] = settings.items()
+    assert f"{topic} has {key}={value}" in said
+    assert f"would be lost. Set {key}=" in said
+
+
+@pytest.mark.kafka
+def test_a_topic_that_is_changed_under_a_running_gate(kafka_world: World, tmp_path: Path) -> None:
+    """It ends the gate before the broker has compacted anything: closed segments are, after a while, and no others."""
+    with running(kafka_world, tmp_path, supervised=True) as gate:
+        set_topic(kafka_world, kafka_world.names.preferences, "cleanup.policy", "compact")
+        assert gate.ended(START_SECONDS) == EXIT_REFUSED, gate.said[-3000:]
+    assert f"{kafka_world.names.preferences} has cleanup.policy=compact" in gate.said
+    assert "Restart" not in gate.said
+    set_topic(kafka_world, kafka_world.names.preferences, "cleanup.policy", "delete")
+    with running(kafka_world, tmp_path) as gate:
+        assert gate.terminate() == EXIT_ENDED
+
+
+def set_topic(world: World, topic: str, key: str, value: str) -> None:
+    entry = ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
+    client = AdminClient({"bootstrap.servers": world.address})
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+    for future in client.incremental_alter_configs([resource]).values():
+        future.result(20)
 
 
 def test_no_erasure_key(embedded_broker: Broker, topic_prefix: str, tmp_path: Path) -> None:
