@@ -1,8 +1,9 @@
 # The few verbs of this project. Everything runs from the project's own environment in .venv, made by `make setup`.
 #
-#   make setup           install what is pinned, with hashes
+#   make setup           install what is locked, by its hashes; nothing is resolved
 #   make demo            the gate on the embedded broker, deciding; BROKER=kafka: on Apache Kafka; ARGS="--keep" and others
 #   make test            every test, on the embedded broker and on Apache Kafka (needs Java 17 and Maven)
+#   make quick           for every day: the tests that need neither Java nor long; says at its end what it left out
 #   make check           style, types, walls between packages
 #   make compiled        a copy in build/compiled/ whose decision core is compiled; run the gate from there (needs a C compiler)
 #   make bench           all of the benches below; results in bench/results/ (an hour)
@@ -16,6 +17,9 @@
 #   make mutants         change the decision core in every way mutmut knows; the cases must notice (long)
 #   make fuzz            the core against the independent model, SECONDS=… (long)
 #   make fuzz-bytes      whatever reads bytes, guided by coverage; results in bench/results/fuzz.md (long)
+#   make setup-matrix    set-up and demo from nothing under every Python, with its oldest pip and the newest; results in
+#                        bench/results/setup.md (a quarter of an hour)
+#   make lock            write requirements/*.lock again from pyproject.toml; what is locked stays unless UPGRADE=--upgrade
 
 PYTHON ?= python3
 VENV := .venv
@@ -26,21 +30,33 @@ MINUTES ?= 30
 STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-dev
 
-.PHONY: setup demo test check compiled bench bench-compare races faults simulation chaos mutants fuzz fuzz-bytes
+# A lock names everything, down to the last dependency, so pip has nothing to choose: it takes these files or stops. Without
+# --no-deps it would look for what a locked package asks for all the same, and some releases of pip then find something
+# newer than the lock. That the lock is complete is asked afterwards, of what was installed.
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+LOCKED := $(PIP) install --quiet --no-deps --require-hashes -r
+CONSISTENT := $(PIP) check || { echo "$(VENV) holds what does not fit together (above). Make it anew: rm -rf $(VENV)" >&2; exit 1; }
+
+.PHONY: setup demo test quick check compiled bench bench-compare races faults simulation chaos mutants fuzz fuzz-bytes \
+	setup-matrix lock
 
 setup: $(TEST_STAMP)
 
 $(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "$(PYTHON) is not Python 3.11 or later. Say which is: make setup PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 # What the product needs, and nothing else: a newcomer's demo starts from here.
 $(STAMP): requirements/runtime.lock pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/runtime.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(LOCKED) requirements/runtime.lock
+	$(PIP) install --quiet --no-deps --no-index --no-build-isolation -e .
+	$(CONSISTENT)
 	touch $(STAMP)
 
 $(TEST_STAMP): requirements/dev.lock $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.lock
+	$(LOCKED) requirements/dev.lock
+	$(CONSISTENT)
 	touch $(TEST_STAMP)
 
 demo: $(STAMP)
@@ -49,6 +65,13 @@ demo: $(STAMP)
 # Two at a time: what runs brokers waits more than it computes.
 test: $(TEST_STAMP)
 	$(BIN)/python -m pytest $(or $(ARGS),-n 2 --dist loadfile tests)
+
+# What takes long or starts many processes. Left out by name, so that a new test is an everyday one until it is named here.
+LONG := tests/compiled tests/demo/test_demo.py tests/deploy/test_prometheus.py tests/engine/test_exactly_once.py \
+	tests/engine/test_promises.py tests/engine/test_timers.py tests/fuzz/test_campaign.py tests/setup tests/simulation tests/system
+quick: $(TEST_STAMP)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not kafka" $(LONG:%=--ignore=%) $(ARGS) tests
+	@echo "Left out: what needs Apache Kafka, and $(LONG). make test runs all."
 
 check: $(TEST_STAMP)
 	$(BIN)/ruff check streams tests bench deploy examples
@@ -94,3 +117,18 @@ fuzz: $(TEST_STAMP)
 
 fuzz-bytes: $(TEST_STAMP)
 	$(BIN)/python -m tests.fuzz.campaign $(ARGS)
+
+setup-matrix: $(TEST_STAMP)
+	$(BIN)/python -m tests.setup.matrix $(ARGS)
+
+# The locks name no index: whoever installs asks the one that their pip is set to.
+LOCK_TOOL := build/lock
+LOCK := $(LOCK_TOOL)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url \
+	--no-emit-find-links $(UPGRADE)
+lock:
+	$(PYTHON) -m venv --clear $(LOCK_TOOL)
+	$(LOCK_TOOL)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r requirements/lock.lock
+	$(LOCK) pyproject.toml --group build -o requirements/runtime.lock
+	$(LOCK) pyproject.toml --group build --group dev --constraint requirements/runtime.lock -o requirements/dev.lock
+	$(LOCK) --group peers -o requirements/bench.lock
+	$(LOCK) --group lock -o requirements/lock.lock

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import pytest
 from aiokafka.errors import KafkaError
 from confluent_kafka import KafkaException
+from hypothesis import settings
 
 from streams.testing.embedded_broker import EmbeddedBroker
 from streams.testing.errors import KafkaNotInstalledError, TestingError
@@ -31,6 +32,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from streams.testing.broker import Broker, KafkaAdmin
+
+
+# How long an example takes says how busy the machine is, nothing about us. All else is as Hypothesis has it, in CI too.
+settings.register_profile(
+    "however_busy", parent=settings.get_profile(settings.get_current_profile_name()), deadline=None
+)
+settings.load_profile("however_busy")
 
 
 # What a broker that is too weak makes of a test. Anything else is a mistake in the test.

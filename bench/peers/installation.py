@@ -82,10 +82,20 @@ def quix_python() -> Path:
             if not is_there(folder):
                 shutil.rmtree(folder, ignore_errors=True)
                 _run([sys.executable, "-m", "venv", str(folder)])
-                pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet"]
-                _run([*pip, "--disable-pip-version-check", "--require-hashes", "-r", str(LOCK)])
+                install_lock(folder / "bin" / "python")
                 (folder / COMPLETE).touch()
     return folder / "bin" / "python"
+
+
+def install_lock(python: Path) -> None:
+    """Put what is locked into the environment of this interpreter: nothing is resolved, and all must fit together.
+
+    Raises:
+        PeerNotInstalledError: it could not be installed, or something that it needs is not locked.
+    """
+    pip = [str(python), "-m", "pip", "--disable-pip-version-check"]
+    _run([*pip, "install", "--quiet", "--no-deps", "--require-hashes", "-r", str(LOCK)])
+    _run([*pip, "check"])
 
 
 def java_peer() -> JavaPeer:
@@ -155,7 +165,7 @@ def _run(command: Sequence[str]) -> None:
         raise PeerNotInstalledError(f"{Path(command[0]).name} was not done within {BUILD_SECONDS} s") from error
     if done.returncode != 0:
         lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-        first = next((line for line in lines if "ERROR" in line), "no message")
+        first = next((line for line in lines if "ERROR" in line), lines[0] if lines else "no message")
         raise PeerNotInstalledError(f"{Path(command[0]).name} failed: {first}")
 
 
