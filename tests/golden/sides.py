@@ -25,10 +25,12 @@ from streams.decision.preferences import FUTURE_TOLERANCE_MS, Withdrawal, apply_
 from streams.decision.specification import PolicySpecification
 from streams.policy.loader import load_policy
 from streams.testing.oracle.model import DeadLetter, Model
+from tests.golden.raw import Raw, ordered, raw_of, taken_by_model
 
 Event = dict[str, Any]
 Answer = dict[str, Any]
 Withdrawals = list[dict[str, str]]
+Applied = Withdrawals | dict[str, Any]
 E = TypeVar("E", Intent, PreferenceEvent, Outcome)
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -40,9 +42,11 @@ class Side(Protocol):
 
     name: str
 
-    def preference(self, event: Event, recorded_ms: int, now: int) -> Withdrawals | dict[str, str]: ...
-    def outcome(self, event: Event, recorded_ms: int, now: int) -> Withdrawals | dict[str, str]: ...
+    def preference(self, event: Event, recorded_ms: int, now: int) -> Applied: ...
+    def outcome(self, event: Event, recorded_ms: int, now: int) -> Applied: ...
+    def record(self, kind: str, raw: Raw, recorded_ms: int, now: int) -> Any: ...  # noqa: ANN401
     def intent(self, event: Event, now: int) -> Answer: ...
+    def asked(self, event: Event, now: int) -> Answer: ...
     def rule_ids(self) -> list[str]: ...
     def copied(self) -> Side: ...
 
@@ -124,14 +128,14 @@ class Independent:
     def __init__(self, policy_text: str) -> None:
         self.model = Model(policy_text)
 
-    def preference(self, event: Event, recorded_ms: int, now: int) -> Withdrawals | dict[str, str]:
-        try:
-            return _sorted(self.model.apply_preference(event, recorded_ms, now))
-        except DeadLetter as dead:
-            return {"dead_letter": dead.reason}
+    def preference(self, event: Event, recorded_ms: int, now: int) -> Applied:
+        return self.record("preference", raw_of(event), recorded_ms, now)
 
-    def outcome(self, event: Event, recorded_ms: int, now: int) -> Withdrawals | dict[str, str]:
-        return _sorted(self.model.apply_outcome(event, recorded_ms, now))
+    def outcome(self, event: Event, recorded_ms: int, now: int) -> Applied:
+        return self.record("outcome", raw_of(event), recorded_ms, now)
+
+    def record(self, kind: str, raw: Raw, recorded_ms: int, now: int) -> Any:  # noqa: ANN401 - see taken_by_model
+        return taken_by_model(self.model, kind, raw, recorded_ms, now)
 
     def intent(self, event: Event, now: int) -> Answer:
         try:
@@ -139,12 +143,23 @@ class Independent:
         except DeadLetter as dead:
             return {"dead_letter": dead.reason}
 
+    def asked(self, event: Event, now: int) -> Answer:
+        known = self.model.customers
+        self.model.customers = {event["customer_id"]: self.model.customer(event["customer_id"]).copied()}
+        try:
+            return self.intent(event, now)
+        finally:
+            self.model.customers = known
+
     def rule_ids(self) -> list[str]:
         asked = {rule.number: rule.id for rule in self.model.policy.rules}
         return list(compiled_names(asked))
 
     def copied(self) -> Independent:
-        return copy.deepcopy(self)
+        other = copy.copy(self)
+        other.model = copy.copy(self.model)
+        other.model.customers = copy.deepcopy(self.model.customers)
+        return other
 
 
 def compiled_names(asked: dict[int, str]) -> list[str]:
@@ -178,8 +193,4 @@ def _without_trailing_nulls(entry: list[int | None]) -> list[int | None]:
 
 
 def _plain(withdrawals: tuple[Withdrawal, ...]) -> Withdrawals:
-    return _sorted([{"decision_id": w.decision_id, "reason": w.reason} for w in withdrawals])
-
-
-def _sorted(withdrawals: Withdrawals) -> Withdrawals:
-    return sorted(withdrawals, key=lambda withdrawal: withdrawal["decision_id"])
+    return ordered([{"decision_id": w.decision_id, "reason": w.reason} for w in withdrawals])

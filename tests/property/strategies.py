@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 import yaml
 from hypothesis import strategies as st
 
-from streams.testing.oracle.model import RESTRICTIVE, DeadLetter, Model, decision_id
+from streams.testing.oracle.model import PERMISSIVE, RESTRICTIVE, Model, decision_id
 from streams.testing.oracle.policy import (
     bucket,
     duration,
@@ -37,6 +37,7 @@ from streams.testing.oracle.policy import (
     transitions,
     utc,
 )
+from tests.golden.raw import Raw, raw_of, taken_by_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -76,8 +77,41 @@ TOPICS = ("loans", "cards")
 BRANDS = ("north", "south")
 CAMPAIGNS = ("spring", "autumn")
 SENDERS = ("85785", "acme")
-COUNTRIES = ("CO", "ES", "US")
-REGIONS = ("FL", "MD")
+OTHER_NAMES: dict[str, dict[str, list[str]]] = {
+    "channels": {"sms": ["SMS-MT", "texto"], "text": ["mensajes"]},
+    "purposes": {"marketing": ["promo"]},
+    "topics": {"loans": ["Credit"]},
+    "brands": {"north": ["nord"]},
+    "senders": {"acme": ["ACME Inc"]},
+}
+SOURCES = ("register", "Register ", "bank")
+# As producers write words: spelled otherwise, names of groups, other names, and what no policy knows.
+SPELLINGS: dict[str, tuple[str, ...]] = {
+    "channel": (
+        "SMS",
+        " sms",
+        "s\u200bms",
+        "\uff33\uff2d\uff33",
+        "text",
+        "Text",
+        "phone",
+        "texto",
+        "sms-mt",
+        "mensajes",
+    ),
+    "purpose": ("Marketing", "marke ting", "OTP", "promo", "PROMO"),
+    "topic": ("Loans", "credit", "CARDS"),
+    "brand": ("North", "nord", "so uth"),
+    "sender_id": ("ACME", "acme inc", "８５７８５"),
+}
+UNKNOWN_WORDS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("channel", "purpose"), ("all", "sms2", "any", "nothing-like-it")),
+    **dict.fromkeys(("topic", "brand", "sender_id"), ("all", "Every", "*")),
+}
+# What stands in a field where something else belongs.
+GARBAGE: tuple[Any, ...] = (5, "", [], {}, True, "x" * 129, 1.5, ["sms"], " ")
+STOPS = ("stop", "STOP ", "Stop-All", "opt_out", "unsubscribe", "s t o p")
+REPLIES = ("cancel", "END", "thanks", "yes", "quit", "help")
 PLACES: tuple[dict[str, str], ...] = (
     {},
     {},
@@ -90,6 +124,10 @@ PLACES: tuple[dict[str, str], ...] = (
     {"country": "CL"},
     {"country": "XX"},
     {"region": "FL"},
+    {"country": "US"},
+    {"country": "ES", "region": "M"},  # a province of MD
+    {"country": "US", "region": "ZZZ"},  # does not exist
+    {"country": "IN"},
 )
 CUSTOMERS = ("c-1", "ñ-2")
 WINDOW_LENGTHS = ("2s", "30s", "5m", "1h", "4h", "24h", "1d", "3d", "7d", "1w", "30d")
@@ -329,6 +367,7 @@ def _calendars(chooser: Chooser) -> dict[str, Any]:
         "ES-MD": {"country": "ES", "subdivision": "MD"},
         "US": {"country": "US"},
         "US-FL": {"country": "US", "subdivision": "FL"},
+        "ES-M": {"country": "ES", "subdivision": "MD", "add": ["2026-05-15"], "because": "patron of the city"},
     }
     return calendars | {name: body for name, body in more.items() if chance(chooser, 60)}
 
@@ -345,7 +384,11 @@ def _policy(chooser: Chooser) -> str:
         policy["identities"] = pick(chooser, ("7d", "1d", "1h"))
     policy["default_purpose"] = pick(chooser, PURPOSES)
     policy["channels"] = copy.deepcopy(CHANNELS)
+    if chance(chooser, 10):
+        policy["channels"]["text"] = {"group": "phone"}  # a channel by the name of a group
     policy["purposes"] = list(PURPOSES)
+    if chance(chooser, 60):
+        policy["other_names"] = copy.deepcopy(OTHER_NAMES)
     if chance(chooser, 50):
         policy["regions"] = {"US-FL": ["America/New_York", "America/Chicago"]}
     policy["holidays"] = {
@@ -371,18 +414,16 @@ class Step(NamedTuple):
     event: dict[str, Any]
     record_timestamp: int
     now: int
+    sent: Raw | None = None  # the record, if it is not the event as a sound producer sends it
+
+    @property
+    def raw(self) -> Raw:
+        return raw_of(self.event) if self.sent is None else self.sent
 
 
 def apply_step(model: Model, step: Step) -> Any:  # noqa: ANN401 - an answer, withdrawals, or a dead letter
     """What the model makes of one step, in the shape that answers are compared in."""
-    try:
-        if step.kind == "preference":
-            return model.apply_preference(step.event, step.record_timestamp, step.now)
-        if step.kind == "outcome":
-            return model.apply_outcome(step.event, step.record_timestamp, step.now)
-        return model.decide(step.event, step.now)
-    except DeadLetter as dead:
-        return {"dead_letter": dead.reason}
+    return taken_by_model(model, step.kind, step.raw, step.record_timestamp, step.now)
 
 
 def iso(instant_ms: int) -> str:
@@ -415,7 +456,8 @@ class RecordedCase:
         lines = [f"seed {self.seed!r}", "policy_text = '''\\", self.policy_text + "'''", "steps = ["]
         for number, step in enumerate(self.steps[:until]):
             lines.append(f"  # {number}: now {iso(step.now)}, record {iso(step.record_timestamp)}")
-            lines.append(f"  Step({step.kind!r}, {step.event!r}, {step.record_timestamp}, {step.now}),")
+            sent = f", {step.sent!r}" if step.sent is not None else ""
+            lines.append(f"  Step({step.kind!r}, {step.event!r}, {step.record_timestamp}, {step.now}{sent}),")
             lines.append(f"  #   model: {json.dumps(self.expected[number], ensure_ascii=False)}")
         lines.append("]")
         if found is not None:
@@ -445,7 +487,7 @@ class _Writer:
         self.zones = self._zones_in_play()
         self.spans = self._spans()
         self.interesting: list[int] = []
-        self.preferences: list[dict[str, Any]] = []
+        self.preferences: list[tuple[dict[str, Any], Raw | None]] = []
         self.intents: list[dict[str, Any]] = []
         self.approvals: list[tuple[dict[str, Any], dict[str, Any], int]] = []  # intent, answer, decided at
         self.places = {customer: pick(chooser, PLACES) for customer in CUSTOMERS}
@@ -546,8 +588,8 @@ class _Writer:
 
     # -- steps --
 
-    def _add(self, kind: str, event: dict[str, Any], record_timestamp: int) -> Any:  # noqa: ANN401
-        step = Step(kind, event, record_timestamp, self.now)
+    def _add(self, kind: str, event: dict[str, Any], record_timestamp: int, sent: Raw | None = None) -> Any:  # noqa: ANN401
+        step = Step(kind, event, record_timestamp, self.now, sent)
         answer = apply_step(self.model, step)
         self.steps.append(step)
         self.expected.append(answer)
@@ -565,6 +607,29 @@ class _Writer:
         return {
             name: pick(self.chooser, words[name]) for name, percent in percents.items() if chance(self.chooser, percent)
         }
+
+    def _scope(self, kind: str) -> dict[str, Any]:
+        """The words of an event's scope, as producers write them."""
+        chooser = self.chooser
+        scope = self._fields({"channel": 60, "purpose": 35, "topic": 15, "brand": 15, "sender_id": 12})
+        for name in scope:
+            if chance(chooser, 25):
+                scope[name] = pick(chooser, SPELLINGS[name])
+            elif chance(chooser, 3 if kind in PERMISSIVE else 8):
+                scope[name] = pick(chooser, UNKNOWN_WORDS[name])
+            elif chance(chooser, 1 if kind in PERMISSIVE else 4):
+                scope[name] = pick(chooser, GARBAGE)
+        return scope
+
+    def _time(self, moment: int) -> Any:  # noqa: ANN401 - whatever a producer takes for a time
+        """A time as producers write it, sometimes in another unit, or none."""
+        if not chance(self.chooser, 6):
+            return self._written(moment)
+        return pick(self.chooser, (moment // 1_000, moment * 1_000, "soon", 0, None, float(moment), str(moment)))
+
+    def _timestamp(self, moment: int) -> int:
+        """A record's timestamp, sometimes one that nobody can believe."""
+        return pick(self.chooser, (0, 1, -1, moment // 1_000)) if chance(self.chooser, 3) else moment
 
     def intent(self) -> None:
         chooser = self.chooser
@@ -629,16 +694,61 @@ class _Writer:
     def preference(self) -> None:
         chooser = self.chooser
         if self.preferences and chance(chooser, 15):
-            event = dict(pick(chooser, self.preferences[-6:]))
+            event, sent = pick(chooser, self.preferences[-6:])
         else:
-            event = self._new_preference()
-            self.preferences.append(event)
+            event, sent = self._sent(self._new_preference())
+            self.preferences.append((event, sent))
         lateness = pick(chooser, (0, 0, 0, 0, 0, 1, MINUTE, HOUR, DAY, -1, -299_999, -300_000, -300_001, -DAY))
-        record_timestamp = self.now - lateness
+        record_timestamp = self._timestamp(self.now - lateness)
         orders = [e.order for c in self.model.customers.values() for e in c.preferences]
         if orders and chance(chooser, 15):
             record_timestamp = pick(chooser, orders[-4:])
-        self._add("preference", event, record_timestamp)
+        self._add("preference", event, record_timestamp, sent)
+
+    def _sent(self, event: dict[str, Any]) -> tuple[dict[str, Any], Raw | None]:
+        """The event, or what a careless producer makes of it and sends."""
+        chooser = self.chooser
+        if not chance(chooser, 10):
+            return event, None
+        form = pick(chooser, ("field", "spelling", "nameless", "unknown", "unread", "attributes", "no event_id"))
+        key = event["customer_id"].encode()
+        careless = dict(event)
+        if form == "field":
+            name = pick(chooser, (*event, "expires_at", "source"))
+            careless[name] = pick(chooser, GARBAGE)
+        elif form == "spelling":
+            written = event["type"]
+            spellings = (
+                written.upper(),
+                written.replace("_", "-"),
+                written.title(),
+                f" {written}",
+                "Unsubscribe",
+                "STOP",
+            )
+            careless["type"] = pick(chooser, spellings)
+        elif form == "nameless":
+            careless.pop("customer_id")
+        elif form == "unknown":
+            unknown = ("chanel", "list_id", "minor", "channels", "timezone", "until", "topic", "source", "detail")
+            careless[pick(chooser, unknown)] = pick(chooser, ("sms", None, 5))
+        elif form == "attributes":
+            careless["attributes"] = pick(chooser, ({"list": "spring"}, {}, {"deep": {}}, 5))
+        elif form == "no event_id":
+            careless.pop("event_id")
+        else:
+            return event, self._unread(event, key)
+        return event, Raw(json.dumps(careless, ensure_ascii=False).encode(), (), key)
+
+    def _unread(self, event: dict[str, Any], key: bytes) -> Raw:
+        """A record that nobody can read."""
+        text = json.dumps(event).encode()
+        twice = text[:-1] + b', "type": "opt_in"}'
+        typeless = json.dumps({name: said for name, said in event.items() if name != "type"}).encode()
+        unknown = json.dumps({**event, "type": pick(self.chooser, ("unread", "no_more", 7))}).encode()
+        values = (text[:-1], twice, typeless, unknown, b"[]", b"\xff", b"", None)
+        headers = (("content-type", b"application/cloudevents-batch+json"),) if chance(self.chooser, 10) else ()
+        return Raw(pick(self.chooser, values), headers, pick(self.chooser, (key, key, key, None)))
 
     def _new_preference(self) -> dict[str, Any]:
         chooser = self.chooser
@@ -651,6 +761,8 @@ class _Writer:
                 "consent_withdrawn",
                 "restriction",
                 "restriction_lifted",
+                "clarification",
+                "clarification",
                 "profile",
                 "profile",
             )
@@ -666,7 +778,7 @@ class _Writer:
             moment = self.now + pick(chooser, (-1, 0, 1, -HOUR, HOUR, -DAY, DAY, -5 * MINUTE, 5 * MINUTE))
             if chance(chooser, 5):
                 moment = FAR_AWAY
-            event["effective_at"] = self._written(moment)
+            event["effective_at"] = self._time(moment)
             self._note(moment)
         if kind == "profile":
             event |= pick(chooser, PLACES)
@@ -675,14 +787,19 @@ class _Writer:
             if chance(chooser, 10):
                 event["minor"] = chance(chooser, 50)
             return event
-        if kind == "erasure":
+        if kind in {"erasure", "clarification"}:
             return event
+        if kind in {"restriction", "restriction_lifted"} and chance(chooser, 70):
+            event["source"] = pick(chooser, SOURCES)
         if chance(chooser, 70):
-            event |= self._fields({"channel": 60, "purpose": 35, "topic": 15, "brand": 15, "sender_id": 12})
+            event |= self._scope(kind)
         # What denies for ever leaves nothing to look at: most of it ends.
         if chance(chooser, 75 if kind in RESTRICTIVE else 40):
             end = self.now + pick(chooser, (HOUR, DAY, 2_000, 1, 5 * MINUTE, -1, 0, 3 * DAY))
-            event["expires_at" if kind == "consent_granted" else "until"] = self._written(end)
+            name = "expires_at" if kind == "consent_granted" else "until"
+            event[name] = self._time(end)
+            if kind in PERMISSIVE and chance(chooser, 10):
+                event[{"until": "expires_at", "expires_at": "until"}[name]] = self._written(end + HOUR)
             self._note(end)
         if kind == "consent_granted" and chance(chooser, 65):
             event["evidence_ref"] = "doc-1"
@@ -692,7 +809,7 @@ class _Writer:
         chooser = self.chooser
         # Younger than any history by far: what the ledger has forgotten cannot be confirmed.
         recent = [approval for approval in self.approvals[-8:] if approval[2] > self.now - 3 * DAY]
-        kinds = ("delivered", "sent", "reply", "reply", "failed", "expired", "read", "conversation")
+        kinds = ("delivered", "sent", "reply", "reply", "failed", "expired", "read", "conversation", "refusal")
         event: dict[str, Any] = {"type": pick(chooser, kinds)}
         if recent and not chance(chooser, 8):
             intent, answer, decided_at = pick(chooser, recent)
@@ -700,17 +817,20 @@ class _Writer:
             event["decision_id"] = answer["decision_id"]
             valid_until = answer["valid_until"]
             inside = (decided_at, decided_at + 1, valid_until, self.now, (decided_at + valid_until) // 2)
-            moment = pick(chooser, (*inside, valid_until + 1, decided_at - 1, self.now + HOUR))
+            early = decided_at - pick(chooser, (300_000, 300_001))
+            moment = pick(chooser, (*inside, valid_until + 1, decided_at - 1, self.now + HOUR, early))
+            if chance(chooser, 15):
+                event["channel"] = pick(chooser, (*CHANNELS, *SPELLINGS["channel"], *UNKNOWN_WORDS["channel"]))
         else:
             event["customer_id"] = pick(chooser, CUSTOMERS)
             moment = self.now - pick(chooser, (0, 1, HOUR, -HOUR))
             if event["type"] != "reply" or chance(chooser, 30):
                 event["decision_id"] = decision_id(event["customer_id"], "never-seen")
-            event["channel"] = pick(chooser, tuple(CHANNELS))
-        event["occurred_at"] = self._written(moment)
-        if event["type"] == "reply" and chance(chooser, 50):
-            event["detail"] = pick(chooser, ("stop", "stop", "thanks"))
-        self._add("outcome", event, self.now - pick(chooser, (0, 0, 0, MINUTE, -MINUTE, -300_001)))
+            event["channel"] = pick(chooser, (*CHANNELS, *SPELLINGS["channel"]))
+        event["occurred_at"] = self._time(moment)
+        if chance(chooser, 50 if event["type"] == "reply" else 6):
+            event["detail"] = pick(chooser, (*STOPS, *REPLIES))
+        self._add("outcome", event, self._timestamp(self.now - pick(chooser, (0, 0, 0, MINUTE, -MINUTE, -300_001))))
 
     def write(self, length: int) -> None:
         for _ in range(length):
@@ -769,6 +889,10 @@ def _smaller(case: RecordedCase) -> Iterator[RecordedCase]:
         yield RecordedCase.of(policy, steps, case.seed)
     required = {"intent_id", "event_id", "customer_id", "channel", "created_at", "type", "occurred_at", "decision_id"}
     for index, step in enumerate(steps):
+        if step.sent is not None:
+            plain = step._replace(sent=None)
+            yield RecordedCase.of(case.policy_text, [*steps[:index], plain, *steps[index + 1 :]], case.seed)
+            continue
         for name in [name for name in step.event if name not in required]:
             event = {key: value for key, value in step.event.items() if key != name}
             yield RecordedCase.of(case.policy_text, [*steps[:index], step._replace(event=event), *steps[index + 1 :]])
@@ -796,7 +920,7 @@ def _smaller_policies(text: str) -> Iterator[str]:
             smaller = {key: value for key, value in rule.items() if key not in gone}
             rules = [*policy["rules"][:index], smaller, *policy["rules"][index + 1 :]]
             yield _dumped({**policy, "rules": rules})
-    for name in ("obligations", "regions", "recipient_zone", "history", "identities", "time_to_live"):
+    for name in ("obligations", "regions", "other_names", "recipient_zone", "history", "identities", "time_to_live"):
         if name in policy:
             smaller_policy = {key: value for key, value in policy.items() if key != name}
             yield _dumped(smaller_policy)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 NO: Final = frozenset(
     {
-        *("restricted", "opt_out", "objection", "paused"),
+        *("restricted", "opt_out", "objection", "paused", "not_understood"),
         *("consent_missing", "consent_withdrawn", "consent_expired", "consent_unproven"),
     }
 )

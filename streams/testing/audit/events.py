@@ -1,7 +1,10 @@
 """Records of the input topics, read from docs/contracts.md and `schemas/` by a reader of the audit's own.
 
-Invariant: a record is either an event whose times are epoch milliseconds, or bad, with the reason the documents give.
-Of a record with several faults any one may be named.
+Invariants
+1. A record is either an event whose times are epoch milliseconds, or bad, with the reason the documents give. Of a
+   record with several faults any one may be named.
+2. What restricts is read as far as it can be read, and what permits only if all of it can be (docs/semantics.md, 0). A
+   preference nobody can read is bad, and still names the event by which its customer is protected.
 """
 
 from __future__ import annotations
@@ -13,6 +16,9 @@ import json
 import re
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
+
+from streams.testing.oracle.model import PERMISSIVE, STOP_CODES, STOP_CODES_OF_REPLIES
+from streams.testing.oracle.words import SCOPE_FIELDS, folded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,9 +40,15 @@ NUMBER_MAX: Final = 9_000_000_000_000_000_000
 PREFERENCE_TYPES: Final = frozenset(
     {
         *("opt_out", "opt_in", "pause", "resume", "consent_granted", "consent_withdrawn", "objection", "restriction"),
-        *("restriction_lifted", "profile", "erasure"),
+        *("restriction_lifted", "clarification", "profile", "erasure"),
     }
 )
+RESTRICTIVE_TYPES: Final = PREFERENCE_TYPES - PERMISSIVE - {"profile"}
+SPELLINGS: Final = {name.replace("_", ""): name for name in RESTRICTIVE_TYPES} | dict.fromkeys(
+    ("unsubscribe", "unsubscribed", "stop"), "opt_out"
+)
+NO_WORD: Final = "*"
+"""What a word of a restrictive event is read as that is none: nobody understands it, so it covers everything."""
 OUTCOME_TYPES: Final = frozenset(
     {
         *("sent", "delivered", "read", "clicked", "failed", "bounced", "answered", "no_answer", "conversation"),
@@ -58,6 +70,8 @@ class BadRecord(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.unread: Event | None = None
+        """The event that the customer of a preference nobody can read gets all the same."""
 
 
 class _Repeating(dict[str, Any]):
@@ -285,6 +299,7 @@ _FIELDS: Final[dict[str, dict[str, Any]]] = {
     "preference": {
         **dict.fromkeys(("event_id", "customer_id", "channel", "purpose", "topic", "brand", "sender_id"), _word),
         **dict.fromkeys(("source", "evidence_ref"), _word),
+        "attributes": _attributes,
         **dict.fromkeys(("effective_at", "until", "expires_at"), moment),
         "type": partial(_one_of, PREFERENCE_TYPES, "unknown_type"),
         "timezone": _zone,
@@ -307,17 +322,51 @@ _REQUIRED: Final = {
 _NEVER_NULL: Final = frozenset({"priority", "on_suppress"})
 
 
-def read_event(kind: str, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]) -> Event:
+_SAID_BY_ALL: Final = frozenset(
+    {"event_id", "customer_id", "type", "effective_at", "source", "evidence_ref", "attributes"}
+)
+_SAID_OF_PROFILES: Final = frozenset({"timezone", "country", "region", "minor"})
+_SAID_OF_SCOPES: Final = frozenset({*SCOPE_FIELDS, "until", "expires_at"})
+_SAID_BY: Final = {
+    **dict.fromkeys(PERMISSIVE, _SAID_BY_ALL | _SAID_OF_SCOPES),
+    "clarification": _SAID_BY_ALL,
+    "profile": _SAID_BY_ALL | _SAID_OF_PROFILES,
+}
+"""The fields that say something in an event that permits or changes the profile: any other is a mistake."""
+_RESTRICTS: Final = (*SCOPE_FIELDS, "effective_at", "until", "source", "evidence_ref")
+
+
+def read_event(
+    kind: str, value: bytes | None, headers: Sequence[tuple[str, bytes | None]], key: bytes | None = None
+) -> Event:
     """The event of a record: its known fields, nulls left out.
 
     Raises:
         BadRecord: it cannot be read.
     """
+    if kind == "preference":
+        return _preference(value, headers, key)
+    document = _members(value, headers)
+    if kind == "outcome" and _is_stop(document):
+        return _stop(document, key)
+    return _read_whole(kind, document)
+
+
+def _members(value: bytes | None, headers: Sequence[tuple[str, bytes | None]]) -> dict[str, Any]:
     document = _payload(value, headers)
     if not isinstance(document, dict):
         raise BadRecord("wrong_type")
+    return document
+
+
+def _repeated(document: dict[str, Any]) -> frozenset[str]:
+    return document.repeated if isinstance(document, _Repeating) else frozenset()
+
+
+def _read_whole(kind: str, document: dict[str, Any]) -> Event:
+    """Every known field, which must all be readable."""
     known = _FIELDS[kind]
-    if isinstance(document, _Repeating) and not document.repeated.isdisjoint(known):
+    if not _repeated(document).isdisjoint(known):
         raise BadRecord("repeated_field")
     required = _REQUIRED[kind]
     for name in required:
@@ -333,4 +382,130 @@ def read_event(kind: str, value: bytes | None, headers: Sequence[tuple[str, byte
         event[name] = check(content)
     if kind == "outcome" and "decision_id" not in event and (event["type"] != "reply" or "channel" not in event):
         raise BadRecord("missing_field")
+    return event
+
+
+# ---- what customers said --------------------------------------------------------------------------------------------
+
+
+def _preference(value: bytes | None, headers: Sequence[tuple[str, bytes | None]], key: bytes | None) -> Event:
+    document: dict[str, Any] = {}
+    try:
+        document = _members(value, headers)
+        if not _repeated(document).isdisjoint(_FIELDS["preference"]):
+            raise BadRecord("repeated_field")
+        said = _type_said(document)
+    except BadRecord as bad:
+        # READING: nothing at all is a tombstone, however it is wrapped.
+        customer_id = _customer(document, key)
+        if bad.reason != "no_value" and customer_id is not None:
+            bad.unread = {"type": "unread", "customer_id": customer_id}
+        raise
+    return _restrictive(said, document, key) if said in RESTRICTIVE_TYPES else _permissive(said, document)
+
+
+def _type_said(document: dict[str, Any]) -> str:
+    """The type of an event; a restrictive one in whatever spelling.
+
+    READING: a permissive type in another spelling is known, and a dead letter only.
+    """
+    if "type" not in document:
+        raise BadRecord("missing_field")
+    written = document["type"]
+    if not isinstance(written, str):
+        raise BadRecord("wrong_type")
+    plain = _plain(written)
+    if plain in SPELLINGS:
+        return SPELLINGS[plain]
+    if plain not in {name.replace("_", "") for name in PREFERENCE_TYPES}:
+        raise BadRecord("unknown_type")
+    return written
+
+
+def _plain(word: str) -> str:
+    return folded(word).replace("-", "").replace("_", "")
+
+
+def _customer(document: dict[str, Any], key: bytes | None) -> str | None:
+    """Who an event is about: the customer it names, else the record's key."""
+    named = None if "customer_id" in _repeated(document) else document.get("customer_id")
+    for said in (named, (key or b"").decode(errors="replace")):
+        try:
+            return _word(said)
+        except BadRecord:
+            continue
+    return None
+
+
+def _restrictive(said: str, document: dict[str, Any], key: bytes | None) -> Event:
+    customer_id = _customer(document, key)
+    if customer_id is None:
+        raise BadRecord("wrong_type" if "customer_id" in document else "missing_field")
+    event: Event = {"type": said, "customer_id": customer_id}
+    for name in ("effective_at",) if said == "erasure" else _RESTRICTS:
+        content = document.get(name)
+        if content is None:
+            continue
+        try:
+            event[name] = _readable(name, content)
+        except BadRecord:
+            if name in {*SCOPE_FIELDS, "source"}:
+                event[name] = NO_WORD
+            if name != "evidence_ref":
+                event["is_garbled"] = True
+    if event.pop("is_garbled", False):
+        event.pop("until", None)
+    return event
+
+
+def _readable(name: str, content: object) -> Any:  # noqa: ANN401 - whatever the field holds
+    """A field of a preference. A word of which nothing is left when it is folded is none."""
+    found = _FIELDS["preference"][name](content)
+    if name in {*SCOPE_FIELDS, "source"} and not folded(found):
+        raise BadRecord("out_of_range")
+    return found
+
+
+def _permissive(said: str, document: dict[str, Any]) -> Event:
+    event = _read_whole("preference", document)
+    if not document.keys() <= _SAID_BY[said]:
+        raise BadRecord("unknown_field")
+    return {name: _readable(name, content) for name, content in event.items()}
+
+
+# ---- STOP -----------------------------------------------------------------------------------------------------------
+
+
+def _type_of_outcome(document: dict[str, Any]) -> str | None:
+    said = None if "type" in _repeated(document) else document.get("type")
+    return said if isinstance(said, str) and said in OUTCOME_TYPES else None
+
+
+def _is_stop(document: dict[str, Any]) -> bool:
+    """Whether an outcome's detail is a stop code. What cannot be told from a reply is taken for one."""
+    said = document.get("detail")
+    if "detail" in _repeated(document) or not isinstance(said, str) or len(said) > WORD_MAX:
+        return False
+    code = _plain(said)
+    return code in STOP_CODES or (code in STOP_CODES_OF_REPLIES and _type_of_outcome(document) in {None, "reply"})
+
+
+def _stop(document: dict[str, Any], key: bytes | None) -> Event:
+    customer_id = _customer(document, key)
+    if customer_id is None:
+        raise BadRecord("wrong_type" if "customer_id" in document else "missing_field")
+    event: Event = {"customer_id": customer_id, "detail": document["detail"]}
+    if (said := _type_of_outcome(document)) is not None:
+        event["type"] = said
+    for name in ("occurred_at", "channel", "decision_id"):
+        content = document.get(name)
+        if content is None:
+            continue
+        try:
+            if name in _repeated(document):
+                raise BadRecord("repeated_field")
+            event[name] = _readable("channel", content) if name == "channel" else _FIELDS["outcome"][name](content)
+        except BadRecord:
+            if name != "occurred_at":  # which channel is meant cannot be told
+                event["channel"] = NO_WORD
     return event

@@ -24,18 +24,18 @@ from streams.testing.audit.policies import Models, PolicyBook
 from streams.testing.audit.report import FINDINGS_KEPT_MAX, Finding, Place
 from streams.testing.audit.service import Meta, Said, Served, Service, read_metas
 from streams.testing.audit.traces import Traces
-from streams.testing.oracle.model import FUTURE_TOLERANCE_MS, PERMISSIVE, RESTRICTIVE, opt_out_winner
+from streams.testing.oracle.model import BELIEVED_FROM_MS, FUTURE_TOLERANCE_MS, RESTRICTIVE, is_stop, standing_no
 
 if TYPE_CHECKING:
     from streams.testing.audit.log import PartitionLog, Record
     from streams.testing.audit.settings import AuditSettings, Topics
     from streams.testing.audit.traces import Trace
-    from streams.testing.oracle.model import Customer, Model
+    from streams.testing.oracle.model import Model
 
 FUTURE: Final = "from_the_future"
 # These depend on more than the record's bytes, and exactly one of them can be right. Of a record with several faults
 # any other reason may be named.
-LATER_REASONS: Final = frozenset({FUTURE, "misrouted", "misrouted_again"})
+LATER_REASONS: Final = frozenset({FUTURE, "implausible_time", "unknown_word", "misrouted", "misrouted_again"})
 HASH_BYTES: Final = 8
 TOO_LARGE: Final = "too_large"
 # What an answer and its headers can be longer than their intent: ids, explanation, remaining, obligations.
@@ -106,6 +106,8 @@ class PartitionJudge:
         """How many records of each barrier topic have been served."""
         self._last_offset: dict[str, int] = {}
         self._is_record_clock = settings.clock == "record"
+        self._latest = self.models.any
+        """The oracle under the policy of the last decision: the best guess at whose words a preference was read by."""
 
     def run(self) -> Verdict:
         """Judge everything."""
@@ -193,7 +195,7 @@ class PartitionJudge:
     # ---- one record ----
 
     def _serve(self, served: Served) -> None:
-        topic, record, now, _ = served
+        topic, record = served.topic, served.record
         if topic in self._served_of:
             self._served_of[topic] += 1
         first: Place | None = None
@@ -209,20 +211,22 @@ class PartitionJudge:
         if kind is None:
             self._refused(served, "misrouted_again", None)
             return
+        reason: str | None = None
         try:
-            event = read_event(kind, record.value, record.headers)
+            event = read_event(kind, record.value, record.headers, record.key)
         except BadRecord as bad:
-            self._refused(served, bad.reason, None)
-            return
+            if bad.unread is None:
+                self._refused(served, bad.reason, None)
+                return
+            event, reason = bad.unread, bad.reason
         if not self._is_at_home(event["customer_id"], record.key):
             self._misrouted(served, event)
             return
         assert timestamp_ms is not None
-        recorded_ms = now if timestamp_ms < 0 else min(timestamp_ms, MOMENT_MAX)
         if kind == "intent":
             self._intent(served, event, first)
         else:
-            self._applies(served, kind, event, recorded_ms)
+            self._applies(served, kind, event, min(timestamp_ms, MOMENT_MAX), reason)
 
     def _is_at_home(self, customer_id: str, key: bytes | None) -> bool:
         customer = customer_id.encode()
@@ -256,10 +260,15 @@ class PartitionJudge:
 
     def _refused(self, served: Served, reason: str, customer_id: str | None) -> None:
         """The record must have become a dead letter, once, and nothing else."""
+        place = self.place(served.topic, served.record)
+        for trace in self._traces.answers(served.topic, served.record.offset):
+            self.find("invented", customer_id, place, self._of(trace), detail=f"answered, though {reason}")
+        self._set_aside(served, reason, customer_id)
+
+    def _set_aside(self, served: Served, reason: str, customer_id: str | None) -> None:
+        """The record must have become a dead letter, once, whatever else came of it."""
         topic, record = served.topic, served.record
         place = self.place(topic, record)
-        for trace in self._traces.answers(topic, record.offset):
-            self.find("invented", customer_id, place, self._of(trace), detail=f"answered, though {reason}")
         letters = self._traces.dead_letters(topic, record.offset)
         if not letters:
             self.find("dead_letter_missing", customer_id, place, detail=reason)
@@ -332,6 +341,7 @@ class PartitionJudge:
         if model is None:
             self.find("unknown_policy", customer_id, place, self._of(trace))
             return
+        self._latest = model
         self._compare(served, model, event, found, trace, first)
         self._check_order(place, trace, customer_id)
         # Of a compacted ledger the meta record that is left may be of a much later transaction.
@@ -394,19 +404,38 @@ class PartitionJudge:
 
     # ---- preferences and outcomes ----
 
-    def _applies(self, served: Served, kind: str, event: Event, recorded_ms: int) -> None:
+    def _applies(self, served: Served, kind: str, event: Event, recorded_ms: int, reason: str | None) -> None:
+        """What was said or reported must have been applied; `reason`: why it must be a dead letter as well."""
         topic, record, now, _ = served
         customer_id = event["customer_id"]
-        if kind == "preference" and _is_from_the_future(event, recorded_ms, now):
-            self._refused(served, FUTURE, customer_id)
-            return
-        model = self.models.any
+        model = self._latest
+        if kind == "preference" and reason is None:
+            model, refusal = self._reader(served, event, recorded_ms)
+            if refusal is not None:
+                self._refused(served, refusal, customer_id)
+                return
+        if reason is not None:
+            self._set_aside(served, reason, customer_id)
         wanted: list[dict[str, str]] = []
-        if not self._needless(served, customer_id):
+        if reason is not None or not self._needless(served, customer_id):
             apply = model.apply_preference if kind == "preference" else model.apply_outcome
             wanted = apply(event, recorded_ms, now)
-            self._check_barrier(served, model.customer(customer_id), event, recorded_ms)
+            if event["type"] in RESTRICTIVE if kind == "preference" else is_stop(event):
+                self._check_barrier(served, model, customer_id, recorded_ms)
         self._check_withdrawals(served, customer_id, wanted, self._traces.answers(topic, record.offset))
+
+    def _reader(self, served: Served, event: Event, recorded_ms: int) -> tuple[Model, str | None]:
+        """The oracle by whose words an event was read, and why it is a dead letter, if it is one.
+
+        Between two policies nobody can tell which one was in force: any that explains what was committed will do.
+        """
+        refusals = ((model, model.refusal(event, recorded_ms, served.now)) for model in self.models.every(self._latest))
+        first = next(refusals)
+        said = {
+            known.text(known.named(letter.record), f"{known.ERROR}.reason")
+            for letter in self._traces.peek_dead_letters(served.topic, served.record.offset)
+        } or {None}
+        return first if first[1] in said else next((found for found in refusals if found[1] in said), first)
 
     def _check_withdrawals(
         self, served: Served, customer_id: str, wanted: list[dict[str, str]], traces: list[Trace]
@@ -438,15 +467,16 @@ class PartitionJudge:
         for reason in missing.values():
             self.find("withdrawal_missing", customer_id, place, detail=reason)
 
-    def _check_barrier(self, served: Served, customer: Customer, event: Event, recorded_ms: int) -> None:
-        """Whether an approval was given after this opt-out had been acknowledged, and without it."""
+    def _check_barrier(self, served: Served, model: Model, customer_id: str, recorded_ms: int) -> None:
+        """Whether an approval was given after this no had been acknowledged, and without it."""
         within_ms = self.settings.acknowledged_within_ms
-        if self._is_record_clock or event["type"] not in NOES:
+        if self._is_record_clock:
             return
+        customer = model.customer(customer_id)
         place = self.place(served.topic, served.record)
         acknowledged_ms = self.settings.acknowledged_ms.get((place.topic, place.partition, place.offset))
         if acknowledged_ms is None:
-            if within_ms is None or served.record.timestamp_ms < 0:
+            if within_ms is None or recorded_ms < BELIEVED_FROM_MS:
                 return
             acknowledged_ms = recorded_ms + within_ms
         late = [c for c in customer.held_contacts() if c.decided_at > acknowledged_ms and not c.exempt_from_opt_out]
@@ -454,10 +484,10 @@ class PartitionJudge:
             return
         standing = customer.standing()
         for contact in late:
-            won = opt_out_winner(standing, contact.tags, contact.decided_at)
-            if won is not None and contact.noted is not None and contact.decided_at < served.now:
+            no = standing_no(standing, contact.tags, contact.decided_at, model.policy.words)
+            if no is not None and contact.noted is not None and contact.decided_at < served.now:
                 detail = f"acknowledged {contact.decided_at - acknowledged_ms} ms before the decision"
-                self.find("barrier_broken", event["customer_id"], contact.noted[0], place, detail=detail)
+                self.find("barrier_broken", customer_id, contact.noted[0], place, detail=detail)
 
     # ---- what is left ----
 
@@ -489,13 +519,3 @@ class PartitionJudge:
         """Whether a record came after the audit had begun, or was deleted and that was accepted."""
         came_later = self.settings.allow_undecided and cause.offset >= self.log.ends.get(cause.topic, 0)
         return came_later or cause.offset < self.log.starts.get(cause.topic, 0)
-
-
-NOES: Final = RESTRICTIVE | {"reply"}
-
-
-def _is_from_the_future(event: Event, recorded_ms: int, now: int) -> bool:
-    if event["type"] not in PERMISSIVE and event["type"] != "profile":
-        return False
-    effective_at: int = event.get("effective_at", recorded_ms)
-    return min(effective_at, recorded_ms) > now + FUTURE_TOLERANCE_MS

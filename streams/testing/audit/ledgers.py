@@ -50,7 +50,7 @@ class ContactMeaning(NamedTuple):
 
 
 class PreferenceMeaning(NamedTuple):
-    """One standing preference; its scope is channel, purpose, topic, brand, sender."""
+    """One standing preference; its scope is channel, purpose, topic, brand, sender, its words folded."""
 
     type: str
     order: int
@@ -58,6 +58,7 @@ class PreferenceMeaning(NamedTuple):
     end: int | None
     scope: Tags
     has_evidence: bool
+    source: str | None
 
 
 @dataclass
@@ -122,7 +123,7 @@ def _meaning(contacts: list[ContactMeaning], identities: dict[str, int], tags: l
     return Meaning(
         contacts=contacts,
         identities=identities,
-        preferences=frozenset(_preference(_padded(each, 10)) for each in preferences or ()),
+        preferences=frozenset(_preference(_padded(each, 11)) for each in preferences or ()),
         profile={
             name: (said[0], said[1])
             for name, said in zip(PROFILE, _padded(profile or (), 4), strict=False)
@@ -158,7 +159,7 @@ def _contact(name: str, decided_at: int, latest: int, tags: Tags, flags: int) ->
 
 
 def _preference(row: tuple[Any, ...]) -> PreferenceMeaning:
-    return PreferenceMeaning(row[0], row[1], row[2], row[3], tuple(row[4:9]), row[9] is not None)
+    return PreferenceMeaning(row[0], row[1], row[2], row[3], tuple(row[4:9]), row[9] is not None, row[10])
 
 
 # ---- what is expected -----------------------------------------------------------------------------------------------
@@ -205,6 +206,7 @@ def expected(customer: Customer, decision_ids: dict[str, str]) -> Meaning:
                 event.end,
                 event.scope,
                 event.evidence and event.track == "consent",
+                event.source,
             )
             for event in customer.standing()
         ),

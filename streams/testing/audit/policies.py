@@ -17,7 +17,7 @@ from streams.testing.oracle.model import Customer, Model
 from streams.testing.oracle.policy import read_policy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 TEXT_KEY: Final = b"policy:"
@@ -74,7 +74,7 @@ class Models:
         self._models: dict[str, Model] = {}
         self.customers: dict[str, Customer] = {}
         self.any = self._model(book.texts[0])
-        """For what does not depend on a policy."""
+        """For what does not depend on a policy, and until one is known."""
 
     def of(self, named: Any) -> Model | None:  # noqa: ANN401 - what a decision says
         """The oracle under the policy a decision names; None if that was not given."""
@@ -83,6 +83,13 @@ class Models:
         except (KeyError, TypeError):
             return None
         return None if text is None else self._model(text)
+
+    def every(self, first: Model) -> Iterator[Model]:
+        """The oracle under every policy that was given, one of them first."""
+        yield first
+        for text in self._book.texts:
+            if (model := self._model(text)) is not first:
+                yield model
 
     def all(self) -> list[Model]:
         """Every one that was asked."""

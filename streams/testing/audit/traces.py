@@ -57,6 +57,10 @@ class Traces:
         """The answers to a record, left where they are."""
         return self._answers.get((topic, offset), [])
 
+    def peek_dead_letters(self, topic: str, offset: int) -> list[Trace]:
+        """The dead letters of a record, left where they are."""
+        return self._dead_letters.get((topic, offset), [])
+
     def left(self) -> Iterator[tuple[Place | None, Trace]]:
         """What nobody has taken out, with the place it names."""
         for trace in self.placeless:

@@ -14,11 +14,13 @@ import functools
 import hashlib
 import heapq
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from streams.testing.oracle.places import Place, SaidPlace, one_clock, place_of, regions_of
 from streams.testing.oracle.policy import (
     BUILT_IN,
     DAY_MS,
+    REGION_NAMED,
     WEEKDAYS,
     Interval,
     Policy,
@@ -35,12 +37,14 @@ from streams.testing.oracle.policy import (
     utc,
     zones_by_country,
 )
+from streams.testing.oracle.words import SCOPE_FIELDS, Words, folded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 VALIDITY_MIN_MS = 2_000
 FUTURE_TOLERANCE_MS = 300_000
+BELIEVED_FROM_MS = 946_684_800_000
 NEXT_ELIGIBLE_HORIZON_MS = 366 * DAY_MS
 WINDOW_END_HORIZON_MS = 8 * DAY_MS
 
@@ -77,6 +81,7 @@ REASON_NUMBERS = {
     "closing": 24,
     "cap_reached": 25,
     "gap": 26,
+    "not_understood": 27,
 }
 
 TRACK_OF = {
@@ -87,15 +92,19 @@ TRACK_OF = {
     "opt_in": "opt_out",
     "pause": "pause",
     "resume": "pause",
+    "unread": "unread",
+    "clarification": "unread",
     "consent_withdrawn": "consent",
     "consent_granted": "consent",
 }
-RESTRICTIVE = frozenset({"restriction", "opt_out", "objection", "pause", "consent_withdrawn"})
-PERMISSIVE = frozenset({"restriction_lifted", "opt_in", "resume", "consent_granted"})
-DENYING_TRACKS = ("restriction", "opt_out", "pause")
-SCOPE_FIELDS = ("channel", "purpose", "topic", "brand", "sender_id")
+RESTRICTIVE = frozenset({"restriction", "opt_out", "objection", "pause", "unread", "consent_withdrawn"})
+PERMISSIVE = frozenset({"restriction_lifted", "opt_in", "resume", "clarification", "consent_granted"})
+DENYING_TRACKS = ("restriction", "opt_out", "pause", "unread")
 TAGS = ("channel", "purpose", "topic", "brand", "campaign", "sender_id")
 PROFILE_FIELDS = ("timezone", "country", "region", "minor")
+STOP_CODES = frozenset({"stop", "stopall", "unsubscribe", "optout"})
+STOP_CODES_OF_REPLIES = frozenset({"quit", "end", "revoke", "cancel"})
+NOTHING_NAMED = (None,) * len(SCOPE_FIELDS)
 NEVER = float("inf")
 
 
@@ -121,13 +130,13 @@ def decision_id(customer_id: str, intent_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    event_id: str
     type: str
-    scope: tuple[str | None, ...]  # by SCOPE_FIELDS
+    scope: tuple[str | None, ...]  # by SCOPE_FIELDS, words folded
     order: int
     effective_at: int
     end: int | None
     evidence: bool
+    source: str | None = None  # folded, and only in the restriction track
 
     @property
     def track(self) -> str:
@@ -138,8 +147,8 @@ class Preference:
         return self.type in RESTRICTIVE
 
     @property
-    def slot(self) -> tuple[str, bool, tuple[str | None, ...]]:
-        return self.track, self.restrictive, self.scope
+    def slot(self) -> tuple[str, bool, tuple[str | None, ...], str | None]:
+        return self.track, self.restrictive, self.scope, self.source
 
     @property
     def rank(self) -> tuple[int, float, int, bool, bool]:
@@ -152,7 +161,7 @@ class Preference:
             self.evidence,
         )
 
-    def covers(self, subject: dict[str, Any]) -> bool:
+    def covers(self, subject: dict[str, Any], words: Words) -> bool:
         for name, wanted in zip(SCOPE_FIELDS, self.scope, strict=True):
             if wanted is None:
                 continue
@@ -160,9 +169,20 @@ class Preference:
             if actual is None:
                 if not self.restrictive:
                     return False
-            elif actual != wanted:
+            elif not words.covers(name, wanted, actual, restrictive=self.restrictive):
                 return False
         return True
+
+    def undoes(self, no: Preference, words: Words) -> bool:
+        """Whether this yes, where it covers and is in force, undoes a no of its track."""
+        if self.order <= no.order or self.source != no.source:
+            return False
+        if self.scope == NOTHING_NAMED:
+            return True
+        return all(
+            named is None or (own is not None and words.same(name, named, own))
+            for name, named, own in zip(SCOPE_FIELDS, no.scope, self.scope, strict=True)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +190,6 @@ class ProfileValue:
     name: str
     value: object
     order: int
-    event_id: str
 
 
 @dataclass(slots=True)
@@ -211,6 +230,11 @@ class Customer:
     identities: list[Identity] = field(default_factory=list)
     erased_at: int | None = None
     refused: bool = False
+
+    def copied(self) -> Customer:
+        """A customer of whom decisions may be made that this one never hears of."""
+        contacts, identities = list(self.contacts), list(self.identities)
+        return Customer(self.preferences, self.profile, contacts, identities, self.erased_at, self.refused)
 
     def standing(self) -> list[Preference]:
         """The preferences that neither a later one of their slot nor an erasure took away."""
@@ -253,7 +277,7 @@ class Zones:
     """The recipient's zones: names sorted, or none if unknown; and what they were taken from."""
 
     names: tuple[str, ...] = ()
-    taken_from: tuple[str, str] | None = None
+    taken_from: tuple[str, ...] | None = None
 
 
 @dataclass
@@ -264,6 +288,7 @@ class Case:
     created_at: int
     expires_at: int | None
     holiday_calendar: str | None
+    place: Place
     standing: list[Preference]
     contacts: list[Contact]
     zones: Zones
@@ -325,12 +350,21 @@ def field_matches(name: str, wanted: Any, subject: dict[str, Any], *, missing_au
     if name == "automated":
         return missing_automated if subject["automated"] is None else subject["automated"] == wanted
     if name == "countries":
-        country, region = subject["country"], subject["region"]
-        if country is None:
-            return False
-        return country in wanted or (region is not None and f"{country}-{region}" in wanted)
+        return in_countries(wanted, subject) is True
     value = subject[SELECTOR_SUBJECT[name]]
     return value is not None and value in wanted
+
+
+def in_countries(wanted: list[str], subject: dict[str, Any]) -> bool | None:
+    """Whether the recipient is in one of the countries or regions; None if it cannot be told."""
+    country, region = subject["country"], subject["region"]
+    if country is None:
+        return None
+    if country in wanted or (region is not None and f"{country}-{region}" in wanted):
+        return True
+    if region is None and any(name.startswith(f"{country}-") for name in wanted):
+        return None
+    return False
 
 
 def selected(selector: dict[str, Any], subject: dict[str, Any]) -> bool:
@@ -344,16 +378,19 @@ def excepted(selector: dict[str, Any], subject: dict[str, Any]) -> bool:
     )
 
 
+def but_for_countries(selector: dict[str, Any]) -> dict[str, Any]:
+    return {name: wanted for name, wanted in selector.items() if name != "countries"}
+
+
 def applies(rule: Rule, subject: dict[str, Any]) -> str:
-    """`yes`, `no`, or `unknown` when the rule must deny because the country is missing."""
+    """`yes`, `no`, or `unknown` when the rule must deny because nobody can tell whether the country is one of its."""
     if rule.state == "off" or excepted(rule.except_, subject):
         return "no"
     if rule.kind == "campaign":
         return "yes" if subject["campaign"] in rule.body["campaigns"] else "no"
-    if "countries" in rule.applies_to and subject["country"] is None:
-        others = {name: wanted for name, wanted in rule.applies_to.items() if name != "countries"}
+    if "countries" in rule.applies_to and in_countries(rule.applies_to["countries"], subject) is None:
         unknown = {"deny": "unknown", "apply": "yes", "skip": "no"}[rule.body.get("country_unknown", "deny")]
-        return unknown if selected(others, subject) else "no"
+        return unknown if selected(but_for_countries(rule.applies_to), subject) else "no"
     return "yes" if selected(rule.applies_to, subject) else "no"
 
 
@@ -366,34 +403,40 @@ def in_force(event: Preference, t: int, end: int | None) -> bool:
     return end is None or t < end
 
 
-def winner(
-    events: list[Preference], track: str, subject: dict[str, Any], t: int, end_of: Callable[[Preference], int | None]
-) -> Preference | None:
-    """The winner of a track at t.
-
-    READING: of several restrictive ones at the greatest order (no reason depends on it, the explanation's end does) the
-    one that `rank` would keep, after opt_out over objection.
-    """
-    standing = [e for e in events if e.track == track and e.covers(subject) and in_force(e, t, end_of(e))]
-    if not standing:
-        return None
-    return max(standing, key=lambda e: (e.order, e.restrictive, e.type == "opt_out", e.rank))
-
-
 def own_end(event: Preference) -> int | None:
     return event.end
 
 
-def opt_out_winner(events: list[Preference], subject: dict[str, Any], t: int) -> Preference | None:
+def standing_noes(
+    events: list[Preference],
+    track: str,
+    subject: dict[str, Any],
+    t: int,
+    words: Words,
+    end_of: Callable[[Preference], int | None] = own_end,
+) -> list[Preference]:
+    """The noes of a track that stand at t."""
+    acting = [e for e in events if e.track == track and in_force(e, t, end_of(e)) and e.covers(subject, words)]
+    yeses = [e for e in acting if not e.restrictive]
+    return [e for e in acting if e.restrictive and not any(yes.undoes(e, words) for yes in yeses)]
+
+
+def standing_no(events: list[Preference], subject: dict[str, Any], t: int, words: Words) -> Preference | None:
+    """The no for which the opt_out rule denies at t, if it does.
+
+    READING: of several at the greatest order (no reason depends on it, the explanation's end does) the one that `rank`
+    would keep, after opt_out over objection.
+    """
     for track in DENYING_TRACKS:
-        won = winner(events, track, subject, t, own_end)
-        if won is not None and won.restrictive:
-            return won
+        noes = standing_noes(events, track, subject, t, words)
+        if noes:
+            return max(noes, key=lambda e: (e.order, e.type == "opt_out", e.rank))
     return None
 
 
-def opt_out_reason(won: Preference) -> str:
-    return {"restriction": "restricted", "opt_out": won.type, "pause": "paused"}[won.track]
+def opt_out_reason(no: Preference) -> str:
+    reasons = {"restriction": "restricted", "opt_out": no.type, "pause": "paused", "unread": "not_understood"}
+    return reasons[no.track]
 
 
 def moments_of(events: list[Preference], end_of: Callable[[Preference], int | None], t: int) -> list[int]:
@@ -511,9 +554,36 @@ class Clockwork:
         return min((first for first in firsts if first is not None), default=None)
 
 
+class Calendars(NamedTuple):
+    """The declared calendars in any of which a holiday is one, by name; and whether they are what was asked for.
+
+    READING: with `allow`, holidays of declared parts count where the place itself has no calendar.
+    """
+
+    names: tuple[str, ...]
+    is_declared: bool
+
+
+def calendars_of_place(place: Place, declared: Iterable[str]) -> Calendars:
+    country, region, province = place
+    if country is None:
+        return Calendars((), is_declared=False)
+    precise = [f"{country}-{province}"] if province is not None else []
+    precise += [f"{country}-{region}"] if region is not None else []
+    own = next((name for name in (*precise, country) if name in declared), None)
+    parts = set()
+    if province is None:
+        for name in declared:
+            if REGION_NAMED.fullmatch(name) and name.startswith(f"{country}-"):
+                code = name.partition("-")[2]
+                if region is None or (code != region and regions_of(country).get(code) == region):
+                    parts.add(name)
+    return Calendars(tuple(sorted(parts | {own} if own is not None else parts)), is_declared=own is not None)
+
+
 @functools.lru_cache(maxsize=64)
-def clockworks_of(policy_text: str) -> dict[tuple[int, str | None], Clockwork]:
-    """By rule and holiday calendar; filled as they are asked for."""
+def clockworks_of(policy_text: str) -> dict[tuple[int, Calendars | None], Clockwork]:
+    """By rule and holiday calendars; filled as they are asked for."""
     return {}
 
 
@@ -555,33 +625,30 @@ class Model:
     # ---- preferences ----
 
     def apply_preference(self, event: dict[str, Any], record_timestamp_ms: int, now_ms: int) -> list[dict[str, str]]:
-        """Apply what a customer said; give back the withdrawals it causes, in order of approval."""
+        """Apply what a customer said; give back the withdrawals it causes, in order of approval.
+
+        `event` holds what of a record could be read: this is about what it means, not about how it was written.
+        """
         customer = self.customer(event["customer_id"])
         kind = event["type"]
-        effective_at = instant(event.get("effective_at"))
-        if effective_at is None:
-            effective_at = record_timestamp_ms
-        order = min(effective_at, record_timestamp_ms)
-        if order > now_ms + FUTURE_TOLERANCE_MS:
-            # READING: an erasure is taken at once, as a restrictive event; a profile is refused, as a permissive one.
-            if kind in PERMISSIVE or kind == "profile":
-                raise DeadLetterError("from_the_future")
-            order = now_ms
+        order, effective_at, end = self._accepted(event, record_timestamp_ms, now_ms)
         if kind == "erasure":
             return self._erase(customer, order, now_ms)
         if kind == "profile":
             for name in PROFILE_FIELDS:
                 if event.get(name) is not None:
-                    customer.profile.append(ProfileValue(name, event[name], order, event["event_id"]))
+                    customer.profile.append(ProfileValue(name, event[name], order))
             return []
+        said = words_said(event)
+        source = event.get("source") if TRACK_OF[kind] == "restriction" else None
         preference = Preference(
-            event_id=event["event_id"],
             type=kind,
-            scope=tuple(event.get(name) for name in SCOPE_FIELDS),
+            scope=tuple(said.get(name) for name in SCOPE_FIELDS),
             order=order,
             effective_at=effective_at,
-            end=end_of_event(event),
+            end=end,
             evidence=event.get("evidence_ref") is not None,
+            source=None if source is None else folded(source),
         )
         if preference.track == "consent" and customer.erased_at is not None and order <= customer.erased_at:
             return []
@@ -592,6 +659,30 @@ class Model:
             customer.preferences.append(preference)
         # READING: a restrictive event is applied, and looks for what to withdraw, even if a later one supersedes it.
         return self._withdraw(customer, preference.type, now_ms) if preference.restrictive else []
+
+    def refusal(self, event: dict[str, Any], record_timestamp_ms: int, now_ms: int) -> str | None:
+        """Why what a customer said would be a dead letter, if it would be one."""
+        try:
+            self._accepted(event, record_timestamp_ms, now_ms)
+        except DeadLetterError as dead:
+            return dead.reason
+        return None
+
+    def _accepted(self, event: dict[str, Any], record_timestamp_ms: int, now_ms: int) -> tuple[int, int, int | None]:
+        """Order, effective_at and end of an event that is no dead letter."""
+        restricts = event["type"] in RESTRICTIVE or event["type"] == "erasure"
+        read_times = believed_times if restricts else plausible_times
+        recorded_ms, effective_at, end = read_times(event, record_timestamp_ms, now_ms)
+        order = min(effective_at, recorded_ms)
+        if order > now_ms + FUTURE_TOLERANCE_MS:
+            if not restricts:
+                raise DeadLetterError("from_the_future")
+            order = now_ms
+        if event["type"] in PERMISSIVE:
+            understood = self.policy.words.understood
+            if not all(understood(name, word) for name, word in words_said(event).items()):
+                raise DeadLetterError("unknown_word")
+        return order, effective_at, end
 
     def _erase(self, customer: Customer, order: int, now: int) -> list[dict[str, str]]:
         if customer.erased_at is not None and order <= customer.erased_at:
@@ -613,20 +704,22 @@ class Model:
         return not contact.reported and not contact.withdrawn and contact.latest > now
 
     def _withdraw(self, customer: Customer, event_type: str, now: int) -> list[dict[str, str]]:
-        standing = customer.standing()
+        standing, words = customer.standing(), self.policy.words
         withdrawn = []
         for contact in customer.held_contacts():
             if not self._can_be_withdrawn(contact, now):
                 continue
             reason = None
             # READING: only what the customer said withdraws, not the rule's `closing`.
-            denies = opt_out_winner(standing, contact.tags, now)
+            denies = standing_no(standing, contact.tags, now, words)
             if denies is not None and not contact.exempt_from_opt_out:
                 reason = opt_out_reason(denies)
-            elif event_type == "consent_withdrawn" and contact.under_consent:
-                won = winner(standing, "consent", contact.tags, now, own_end)
-                if won is not None and won.restrictive:
-                    reason = "consent_withdrawn"
+            elif (
+                event_type == "consent_withdrawn"
+                and contact.under_consent
+                and standing_noes(standing, "consent", contact.tags, now, words)
+            ):
+                reason = "consent_withdrawn"
             if reason is not None:
                 contact.withdrawn = True
                 withdrawn.append({"decision_id": contact.decision_id, "reason": reason})
@@ -635,29 +728,37 @@ class Model:
     # ---- outcomes ----
 
     def apply_outcome(self, outcome: dict[str, Any], record_timestamp_ms: int, now_ms: int) -> list[dict[str, str]]:
-        """Apply what became of a message; a STOP reply gives withdrawals back as an opt-out does."""
+        """Apply what became of a message; a STOP gives withdrawals back as an opt-out does.
+
+        Of one with a stop code any field but customer and detail may be missing.
+        """
         customer = self.customer(outcome["customer_id"])
         named = outcome.get("decision_id")
-        occurred_at = instant(outcome["occurred_at"])
-        assert occurred_at is not None
+        occurred_at = instant(outcome.get("occurred_at"))
         # An identity forgotten and used again names two contacts: the one decided last is meant.
         contacts = [c for c in customer.held_contacts() if named is not None and c.decision_id == named][-1:]
-        if outcome["type"] != "expired":
+        # READING: an outcome whose type or moment could not be read says of no contact when it was sent.
+        if outcome.get("type") not in {None, "expired"} and occurred_at is not None:
             for contact in contacts:
-                high = max(contact.valid_until, now_ms)
-                contact.reported.append(max(contact.decided_at, min(occurred_at, high)))
-        if outcome["type"] != "reply" or (outcome.get("detail") or "").strip().lower() != "stop":
+                if occurred_at >= max(BELIEVED_FROM_MS, contact.decided_at - FUTURE_TOLERANCE_MS):
+                    high = max(contact.valid_until, now_ms)
+                    contact.reported.append(max(contact.decided_at, min(occurred_at, high)))
+        if not is_stop(outcome):
             return []
-        # With neither a known contact nor a channel everything is closed.
-        channel = contacts[-1].tags["channel"] if contacts else outcome.get("channel")
-        opt_out = {
-            "event_id": f"reply:{named if named is not None else channel}",
-            "customer_id": outcome["customer_id"],
-            "type": "opt_out",
-            "channel": channel,
-            "effective_at": occurred_at,
-        }
-        return self.apply_preference(opt_out, record_timestamp_ms, now_ms)
+        channels = [contact.tags["channel"] for contact in contacts]
+        own = outcome.get("channel")
+        if own is not None and folded(own) not in map(folded, filter(None, channels)):
+            channels.append(own)
+        withdrawn = []
+        for channel in channels or [None]:  # with neither a known contact nor a channel everything is closed
+            opt_out = {
+                "customer_id": outcome["customer_id"],
+                "type": "opt_out",
+                "channel": channel,
+                "effective_at": occurred_at,
+            }
+            withdrawn += self.apply_preference(opt_out, record_timestamp_ms, now_ms)
+        return withdrawn
 
     # ---- decisions ----
 
@@ -707,14 +808,8 @@ class Model:
             customer.identities.append(Identity(case.intent_id, case.created_at))
 
     def _case(self, customer: Customer, intent: dict[str, Any], created_at: int) -> Case:
-        country, region = intent.get("country"), intent.get("region")
-        if country is None:
-            country_said, region_said = customer.profile_entry("country"), customer.profile_entry("region")
-            country = None if country_said is None else country_said.value
-            if country_said is not None and region_said is not None and region_said.order >= country_said.order:
-                region = region_said.value
-            else:
-                region = None
+        said = SaidPlace(intent.get("country"), intent.get("region"))
+        place = place_of(said, said_in_profile(customer), self.policy.divided)
         purpose = intent.get("purpose")
         channel = intent["channel"]
         subject = {
@@ -725,8 +820,8 @@ class Model:
             "brand": intent.get("brand"),
             "campaign": intent.get("campaign_id"),
             "sender_id": intent.get("sender_id"),
-            "country": country,
-            "region": region if country is not None else None,
+            "country": place.country,
+            "region": place.region,
             "automated": intent.get("automated"),
         }
         return Case(
@@ -736,9 +831,10 @@ class Model:
             created_at=created_at,
             expires_at=instant(intent.get("expires_at")),
             holiday_calendar=intent.get("holiday_calendar"),
+            place=place,
             standing=customer.standing(),
             contacts=customer.held_contacts(),
-            zones=self._recipient_zones(intent, customer, subject),
+            zones=self._recipient_zones(intent, customer, place),
             exemptions=[
                 rule
                 for rule in self.policy.exemptions
@@ -746,20 +842,31 @@ class Model:
             ],
         )
 
-    def _recipient_zones(self, intent: dict[str, Any], customer: Customer, subject: dict[str, Any]) -> Zones:
+    def _recipient_zones(self, intent: dict[str, Any], customer: Customer, place: Place) -> Zones:
+        of_place = self._zones_of_place(place)
         for name, source in ((intent.get("timezone"), "intent"), (customer.profile_value("timezone"), "ledger")):
-            if name is not None:
-                return Zones((name,), (name, source)) if name in known_zone_names() else Zones()
-        country, region = subject["country"], subject["region"]
-        if country is not None:
-            code = f"{country}-{region}"
-            if region is not None and code in self.policy.regions:
-                return Zones(tuple(sorted(set(self.policy.regions[code]))), (code, "region"))
-            names = zones_by_country().get(country)
-            return Zones(names, (country, "country")) if names else Zones()
+            if name is None:
+                continue
+            if name not in known_zone_names():
+                return Zones()
+            if not of_place.names or name in of_place.names or any(one_clock(name, other) for other in of_place.names):
+                return Zones((name,), (name, source))
+            assert of_place.taken_from is not None
+            return Zones(tuple(sorted({name, *of_place.names})), (name, source, of_place.taken_from[0]))
+        if place.country is not None:
+            return of_place
         if self.policy.recipient_zone is not None:
             return Zones((self.policy.recipient_zone,), (self.policy.recipient_zone, "policy"))
         return Zones()
+
+    def _zones_of_place(self, place: Place) -> Zones:
+        if place.country is None:
+            return Zones()
+        code = f"{place.country}-{place.region}"
+        if place.region is not None and code in self.policy.regions:
+            return Zones(tuple(sorted(set(self.policy.regions[code]))), (code, "region"))
+        names = zones_by_country().get(place.country)
+        return Zones(names, (place.country, "country")) if names else Zones()
 
     def _ask_all(self, case: Case, t: int) -> list[Asked]:
         """Everything that is asked, in order; nothing stops at a denial, but built-ins keep the policy's rules out."""
@@ -936,13 +1043,15 @@ class Model:
         return Check(rule.number, rule.id, rule.kind, lambda t: Answer(reason), no_turn)
 
     def _opt_out(self, rule: Rule, case: Case) -> Check:
+        def no_at(t: int) -> Preference | None:
+            return standing_no(case.standing, case.subject, t, self.policy.words)
+
         def ask(t: int) -> Answer:
-            won = opt_out_winner(case.standing, case.subject, t)
-            if won is None:
+            no = no_at(t)
+            if no is None:
                 later = moments_of(case.standing, own_end, t)
-                end = next((m for m in later if opt_out_winner(case.standing, case.subject, m) is not None), None)
-                return ending(end, t, [])
-            return Answer(opt_out_reason(won), [won.order - t, None if won.end is None else won.end - t])
+                return ending(next((m for m in later if no_at(m) is not None), None), t, [])
+            return Answer(opt_out_reason(no), [no.order - t, None if no.end is None else no.end - t])
 
         return Check(rule.number, rule.id, rule.kind, ask, lambda t: moments_of(case.standing, own_end, t))
 
@@ -966,19 +1075,22 @@ class Model:
             aged = event.effective_at + max_age
             return aged if event.end is None else min(event.end, aged)
 
+        words = self.policy.words
         track = [e for e in case.standing if e.track == "consent"]
         admitted = [e for e in track if e.restrictive or e.evidence or not evidence_required]
-        grants = [e for e in track if not e.restrictive and e.covers(case.subject)]
+        grants = [e for e in track if not e.restrictive and e.covers(case.subject, words)]
 
-        def won_by_grant(t: int) -> bool:
-            won = winner(admitted, "consent", case.subject, t, end_of)
-            return won is not None and not won.restrictive
+        def withdrawn(t: int) -> bool:
+            return bool(standing_noes(admitted, "consent", case.subject, t, words, end_of))
+
+        def granted(t: int) -> bool:
+            return not withdrawn(t) and any(e in admitted and in_force(e, t, end_of(e)) for e in grants)
 
         def ask(t: int) -> Answer:
-            if won_by_grant(t):
-                end = next((m for m in moments_of(track, end_of, t) if not won_by_grant(m)), None)
+            if granted(t):
+                end = next((m for m in moments_of(track, end_of, t) if not granted(m)), None)
                 return ending(end, t, [] if end is None else [end - t])
-            if winner(admitted, "consent", case.subject, t, end_of) is not None:
+            if withdrawn(t):
                 return Answer("consent_withdrawn")
             if any(e not in admitted and in_force(e, t, end_of(e)) for e in grants):
                 return Answer("consent_unproven")
@@ -995,8 +1107,8 @@ class Model:
             return case.zones.names
         return (self.policy.zone,) if wanted == "policy" else (wanted,)
 
-    def _holiday_calendar(self, rule: Rule, case: Case) -> str | None:
-        """The name of the calendar a window asks, or None where it asks none. It need not be declared."""
+    def _calendars(self, rule: Rule, case: Case) -> Calendars | None:
+        """The calendars a window asks, or None where it asks none."""
         hours = self.hours[rule.number]
         # READING: hours that make no difference for holidays need no calendar.
         if "holiday" not in hours and "day_before_holiday" not in hours:
@@ -1004,22 +1116,23 @@ class Model:
         wanted = rule.body["holidays"]
         if wanted == "none":
             return None
-        if wanted != "recipient":
-            return str(wanted)
-        if case.holiday_calendar is not None:
-            return case.holiday_calendar
-        country, region = case.subject["country"], case.subject["region"]
-        if region is not None and f"{country}-{region}" in self.policy.calendars:
-            return f"{country}-{region}"
-        return country if country is not None else ""
+        declared = self.policy.calendars
+        if wanted == "recipient":
+            if case.holiday_calendar is None:
+                return calendars_of_place(case.place, declared)
+            wanted = case.holiday_calendar
+        return Calendars((wanted,) if wanted in declared else (), is_declared=wanted in declared)
 
-    def _clockwork(self, rule: Rule, calendar_name: str | None) -> Clockwork:
-        key = (rule.number, calendar_name)
+    def _clockwork(self, rule: Rule, calendars: Calendars | None) -> Clockwork:
+        key = (rule.number, calendars)
         if key not in self.clockworks:
+            dates = None
+            if calendars is not None:
+                dates = frozenset(date for name in calendars.names for date in self.policy.calendars[name])
             self.clockworks[key] = Clockwork(
                 Opening(
                     hours=self.hours[rule.number],
-                    calendar=None if calendar_name is None else self.policy.calendars.get(calendar_name),
+                    calendar=dates,
                     years=self.policy.holiday_years,
                     unknown_is_closed=on_missing(rule) == "deny",
                 )
@@ -1029,10 +1142,10 @@ class Model:
     def _window(self, rule: Rule, case: Case) -> Check:
         wanted = rule.body.get("zone", "recipient")
         zones = self._zones_of(rule, case, wanted)
-        calendar_name = self._holiday_calendar(rule, case)
+        calendars = self._calendars(rule, case)
         lenient = on_missing(rule) == "allow"
-        undeclared = calendar_name is not None and calendar_name not in self.policy.calendars and not lenient
-        clockwork = self._clockwork(rule, calendar_name)
+        undeclared = calendars is not None and not calendars.is_declared and not lenient
+        clockwork = self._clockwork(rule, calendars)
 
         def ask(t: int) -> Answer:
             if not zones:
@@ -1209,13 +1322,53 @@ def on_missing(rule: Rule) -> str:
     return "allow" if rule.body.get("on_missing") == "allow" else "deny"
 
 
-def end_of_event(event: dict[str, Any]) -> int | None:
-    until = instant(event.get("until"))
-    if event["type"] != "consent_granted":
-        return until
-    # A grant with both is in force while it is before both.
-    ends = [end for end in (until, instant(event.get("expires_at"))) if end is not None]
-    return min(ends, default=None)
+def words_said(event: dict[str, Any]) -> dict[str, str]:
+    """The words of an event's scope, folded."""
+    return {name: folded(event[name]) for name in SCOPE_FIELDS if event.get(name) is not None}
+
+
+def believed_times(event: dict[str, Any], record_timestamp_ms: int, now: int) -> tuple[int, int, int | None]:
+    """Timestamp, effective_at and end of a restrictive event, of which only what is plausible is believed."""
+    effective_at, end = instant(event.get("effective_at")), instant(event.get("until"))
+    # With one time that is not believed the event is taken to have been said when it arrived, and for good.
+    if min(moment for moment in (record_timestamp_ms, effective_at, end) if moment is not None) < BELIEVED_FROM_MS:
+        end = None
+    recorded_ms = record_timestamp_ms if record_timestamp_ms >= BELIEVED_FROM_MS else now
+    if effective_at is None or effective_at < BELIEVED_FROM_MS:
+        effective_at = recorded_ms
+    if end is not None and end <= effective_at:
+        end = None
+    return recorded_ms, effective_at, end
+
+
+def plausible_times(event: dict[str, Any], record_timestamp_ms: int, now: int) -> tuple[int, int, int | None]:
+    """Timestamp, effective_at and end of any other event, all of which must be plausible."""
+    said = [instant(event.get(name)) for name in ("until", "expires_at")]
+    end = min((moment for moment in said if moment is not None), default=None)
+    effective_at = instant(event.get("effective_at"))
+    if effective_at is None:
+        effective_at = record_timestamp_ms
+    # An end before all belief would be one before effective_at.
+    if min(record_timestamp_ms, effective_at) < BELIEVED_FROM_MS or (end is not None and end <= effective_at):
+        raise DeadLetterError("implausible_time")
+    return record_timestamp_ms, effective_at, end
+
+
+def is_stop(outcome: dict[str, Any]) -> bool:
+    """Whether an outcome's detail is a stop code.
+
+    READING: an outcome whose type cannot be read may be a reply.
+    """
+    code = folded(outcome.get("detail") or "").replace("-", "").replace("_", "")
+    return code in STOP_CODES or (code in STOP_CODES_OF_REPLIES and outcome.get("type") in {None, "reply"})
+
+
+def said_in_profile(customer: Customer) -> SaidPlace:
+    country, region = customer.profile_entry("country"), customer.profile_entry("region")
+    if country is None:
+        return SaidPlace(None, None)
+    is_of_it = region is not None and region.order >= country.order
+    return SaidPlace(str(country.value), str(region.value) if region is not None and is_of_it else None)
 
 
 def shares(rule: Rule, contact: dict[str, Any], subject: dict[str, Any]) -> bool:
@@ -1227,10 +1380,10 @@ def shares(rule: Rule, contact: dict[str, Any], subject: dict[str, Any]) -> bool
 
 
 def obliges(obligation: dict[str, Any], subject: dict[str, Any]) -> bool:
-    # READING: an obligation has no `country_unknown`; where the country is missing the sender must do it.
-    selector = dict(obligation.get("applies_to") or {})
-    if subject["country"] is None:
-        selector.pop("countries", None)
+    # READING: an obligation has no `country_unknown`; where nobody can tell the country the sender must do it.
+    selector = obligation.get("applies_to") or {}
+    if "countries" in selector and in_countries(selector["countries"], subject) is None:
+        selector = but_for_countries(selector)
     return selected(selector, subject) and not excepted(obligation.get("except") or {}, subject)
 
 

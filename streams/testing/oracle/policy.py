@@ -18,6 +18,8 @@ from typing import Any
 import holidays
 import yaml
 
+from streams.testing.oracle.words import OTHER_NAMES_OF, Words, folded
+
 DAY_MS = 86_400_000
 BEYOND = 10**18  # after every instant
 UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": DAY_MS, "w": 7 * DAY_MS}
@@ -28,6 +30,7 @@ KIND_ORDER = ("campaign", "opt_out", "sender", "consent", "window", "cap", "gap"
 BUILT_IN = ("expired:horizon", "expired:erasure", "expired:deadline", "duplicate", "vocabulary", "ledger_full")
 OPT_OUT_NUMBER = len(BUILT_IN)
 COUNTS_FIELDS = ("channels", "groups", "purposes", "topics", "brands", "campaigns")
+REGION_NAMED = re.compile("([A-Z]{2})-[A-Z0-9]{1,3}")
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 Interval = tuple[int, int]  # wall time in milliseconds since the wall clock's midnight, half-open
@@ -238,8 +241,18 @@ class Policy:
     holiday_years: frozenset[int]
     calendars: dict[str, frozenset[dt.date]]
     obligations: list[dict[str, Any]]
+    words: Words
     rules: list[Rule] = field(default_factory=list)  # in the order in which they are asked, opt_out among them
     exemptions: list[Rule] = field(default_factory=list)
+
+    @functools.cached_property
+    def divided(self) -> frozenset[str]:
+        """The countries of which the policy names a region anywhere."""
+        selectors = [part for rule in self.rules for part in (rule.applies_to, rule.except_)]
+        selectors += [o.get(part) or {} for o in self.obligations for part in ("applies_to", "except")]
+        named = [place for selector in selectors for place in selector.get("countries") or ()]
+        found = (REGION_NAMED.fullmatch(name) for name in (*named, *self.regions, *self.calendars))
+        return frozenset(match[1] for match in found if match is not None)
 
     @functools.cached_property
     def history_needed(self) -> int:
@@ -319,6 +332,14 @@ def read_rules(raw: list[dict[str, Any]]) -> tuple[list[Rule], list[Rule]]:
     return rules, exemptions
 
 
+def words_of(raw: dict[str, Any], channels: dict[str, str]) -> Words:
+    other_names: dict[str, dict[str, str]] = {}
+    for written, name in OTHER_NAMES_OF.items():
+        declared = (raw.get("other_names") or {}).get(written) or {}
+        other_names[name] = {folded(other): folded(word) for word, others in declared.items() for other in others}
+    return Words(channels, frozenset(map(folded, raw["purposes"])), other_names)
+
+
 @functools.lru_cache(maxsize=64)
 def read_policy(text: str) -> Policy:
     """The policy of a text; nobody changes what is given back."""
@@ -326,7 +347,8 @@ def read_policy(text: str) -> Policy:
     named = raw.get("holidays") or {}
     years = frozenset(named.get("years") or [])
     rules, exemptions = read_rules(raw.get("rules") or [])
-    channels = raw["channels"]
+    # A channel without a group is its own group.
+    channels = {name: (declared or {}).get("group") or name for name, declared in raw["channels"].items()}
     history = duration(raw.get("history", "35d"))
     return Policy(
         name=str(raw.get("name", "")),
@@ -337,13 +359,13 @@ def read_policy(text: str) -> Policy:
         history=history,
         identities=duration(raw["identities"]) if "identities" in raw else min(7 * DAY_MS, history),
         default_purpose=raw.get("default_purpose"),
-        # A channel without a group is its own group.
-        channels={name: (declared or {}).get("group") or name for name, declared in channels.items()},
+        channels=channels,
         purposes=list(raw["purposes"]),
         regions=raw.get("regions") or {},
         holiday_years=years,
         calendars={name: calendar_of(body, years) for name, body in (named.get("calendars") or {}).items()},
         obligations=raw.get("obligations") or [],
+        words=words_of(raw, channels),
         rules=rules,
         exemptions=exemptions,
     )
