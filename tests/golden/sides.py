@@ -13,6 +13,8 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from streams.contracts.decode import PreferenceReading, decode_intent, decode_outcome, decode_preference
+from streams.contracts.errors import RecordRefused
 from streams.decision.decide import decide
 from streams.decision.decision import Decision
 from streams.decision.intent import Intent
@@ -87,22 +89,48 @@ class Core:
     def ledger(self, customer_id: str) -> Ledger:
         return self.ledgers.get(customer_id, EMPTY_LEDGER)
 
-    def preference(self, event: Event, recorded_ms: int, now: int) -> Withdrawals | dict[str, str]:
-        before = self.ledger(event["customer_id"])
-        result = apply_preference(
-            typed(event, PreferenceEvent), before, recorded_ms=recorded_ms, now=now, words=self.policy.words
-        )
-        self.ledgers[event["customer_id"]] = result.ledger
-        return {"dead_letter": result.refused} if result.refused else _plain(result.withdrawals)
+    def preference(self, event: Event, recorded_ms: int, now: int) -> Applied:
+        return self.record("preference", raw_of(event), recorded_ms, now)
 
-    def outcome(self, event: Event, recorded_ms: int, now: int) -> Withdrawals | dict[str, str]:
-        before = self.ledger(event["customer_id"])
-        result = apply_outcome(typed(event, Outcome), before, recorded_ms=recorded_ms, now=now, words=self.policy.words)
-        self.ledgers[event["customer_id"]] = result.ledger
+    def outcome(self, event: Event, recorded_ms: int, now: int) -> Applied:
+        return self.record("outcome", raw_of(event), recorded_ms, now)
+
+    def record(self, kind: str, raw: Raw, recorded_ms: int, now: int) -> Any:  # noqa: ANN401 - see taken_by_model
+        try:
+            if kind == "intent":
+                return self._decided(decode_intent(raw.value, raw.headers)[0], now)
+            if kind == "outcome":
+                return self._reported(decode_outcome(raw.value, raw.headers, raw.key).event, recorded_ms, now)
+            return self._said(decode_preference(raw.value, raw.headers, raw.key), recorded_ms, now)
+        except RecordRefused as refused:
+            return {"dead_letter": refused.reason}
+
+    def _said(self, reading: PreferenceReading, recorded_ms: int, now: int) -> Applied:
+        event, refusal = reading.event, reading.refusal
+        if event is None:
+            assert refusal is not None
+            raise refusal
+        before, words = self.ledger(event.customer_id), self.policy.words
+        result = apply_preference(event, before, recorded_ms=recorded_ms, now=now, words=words)
+        self.ledgers[event.customer_id] = result.ledger
+        if result.refused:
+            return {"dead_letter": result.refused}
+        withdrawals = _plain(result.withdrawals)
+        return withdrawals if refusal is None else {"dead_letter": refusal.reason, "withdrawals": withdrawals}
+
+    def _reported(self, outcome: Outcome, recorded_ms: int, now: int) -> Withdrawals:
+        before, words = self.ledger(outcome.customer_id), self.policy.words
+        result = apply_outcome(outcome, before, recorded_ms=recorded_ms, now=now, words=words)
+        self.ledgers[outcome.customer_id] = result.ledger
         return _plain(result.withdrawals)
 
     def intent(self, event: Event, now: int) -> Answer:
-        intent = typed(event, Intent)
+        return self._decided(typed(event, Intent), now)
+
+    def asked(self, event: Event, now: int) -> Answer:
+        return self.copied().intent(event, now)
+
+    def _decided(self, intent: Intent, now: int) -> Answer:
         if intent.created_at > now + FUTURE_TOLERANCE_MS:  # the gate sets such records aside before it decides
             return {"dead_letter": "from_the_future"}
         decision = decide(intent, self.ledger(intent.customer_id), self.policy, now)

@@ -385,7 +385,7 @@ def _policy(chooser: Chooser) -> str:
     policy["default_purpose"] = pick(chooser, PURPOSES)
     policy["channels"] = copy.deepcopy(CHANNELS)
     if chance(chooser, 10):
-        policy["channels"]["text"] = {"group": "phone"}  # a channel by the name of a group
+        policy["channels"]["text"] = {"group": "text"}  # a channel by the name of its group
     policy["purposes"] = list(PURPOSES)
     if chance(chooser, 60):
         policy["other_names"] = copy.deepcopy(OTHER_NAMES)

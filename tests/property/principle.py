@@ -1,0 +1,273 @@
+"""What is not understood may only make the answer stricter (docs/semantics.md, 0): histories with one record changed.
+
+Both checks ask intents that leave nothing behind, so that a message suppressed in one history and sent in the other
+does not show in what is counted; what both histories had done before stays counted.
+
+1. `a_garbled_no_opens_nothing`: one restrictive record, whatever else happens, has a field replaced by garbage, by a
+   word the policy does not know or by a time in another unit, or loses its end. Nothing is approved that was not.
+   Not tried, because it is another statement and not a garbled one: another valid customer; another word that is
+   known, or any word where the policy lists none (topic, brand, sender); another plausible time; no word at all, which
+   means any; the code of a reply that nobody understands; an erasure, which takes away what was counted, so that its
+   moment can open as well as close.
+   A `consent_withdrawn` keeps its type: an intent exempt from opt-out is exempt from what nobody could read.
+2. `a_doubtful_yes_changes_nothing`: one permissive record has a field more, or the name of one misspelt. It is a dead
+   letter and everything is answered as if it had never been published. Where no older yes of the same scope stood in
+   its place, that is: nothing is approved that was not before.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from streams.testing.audit.events import BadRecord, read_event
+from streams.testing.oracle.model import BELIEVED_FROM_MS, PERMISSIVE, RESTRICTIVE, is_stop
+from tests.golden.raw import Raw
+from tests.golden.sides import Core, Independent, Side
+from tests.property.strategies import (
+    BRANDS,
+    CHANNELS,
+    PURPOSES,
+    SENDERS,
+    TOPICS,
+    UNKNOWN_WORDS,
+    RecordedCase,
+    Step,
+    random_history,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SIDES: tuple[Callable[[str], Side], ...] = (Core, Independent)
+LISTED = ("channel", "purpose")
+SCOPE = ("channel", "purpose", "topic", "brand", "sender_id")
+KNOWN: dict[str, tuple[str, ...]] = {
+    "channel": tuple(CHANNELS),
+    "purpose": PURPOSES,
+    "topic": TOPICS,
+    "brand": BRANDS,
+    "sender_id": SENDERS,
+}
+NO_IDS: tuple[Any, ...] = (5, "", [], {}, True, "x" * 129, 1.5, ["sms"])
+NO_WORDS = (*NO_IDS, " ", "\u200b")
+NO_TIMES: tuple[Any, ...] = ("soon", "", [], 1.5, -1, 10**20, "2026-02-30T00:00:00Z", "2026-01-01 00:00", True)
+RECORDS_CHANGED = 3
+DROPPED = object()
+
+
+def a_garbled_no_opens_nothing(seed: int) -> None:
+    """See 1."""
+    case = random_history(seed)
+    chance = random.Random(f"garbled-{seed}")
+    for index in _sample(chance, case, _is_a_no):
+        step = case.steps[index]
+        changed, what = _garbled(chance, step)
+        answered = _answered(chance, case, index, is_unread=_is_unread(changed))
+        for side in SIDES:
+            before, after = _both(side(case.policy_text), answered, step, changed)
+            opened = [number for number, (was, now) in enumerate(zip(before, after, strict=True)) if now and not was]
+            assert not opened, (
+                f"seed {seed}, step {index}, {side.__name__}, {what}, {changed}: {opened}, {answered.after}"
+            )
+
+
+def a_doubtful_yes_changes_nothing(seed: int) -> None:
+    """See 2."""
+    case = random_history(seed)
+    chance = random.Random(f"doubtful-{seed}")
+    for index in _sample(chance, case, _is_a_yes):
+        changed, what = _doubtful(chance, case.steps[index])
+        history = Answered(case.steps[:index], case.steps[index + 1 :], case.steps[index].now, _intents(case, {}))
+        for side in SIDES:
+            before, after = _both(side(case.policy_text), history, None, changed)
+            if _is_unread(changed):  # without its type it may have been a no
+                after = [now or was for now, was in zip(after, before, strict=True)]
+            assert before == after, f"seed {seed}, step {index}, {side.__name__}, {what}, {changed}"
+
+
+class Answered(NamedTuple):
+    """What comes before the one record and after it, and the intents asked after each."""
+
+    before: list[Step]
+    after: list[Step]
+    now: int
+    intents: list[dict[str, Any]]
+
+
+YES = {
+    "restriction": "restriction_lifted",
+    "opt_out": "opt_in",
+    "objection": "opt_in",
+    "pause": "resume",
+    "consent_withdrawn": "consent_granted",
+}
+
+
+def _answered(chance: random.Random, case: RecordedCase, index: int, *, is_unread: bool) -> Answered:
+    """The history with older noes and later yeses that the one record has something to do with."""
+    step = case.steps[index]
+    event, said = step.event, _said(step) or {}
+    kind = "opt_out" if step.kind == "outcome" else said["type"]
+    scope = {name: event[name] for name in SCOPE if isinstance(event.get(name), str)}
+    source = {"source": event["source"]} if isinstance(event.get("source"), str) else {}
+    customer = {"event_id": "e-answer", "customer_id": said["customer_id"]}
+    now = step.now
+    older = {**customer, **scope, **source, "type": kind, "effective_at": now - 3_600_000}
+    before = [Step("preference", older, now, now)] if chance.random() < 0.3 else []
+    after = case.steps[index + 1 :]
+    if is_unread:  # a clarification says that somebody has read it, and has published again what it was
+        after = [each for each in after if "clarification" not in json.dumps(each.event)]
+    for _ in range(chance.randint(0, 3)):
+        narrower = {name: word for name, word in scope.items() if chance.random() < 0.7}
+        wider = {name: chance.choice(words) for name, words in KNOWN.items() if chance.random() < 0.3}
+        yes = {**customer, **chance.choice((narrower, wider, {**wider, **scope}, {})), "type": YES[kind]}
+        yes |= {} if chance.random() < 0.3 else source
+        when = next((each.now for each in after), now) if chance.random() < 0.5 else now + 1
+        after = [Step("preference", {**yes, "evidence_ref": "doc-2"}, when, when), *after]
+    return Answered([*case.steps[:index], *before], after, now, _intents(case, scope))
+
+
+def _intents(case: RecordedCase, scope: dict[str, Any]) -> list[dict[str, Any]]:
+    """Intents of the history, and the same of the scope in question."""
+    found = [step.event for step in case.steps if step.kind == "intent"]
+    plain = {name: word for name, word in scope.items() if word in KNOWN.get(name, ())}
+    return [*found, *({**event, **plain} for event in found)]
+
+
+def _sample(chance: random.Random, case: RecordedCase, wanted: Callable[[Step], bool]) -> list[int]:
+    found = [index for index, step in enumerate(case.steps) if wanted(step)]
+    return chance.sample(found, min(RECORDS_CHANGED, len(found)))
+
+
+def _said(step: Step) -> dict[str, Any] | None:
+    try:
+        return read_event(step.kind, step.raw.value, step.raw.headers, step.raw.key)
+    except BadRecord:
+        return None
+
+
+def _is_unread(step: Step) -> bool:
+    try:
+        read_event(step.kind, step.raw.value, step.raw.headers, step.raw.key)
+    except BadRecord as bad:
+        return bad.unread is not None
+    return False
+
+
+def _is_a_no(step: Step) -> bool:
+    said = None if step.kind == "intent" or step.sent is not None else _said(step)
+    if said is None or step.record_timestamp < BELIEVED_FROM_MS:
+        return False
+    return is_stop(said) if step.kind == "outcome" else said["type"] in RESTRICTIVE
+
+
+def _is_a_yes(step: Step) -> bool:
+    said = None if step.kind != "preference" or step.sent is not None else _said(step)
+    return said is not None and said["type"] in PERMISSIVE
+
+
+def _both(side: Side, history: Answered, sound: Step | None, changed: Step) -> tuple[list[bool], ...]:
+    """Whether each intent asked from this step on is approved, with the one record in its place and with the other."""
+    for step in history.before:
+        side.record(step.kind, step.raw, step.record_timestamp, step.now)
+    return tuple(_approved(side.copied(), history, step) for step in (sound, changed))
+
+
+def _approved(side: Side, history: Answered, instead: Step | None) -> list[bool]:
+    chance = random.Random(len(history.after))
+    found, now = [], history.now
+    for step in [instead, *history.after]:
+        if step is not None:
+            now = max(now, step.now)
+            if step.kind != "intent":
+                side.record(step.kind, step.raw, step.record_timestamp, now)
+        for intent in chance.sample(history.intents, min(3, len(history.intents))):
+            asked = {**intent, "intent_id": "i-asked", "created_at": now}
+            asked.pop("expires_at", None)
+            found.append(side.asked(asked, now)["verdict"] == "approved")
+    return found
+
+
+# ---- what becomes of records ----------------------------------------------------------------------------------------
+
+
+def _changed(step: Step, name: str, content: Any) -> Step:  # noqa: ANN401 - whatever a producer sends
+    event = {**step.event, name: content}
+    if content is DROPPED:
+        del event[name]
+    return _sent(step, json.dumps(event, ensure_ascii=False).encode())
+
+
+def _sent(step: Step, value: bytes) -> Step:
+    return step._replace(sent=Raw(value, (), step.event["customer_id"].encode()))
+
+
+def _garbled(chance: random.Random, step: Step) -> tuple[Step, str]:
+    """A restrictive record with one thing wrong with it that was not wrong before, and what."""
+    event = step.event
+    name = chance.choice(_fields(step))
+    if name == "the record":
+        text = json.dumps(event).encode()
+        return _sent(step, chance.choice((text[:-1], text[:-1] + b', "type": "opt_in"}', b"\xff", b"[]"))), name
+    if name in {"effective_at", "until", "occurred_at"}:
+        units = [event[name] // 1_000, event[name] * 1_000] if type(event.get(name)) is int else []
+        return _changed(step, name, chance.choice((*NO_TIMES, *units, *([DROPPED] if name in event else [])))), name
+    if name in SCOPE:
+        return _changed(
+            step, name, chance.choice((*NO_WORDS, *UNKNOWN_WORDS[name], "unheard-of")[: _words_of(name)])
+        ), name
+    if name == "type":
+        return _changed(
+            step, name, chance.choice((event["type"].upper(), "no_more", 5, None, f" {event['type']}"))
+        ), name
+    if name == "anything":
+        return _changed(step, name, chance.choice((5, None, "sms"))), name
+    garbage = NO_IDS if name.endswith("_id") else NO_WORDS
+    return _changed(step, name, chance.choice((*garbage, DROPPED)[: None if name in event else -1])), name
+
+
+def _words_of(name: str) -> int | None:
+    """Words of topics, brands and senders are listed nowhere: an unheard-of one is another statement."""
+    return None if name in LISTED else -1
+
+
+def _fields(step: Step) -> list[str]:
+    event = step.event
+    present = [name for name in SCOPE if name in event]
+    if step.kind == "outcome":
+        return [
+            "type",
+            "occurred_at",
+            "channel",
+            "customer_id",
+            "anything",
+            *(["decision_id"] * ("decision_id" in event)),
+        ]
+    if event["type"] == "restriction":
+        present.append("source") if "source" in event else None
+    if event["type"] != "consent_withdrawn":
+        present += ["type", "the record"]
+    times = ["effective_at", *(["until"] * 2 if "until" in event else [])]
+    return [*present * 2, *times * 2, "event_id", "customer_id", "attributes", "evidence_ref", "anything"]
+
+
+def _doubtful(chance: random.Random, step: Step) -> tuple[Step, str]:
+    """A permissive record with a field that nobody knows, or one that is misspelt, and what."""
+    event = step.event
+    if chance.random() < 0.5:
+        unknown = {
+            "list_id": "spring",
+            "chanel": "sms",
+            "channels": ["sms"],
+            "minor": None,
+            "region": "FL",
+            "reply": None,
+        }
+        name = chance.choice(list(unknown))
+        return _sent(step, json.dumps({**event, name: unknown[name]}).encode()), name
+    name = chance.choice(list(event))
+    misspelt = chance.choice((name.upper(), name[:-1], f"{name}s", name.replace("_", "-") + " "))
+    changed = {misspelt if key == name else key: said for key, said in event.items()}
+    return _sent(step, json.dumps(changed, ensure_ascii=False).encode()), misspelt
