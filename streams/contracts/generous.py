@@ -1,8 +1,9 @@
 """What restricts, read although something is wrong with the record that carries it.
 
 Rules of this module (docs/semantics.md, 0)
-1. Only what the strict reading has refused comes here, and nothing here permits: what cannot be read is left out, so
-   that the event restricts more, or as much.
+1. Only what the strict reading has refused comes here, and nothing here permits. What cannot be read is left out where
+   the event then restricts more, or as much; a word is read as one that nobody understands, and with a word or a time
+   the end goes too, so that the event never takes the place of an older one that has none.
 2. The customer is whom the record names, else its key. Without either nobody can be protected, and it is refused.
 3. A record of the preference topic that nobody can read may have been a no: it becomes an `unread` event.
 """
@@ -21,7 +22,7 @@ from streams.decision.intent import TEXT_CHARACTERS_MAX
 from streams.decision.outcome import Outcome
 from streams.decision.outcomes import REPLY, STOP_CODES, is_stop
 from streams.decision.preference import RESTRICTIVE, UNREAD, PreferenceEvent, PreferenceType
-from streams.decision.words import fold
+from streams.decision.words import SCOPE_FIELDS, fold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +37,10 @@ _SPELLINGS: Final = {
 _PERMISSIVE: Final = frozenset(get_args(PreferenceType)) - RESTRICTIVE
 _PERMISSIVE_SPELLINGS: Final = frozenset(name.replace("_", "") for name in _PERMISSIVE)
 _TIMES: Final = frozenset({"effective_at", "until", "expires_at", "occurred_at"})
+_TIMES_OF_A_NO: Final = frozenset({"effective_at", "until"})
+_WORDS: Final = frozenset({*SCOPE_FIELDS, "source"})
+# What stands for a word that is none.
+NO_WORD: Final = "*"
 # The identity of an event that has none; nothing depends on it.
 _NAMELESS: Final = "unnamed"
 _NOTHING: Final = b"null"
@@ -73,6 +78,9 @@ def generous_preference(
     customer = fields.pop("customer_id", None) or customer_of(key)
     if customer is None:
         return None
+    unreadable = {name for name in _WORDS | _TIMES_OF_A_NO if _is_said(members, name) and name not in fields}
+    if unreadable:
+        fields |= dict.fromkeys(unreadable & _WORDS, NO_WORD) | {"until": None}
     fields |= {"customer_id": customer, "type": event_type, "event_id": fields.get("event_id", _NAMELESS)}
     return Reading(PreferenceEvent(**fields), doubts)
 
@@ -86,14 +94,15 @@ def unread_preference(members: Mapping[str, Raw] | None, key: bytes | None) -> P
 
 def generous_outcome(members: Mapping[str, Raw], key: bytes | None) -> Reading[Outcome] | None:
     """The STOP that the outcome carries, or None if it carries none, or names no customer and has no key."""
-    outcome_type, detail = _spelled(members.get("type")), _text(members.get("detail"))
-    if not is_stop(outcome_type, detail) and outcome_type not in STOP_CODES:
-        return None
     fields, doubts = _readable(OUTCOME, members)
+    if not is_stop(fields.get("type", REPLY), fields.get("detail")) and _spelled(members.get("type")) not in STOP_CODES:
+        return None
     customer = fields.pop("customer_id", None) or customer_of(key)
     if customer is None:
         return None
     fields = {"type": REPLY, "occurred_at": 0, **fields, "customer_id": customer, "detail": "stop"}
+    if any(_is_said(members, name) and name not in fields for name in ("channel", "decision_id")):
+        fields["channel"] = NO_WORD  # which channel was meant cannot be told
     return Reading(Outcome(**fields), doubts)
 
 
@@ -124,6 +133,10 @@ def _readable(wire: Wire[Any], members: Mapping[str, Raw]) -> tuple[dict[str, An
         else:
             found[name] = content
     return found, tuple(doubts)
+
+
+def _is_said(members: Mapping[str, Raw], name: str) -> bool:
+    return bytes(members.get(name, Raw(_NOTHING))) != _NOTHING
 
 
 def _text(raw: Raw | None) -> str | None:

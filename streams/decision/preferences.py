@@ -146,12 +146,14 @@ def _moments(event: PreferenceEvent, recorded_ms: int, now: int) -> Moments:
     """The times that are believed; what is not is as if it had not been said, or for the record's own, as if now."""
     given = (event.effective_at, event.until, event.expires_at)
     doubted = sum(1 for moment_ms in (recorded_ms, *given) if moment_ms is not None and moment_ms < BELIEVED_FROM_MS)
+    is_moved = any(m is not None and m < BELIEVED_FROM_MS for m in (recorded_ms, event.effective_at))
     if recorded_ms < BELIEVED_FROM_MS:
         recorded_ms = now
     effective_ms, until_ms, expires_ms = [None if m is None or m < BELIEVED_FROM_MS else m for m in given]
     if effective_ms is None:
         effective_ms = recorded_ms
-    end_ms = until_ms
+    # Said at another moment it must not take the place of an older no without an end.
+    end_ms = None if is_moved else until_ms
     if event.type not in RESTRICTIVE and expires_ms is not None:
         end_ms = expires_ms if until_ms is None else min(until_ms, expires_ms)
     if end_ms is not None and end_ms <= effective_ms:
