@@ -50,8 +50,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "brand": BRANDS,
     "sender_id": SENDERS,
 }
-NO_IDS: tuple[Any, ...] = (5, "", [], {}, True, "x" * 129, 1.5, ["sms"])
-NO_WORDS = (*NO_IDS, " ", "\u200b")
+NO_WORDS: tuple[Any, ...] = (5, "", [], {}, True, "x" * 129, 1.5, ["sms"])
 NO_TIMES: tuple[Any, ...] = ("soon", "", [], 1.5, -1, 10**20, "2026-02-30T00:00:00Z", "2026-01-01 00:00", True)
 RECORDS_CHANGED = 3
 DROPPED = object()
@@ -224,8 +223,7 @@ def _garbled(chance: random.Random, step: Step) -> tuple[Step, str]:
         ), name
     if name == "anything":
         return _changed(step, name, chance.choice((5, None, "sms"))), name
-    garbage = NO_IDS if name.endswith("_id") else NO_WORDS
-    return _changed(step, name, chance.choice((*garbage, DROPPED)[: None if name in event else -1])), name
+    return _changed(step, name, chance.choice((*NO_WORDS, DROPPED)[: None if name in event else -1])), name
 
 
 def _words_of(name: str) -> int | None:

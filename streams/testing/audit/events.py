@@ -347,8 +347,9 @@ def read_event(
     if kind == "preference":
         return _preference(value, headers, key)
     document = _members(value, headers)
-    if kind == "outcome" and _is_stop(document):
-        return _stop(document, key)
+    code = _code_of(document) if kind == "outcome" else None
+    if code is not None:
+        return _stop(document, code, key)
     return _read_whole(kind, document)
 
 
@@ -447,7 +448,7 @@ def _restrictive(said: str, document: dict[str, Any], key: bytes | None) -> Even
         if content is None:
             continue
         try:
-            event[name] = _readable(name, content)
+            event[name] = _FIELDS["preference"][name](content)
         except BadRecord:
             if name in {*SCOPE_FIELDS, "source"}:
                 event[name] = NO_WORD
@@ -458,53 +459,45 @@ def _restrictive(said: str, document: dict[str, Any], key: bytes | None) -> Even
     return event
 
 
-def _readable(name: str, content: object) -> Any:  # noqa: ANN401 - whatever the field holds
-    """A field of a preference. A word of which nothing is left when it is folded is none."""
-    found = _FIELDS["preference"][name](content)
-    if name in {*SCOPE_FIELDS, "source"} and not folded(found):
-        raise BadRecord("out_of_range")
-    return found
-
-
 def _permissive(said: str, document: dict[str, Any]) -> Event:
     event = _read_whole("preference", document)
     if not document.keys() <= _SAID_BY[said]:
         raise BadRecord("unknown_field")
-    return {name: _readable(name, content) for name, content in event.items()}
+    return event
 
 
 # ---- STOP -----------------------------------------------------------------------------------------------------------
 
 
-def _type_of_outcome(document: dict[str, Any]) -> str | None:
-    said = None if "type" in _repeated(document) else document.get("type")
-    return said if isinstance(said, str) and said in OUTCOME_TYPES else None
+def _type_of_outcome(document: dict[str, Any]) -> str:
+    """The type; what is none is taken for a reply."""
+    said = document.get("type")
+    return said if isinstance(said, str) and said in OUTCOME_TYPES else "reply"
 
 
-def _is_stop(document: dict[str, Any]) -> bool:
-    """Whether an outcome's detail is a stop code. What cannot be told from a reply is taken for one."""
-    said = document.get("detail")
-    if "detail" in _repeated(document) or not isinstance(said, str) or len(said) > WORD_MAX:
-        return False
-    code = _plain(said)
-    return code in STOP_CODES or (code in STOP_CODES_OF_REPLIES and _type_of_outcome(document) in {None, "reply"})
+def _code_of(document: dict[str, Any]) -> str | None:
+    """The code of an outcome that says STOP, in its detail or, by mistake, as its type."""
+    if not _repeated(document).isdisjoint(_FIELDS["outcome"]):
+        return None
+    found = STOP_CODES | (STOP_CODES_OF_REPLIES if _type_of_outcome(document) == "reply" else set())
+    for name, codes in (("detail", found), ("type", STOP_CODES)):
+        said = document.get(name)
+        if isinstance(said, str) and len(said) <= WORD_MAX and _plain(said) in codes:
+            return said
+    return None
 
 
-def _stop(document: dict[str, Any], key: bytes | None) -> Event:
+def _stop(document: dict[str, Any], code: str, key: bytes | None) -> Event:
     customer_id = _customer(document, key)
     if customer_id is None:
         raise BadRecord("wrong_type" if "customer_id" in document else "missing_field")
-    event: Event = {"customer_id": customer_id, "detail": document["detail"]}
-    if (said := _type_of_outcome(document)) is not None:
-        event["type"] = said
+    event: Event = {"customer_id": customer_id, "type": _type_of_outcome(document), "detail": code}
     for name in ("occurred_at", "channel", "decision_id"):
         content = document.get(name)
         if content is None:
             continue
         try:
-            if name in _repeated(document):
-                raise BadRecord("repeated_field")
-            event[name] = _readable("channel", content) if name == "channel" else _FIELDS["outcome"][name](content)
+            event[name] = _FIELDS["outcome"][name](content)
         except BadRecord:
             if name != "occurred_at":  # which channel is meant cannot be told
                 event["channel"] = NO_WORD

@@ -730,15 +730,15 @@ class Model:
     def apply_outcome(self, outcome: dict[str, Any], record_timestamp_ms: int, now_ms: int) -> list[dict[str, str]]:
         """Apply what became of a message; a STOP gives withdrawals back as an opt-out does.
 
-        Of one with a stop code any field but customer and detail may be missing.
+        Of one with a stop code any field but customer, type and detail may be missing.
         """
         customer = self.customer(outcome["customer_id"])
         named = outcome.get("decision_id")
         occurred_at = instant(outcome.get("occurred_at"))
         # An identity forgotten and used again names two contacts: the one decided last is meant.
         contacts = [c for c in customer.held_contacts() if named is not None and c.decision_id == named][-1:]
-        # READING: an outcome whose type or moment could not be read says of no contact when it was sent.
-        if outcome.get("type") not in {None, "expired"} and occurred_at is not None:
+        # READING: an outcome whose moment could not be read says of no contact when it was sent.
+        if outcome["type"] != "expired" and occurred_at is not None:
             for contact in contacts:
                 if occurred_at >= max(BELIEVED_FROM_MS, contact.decided_at - FUTURE_TOLERANCE_MS):
                     high = max(contact.valid_until, now_ms)
@@ -1355,12 +1355,9 @@ def plausible_times(event: dict[str, Any], record_timestamp_ms: int, now: int) -
 
 
 def is_stop(outcome: dict[str, Any]) -> bool:
-    """Whether an outcome's detail is a stop code.
-
-    READING: an outcome whose type cannot be read may be a reply.
-    """
+    """Whether an outcome's detail is a stop code."""
     code = folded(outcome.get("detail") or "").replace("-", "").replace("_", "")
-    return code in STOP_CODES or (code in STOP_CODES_OF_REPLIES and outcome.get("type") in {None, "reply"})
+    return code in STOP_CODES or (code in STOP_CODES_OF_REPLIES and outcome["type"] == "reply")
 
 
 def said_in_profile(customer: Customer) -> SaidPlace:

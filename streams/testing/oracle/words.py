@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 SCOPE_FIELDS = ("channel", "purpose", "topic", "brand", "sender_id")
 LISTED_FIELDS = ("channel", "purpose")  # a policy lists their words
-EVERYTHING = frozenset({"all", "any", "every", "everything", "*"})
+EVERYTHING = frozenset({"all", "any", "every", "everything", "*", ""})  # nothing is left of a word of blanks
 OTHER_NAMES_OF = {
     "channels": "channel",
     "purposes": "purpose",
