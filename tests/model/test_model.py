@@ -10,8 +10,10 @@ import pytest
 import yaml
 
 from streams.testing.oracle.model import DeadLetter, Model, decision_id
+from streams.testing.oracle.places import Place, SaidPlace, one_clock, place_of
 from streams.testing.oracle.policy import bucket, hours_of, instant, read_policy, transitions, utc, zones_by_country
 from streams.testing.oracle.policy import zone as zone_of
+from streams.testing.oracle.words import folded
 
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
 ONLY_ONE_RULE = 7  # built-ins are 0 to 5, opt_out is 6
@@ -192,9 +194,12 @@ def test_a_window_that_never_closes_has_no_end() -> None:
         ({"country": "CO"}, "2026-07-13T20:00:00-05:00", "window_closed", "2026-07-14T13:00:00Z"),
         # 20 July 2026, Independence Day, a Monday: the Saturday before is open until 15:00, Sunday is closed.
         ({"country": "CO"}, "2026-07-18T15:00:00-05:00", "window_closed", "2026-07-21T13:00:00Z"),
-        # 2 May 2026, the day of Madrid, is a Saturday: open in the rest of Spain, closed in Madrid until Monday.
+        # 2 May 2026, the day of Madrid, is a Saturday: closed in Madrid until Monday, and where nobody knows whether it
+        # is Madrid; open elsewhere in Spain.
         ({"country": "ES", "region": "MD", "timezone": "Europe/Madrid"}, "2026-05-02T10:00:00+02:00", "holiday", None),
-        ({"country": "ES", "timezone": "Europe/Madrid"}, "2026-05-02T10:00:00+02:00", None, None),
+        ({"country": "ES", "region": "M", "timezone": "Europe/Madrid"}, "2026-05-02T10:00:00+02:00", "holiday", None),
+        ({"country": "ES", "timezone": "Europe/Madrid"}, "2026-05-02T10:00:00+02:00", "holiday", None),
+        ({"country": "ES", "region": "CT", "timezone": "Europe/Madrid"}, "2026-05-02T10:00:00+02:00", None, None),
         # 4 July 2026 is a Saturday; Friday the 3rd is kept instead, and the 4th is a holiday too.
         (
             {"country": "US", "timezone": "America/New_York"},
@@ -238,7 +243,12 @@ def test_several_zones_are_intersected() -> None:
 @pytest.mark.parametrize(
     ("fields", "zone"),
     [
-        ({"timezone": "Asia/Kathmandu", "country": "CO"}, ["Asia/Kathmandu", "intent"]),
+        ({"timezone": "Asia/Kathmandu"}, ["Asia/Kathmandu", "intent"]),
+        # Nobody in Colombia has the clock of Nepal: both count.
+        ({"timezone": "Asia/Kathmandu", "country": "CO"}, ["Asia/Kathmandu", "intent", "CO"]),
+        # Lima has the clock of Bogota, and Ceuta is in Spain.
+        ({"timezone": "America/Lima", "country": "CO"}, ["America/Lima", "intent"]),
+        ({"timezone": "Africa/Ceuta", "country": "ES"}, ["Africa/Ceuta", "intent"]),
         ({"country": "CO"}, ["CO", "country"]),
         ({}, ["America/Bogota", "policy"]),
         ({"timezone": "Mars/Base", "country": "CO"}, None),  # present but unknown: not passed over
@@ -284,9 +294,13 @@ def test_outcomes_are_clamped_and_the_earliest_counts() -> None:
     # Said to have been sent tomorrow: clamped to 12:22, later than 12:15, which stays.
     outcome(gate, "2026-06-01T12:22:00Z", "delivered", decision_id=first, occurred_at="2026-06-02T12:00:00Z")
     assert eligible("2026-06-01T12:23:00Z", "i-3") == "2026-06-01T13:15:00Z"
-    # Said to have been sent before it was decided: clamped to 12:00.
-    outcome(gate, "2026-06-01T12:24:00Z", "read", decision_id=first, occurred_at="2026-06-01T11:00:00Z")
-    assert eligible("2026-06-01T12:25:00Z", "i-4") == "2026-06-01T13:00:00Z"
+    # Said to have been sent long before it was decided, and in 1970: not believed.
+    outcome(gate, "2026-06-01T12:24:00Z", "read", decision_id=first, occurred_at="2026-06-01T11:54:59.999Z")
+    outcome(gate, "2026-06-01T12:24:00Z", "read", decision_id=first, occurred_at=1_780_315_000)
+    assert eligible("2026-06-01T12:25:00Z", "i-4") == "2026-06-01T13:15:00Z"
+    # Five minutes before may be a clock: clamped to 12:00.
+    outcome(gate, "2026-06-01T12:26:00Z", "read", decision_id=first, occurred_at="2026-06-01T11:55:00Z")
+    assert eligible("2026-06-01T12:27:00Z", "i-5") == "2026-06-01T13:00:00Z"
 
 
 def test_an_expired_outcome_confirms_nothing() -> None:
@@ -447,7 +461,7 @@ def test_ties_restrict_and_order_is_not_arrival() -> None:
 
 def test_restrictive_at_once_permissive_when_effective() -> None:
     gate = model()
-    says(gate, "2026-06-01T12:00:00Z", "pause", effective_at="2027-01-01T00:00:00Z", until="2026-06-03T00:00:00Z")
+    says(gate, "2026-06-01T12:00:00Z", "pause", effective_at="2026-06-02T00:00:00Z", until="2026-06-03T00:00:00Z")
     denied = ask(gate, "2026-06-01T12:00:00Z")
     assert (denied["reason"], iso(denied["next_eligible_at"])) == ("paused", "2026-06-03T00:00:00Z")
     says(gate, "2026-06-01T13:00:00Z", "resume", effective_at="2026-06-02T00:00:00Z")
@@ -565,6 +579,244 @@ def test_erasure_forgets_and_keeps_the_opt_out() -> None:
     assert ask(gate, now + HOUR, "i-3", created_at=now + 2 * MINUTE + 1)["verdict"] == "approved"
 
 
+# ---- what is not understood ------------------------------------------------------------------------------------------
+
+NOON = "2026-06-01T12:00:00Z"
+OTHER_NAMES = {
+    "channels": {"sms": ["SMS-MT", "texto"], "text": ["mensajes"]},
+    "purposes": {"marketing": ["promo"]},
+    "topics": {"loans": ["Credit"]},
+}
+
+
+def open_after(gate: Model, now: str, **fields: object) -> bool:
+    """Whether an intent that leaves nothing behind would be approved."""
+    customer = gate.customers.get("c-1", gate.customer("c-1"))
+    gate.customers["c-1"] = customer.copied()
+    answer = ask(gate, now, "i-asked", **fields)
+    gate.customers["c-1"] = customer
+    return bool(answer["verdict"] == "approved")
+
+
+def test_words_are_folded() -> None:
+    assert [folded(word) for word in ("SMS", " s m s\n", "\uff33\uff2d\uff33", "s\u200bms", "Straße", "\u00ad")] == [
+        *("sms",) * 4,
+        "strasse",
+        "",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("word", "closed"),
+    [
+        ("sms", {"sms"}),
+        (" SMS", {"sms"}),
+        ("Texto", {"sms"}),
+        ("text", {"sms", "whatsapp"}),
+        ("MENSAJES", {"sms", "whatsapp"}),
+        ("phone", {"voice"}),
+        # Not declared, and what people write who mean every one.
+        ("fax", {"sms", "whatsapp", "voice", "email"}),
+        ("all", {"sms", "whatsapp", "voice", "email"}),
+        ("*", {"sms", "whatsapp", "voice", "email"}),
+    ],
+)
+def test_what_a_channel_of_a_no_closes(word: str, closed: set[str]) -> None:
+    gate = model(other_names=OTHER_NAMES)
+    says(gate, NOON, "opt_out", channel=word)
+    assert {c for c in ("sms", "whatsapp", "voice", "email") if not open_after(gate, NOON, channel=c)} == closed
+
+
+def test_a_word_that_is_declared_later_narrows_what_it_covers() -> None:
+    gate = model()
+    says(gate, NOON, "opt_out", purpose="News Letter")
+    assert not open_after(gate, NOON)
+    knowing = model(purposes=["marketing", "newsletter"])
+    knowing.customers = gate.customers
+    assert open_after(knowing, NOON)
+    assert not open_after(knowing, NOON, purpose="newsletter")
+
+
+@pytest.mark.parametrize("scope", [{"channel": "fax"}, {"purpose": "gossip"}, {"topic": "all"}, {"brand": " "}])
+def test_a_yes_with_a_word_nobody_knows_is_a_dead_letter(scope: dict[str, str]) -> None:
+    with pytest.raises(DeadLetter, match="unknown_word"):
+        says(model(), NOON, "opt_in", **scope)
+
+
+def test_topics_have_other_names_too() -> None:
+    gate = model(other_names=OTHER_NAMES)
+    says(gate, NOON, "opt_out", topic="credit")
+    assert not open_after(gate, NOON, topic="LOANS")
+    assert open_after(gate, NOON, topic="cards")
+
+
+@pytest.mark.parametrize(
+    ("no", "yes", "opened"),
+    [
+        ({}, {"channel": "sms"}, ["sms marketing", "sms otp"]),
+        ({}, {}, ["sms marketing", "sms otp", "email marketing", "email otp"]),
+        ({"channel": "sms"}, {"purpose": "marketing"}, ["email marketing", "email otp"]),
+        (
+            {"channel": "sms"},
+            {"channel": "sms", "purpose": "marketing"},
+            ["sms marketing", "email marketing", "email otp"],
+        ),
+        ({"channel": "sms", "purpose": "marketing"}, {"channel": "sms"}, ["sms otp", "email marketing", "email otp"]),
+        ({"channel": "sms"}, {}, ["sms marketing", "sms otp", "email marketing", "email otp"]),
+        ({"channel": "sms"}, {"channel": "email"}, ["email marketing", "email otp"]),
+        ({"channel": "text"}, {"channel": "sms"}, ["email marketing", "email otp"]),
+        ({"channel": "text"}, {"channel": "mensajes"}, ["sms marketing", "sms otp", "email marketing", "email otp"]),
+    ],
+)
+def test_what_a_yes_undoes(no: dict[str, str], yes: dict[str, str], opened: list[str]) -> None:
+    gate = model(other_names=OTHER_NAMES)
+    says(gate, NOON, "opt_out", **no)
+    says(gate, "2026-06-01T12:00:01Z", "opt_in", **yes)
+    asked = [(channel, purpose) for channel in ("sms", "email") for purpose in ("marketing", "otp")]
+    found = [f"{c} {p}" for c, p in asked if open_after(gate, "2026-06-01T12:00:02Z", channel=c, purpose=p)]
+    assert found == opened
+
+
+def test_a_restriction_is_lifted_by_whoever_placed_it() -> None:
+    gate = model()
+    says(gate, NOON, "restriction", source="Register")
+    says(gate, NOON, "restriction")
+    for number, (lift, is_open) in enumerate(
+        [({"source": "bank"}, False), ({}, False), ({"source": "register "}, True)]
+    ):
+        moment = f"2026-06-01T12:00:0{number + 1}Z"
+        says(gate, moment, "restriction_lifted", **lift)
+        assert open_after(gate, moment) == is_open
+    # One that the customer did not place, and says so late: the lift of another does not touch it.
+    says(gate, "2026-06-01T12:00:05Z", "restriction")
+    says(gate, "2026-06-01T12:00:06Z", "restriction_lifted", source="register")
+    assert ask(gate, "2026-06-01T12:00:07Z")["reason"] == "restricted"
+
+
+@pytest.mark.parametrize(
+    ("times", "record"),
+    [
+        ({"effective_at": 1_780_315_200}, None),  # in seconds
+        ({"effective_at": 0}, None),
+        ({}, 0),
+        ({}, -1),
+        ({}, 1_780_315_200),
+        ({"until": 1_780_401_600}, None),  # tomorrow, in seconds
+        ({"until": "2026-06-01T11:00:00Z"}, None),  # before it begins
+        ({"effective_at": 0, "until": "2026-06-01T12:00:01Z"}, None),  # which day it was said is not known
+    ],
+)
+def test_a_no_with_a_time_nobody_can_believe_acts_from_its_arrival_and_for_good(
+    times: dict[str, Any], record: int | None
+) -> None:
+    gate = model()
+    says(gate, "2026-05-31T12:00:00Z", "opt_in")
+    says(gate, NOON, "opt_out", record, **times)
+    assert ask(gate, NOON)["next_eligible_at"] is None
+
+
+@pytest.mark.parametrize(
+    ("times", "record"),
+    [
+        ({"effective_at": 1_780_315_200}, None),
+        ({}, 0),
+        ({}, -1),
+        ({"until": 1_780_401_600}, None),
+        ({"expires_at": 1_780_401_600, "until": "2027-01-01T00:00:00Z"}, None),
+        ({"until": NOON}, None),
+    ],
+)
+def test_a_yes_with_a_time_nobody_can_believe_is_a_dead_letter(times: dict[str, Any], record: int | None) -> None:
+    with pytest.raises(DeadLetter, match="implausible_time"):
+        says(model(), NOON, "opt_in", record, **times)
+
+
+def test_what_nobody_could_read_closes_everything_until_it_is_cleared_up() -> None:
+    gate = model()
+    pending = ask(gate, NOON)["decision_id"]
+    moment = at("2026-06-01T12:01:00Z")
+    withdrawn = gate.apply_preference({"type": "unread", "customer_id": "c-1"}, moment, moment)
+    assert withdrawn == [{"decision_id": pending, "reason": "not_understood"}]
+    says(gate, "2026-06-01T12:02:00Z", "opt_in")
+    denied = ask(gate, "2026-06-01T12:02:00Z", "i-2")
+    assert (denied["reason"], denied["next_eligible_at"]) == ("not_understood", None)
+    assert denied["explanation"][6] == [6, 27, -MINUTE]
+    says(gate, "2026-06-01T12:03:00Z", "clarification")
+    assert open_after(gate, "2026-06-01T12:03:00Z")
+
+
+@pytest.mark.parametrize(
+    ("type_", "detail", "is_a_no"),
+    [
+        ("reply", "stop", True),
+        ("refusal", "STOP ", True),
+        ("conversation", "opt-out", True),
+        ("expired", "Stop_All", True),
+        ("reply", "Cancel", True),
+        ("failed", "cancel", False),
+        ("no_answer", "end", False),
+        ("reply", "stop it", False),
+        ("reply", "yes", False),
+    ],
+)
+def test_stop_wherever_it_stands(type_: str, detail: str, is_a_no: bool) -> None:
+    gate = model()
+    outcome(gate, NOON, type_, detail=detail, channel="sms")
+    assert open_after(gate, NOON) != is_a_no
+    assert open_after(gate, NOON, channel="email")
+
+
+def test_stop_closes_the_channel_of_the_contact_and_its_own() -> None:
+    gate = model()
+    first = ask(gate, NOON)["decision_id"]
+    outcome(gate, NOON, "reply", detail="stop", channel="voice", decision_id=first)
+    closed = {c for c in ("sms", "whatsapp", "voice", "email") if not open_after(gate, NOON, channel=c)}
+    assert closed == {"sms", "voice"}
+
+
+# ---- places ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("profile", "intent", "place"),
+    [
+        ({"country": "US", "region": "FL"}, {"country": "US"}, ("US", "FL")),
+        ({"country": "US", "region": "FL"}, {"country": "US", "region": "NY"}, ("US", "NY")),
+        ({"country": "US", "region": "FL"}, {"country": "CO"}, ("CO", None)),
+        ({"country": "US", "region": "FL"}, {"region": "FL"}, ("US", "FL")),
+        ({"country": "US", "region": "FL"}, {"region": "NY"}, ("US", None)),
+        ({"country": "US"}, {"region": "NY"}, ("US", None)),
+        ({}, {"region": "NY"}, (None, None)),
+        ({}, {"country": "ES", "region": "M"}, ("ES", "MD", "M")),
+        ({}, {"country": "ES", "region": "MD"}, ("ES", "MD")),
+        ({}, {"country": "US", "region": "ZZZ"}, ("US", None)),
+        # Of Canada the policy names no province.
+        ({}, {"country": "CA", "region": "ZZZ"}, ("CA", "ZZZ")),
+    ],
+)
+def test_where_the_recipient_is(profile: dict[str, str], intent: dict[str, str], place: tuple[str | None, ...]) -> None:
+    said = [SaidPlace(each.get("country"), each.get("region")) for each in (intent, profile)]
+    assert place_of(*said, frozenset({"US", "ES"})) == Place(*place)
+
+
+def test_one_clock_is_one_from_2015_to_2045() -> None:
+    assert one_clock("America/New_York", "America/Toronto")
+    assert one_clock("UTC", "Africa/Abidjan")
+    assert not one_clock("Europe/Madrid", "Europe/London")
+    assert not one_clock("America/Phoenix", "America/Denver")
+    # One clock until 2016, when Turkey stayed at +03:00.
+    assert not one_clock("Europe/Istanbul", "Europe/Athens")
+
+
+def test_where_zone_and_country_cannot_both_be_right_the_hours_of_both_count() -> None:
+    gate = model(window("08:00-19:00"))
+    india = {"country": "IN", "timezone": "UTC"}
+    # 12:00 UTC is 17:30 in India; 17:00 UTC is 22:30.
+    open_, late = ask(gate, NOON, "i-1", **india), ask(gate, "2026-06-01T17:00:00Z", "i-2", **india)
+    assert (open_["verdict"], last_entry(open_)[2:]) == ("approved", [90 * MINUTE])
+    assert (late["reason"], late["zone"]) == ("window_closed", ["UTC", "intent", "IN"])
+
+
 # ---- which rules are asked ------------------------------------------------------------------------------------------
 
 
@@ -612,7 +864,11 @@ def test_exemptions() -> None:
         ({}, {"country": "CO"}, "cap_reached"),
         ({}, {"country": "US", "region": "FL"}, "cap_reached"),
         ({}, {"country": "US", "region": "NY"}, None),
-        ({}, {"country": "US"}, None),
+        ({}, {"country": "US"}, "country_unknown"),
+        ({"country_unknown": "skip"}, {"country": "US"}, None),
+        ({"country_unknown": "apply"}, {"country": "US"}, "cap_reached"),
+        ({}, {"country": "US", "region": "ZZZ"}, "country_unknown"),  # no such state
+        ({}, {"country": "ES"}, None),
         ({}, {"region": "FL"}, "country_unknown"),
     ],
 )

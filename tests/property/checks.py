@@ -129,11 +129,11 @@ def caps_hold(seed: int) -> None:
             continue
         if step.kind == "preference":
             now = max(now, step.now)
-            before = {name: customer.erased_at for name, customer in model.customers.items()}
+            erased = {name: customer.erased_at for name, customer in model.customers.items()}
             core.record(step.kind, step.raw, step.record_timestamp, now)
             independent.record(step.kind, step.raw, step.record_timestamp, now)
             for name, customer in model.customers.items():
-                if customer.erased_at != before.get(name):
+                if customer.erased_at != erased.get(name):
                     sent.pop(name, None)
             continue
         for again in range(3):
