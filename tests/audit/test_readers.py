@@ -19,10 +19,10 @@ ELSEWHERE = {"from_the_future", "misrouted", "misrouted_again"}
 def test_every_hostile_record_is_read_or_not_as_the_contract_says(record: HostileRecord) -> None:
     is_bad = record.expected == "dead_letter" and record.reason not in ELSEWHERE
     if not is_bad:
-        assert read_event(record.topic_kind, record.value, record.headers)["customer_id"]
+        assert read_event(record.topic_kind, record.value, record.headers, record.key)["customer_id"]
         return
     with pytest.raises(BadRecord) as caught:
-        read_event(record.topic_kind, record.value, record.headers)
+        read_event(record.topic_kind, record.value, record.headers, record.key)
     assert caught.value.reason == record.reason
 
 
