@@ -135,7 +135,7 @@ def _refused_preference(payload: bytes | None, key: bytes | None, refusal: Recor
     try:
         wrapped = None if payload is None else unwrapped(payload)
     except RecordRefused as cannot_be_opened:
-        wrapped, refusal = None, cannot_be_opened
+        payload, wrapped, refusal = None, None, cannot_be_opened
     if refusal.reason == "no_value":  # a tombstone says nothing
         return PreferenceReading(None, refusal=refusal)
     if wrapped is None:

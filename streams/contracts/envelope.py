@@ -22,7 +22,7 @@ from msgspec import Raw, Struct
 from streams.contracts.errors import RecordRefused
 from streams.contracts.refusals import check_text, refusal_of
 from streams.contracts.repeated import refuse_repeated
-from streams.contracts.text import MARKS, as_utf8
+from streams.contracts.text import MARKS_BEGIN, as_utf8
 
 if TYPE_CHECKING:
     from streams.exactly_once.interfaces import Headers
@@ -34,7 +34,7 @@ INPUT_VALUE_BYTES_MAX: Final = 65_536
 _PREFIX_BYTES: Final = 5
 _STRUCTURED: Final = "application/cloudevents+json"
 _CLOUDEVENTS: Final = "application/cloudevents"
-_BEGINS: Final = frozenset(b'{["\t\n\r -0123456789tfn' + MARKS)
+_BEGINS: Final = frozenset(b'{["\t\n\r -0123456789tfn' + MARKS_BEGIN)
 
 
 class _Envelope(Struct, gc=False):

@@ -16,19 +16,22 @@ from streams.contracts.errors import RecordRefused
 # Of one beginning that is another's too the longer comes first. Byte 0, `{`, byte 0 could also be a schema registry's
 # prefix with an id beyond two thousand million; registries count from 1.
 _BEGINNINGS: Final = (
-    (b"\xef\xbb\xbf", 3, "utf-8"),
-    (b"\xff\xfe\0\0", 4, "utf-32-le"),
-    (b"\xff\xfe", 2, "utf-16-le"),
-    (b"\xfe\xff", 2, "utf-16-be"),
-    (b"{\0\0\0", 0, "utf-32-le"),
-    (b"{\0", 0, "utf-16-le"),
-    (b"\0{\0", 0, "utf-16-be"),
+    (b"\xef\xbb\xbf", "utf-8"),
+    (b"\xff\xfe\0\0", "utf-32-le"),
+    (b"\xff\xfe", "utf-16-le"),
+    (b"\xfe\xff", "utf-16-be"),
+    (b"{\0\0\0", "utf-32-le"),
+    (b"{\0", "utf-16-le"),
+    (b"\0{\0", "utf-16-be"),
 )
 
-MARKS: Final = b"\xef\xff\xfe"
-"""With which byte order marks begin."""
+MARK: Final = "\ufeff"
+"""The byte order mark, decoded."""
 
-_FIRST_OF_MARKS: Final = frozenset(b"%c" % byte for byte in b"\0" + MARKS)
+MARKS_BEGIN: Final = b"\xef\xff\xfe"
+"""Encoded, it begins with one of these."""
+
+_BEGIN: Final = frozenset(b"%c" % byte for byte in b"\0" + MARKS_BEGIN)
 
 
 def as_utf8(value: bytes) -> bytes:
@@ -37,12 +40,12 @@ def as_utf8(value: bytes) -> bytes:
     Raises:
         RecordRefused: `not_utf8` if it is not the text that its beginning announces.
     """
-    if value[1:2] != b"\0" and value[:1] not in _FIRST_OF_MARKS:  # as nearly all are
+    if value[1:2] != b"\0" and value[:1] not in _BEGIN:  # as nearly all are
         return value
-    for beginning, mark_bytes, encoding in _BEGINNINGS:
+    for beginning, encoding in _BEGINNINGS:
         if value.startswith(beginning):
             try:
-                return value[mark_bytes:].decode(encoding).encode()
+                return value.decode(encoding).lstrip(MARK).encode()
             except UnicodeDecodeError:
                 name = encoding.removesuffix("-le").removesuffix("-be").upper()
                 raise RecordRefused("not_utf8", f"it begins as {name} and is none; publish UTF-8") from None

@@ -22,7 +22,7 @@ from streams.contracts.envelope import opened_cloud_event
 from streams.contracts.errors import REFUSALS, RecordRefused
 from streams.contracts.refusals import check_text
 from streams.contracts.repeated import refuse_repeated
-from streams.contracts.text import as_utf8
+from streams.contracts.text import MARK, as_utf8
 from streams.contracts.wire import decode_members
 
 LAYERS_MAX: Final = 5
@@ -73,28 +73,28 @@ def unwrapped(payload: bytes) -> Wrapped | None:
     Raises:
         RecordRefused: it stands in one that cannot be opened.
     """
-    around: list[str] = []
+    text = as_utf8(payload)
+    around = [] if text is payload else ["text that was not plain UTF-8"]
     remedy = ""
-    while layer := _layer(payload):
-        if len(around) == LAYERS_MAX:
+    layers = 0
+    while layer := _layer(text):
+        if layers == LAYERS_MAX:
             raise RecordRefused("bad_envelope", f"more than {LAYERS_MAX} envelopes, one in another")
-        payload = layer.content
+        text = layer.content
         around.insert(0, layer.name)
         remedy = remedy or layer.remedy
-    return Wrapped(payload, " in ".join(around), remedy) if around else None
+        layers += 1
+    return Wrapped(text, " in ".join(around), remedy) if around else None
 
 
 def _layer(payload: bytes) -> _Layer | None:
-    text = as_utf8(payload)
-    if text is not payload:
-        return _Layer(text, "text that was not plain UTF-8")
     begins = payload.lstrip(_BLANKS)[:1]
     if begins not in {b"{", b'"'}:
         return None
     try:
         check_text(payload)
         if begins == b'"':
-            return _Layer(_decode_string(payload).encode(), "a JSON string")
+            return _Layer(_decode_string(payload).lstrip(MARK).encode(), "a JSON string")
         members = decode_members(payload)
     except (RecordRefused, ValueError, RecursionError):
         return None  # the refusal it was met with says more
