@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from streams.testing.audit.events import BadRecord, moment, read_event
+from streams.testing.audit.documents import BadRecord
+from streams.testing.audit.events import moment, read_event
 from streams.testing.audit.log import PartitionLog, Record
 from streams.testing.audit.murmur import murmur2
 from streams.testing.audit.service import Said, Service, read_metas

@@ -21,7 +21,8 @@ import json
 import random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from streams.testing.audit.events import BadRecord, read_event
+from streams.testing.audit.documents import BadRecord
+from streams.testing.audit.events import read_event
 from streams.testing.oracle.model import BELIEVED_FROM_MS, PERMISSIVE, RESTRICTIVE, is_stop
 from tests.golden.raw import Raw
 from tests.golden.sides import Core, Independent, Side

@@ -9,14 +9,12 @@ Invariants
 
 from __future__ import annotations
 
-import base64
-import binascii
 import datetime as dt
-import json
 import re
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from streams.testing.audit.documents import NUMBER_MAX, BadRecord, Document, Repeating, document_of
 from streams.testing.oracle.model import PERMISSIVE, STOP_CODES, STOP_CODES_OF_REPLIES
 from streams.testing.oracle.words import SCOPE_FIELDS, folded
 
@@ -26,16 +24,12 @@ if TYPE_CHECKING:
 Event = dict[str, Any]
 _Check = "Callable[[Any], Any]"
 
-VALUE_BYTES_MAX: Final = 65_536
-NESTING_MAX: Final = 64
-PREFIX_BYTES: Final = 5
 WORD_MAX: Final = 128
 ZONE_MAX: Final = 64
 TIME_MAX: Final = 64
 MOMENT_MAX: Final = 253_402_300_799_999
 ATTRIBUTES_MAX: Final = 16
 ATTRIBUTE_MAX: Final = 256
-NUMBER_MAX: Final = 9_000_000_000_000_000_000
 
 PREFERENCE_TYPES: Final = frozenset(
     {
@@ -61,130 +55,6 @@ _TIME = re.compile(
     re.ASCII,
 )
 _EPOCH_DAY: Final = dt.date(1970, 1, 1).toordinal()
-_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
-
-
-class BadRecord(Exception):
-    """The record cannot be read."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.unread: Event | None = None
-        """The event that the customer of a preference nobody can read gets all the same."""
-
-
-class _Repeating(dict[str, Any]):
-    """An object in which names stand more than once."""
-
-    repeated: frozenset[str] = frozenset()
-
-
-# ---- JSON -----------------------------------------------------------------------------------------------------------
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) == len(pairs):
-        return found
-    names = [name for name, _ in pairs]
-    repeating = _Repeating(found)
-    repeating.repeated = frozenset(name for name in found if names.count(name) > 1)
-    return repeating
-
-
-def _no_constant(_: str) -> None:
-    raise BadRecord("not_json")
-
-
-def _huge(digits: str) -> float:
-    return float(digits) if len(digits) < NUMBER_MAX.bit_length() else float("inf")
-
-
-_load = partial(json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant).decode)
-_load_huge = partial(json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant, parse_int=_huge).decode)
-
-
-def _document(value: bytes) -> Any:  # noqa: ANN401 - any JSON
-    try:
-        text = value.decode()
-    except UnicodeDecodeError:
-        raise BadRecord("not_utf8") from None
-    if text.count("[") + text.count("{") > NESTING_MAX and _depth(text) > NESTING_MAX:
-        raise BadRecord("not_json")
-    if text[:1] == "\ufeff":
-        raise BadRecord("not_json")
-    try:
-        found = _load(text)
-    except json.JSONDecodeError:
-        raise BadRecord("not_json") from None
-    except ValueError:  # more digits than Python reads as one number
-        found = _load_huge(text)
-    if "\\u" in text and _has_surrogate(found):
-        raise BadRecord("not_json")
-    return found
-
-
-def _depth(text: str) -> int:
-    depth = deepest = 0
-    for character in _STRINGS.sub("", text):
-        if character in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif character in "]}":
-            depth -= 1
-    return deepest
-
-
-def _has_surrogate(found: Any) -> bool:  # noqa: ANN401 - any JSON
-    try:
-        json.dumps(found, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return True
-    return False
-
-
-# ---- envelopes ------------------------------------------------------------------------------------------------------
-
-
-def _payload(value: bytes | None, headers: Sequence[tuple[str, bytes | None]]) -> Any:  # noqa: ANN401 - any JSON
-    if not value:
-        raise BadRecord("no_value")
-    if len(value) > VALUE_BYTES_MAX:
-        raise BadRecord("too_large")
-    if value[0] == 0:
-        value = value[PREFIX_BYTES:]
-        if not value:
-            raise BadRecord("no_value")
-    for name, content in headers:
-        if name.lower() != "content-type" or not content:
-            continue
-        media = content.partition(b";")[0].strip().lower()
-        if media == b"application/cloudevents+json":
-            return _opened(value)
-        if media.startswith(b"application/cloudevents"):
-            raise BadRecord("bad_envelope")
-    return _document(value)
-
-
-def _opened(value: bytes) -> Any:  # noqa: ANN401 - any JSON
-    envelope = _document(value)
-    if not isinstance(envelope, dict) or envelope.get("specversion") != "1.0":
-        raise BadRecord("bad_envelope")
-    if isinstance(envelope, _Repeating) and envelope.repeated & {"specversion", "data", "data_base64"}:
-        raise BadRecord("repeated_field")
-    inline, packed = envelope.get("data"), envelope.get("data_base64")
-    if (inline is None) == (packed is None):
-        raise BadRecord("bad_envelope")
-    if packed is None:
-        return inline
-    try:
-        payload = base64.b64decode(packed, validate=True)
-    except (binascii.Error, TypeError, ValueError):
-        raise BadRecord("bad_envelope") from None
-    if not payload:
-        raise BadRecord("no_value")
-    return _document(payload)
 
 
 # ---- fields ---------------------------------------------------------------------------------------------------------
@@ -260,7 +130,7 @@ def _one_of(words: frozenset[str], reason: str, value: object) -> str:
 def _attributes(value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadRecord("wrong_type")
-    if isinstance(value, _Repeating):
+    if isinstance(value, Repeating):
         raise BadRecord("repeated_field")
     if len(value) > ATTRIBUTES_MAX:
         raise BadRecord("out_of_range")
@@ -346,22 +216,28 @@ def read_event(
     """
     if kind == "preference":
         return _preference(value, headers, key)
-    document = _members(value, headers)
-    code = _code_of(document) if kind == "outcome" else None
+    document = document_of(value, headers)
+    members = _members(document)
+    code = _code_of(members) if kind == "outcome" else None
     if code is not None:
-        return _stop(document, code, key)
-    return _read_whole(kind, document)
+        return _stop(members, code, key)
+    return _where_all_is_read(document, _read_whole(kind, members))
 
 
-def _members(value: bytes | None, headers: Sequence[tuple[str, bytes | None]]) -> dict[str, Any]:
-    document = _payload(value, headers)
-    if not isinstance(document, dict):
+def _members(document: Document) -> dict[str, Any]:
+    if not isinstance(document.content, dict):
         raise BadRecord("wrong_type")
-    return document
+    return document.content
+
+
+def _where_all_is_read(document: Document, event: Event) -> Event:
+    if document.only_what_restricts:
+        raise BadRecord("bad_envelope")
+    return event
 
 
 def _repeated(document: dict[str, Any]) -> frozenset[str]:
-    return document.repeated if isinstance(document, _Repeating) else frozenset()
+    return document.repeated if isinstance(document, Repeating) else frozenset()
 
 
 def _read_whole(kind: str, document: dict[str, Any]) -> Event:
@@ -390,19 +266,22 @@ def _read_whole(kind: str, document: dict[str, Any]) -> Event:
 
 
 def _preference(value: bytes | None, headers: Sequence[tuple[str, bytes | None]], key: bytes | None) -> Event:
-    document: dict[str, Any] = {}
+    members: dict[str, Any] = {}
     try:
-        document = _members(value, headers)
-        if not _repeated(document).isdisjoint(_FIELDS["preference"]):
+        document = document_of(value, headers)
+        members = _members(document)
+        if not _repeated(members).isdisjoint(_FIELDS["preference"]):
             raise BadRecord("repeated_field")
-        said = _type_said(document)
+        said = _type_said(members)
     except BadRecord as bad:
         # READING: nothing at all is a tombstone, however it is wrapped.
-        customer_id = _customer(document, key)
+        customer_id = _customer(members, key)
         if bad.reason != "no_value" and customer_id is not None:
             bad.unread = {"type": "unread", "customer_id": customer_id}
         raise
-    return _restrictive(said, document, key) if said in RESTRICTIVE_TYPES else _permissive(said, document)
+    if said in RESTRICTIVE_TYPES:
+        return _restrictive(said, members, key)
+    return _where_all_is_read(document, _permissive(said, members))
 
 
 def _type_said(document: dict[str, Any]) -> str:

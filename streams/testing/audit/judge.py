@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from streams.testing.audit import headers as known
 from streams.testing.audit.answers import difference, read_answer
 from streams.testing.audit.dead_letters import is_altered
-from streams.testing.audit.events import MOMENT_MAX, BadRecord, Event, read_event
+from streams.testing.audit.documents import BadRecord
+from streams.testing.audit.events import MOMENT_MAX, Event, read_event
 from streams.testing.audit.ledger_check import check_ledgers
 from streams.testing.audit.murmur import home
 from streams.testing.audit.policies import Models, PolicyBook
