@@ -87,12 +87,13 @@ def make_intent(number: int, source: random.Random) -> dict[str, Any]:
     }
 
 
-def make_ledger(intent: dict[str, Any], source: random.Random) -> Ledger:
+def make_ledger(intent: dict[str, Any], source: random.Random, policy: Policy) -> Ledger:
     """A customer who agreed, and was contacted 30 times in 34 days; most of it longer than a week ago."""
     grant = PreferenceEvent(
         event_id="consent", customer_id=intent["customer_id"], type="consent_granted", evidence_ref="form-1"
     )
-    ledger = apply_preference(grant, Ledger(), recorded_ms=NOW - 60 * DAY_MS, now=NOW - 60 * DAY_MS).ledger
+    agreed_ms = NOW - 60 * DAY_MS
+    ledger = apply_preference(grant, Ledger(), recorded_ms=agreed_ms, now=agreed_ms, words=policy.words).ledger
     ages = sorted(
         (source.uniform(7.5, 34) if source.random() < 0.9 else source.uniform(0.2, 7)) for _ in range(CONTACTS)
     )
@@ -121,7 +122,7 @@ class Workload:
         documents = [make_intent(number, source) for number in range(INTENTS)]
         self.policy = policy
         self.values = [json.dumps(document, separators=(",", ":")).encode() for document in documents]
-        self.ledgers = [policy.prune(make_ledger(document, source), NOW) for document in documents]
+        self.ledgers = [policy.prune(make_ledger(document, source, policy), NOW) for document in documents]
         self.ledger_values = [encode_ledger(ledger) for ledger in self.ledgers]
         self.intents: list[Intent] = [decode_intent(value)[0] for value in self.values]
         self.decisions: list[Decision] = [

@@ -101,9 +101,11 @@ async def listen(stream: StreamT[bytes]) -> AsyncIterator[None]:
     async for values in stream.take(TAKE, within=WITHIN_SECONDS):
         now = time.time_ns() // 1_000_000
         for value in values:
-            event, _ = decode_preference(value)
+            event = decode_preference(value).event
+            if event is None:
+                continue
             customer = event.customer_id.encode()
-            result = apply_preference(event, _ledger(customer), recorded_ms=now, now=now)
+            result = apply_preference(event, _ledger(customer), recorded_ms=now, now=now, words=policy.words)
             _keep(customer, result.ledger, now)
 
 

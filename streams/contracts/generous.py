@@ -75,9 +75,11 @@ def generous_preference(
 ) -> Reading[PreferenceEvent] | None:
     """The restrictive event of this type, or None if it names no customer and has no key."""
     fields, doubts = _readable(PREFERENCE, members)
-    customer = fields.pop("customer_id", None) or customer_of(key)
+    customer = fields.get("customer_id") or customer_of(key)
     if customer is None:
         return None
+    if "customer_id" not in members:
+        doubts += ("field",)
     unreadable = {name for name in _WORDS | _TIMES_OF_A_NO if _is_said(members, name) and name not in fields}
     if unreadable:
         fields |= dict.fromkeys(unreadable & _WORDS, NO_WORD) | {"until": None}
@@ -97,7 +99,7 @@ def generous_outcome(members: Mapping[str, Raw], key: bytes | None) -> Reading[O
     fields, doubts = _readable(OUTCOME, members)
     if not is_stop(fields.get("type", REPLY), fields.get("detail")) and _spelled(members.get("type")) not in STOP_CODES:
         return None
-    customer = fields.pop("customer_id", None) or customer_of(key)
+    customer = fields.get("customer_id") or customer_of(key)
     if customer is None:
         return None
     fields = {"type": REPLY, "occurred_at": 0, **fields, "customer_id": customer, "detail": "stop"}
