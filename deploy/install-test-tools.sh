@@ -1,9 +1,10 @@
 #!/bin/sh
-# Installs what the tests need beyond Python: promtool, which checks rules and runs their tests, and Java (a JDK,
+# Installs what the tests need beyond Python: promtool, which checks rules and runs their tests, Prometheus itself, which
+# watches a gate in a drill, and Java (a JDK,
 # for the peer that is written in it) with Maven, which fetch and run Apache Kafka. Does nothing for what is already on the path.
 #
-# Of Debian's package `prometheus` only promtool is taken: installing the package would also install, enable and perhaps
-# start a server, which no test needs.
+# Of Debian's package `prometheus` only the two programs are taken: installing the package would also enable and perhaps
+# start a service. A test starts its own, on loopback, and ends it.
 set -eu
 
 updated=
@@ -17,7 +18,7 @@ if ! command -v javac >/dev/null 2>&1 || ! command -v mvn >/dev/null 2>&1; then
     DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends openjdk-17-jdk-headless maven
 fi
 
-if ! command -v promtool >/dev/null 2>&1; then
+if ! command -v promtool >/dev/null 2>&1 || ! command -v prometheus >/dev/null 2>&1; then
     destination="${1:-/usr/local/bin}"
     work="$(mktemp -d)"
     trap 'rm -rf "$work"' EXIT
@@ -27,6 +28,7 @@ if ! command -v promtool >/dev/null 2>&1; then
     (cd "$work" && apt-get -o APT::Sandbox::User=root download -q prometheus)
     dpkg-deb --extract "$work"/prometheus_*.deb "$work/unpacked"
     install -D -m 755 "$work/unpacked/usr/bin/promtool" "$destination/promtool"
+    install -D -m 755 "$work/unpacked/usr/bin/prometheus" "$destination/prometheus"
     PATH="$destination:$PATH"
 fi
 
