@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import structlog
+
 from streams.telemetry import registry
 from streams.telemetry.tally import Tally
 
 if TYPE_CHECKING:
     from streams.telemetry.health import Health
     from streams.telemetry.metrics import Telemetry
+
+
+log = structlog.get_logger(__name__)
 
 
 class TelemetryObserver:
@@ -56,6 +61,7 @@ class TelemetryObserver:
     def assigned(self, partitions: frozenset[int]) -> None:
         if self._health.assigned(partitions):
             self._telemetry.add(registry.REBALANCES, 1)
+            log.info("The partitions of this worker have changed.", partitions=sorted(partitions))
 
     def ready(self, is_ready: bool, why: str) -> None:
         self._health.engine(is_ready, why)

@@ -1,4 +1,4 @@
-"""promtool, for the tests that need it."""
+"""promtool and Prometheus, for the tests that need them."""
 
 from __future__ import annotations
 
@@ -17,18 +17,27 @@ PROMTOOL_SECONDS = 120
 """Ten times what the longest run takes on a busy machine; a promtool that hangs must not hang the tests."""
 
 
-@pytest.fixture(scope="session")
-def promtool() -> Callable[..., str]:
-    """Runs promtool and returns what it printed; a complaint of promtool's fails the test.
-
-    Without promtool the test is skipped on a developer's machine, and fails under CI=true.
-    """
-    path = shutil.which("promtool")
+def installed(program: str) -> str:
+    """Where the program is. Without it the test is skipped on a developer's machine, and fails under CI=true."""
+    path = shutil.which(program)
     if path is None:
-        missing = "promtool is not installed: run deploy/install-test-tools.sh"
+        missing = f"{program} is not installed: run deploy/install-test-tools.sh"
         if os.environ.get("CI") == "true":
             pytest.fail(missing)
         pytest.skip(missing)
+    return path
+
+
+@pytest.fixture(scope="session")
+def prometheus() -> str:
+    """The path of Prometheus."""
+    return installed("prometheus")
+
+
+@pytest.fixture(scope="session")
+def promtool() -> Callable[..., str]:
+    """Runs promtool and returns what it printed; a complaint of promtool's fails the test."""
+    path = installed("promtool")
 
     def run(*arguments: str | Path, text: str | None = None) -> str:
         done = subprocess.run(

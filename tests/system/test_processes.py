@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from streams.contracts.routing import expected_partition
+from streams.telemetry.logs import REDACTED
 from streams.testing.records import intent
 from streams.testing.waiting import wait_until
 from tests.system.conftest import now_ms
@@ -214,6 +215,47 @@ def test_what_refuses_every_process_is_said_and_ends_all(kafka_world: World, tmp
         assert gate.ended(START_SECONDS) == EXIT_REFUSED
         assert "line 2: `name` is `7`, and should be text." in gate.said
         assert "Traceback" not in gate.said
+
+
+OURS = {
+    "The policy is in force.",
+    "The partitions of this worker have changed.",
+    "the state is restored",
+    "The worker has ended.",
+}
+"""What is said below a warning of a start, a take-over and a stop."""
+MISLEADING = (
+    "Seek stream partitions",
+    "Worker ready",
+    "Has not committed",
+    "Stream stopped",
+    "[^",
+    "Updating subscribed",
+)
+
+
+def test_what_is_read_of_a_start_a_takeover_and_a_stop_is_true(
+    kafka_world: World, policy: Path, tmp_path: Path
+) -> None:
+    world = kafka_world
+    with running(world, tmp_path, policy=policy, processes=PROCESSES) as gate:
+        until_shared(gate, world)
+        world.publish(intents(0, BACKLOG))
+        until_all_decided(gate, world)
+        os.kill(gate.worker_pids()["1"], signal.SIGKILL)
+        gate.until(lambda: gate.counted("worker_restarts_total") == 1, START_SECONDS, "the end seen")
+        until_shared(gate, world)
+        assert gate.terminate() == EXIT_ENDED
+    said = [json.loads(line) for line in gate.said.splitlines()]
+    told = [line for line in said if "event" in line]
+    assert [list(line) for line in said if "event" not in line] == [["ops"]]
+    assert {line["event"] for line in told if line["level"] == "info"} == OURS
+    assert not [line["event"] for line in told if line["event"].startswith(MISLEADING) or not line["event"]]
+    assert REDACTED not in gate.said, "whatever is said is shown"
+    (restart,) = [line for line in told if line["event"].startswith("Process 1 ended by SIGKILL. Restart 1 in ")]
+    assert (restart["exit_code"], restart["level"]) == (-signal.SIGKILL, "warning")
+    last = {line["slot"]: line["partitions"] for line in told if "partitions of this worker" in line["event"]}
+    assert sorted(partition for owned in last.values() for partition in owned) == list(range(world.partitions))
 
 
 def policy_faults(gate: Gate) -> set[str]:
