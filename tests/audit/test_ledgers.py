@@ -21,19 +21,24 @@ TAGS = ("sms", "service", None, None, "spring", None)
 NAME = bytes(range(12))
 OTHER = bytes(range(1, 13))
 CONTACT = ContactMeaning(NAME.hex(), 1_000, 1_300, TAGS, True, False, False, True, False)
-NO = PreferenceMeaning("opt_out", 900, 900, None, ("sms", None, None, None, None), False)
-CONSENT = PreferenceMeaning("consent_granted", 800, 800, 5_000, (None,) * 5, True)
+NO = PreferenceMeaning("opt_out", 900, 900, None, ("sms", None, None, None, None), False, None)
+CONSENT = PreferenceMeaning("consent_granted", 800, 800, 5_000, (None,) * 5, True, None)
+RESTRICTION = PreferenceMeaning("restriction", 700, 700, None, (None,) * 5, False, "register")
 MEANING = Meaning(
     contacts=[CONTACT],
     identities={NAME.hex(): 950, OTHER.hex(): 960},
-    preferences=frozenset({NO, CONSENT}),
+    preferences=frozenset({NO, CONSENT, RESTRICTION}),
     profile={"country": ("CO", 700)},
     erased_at=600,
     archived={TAGS: 3},
     refused=True,
 )
 BEHIND = [
-    [["opt_out", 900, 900, None, "sms"], ["consent_granted", 800, 800, 5_000, None, None, None, None, None, "form-1"]],
+    [
+        ["opt_out", 900, 900, None, "sms"],
+        ["consent_granted", 800, 800, 5_000, None, None, None, None, None, "form-1"],
+        ["restriction", 700, 700, *(None,) * 7, "register"],
+    ],
     [None, ["CO", 700]],
     600,
     {0: 3},
@@ -84,8 +89,12 @@ def test_what_is_past_its_horizon_may_be_there_or_not() -> None:
         ({"contacts": [CONTACT._replace(confirmed=False, latest=1_500)]}, ["outcome_not_applied"]),
         ({"identities": {NAME.hex(): 950}}, ["ledger_differs"]),
         ({"identities": {**MEANING.identities, OTHER.hex(): 961}}, ["ledger_differs"]),
-        ({"preferences": frozenset({CONSENT})}, ["preference_not_applied"]),
-        ({"preferences": frozenset({NO, CONSENT, NO._replace(order=901)})}, ["ledger_differs"]),
+        ({"preferences": MEANING.preferences - {NO}}, ["preference_not_applied"]),
+        ({"preferences": MEANING.preferences | {NO._replace(order=901)}}, ["ledger_differs"]),
+        (
+            {"preferences": MEANING.preferences - {RESTRICTION} | {RESTRICTION._replace(source=None)}},
+            ["preference_not_applied"],
+        ),
         ({"profile": {}}, ["preference_not_applied"]),
         ({"erased_at": None}, ["preference_not_applied"]),
         ({"refused": False}, ["ledger_differs"]),

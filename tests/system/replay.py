@@ -7,7 +7,6 @@ which shares no code with the gate, not even to read a record: its answers are c
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,6 +23,7 @@ from streams.decision.outcomes import apply_outcome
 from streams.decision.policy import Policy, compile_policy
 from streams.decision.preferences import FUTURE_TOLERANCE_MS, apply_preference
 from streams.policy.loader import load_policy
+from streams.testing.audit.events import BadRecord, read_event
 from streams.testing.oracle.model import DeadLetter, Model
 from tests.system.harness import Account, Place, header, place_of, value_of
 
@@ -127,10 +127,12 @@ class CoreReplay:
         return {step.place: self._expected(step) for step in steps}
 
     def _expected(self, step: Step) -> list[Expected]:
+        found: list[Expected] = []
         try:
-            return list(self._taken(step))
+            found.extend(self._taken(step))
         except RecordRefused as refused:
-            return [Expected("dead_letter", step.record.key, refused.reason.encode())]
+            found.append(Expected("dead_letter", step.record.key, refused.reason.encode()))
+        return found
 
     def _taken(self, step: Step) -> Iterator[Expected]:
         record, now = step.record, step.now
@@ -170,18 +172,23 @@ class CoreReplay:
                 yield Expected("suppressed", intent.customer_id.encode(), value)
             return
         if step.kind == "preference":
-            event, _ = decode_preference(record.value, record.headers)
+            event, _, _, refusal = decode_preference(record.value, record.headers, record.key)
+            if event is None:
+                assert refusal is not None
+                raise refusal
             customer_id = event.customer_id
             self._check_home(step, customer_id)
-            applied = apply_preference(event, self._ledger(customer_id), recorded_ms=step.recorded_ms, now=now)
+            before, words = self._ledger(customer_id), self.policy.words
+            applied = apply_preference(event, before, recorded_ms=step.recorded_ms, now=now, words=words)
             if applied.refused is not None:
-                raise RecordRefused("from_the_future")
+                raise RecordRefused(applied.refused)
             ledger, withdrawals = applied.ledger, applied.withdrawals
         else:
-            outcome, _ = decode_outcome(record.value, record.headers)
-            customer_id = outcome.customer_id
+            outcome = decode_outcome(record.value, record.headers, record.key).event
+            customer_id, refusal = outcome.customer_id, None
             self._check_home(step, customer_id)
-            reported = apply_outcome(outcome, self._ledger(customer_id), recorded_ms=step.recorded_ms, now=now)
+            before, words = self._ledger(customer_id), self.policy.words
+            reported = apply_outcome(outcome, before, recorded_ms=step.recorded_ms, now=now, words=words)
             ledger, withdrawals = reported.ledger, reported.withdrawals
         self._keep(customer_id, ledger, now)
         for withdrawal in withdrawals:
@@ -194,6 +201,8 @@ class CoreReplay:
                 policy=self._named,
             )
             yield Expected("approved", customer_id.encode(), value)
+        if refusal is not None:
+            raise refusal
 
     def _check_home(self, step: Step, customer_id: str) -> None:
         key = customer_id.encode()
@@ -271,18 +280,27 @@ class ModelReplay:
 
     def _judge_refused(self, judgement: Judgement, step: Step, refused: StoredRecord) -> None:
         judgement.refused += 1
-        if header(refused, ERROR_REASON) != "from_the_future":
-            return  # the model is not asked what it cannot read
+        reason = header(refused, ERROR_REASON)
         try:
-            self._apply(step)
+            event, is_unread = read(step), False
+        except BadRecord as bad:
+            if bad.unread is None:
+                return
+            event, is_unread = bad.unread, True
+        if reason in {"misrouted", "misrouted_again"}:
+            return
+        try:
+            self._apply(step, event)
         except DeadLetter as dead:
-            assert dead.reason == "from_the_future"
+            if dead.reason != reason:
+                judgement.differs(step.place, "dead letter", dead.reason, reason)
         else:
-            judgement.differs(step.place, "dead letter", None, "from_the_future")
+            if not is_unread:
+                judgement.differs(step.place, "dead letter", None, reason)
 
     def _judge_decision(self, judgement: Judgement, step: Step, record: StoredRecord) -> None:
         found = value_of(record)
-        event = payload(step.record)
+        event = read(step)
         try:
             wanted = self._model.decide(event, step.now)
         except DeadLetter as dead:
@@ -303,7 +321,7 @@ class ModelReplay:
                 judgement.differs(step.place, what, expected, answered)
 
     def _judge_withdrawals(self, judgement: Judgement, step: Step, records: list[StoredRecord]) -> None:
-        wanted = self._apply(step)
+        wanted = self._apply(step, read(step))
         answers = [value_of(record) for record in records]
         judgement.withdrawals += len(answers)
         expected = sorted((each["decision_id"], each["reason"], step.now, step.now) for each in wanted)
@@ -313,9 +331,8 @@ class ModelReplay:
         if expected != found:
             judgement.differs(step.place, "withdrawals", expected, found)
 
-    def _apply(self, step: Step) -> list[dict[str, str]]:
+    def _apply(self, step: Step, event: dict[str, Any]) -> list[dict[str, str]]:
         """The withdrawals of a preference or an outcome; of an intent nothing, but it may be refused."""
-        event = payload(step.record)
         if step.kind == "preference":
             return self._model.apply_preference(event, step.recorded_ms, step.now)
         if step.kind == "outcome":
@@ -324,15 +341,10 @@ class ModelReplay:
         return []
 
 
-def payload(record: StoredRecord) -> dict[str, Any]:
-    """The event of a sound record, read without the gate's decoder."""
-    value = record.value
-    assert value is not None
-    if value[:1] == b"\0":
-        value = value[5:]
-    event: dict[str, Any] = json.loads(value)
-    kind = next((content for name, content in record.headers if name.lower() == "content-type"), b"")
-    if kind.startswith(b"application/cloudevents+json"):
-        data: dict[str, Any] = event["data"]
-        return data
-    return event
+def read(step: Step) -> dict[str, Any]:
+    """The event of a record, read without the gate's decoder.
+
+    Raises:
+        BadRecord: it cannot be read.
+    """
+    return read_event(step.kind, step.record.value, step.record.headers, step.record.key)
