@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from streams.contracts.header_names import APPLIED_PREFIX, ERROR_REASON
+from streams.testing.audit.events import RESTRICTIVE_TYPES, BadRecord, read_event
 from tests.system.harness import STARTER, Place, header, origin, place_of, read_at, value_of
 from tests.system.replay import ModelReplay, Step, by_batches
 
@@ -100,8 +101,9 @@ def test_the_metrics_are_what_was_committed(run: ServiceRun) -> None:
     applied = Counter(_kind(run, place) for place in account.applied)
     assert sum(_counted(run, "preference_events_total", "type").values()) == applied[topics.preferences]
     assert sum(_counted(run, "outcomes_total", "type", "matched").values()) == applied[topics.outcomes]
-    unreadable = sum(count for (topic, _), count in refused.items() if topic == topics.preferences)
+    unreadable, permissions = _refused_preferences(run)
     assert _counted(run, "unreadable_opt_outs_total") == {(): unreadable}
+    assert _counted(run, "permissions_refused_total") == {(): permissions}
     unreadable = sum(count for (topic, _), count in refused.items() if topic == topics.outcomes)
     assert _counted(run, "unreadable_outcomes_total") == ({(): unreadable} if unreadable else {})
     assert run.metrics["mesura_decision_latency_seconds_count"][()] == len(account.decisions)
@@ -111,6 +113,22 @@ def _kind(run: ServiceRun, place: Place) -> str:
     """The topic it was first sent to."""
     forwarded = run.account.rerouted.get(place)
     return place.topic if forwarded is None else origin(forwarded).topic
+
+
+def _refused_preferences(run: ServiceRun) -> tuple[int, int]:
+    """How many dead letters of the preference topic may be a no, and how many only meant to permit something."""
+    unreadable = permissions = 0
+    for place, letter in run.account.dead_letters.items():
+        if place.topic != run.world.names.preferences:
+            continue
+        try:
+            event = read_event("preference", letter.value, letter.headers, letter.key)
+            permits = event["type"] not in RESTRICTIVE_TYPES  # else it stands where it does not belong
+        except BadRecord as bad:
+            permits = bad.unread is None and bad.reason != "no_value" and letter.key is not None
+        permissions += permits
+        unreadable += not permits
+    return unreadable, permissions
 
 
 def _counted(run: ServiceRun, name: str, *labels: str) -> dict[tuple[str, ...], float]:
