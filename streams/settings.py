@@ -23,8 +23,6 @@ ERASURE_KEY_BYTES_MAX: Final = 64
 LANES_MAX: Final = 4
 
 SETTINGS_VARIABLE: Final = "MESURA_WORKER_SETTINGS"
-# Set by the supervisor: how often it has started this worker again.
-RESTARTS_VARIABLE: Final = "MESURA_WORKER_RESTARTS"
 # Set by the supervisor: the descriptor of the memory in which this worker's counts outlive it.
 CELLS_VARIABLE: Final = "MESURA_WORKER_CELLS"
 # More on one machine would only queue for its processors and its broker, and a slot is counted in them.

@@ -308,6 +308,16 @@ ENGINE = (
         ),
     ),
     Panel(
+        "What comes back, and what is refused",
+        "Does a worker fail at one place again and again, is one refused, is the policy file of no use? /ready says more.",
+        "none",
+        (
+            (gauge("mesura_recurring_failure", "max", "instance"), "{{instance}} fails at the same place"),
+            (gauge("mesura_process_refused", "max", "instance, process"), "{{instance}} {{process}} is refused"),
+            (gauge("mesura_policy_file_differs", "max", "instance, why"), "{{instance}} policy file {{why}}"),
+        ),
+    ),
+    Panel(
         "Policy loads and builds",
         "Did every worker take the policy, and do all run the same build?",
         "none",
@@ -345,7 +355,7 @@ ENGINE = (
 PROCESSES = (
     Panel(
         "Processes",
-        "Which process of a machine runs, has no lane that is stuck, and decides? Only with several processes.",
+        "Which process of a machine runs, has no lane that stands still, and decides?",
         "bool_yes_no",
         (
             (gauge("mesura_process_up", "min", "instance, process"), "{{instance}} {{process}} runs"),

@@ -27,7 +27,6 @@ import structlog
 from streams.cli import leash
 from streams.cli.worker_run import WorkerRun, in_words
 from streams.ends import EXIT_ENDED, EXIT_REFUSED, EXIT_START_AGAIN
-from streams.settings import RESTARTS_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -271,7 +270,7 @@ class _Worker:
             said=front.said,
             linger_seconds=self._stop_seconds,
         )
-        await process.start(self._command, {**self._environment, RESTARTS_VARIABLE: str(self._restarts)})
+        await process.start(self._command, self._environment)
         if self._stop_asked.is_set():  # the signal came while it was started
             process.terminate()
         return await process.end()

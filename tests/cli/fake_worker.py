@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 REFUSAL = "The topics have different numbers of partitions."
@@ -19,11 +20,12 @@ CUSTOMER = "+57-300-555-0199"
 
 
 def main() -> int:
-    restarts = int(os.environ["MESURA_WORKER_RESTARTS"])
     settings = os.environ.get("MESURA_WORKER_SETTINGS")
+    slot = "0" if settings is None else json.loads(settings)["slot"]
+    restarts = restarts_of(slot)
     plan = os.environ["FAKE_WORKER_PLAN"]
     if ";" in plan:
-        plan = plan.split(";")[int(json.loads(settings or "")["slot"])]
+        plan = plan.split(";")[int(slot)]
     steps = plan.split(",")
     step = steps[min(restarts, len(steps) - 1)]
     if step == "kill":
@@ -49,6 +51,13 @@ def main() -> int:
         print(f"customer {CUSTOMER}" * 100_000, file=sys.stderr)
         raise ValueError(CUSTOMER)
     return int(step)
+
+
+def restarts_of(slot: str) -> int:
+    """How often a worker of this slot was started before."""
+    with (Path(os.environ["FAKE_WORKER_STARTS"]) / slot).open("ab") as starts:
+        starts.write(b".")
+        return starts.tell() - 1
 
 
 def ended(

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,18 +49,19 @@ main()
 @contextlib.contextmanager
 def started(script: str, *arguments: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
     """A Python process that runs the script; killed at the end if it still runs."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", script, *arguments],
-        cwd=REPOSITORY,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    with process:
-        try:
-            yield process
-        finally:
-            process.kill()
+    with tempfile.TemporaryDirectory() as starts:
+        process = subprocess.Popen(
+            [sys.executable, "-c", script, *arguments],
+            cwd=REPOSITORY,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY), "FAKE_WORKER_STARTS": starts, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        with process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
 
 def hear(process: subprocess.Popen[bytes]) -> dict[str, Any]:
