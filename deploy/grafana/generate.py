@@ -309,7 +309,7 @@ ENGINE = (
     ),
     Panel(
         "What comes back, and what is refused",
-        "Does a worker fail at one place again and again, is one refused, is the policy file of no use? /ready says more.",
+        "Does a worker fail at one place again and again, is one refused, is the policy file of no use? See /ready.",
         "none",
         (
             (gauge("mesura_recurring_failure", "max", "instance"), "{{instance}} fails at the same place"),

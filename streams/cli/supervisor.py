@@ -27,11 +27,12 @@ import structlog
 from streams.cli import leash
 from streams.cli.worker_run import WorkerRun, in_words
 from streams.ends import EXIT_ENDED, EXIT_REFUSED, EXIT_START_AGAIN
+from streams.telemetry.recurrence import End
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from streams.telemetry.recurrence import End, Recurrence
+    from streams.telemetry.recurrence import Recurrence
 
 STOP_SECONDS: Final = 5.0
 """A worker finishes or abandons its batch well within this. Longer, and those who supervise us would kill us first."""
@@ -270,7 +271,10 @@ class _Worker:
             said=front.said,
             linger_seconds=self._stop_seconds,
         )
-        await process.start(self._command, self._environment)
+        try:
+            await process.start(self._command, self._environment)
+        except OSError as error:  # the system is out of processes, memory or descriptors: it may have some again later
+            return End(f"It could not be started: {error.strerror}.", type(error).__name__, EXIT_START_AGAIN)
         if self._stop_asked.is_set():  # the signal came while it was started
             process.terminate()
         return await process.end()

@@ -149,3 +149,23 @@ def test_no_worker_outlives_a_killed_supervisor() -> None:
         process.kill()
         process.wait()
         wait_until(lambda: not is_alive(said["pid"]), ENDS_SECONDS, "the worker's end")
+
+
+OUT_OF_PROCESSES = """
+import asyncio
+start, calls = asyncio.create_subprocess_exec, []
+async def fails_first(*arguments, **options):
+    calls.append(arguments)
+    if len(calls) == 1:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+    return await start(*arguments, **options)
+asyncio.create_subprocess_exec = fails_first
+"""
+
+
+def test_a_worker_that_the_system_cannot_start_is_tried_again() -> None:
+    with started(OUT_OF_PROCESSES + SUPERVISE, FAKE_WORKER_PLAN="0") as process:
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0
+    (told,) = events(errors)
+    assert told["reason"] == "It could not be started: Resource temporarily unavailable."
