@@ -40,16 +40,20 @@ class Places:
             for code, first in regions.items()
         }
         named = self._with_first_levels(named_places(specification))
+        parts: dict[str, list[str]] = {}
+        for place, first in self._first_levels.items():
+            parts.setdefault(f"{place[:2]}-{first}", []).append(place)
         self._tokens = {
-            place: place[3:] if place in named else first if f"{place[:2]}-{first}" in named else OTHER
-            for place, first in self._first_levels.items()
+            place: token for region, places in parts.items() for place, token in _tokens(region, places, named).items()
         }
 
     def _with_first_levels(self, named: frozenset[str]) -> frozenset[str]:
         return named | {f"{place[:2]}-{self._first_levels[place]}" for place in named if place in self._first_levels}
 
     def token(self, country: str, region: str) -> str | None:
-        """What of a region's code the policy can tell apart: the code, its first level's, or `OTHER`; None: unknown."""
+        """What of a region's code the policy can tell apart: the code, that of another province that stands for it, its
+        first level's, or `OTHER`; None: unknown.
+        """
         return self._tokens.get(f"{country}-{region}")
 
     def place(self, country: str | None, token: str | None) -> Place:
@@ -80,6 +84,19 @@ class Places:
         if first is None or calendar[:2] != country:
             return False
         return region is None or (first == region and calendar[3:] != region)
+
+
+def _tokens(region: str, places: list[str], named: frozenset[str]) -> dict[str, str]:
+    """The tokens of a region of the first level and of its provinces.
+
+    Where the policy names a province, the others are known not to be it: one of them stands for them all.
+    """
+    if region not in named:
+        return dict.fromkeys(places, OTHER)
+    others = [place for place in places if place not in named]
+    is_told_apart = any(place in named for place in places if place != region)
+    stands_for_others = min(others)[3:] if is_told_apart and others else region[3:]
+    return {place: place[3:] if place in named else stands_for_others for place in places}
 
 
 def _all_of(*calendars: HolidayCalendar) -> HolidayCalendar:

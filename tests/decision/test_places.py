@@ -13,7 +13,7 @@ from streams.decision.tables import HolidayCalendar
 from tests.decision.builders import intent_of, policy_of
 
 # Two levels, as in ISO 3166-2: B and L lie in CT, M in MD.
-SPAIN = {"CT": "CT", "B": "CT", "L": "CT", "MD": "MD", "M": "MD", "AN": "AN"}
+SPAIN = {"CT": "CT", "B": "CT", "L": "CT", "T": "CT", "MD": "MD", "M": "MD", "AN": "AN"}
 NAMED = {"id": "madrid", "kind": "cap", "limit": 0, "window": {"rolling": "1d"}, "applies_to": {"countries": ["ES-MD"]}}
 
 
@@ -47,7 +47,10 @@ def test_a_region_is_one_of_the_first_level_that_the_policy_names_another_one_or
 def test_a_province_is_told_apart_where_the_policy_names_it() -> None:
     found = places(ES_B=calendar("ES-B"))
     assert found.place("ES", found.token("ES", "B")) == Place("ES", "CT", "B")
-    assert found.place("ES", found.token("ES", "L")) == Place("ES", "CT")
+    # Not that one, whichever other it is; and the region alone may be any.
+    assert found.token("ES", "L") == found.token("ES", "T") != found.token("ES", "CT")
+    assert found.place("ES", found.token("ES", "T")) == Place("ES", "CT", "L")
+    assert found.place("ES", found.token("ES", "CT")) == Place("ES", "CT")
     assert found.place("ES", found.token("ES", "M")) == Place("ES", "MD")
 
 
@@ -70,6 +73,7 @@ ALL = {
     ("place", "days"),
     [
         (Place("ES", "CT", "B"), {1, 2, 3}),
+        (Place("ES", "CT", "L"), {1, 2}),
         (Place("ES", "CT"), {1, 2, 3}),  # which province, is not known
         (Place("ES", "MD"), {1, 4}),
         (Place("ES", "AN"), {1}),
