@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from streams.testing.oracle.model import REASON_NUMBERS, decision_id
-from tests.golden.cases import Case, duration
+from tests.golden.cases import Case, duration, policy
+from tests.golden.raw import Raw
 from tests.golden.sides import Answer, Core, Event, Independent, Side
 
 SIDES = {"core": Core, "model": Independent}
 CUSTOMER = "c-1"
 VERDICTS = {0: "passed", 1: "exempt", **{number: reason for reason, number in REASON_NUMBERS.items()}}
 TIMES = ("created_at", "expires_at", "effective_at", "until", "occurred_at")
-NOT_OF_THE_EVENT = ("at", "recorded", "withdraws", "refused", "times", "every", "of", "reason")
+NOT_OF_THE_EVENT = frozenset(
+    {"at", "recorded", "withdraws", "refused", "times", "every", "of", "reason", "key", "fields", "without"}
+    | {"not_understood", "topic_name", "value"}
+)
+KIND_OF_TOPIC = {"opt-out": "preference", "contact-outcome": "outcome"}
 
 
 class Played:
@@ -40,7 +46,9 @@ class Played:
     def _step(self, kind: str, body: dict[str, Any]) -> None:
         for number in range(body.get("times", 1)):
             one = {key: numbered(value, number) for key, value in body.items()}
-            if kind in {"approved", "suppressed"}:
+            if kind == "policy":
+                self.side = self.side.under(json.dumps(policy(one)))
+            elif kind in {"approved", "suppressed"}:
                 answer = self._intent(one, number * duration(body.get("every", "0s")))
                 assert answer["verdict"] == kind, (one, answer)
                 assert answer["reason"] == body.get("reason", answer["reason"]), (one, answer)
@@ -49,24 +57,52 @@ class Played:
 
     def _event_applied(self, kind: str, body: dict[str, Any]) -> None:
         now = self.case.moment(body["at"])
-        recorded = self.case.moment(body.get("recorded", body["at"]))
-        if kind == "outcome":
+        recorded = self._time(body.get("recorded", body["at"]))
+        customer = body.get("customer_id", CUSTOMER)
+        if kind == "record":
+            kind = KIND_OF_TOPIC[body["topic_name"]]
+            value = body["value"] if body["value"] is None else body["value"].encode()
+        elif kind == "outcome":
             event = self._event({"occurred_at": body["at"], **body})
             if "of" in body:
                 event["decision_id"] = decision_id(event["customer_id"], body["of"])
-            found = self.side.outcome(event, recorded, now)
+            value = self._value(event, body)
         else:
             self.preferences += 1
             event = self._event({"event_id": f"e-{self.preferences}", **body}) | {"type": kind}
-            found = self.side.preference(event, recorded, now)
+            kind, value = "preference", self._value(event, body)
+        key = body.get("key", customer)
+        raw = Raw(value, (), key if key is None else key.encode())
+        found, doubts = self._recorded(kind, raw, recorded, now)
+        wanted: Any = sorted(
+            (
+                {"decision_id": decision_id(customer, intent_id), "reason": reason}
+                for intent_id, reason in body.get("withdraws", {}).items()
+            ),
+            key=lambda withdrawal: withdrawal["decision_id"],
+        )
         if "refused" in body:
-            assert found == {"dead_letter": body["refused"]}, (body, found)
-            return
-        wanted = [
-            {"decision_id": decision_id(event["customer_id"], intent_id), "reason": reason}
-            for intent_id, reason in body.get("withdraws", {}).items()
-        ]
-        assert found == sorted(wanted, key=lambda withdrawal: withdrawal["decision_id"]), (kind, body, found)
+            # An event nobody can read is a dead letter, and a no besides.
+            is_unread = "event" in body.get("not_understood", [])
+            wanted = {"dead_letter": body["refused"]} | ({"withdrawals": wanted} if is_unread else {})
+        assert found == wanted, (kind, body, found)
+        assert doubts is None or sorted(doubts) == sorted(body.get("not_understood", [])), (kind, body, doubts)
+
+    def _recorded(self, kind: str, raw: Raw, recorded_ms: int, now: int) -> tuple[Any, list[str] | None]:
+        """What comes of a record, and what of it the gate counts as not understood (the model counts nothing)."""
+        known = len(self.side.not_understood) if isinstance(self.side, Core) else 0
+        found = self.side.record(kind, raw, recorded_ms, now)
+        return found, self.side.not_understood[known:] if isinstance(self.side, Core) else None
+
+    @staticmethod
+    def _value(event: Event, body: dict[str, Any]) -> bytes:
+        """The event as a producer writes it, with whatever the case says is wrong with it."""
+        written = {name: content for name, content in event.items() if name not in body.get("without", ())}
+        return json.dumps(written | body.get("fields", {}), ensure_ascii=False).encode()
+
+    def _time(self, written: str | int) -> int:
+        """A time as a case writes it; a number is epoch milliseconds, or what somebody took for them."""
+        return written if isinstance(written, int) else self.case.moment(written)
 
     def _intent(self, body: dict[str, Any], later_ms: int = 0) -> Answer:
         self.intents += 1
@@ -77,7 +113,7 @@ class Played:
 
     def _event(self, body: dict[str, Any]) -> Event:
         event = {"customer_id": CUSTOMER} | {k: v for k, v in body.items() if k not in NOT_OF_THE_EVENT}
-        return event | {name: self.case.moment(event[name]) for name in TIMES if name in event}
+        return event | {name: self._time(event[name]) for name in TIMES if name in event}
 
 
 def numbered(value: Any, number: int) -> Any:  # noqa: ANN401 - any value of a step

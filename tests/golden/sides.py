@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from streams.contracts.decode import PreferenceReading, decode_intent, decode_outcome, decode_preference
+from streams.contracts.decode import OutcomeReading, PreferenceReading, decode_intent, decode_outcome, decode_preference
 from streams.contracts.errors import RecordRefused
 from streams.decision.decide import decide
 from streams.decision.decision import Decision
@@ -51,6 +51,7 @@ class Side(Protocol):
     def asked(self, event: Event, now: int) -> Answer: ...
     def rule_ids(self) -> list[str]: ...
     def copied(self) -> Side: ...
+    def under(self, policy_text: str) -> Side: ...
 
 
 @cache
@@ -85,6 +86,8 @@ class Core:
     def __init__(self, policy_text: str) -> None:
         self.policy = compiled(policy_text)
         self.ledgers: dict[str, Ledger] = {}
+        # As the gate counts it.
+        self.not_understood: list[str] = []
 
     def ledger(self, customer_id: str) -> Ledger:
         return self.ledgers.get(customer_id, EMPTY_LEDGER)
@@ -100,7 +103,7 @@ class Core:
             if kind == "intent":
                 return self._decided(decode_intent(raw.value, raw.headers)[0], now)
             if kind == "outcome":
-                return self._reported(decode_outcome(raw.value, raw.headers, raw.key).event, recorded_ms, now)
+                return self._reported(decode_outcome(raw.value, raw.headers, raw.key), recorded_ms, now)
             return self._said(decode_preference(raw.value, raw.headers, raw.key), recorded_ms, now)
         except RecordRefused as refused:
             return {"dead_letter": refused.reason}
@@ -115,13 +118,16 @@ class Core:
         self.ledgers[event.customer_id] = result.ledger
         if result.refused:
             return {"dead_letter": result.refused}
+        self.not_understood += reading.not_understood + result.not_understood
         withdrawals = _plain(result.withdrawals)
         return withdrawals if refusal is None else {"dead_letter": refusal.reason, "withdrawals": withdrawals}
 
-    def _reported(self, outcome: Outcome, recorded_ms: int, now: int) -> Withdrawals:
+    def _reported(self, reading: OutcomeReading, recorded_ms: int, now: int) -> Withdrawals:
+        outcome = reading.event
         before, words = self.ledger(outcome.customer_id), self.policy.words
         result = apply_outcome(outcome, before, recorded_ms=recorded_ms, now=now, words=words)
         self.ledgers[outcome.customer_id] = result.ledger
+        self.not_understood += reading.not_understood + result.not_understood
         return _plain(result.withdrawals)
 
     def intent(self, event: Event, now: int) -> Answer:
@@ -142,6 +148,9 @@ class Core:
 
     def copied(self) -> Core:
         return copy.copy(self)._with(dict(self.ledgers))
+
+    def under(self, policy_text: str) -> Core:
+        return Core(policy_text)._with(self.ledgers)
 
     def _with(self, ledgers: dict[str, Ledger]) -> Core:
         self.ledgers = ledgers
@@ -187,6 +196,11 @@ class Independent:
         other = copy.copy(self)
         other.model = copy.copy(self.model)
         other.model.customers = copy.deepcopy(self.model.customers)
+        return other
+
+    def under(self, policy_text: str) -> Independent:
+        other = Independent(policy_text)
+        other.model.customers = self.model.customers
         return other
 
 
