@@ -140,9 +140,9 @@ def works(found: Ledger, number: int) -> None:
     stored(decision.ledger, may_be_refused=far)
     assert orjson.loads(encode_decision(intent, decision, policy_fragment("p", "1", "0"), NOW))
     event = EVENTS[number // len(INTENTS) % len(EVENTS)]
-    after = apply_preference(event, found, recorded_ms=NOW - DAY_MS, now=NOW).ledger
+    after = apply_preference(event, found, recorded_ms=NOW - DAY_MS, now=NOW, words=policy().words).ledger
     stored(after, may_be_refused=far)
-    once_more = apply_preference(event, after, recorded_ms=NOW - DAY_MS, now=NOW).ledger
+    once_more = apply_preference(event, after, recorded_ms=NOW - DAY_MS, now=NOW, words=policy().words).ledger
     assert after.preference_refused or once_more == after, "said twice it leaves another ledger"
     named = contacts[-1].decision_id if contacts else next(iter(identities), b"\1" * 12)
     for kind, detail in (("delivered", None), ("reply", "stop")):
@@ -153,7 +153,8 @@ def works(found: Ledger, number: int) -> None:
             decision_id=named.hex(),
             detail=detail,
         )
-        stored(apply_outcome(outcome, found, recorded_ms=NOW - 1, now=NOW).ledger, may_be_refused=far)
+        told = apply_outcome(outcome, found, recorded_ms=NOW - 1, now=NOW, words=policy().words)
+        stored(told.ledger, may_be_refused=far)
 
 
 def changed(document: Any, chance: random.Random) -> Ledger:  # noqa: ANN401 - any MessagePack
@@ -192,7 +193,9 @@ def one_more(ledger: Ledger, chance: random.Random) -> Ledger:
             sooner = msgspec.structs.replace(contact, latest_ms=min(contact.latest_ms, moment), flags=contact.flags | 1)
             return with_changed_contact(ledger, position, sooner)
         case _:
-            return apply_preference(chance.choice(EVENTS), ledger, recorded_ms=moment, now=NOW).ledger
+            return apply_preference(
+                chance.choice(EVENTS), ledger, recorded_ms=moment, now=NOW, words=policy().words
+            ).ledger
 
 
 def seeds() -> Iterator[bytes]:

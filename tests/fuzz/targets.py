@@ -28,8 +28,10 @@ _DECODER: Final = (
     "streams.contracts.errors",
     "streams.contracts.refusals",
     "streams.contracts.repeated",
+    "streams.contracts.text",
     "streams.contracts.times",
     "streams.contracts.wire",
+    "streams.contracts.wrapped",
     "streams.contracts.decode:_tolerant",
     "streams.contracts.decode:_not_a_country",
     "streams.contracts.decode:_not_a_region",
@@ -65,12 +67,17 @@ def _event(kind: str, run: Callable[[bytes], None], counted: tuple[str, ...]) ->
     return Target(run, partial(events.seeds, kind), mutate, counted)  # type: ignore[arg-type]
 
 
+_GENEROUS: Final = ("streams.contracts.generous",)
 _WITHOUT_PLACES: Final = tuple(name for name in _DECODER if "_not_a" not in name)
 
 TARGETS: Final[dict[str, Target]] = {
     "intent": _event("intent", events.intent, (*_DECODER, "streams.contracts.decode:decode_intent")),
-    "preference": _event("preference", events.preference, (*_DECODER, "streams.contracts.decode:decode_preference")),
-    "outcome": _event("outcome", events.outcome, (*_WITHOUT_PLACES, "streams.contracts.decode:decode_outcome")),
+    "preference": _event(
+        "preference", events.preference, (*_DECODER, *_GENEROUS, "streams.contracts.decode:decode_preference")
+    ),
+    "outcome": _event(
+        "outcome", events.outcome, (*_WITHOUT_PLACES, *_GENEROUS, "streams.contracts.decode:decode_outcome")
+    ),
     "record": Target(
         records.record,
         records.seeds,
