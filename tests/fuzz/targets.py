@@ -25,6 +25,8 @@ POLICY_BYTES_MAX: Final = 1_200
 
 _DECODER: Final = (
     "streams.contracts.envelope",
+    "streams.contracts.text",
+    "streams.contracts.wrapped",
     "streams.contracts.errors",
     "streams.contracts.refusals",
     "streams.contracts.repeated",
