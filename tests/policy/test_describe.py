@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -132,6 +133,21 @@ def test_sentence(fields: str, sentence: str, loaded: Callable[[str], LoadedPoli
 
 def test_opt_out() -> None:
     assert describe_rule(RuleSpecification(rule_id="opt-out")) == OPT_OUT_SENTENCE
+
+
+@dataclass(frozen=True, slots=True)
+class UnregisteredSpecification(RuleSpecification):
+    """A kind of rule that somebody has added to the language and to nothing else."""
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [UnregisteredSpecification(rule_id="new"), RuleSpecification(rule_id="plain")],
+    ids=lambda rule: rule.rule_id,
+)
+def test_a_kind_of_rule_that_is_not_registered_is_a_mistake_and_no_opt_out(rule: RuleSpecification) -> None:
+    with pytest.raises(TypeError, match=f"{type(rule).__name__} is no kind of rule"):
+        describe_rule(rule)
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,7 @@ def test_another_layout_of_the_same_content(seed: int) -> None:
         ("[07:00-19:00]", "[07:00-18:59]"),
         ("still_counts: false", "still_counts: true"),
         ("id: gap-any", "id: gap-all"),
+        ("rules:\n", "other_names: {brands: {north: [norte]}}\nrules:\n"),
     ],
 )
 def test_what_can_change_a_decision_or_its_explanation_changes_it(old: str, new: str) -> None:
@@ -85,15 +86,37 @@ def test_order_of_rules_changes_it(with_rules: Callable[[str], str]) -> None:
 
 
 def test_what_the_policy_rests_on_changes_it() -> None:
+    regions = {"ES": {"M": "MD", "MD": "MD", "CT": "CT"}}
     calendar, other = resolve("CO", [2026], "CO"), resolve("CO", [2026], "CO", add=[date(2026, 12, 24)])
     hashes = {
-        content_hash({"a": 1}, "2026.6", "0.109", {"CO": calendar}),
-        content_hash({"a": 1}, "2026.7", "0.109", {"CO": calendar}),
-        content_hash({"a": 1}, "2026.6", "0.110", {"CO": calendar}),
-        content_hash({"a": 1}, "2026.6", "0.109", {"CO": other}),
-        content_hash({"a": 2}, "2026.6", "0.109", {"CO": calendar}),
-        content_hash({"a": "1"}, "2026.6", "0.109", {"CO": calendar}),
-        content_hash({"a": 1}, "2026.6", "0.109", {}),
+        content_hash({"a": 1}, "2026.6", "0.109", {"CO": calendar}, regions),
+        content_hash({"a": 1}, "2026.7", "0.109", {"CO": calendar}, regions),
+        content_hash({"a": 1}, "2026.6", "0.110", {"CO": calendar}, regions),
+        content_hash({"a": 1}, "2026.6", "0.109", {"CO": other}, regions),
+        content_hash({"a": 2}, "2026.6", "0.109", {"CO": calendar}, regions),
+        content_hash({"a": "1"}, "2026.6", "0.109", {"CO": calendar}, regions),
+        content_hash({"a": 1}, "2026.6", "0.109", {}, regions),
+        content_hash({"a": 1}, "2026.6", "0.109", {"CO": calendar}, {}),
+        content_hash({"a": 1}, "2026.6", "0.109", {"CO": calendar}, {"ES": {"M": "MD", "MD": "MD"}}),
+        content_hash({"a": 1}, "2026.6", "0.109", {"CO": calendar}, {"ES": {"M": "M", "MD": "MD", "CT": "CT"}}),
     }
-    assert len(hashes) == 7
-    assert content_hash({"a": 1}, "2026.6", "0.109", {"CO": resolve("CO", [2026], "CO")}) in hashes
+    assert len(hashes) == 10
+    same = content_hash({"a": 1}, "2026.6", "0.109", {"CO": resolve("CO", [2026], "CO")}, dict(regions))
+    assert same in hashes
+
+
+def test_regions_count_only_of_countries_of_which_one_is_named(with_rules: Callable[[str], str]) -> None:
+    def regions(rules: str) -> set[str]:
+        return set(load_policy(with_rules(rules)).specification.subdivisions)
+
+    # The head of these policies has zones of a region and a calendar of another.
+    assert regions("- {id: a, kind: gap, minimum: 1h}") == {"US", "ES"}
+    assert regions("- {id: a, kind: gap, minimum: 1h, applies_to: {countries: [BR]}}") == {"US", "ES"}
+    assert regions("- {id: a, kind: gap, minimum: 1h, applies_to: {countries: [BR-SP]}}") == {"US", "ES", "BR"}
+    assert regions("- {id: a, kind: gap, minimum: 1h, except: {countries: [BR-SP]}}") == {"US", "ES", "BR"}
+
+
+def test_a_region_stands_for_its_provinces() -> None:
+    specification = load_policy(STARTER).specification
+    assert specification.subdivisions["ES"]["M"] == specification.subdivisions["ES"]["MD"] == "MD"
+    assert specification.subdivisions["ES"]["B"] == "CT"

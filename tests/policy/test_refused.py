@@ -77,6 +77,10 @@ RULES = [
     Case("unknown purpose", CAP + "except: {purposes: [opt]}  # !", "r", "purpose `opt`", "Did you mean otp?"),
     Case("country UK", CAP + "applies_to: {countries: [UK]}  # !", "r", "no country `UK`", "Did you mean GB?"),
     Case("country XX", CAP + "applies_to: {countries: [XX-AA]}  # !", "r", "no country `XX`", "ISO 3166"),
+    Case("province", CAP + "applies_to: {countries: [ES-M]}  # !", "r", "`ES-M` lies in `ES-MD`", "Write ES-MD."),
+    Case("no such region", CAP + "applies_to: {countries: [US-ZZZ]}  # !", "r", "no region `US-ZZZ`", "US-AZ?"),
+    Case("region mistyped", CAP + "except: {countries: [ES-MDD]}  # !", "r", "no region `ES-MDD`", "ES-MD?"),
+    Case("region of none", CAP + "applies_to: {countries: [VA-1]}  # !", "r", "There is no region `VA-1`", "as US-FL"),
     Case("country in small letters", CAP + "applies_to: {countries: [co]}  # !", "r", "`co`, which is not", ""),
     Case("selector empty list", CAP + "applies_to: {channels: []}  # !", "r", "`applies_to.channels` is empty", "any"),
     Case("selector twice", CAP + "applies_to: {channels: [sms, sms]}  # !", "r", "names `sms` twice", "Keep one"),
@@ -246,10 +250,38 @@ HEADS = [
         "`new york`",
         "Did you mean America/New_York?",
     ),
+    Case("region unknown", HEADER + "regions: {US-ZZZ: [UTC]}  # !", None, "no region `US-ZZZ`", "US-AZ?"),
+    Case("region is a province", HEADER + "regions: {ES-M: [UTC]}  # !", None, "lies in `ES-MD`", "Write ES-MD."),
     Case("region empty", HEADER + "regions: {US-FL: []}  # !", None, "`regions.US-FL` is empty", ""),
     Case("years", HEADER + "holidays: {years: [2025, 2027], calendars: {}}  # !", None, "2026 is missing", "Add 2026"),
     Case("years quoted", HEADER + 'holidays: {years: ["2025"], calendars: {}}  # !', None, "a whole number", "year"),
     Case("no calendars", HEADER + "holidays: {years: [2025]}  # !", None, "lacks `calendars`", ""),
+]
+NAMES = [
+    Case("empty", "other_names: {}  # !", None, "`other_names` is empty", ""),
+    Case("a list", "other_names: [txt]  # !", None, "a block of fields", "Other names"),
+    Case("unknown section", "other_names: {channel: {sms: [txt]}}  # !", None, "no field `channel`", "channels?"),
+    Case("section empty", "other_names: {brands: {}}  # !", None, "`other_names.brands` is empty", ""),
+    Case("a word, not a list", "other_names: {channels: {sms: txt}}  # !", None, "should be a list", "[txt]"),
+    Case("no names", "other_names: {channels: {sms: []}}  # !", None, "`other_names.channels.sms` is empty", ""),
+    Case("a number", "other_names: {senders: {acme: [85785]}}  # !", None, "should be text", '"85785"'),
+    Case("an empty name", 'other_names: {brands: {north: [""]}}  # !', None, "other_names.brands.north", "1 to 128"),
+    Case("too long", f"other_names: {{brands: {{north: [{'x' * 129}]}}}}  # !", None, "north", "1 to 128"),
+    Case("twice", "other_names: {channels: {sms: [txt, txt]}}  # !", None, "names `txt` twice", "Keep one"),
+    Case(
+        "twice, folded", 'other_names: {channels: {sms: [txt, "T x T"]}}  # !', None, "is taken: it means `sms`", "one"
+    ),
+    Case("no such channel", "other_names: {channels: {smss: [txt]}}  # !", None, "`smss` is not declared", "sms?"),
+    Case("no such purpose", "other_names: {purposes: {offers: [promo]}}  # !", None, "`offers` is not declared", ""),
+    Case("of two", "other_names: {brands: {north: [n], south: [N]}}  # !", None, "taken: it means `north`", "one word"),
+    Case("of a channel", "other_names: {channels: {sms: [E mail]}}  # !", None, "taken: it means `email`", "one word"),
+    Case("of a group", "other_names: {channels: {email: [Text]}}  # !", None, "taken: it means `text`", "one word"),
+    Case("of a named word", "other_names: {brands: {a: [b], b: [c]}}  # !", None, "taken: it means `b`", "one word"),
+    Case("itself", "other_names: {channels: {sms: [S M S]}}  # !", None, "is `sms` itself", "Remove it."),
+    *(
+        Case(f"everything {number}", f"other_names: {{topics: {{loans: [{word}]}}}}  # !", None, "everything", "Remove")
+        for number, word in enumerate(("all", "ANY", "Every", "every thing", '"*"', '" "', '"\\u200b"'))
+    ),
 ]
 CALENDARS = [
     Case("country", "{country: XX}  # !", None, "No holidays are known for the country `XX`", "`add` the days"),
@@ -274,6 +306,34 @@ def test_head(case: Case) -> None:
     check(case, text)
 
 
+@pytest.mark.parametrize("case", NAMES, ids=lambda case: case.name)
+def test_other_names(case: Case) -> None:
+    check(case, f"{HEADER}{case.text}\nrules: []\n")
+
+
+def test_other_names_of_what_is_broken_are_not_judged() -> None:
+    text = HEADER.replace("sms: {group: text}", "sms: {grup: text}")
+    findings = findings_of(text + "other_names: {channels: {fax: [telefax]}}\nrules: []\n")
+    assert ["grup" in finding.message for finding in findings] == [True]
+
+
+def test_sound_other_names() -> None:
+    text = HEADER + "other_names: {channels: {sms: [TXT], text: [Written]}, brands: {Nörd: [North]}}\nrules: []\n"
+    names = load_policy(text).specification.other_names
+    assert names == {"channel": {"txt": "sms", "written": "text"}, "brand": {"north": "Nörd"}}
+
+
+@pytest.mark.parametrize("place", ["ES-XX", "US-ZZZ"])
+def test_calendar_of_a_place_where_nobody_can_be(place: str) -> None:
+    text = f"{HEADER}rules: []\nholidays:\n  years: [2026]\n  calendars:\n    {place}: {{country: ES}}  # !\n"
+    check(Case("", "", None, f"No recipient can be in `{place}`", ""), text)
+
+
+def test_calendars_of_provinces_and_of_no_place_are_sound() -> None:
+    calendars = "holidays: {years: [2026], calendars: {ES-M: {country: ES}, bank: {country: ES}, AB-1: {country: ES}}}"
+    assert load_policy(f"{HEADER}{calendars}\nrules: []\n").specification.calendars.keys() == {"ES-M", "bank", "AB-1"}
+
+
 @pytest.mark.parametrize("case", CALENDARS, ids=lambda case: case.name)
 def test_calendar(case: Case) -> None:
     check(case, f"{HEADER}rules: []\nholidays:\n  years: [2025, 2026]\n  calendars:\n    CO: {case.text}\n")
@@ -295,6 +355,8 @@ def test_unique_ids(with_rules: Callable[[str], str]) -> None:
 def test_obligations() -> None:
     text = HEADER + "obligations:\n  - {id: a, text: x, applies_to: {channels: [fax]}}  # !\nrules: []\n"
     check(Case("", "", None, "channel `fax`", "email, sms"), text)
+    text = HEADER + "obligations:\n  - {id: a, text: x, applies_to: {countries: [ES-M]}}  # !\nrules: []\n"
+    check(Case("", "", None, "`ES-M` lies in `ES-MD`", "Write ES-MD."), text)
     text = HEADER + "obligations:\n  - {id: a}  # !\nrules: []\n"
     check(Case("", "", None, "The obligation lacks `text`", "What the sender must do"), text)
 

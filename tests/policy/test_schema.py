@@ -36,6 +36,7 @@ default_purpose: marketing
 channels: {voice: {group: phone}, sms: }
 purposes: [marketing, otp]
 regions: {US-FL: [America/New_York]}
+other_names: {channels: {sms: [txt], phone: [call]}, brands: {north: [norte]}}
 holidays:
   years: [2025, 2026]
   calendars:
