@@ -68,6 +68,10 @@ class DiskMemory:
         self._db.execute("DELETE FROM seen WHERE until_ms < ?", (now_ms,))
         self._db.commit()
 
+    def close(self) -> None:
+        """Let go of the file; what was not saved is forgotten."""
+        self._db.close()
+
 
 def approvals_to_send(events: Iterable[Decision], channel: str, memory: Memory, now_ms: int) -> list[Decision]:
     """The approvals of this batch to act on, in order: ours, new, and not withdrawn."""
@@ -149,6 +153,7 @@ def run(brokers: str, channel: str, memory_path: str, send: Callable[[Decision],
             logger.info("read %d, acted on %d", len(messages), len(approvals))
     finally:
         consumer.close()
+        memory.close()
 
 
 def _clock_ms() -> int:

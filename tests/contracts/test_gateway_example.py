@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -73,8 +74,9 @@ def withdrawal(number: int, *, now_ms: int = NOW_MS) -> bytes:
 
 
 @pytest.fixture
-def memory(tmp_path: Path) -> Any:  # noqa: ANN401 - of a module loaded by its path
-    return gateway.DiskMemory(str(tmp_path / "memory"))
+def memory(tmp_path: Path) -> Iterator[Any]:  # of a module loaded by its path
+    with closing(gateway.DiskMemory(str(tmp_path / "memory"))) as memory:
+        yield memory
 
 
 def chosen(memory: object, *values: bytes, now_ms: int = NOW_MS) -> list[str]:
@@ -99,10 +101,11 @@ def test_other_channels_are_left_alone(memory: object) -> None:
 
 def test_memory_outlives_the_process(tmp_path: Path) -> None:
     path = str(tmp_path / "memory")
-    first = gateway.DiskMemory(path)
-    assert chosen(first, approval(1), approval(2), withdrawal(2)) == [decision_id(1)]
-    first.save(NOW_MS)
-    assert chosen(gateway.DiskMemory(path), approval(1), approval(2), approval(3)) == [decision_id(3)]
+    with closing(gateway.DiskMemory(path)) as first:
+        assert chosen(first, approval(1), approval(2), withdrawal(2)) == [decision_id(1)]
+        first.save(NOW_MS)
+        with closing(gateway.DiskMemory(path)) as second:
+            assert chosen(second, approval(1), approval(2), approval(3)) == [decision_id(3)]
 
 
 def test_what_was_forgotten_is_ignored_not_sent_again(memory: Any) -> None:  # noqa: ANN401 - as above
