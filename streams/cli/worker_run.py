@@ -8,6 +8,7 @@ Rules of this module
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import sys
 from typing import TYPE_CHECKING, Final
@@ -108,8 +109,9 @@ class WorkerRun:
             return
         async for line in overheard.lines(process.stderr):
             if overheard.is_log_line(line):
-                sys.stderr.write(line.decode(errors="replace"))
-                sys.stderr.flush()
+                with contextlib.suppress(OSError):  # nobody reads our log any more: that is no reason to stop deciding
+                    sys.stderr.write(line.decode(errors="replace"))
+                    sys.stderr.flush()
             elif line.strip():
                 self._no_log(line)
 

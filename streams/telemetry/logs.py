@@ -14,6 +14,8 @@ Rules of this module
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import os
 import re
@@ -90,7 +92,7 @@ def configure_logging(
         cache_logger_on_first_use=False,
     )
     render: Any = structlog.dev.ConsoleRenderer() if pretty else structlog.processors.JSONRenderer(serializer=_json)
-    handler = logging.StreamHandler(out)
+    handler = _Handler(out)
     handler.addFilter(LibraryFilter())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -226,7 +228,21 @@ def _safe(value: object) -> object:
 
 
 def _json(event: object, **_options: object) -> str:
-    return orjson.dumps(event, default=str).decode()
+    try:
+        return orjson.dumps(event, default=str).decode()
+    except orjson.JSONEncodeError:  # half a character, as in the name of a file, or a number beyond 64 bits
+        return json.dumps(event, default=str, ensure_ascii=False).encode(errors="replace").decode()
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes to a stream; what it cannot write it does not show in another way."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the standard library's name
+        # The standard library would print the record with everything that was put into it.
+        with contextlib.suppress(OSError, ValueError):
+            kind, where = type(sys.exc_info()[1]).__name__, f"{record.filename}:{record.lineno}"
+            self.stream.write(_json({"event": "A log line could not be written.", "error": kind, "error_at": [where]}))
+            self.stream.write(self.terminator)
 
 
 _SHARED = (

@@ -169,3 +169,13 @@ def test_a_worker_that_the_system_cannot_start_is_tried_again() -> None:
     assert process.returncode == 0
     (told,) = events(errors)
     assert told["reason"] == "It could not be started: Resource temporarily unavailable."
+
+
+def test_a_log_that_nobody_reads_any_more_stops_nobody() -> None:
+    with started(SUPERVISE, FAKE_WORKER_PLAN="raw,kill,serve") as process:
+        assert process.stderr is not None
+        process.stderr.close()
+        hear(process)
+        assert hear(process)["restarts"] == 2
+        process.terminate()
+        assert process.wait(ENDS_SECONDS) == 0

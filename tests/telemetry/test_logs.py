@@ -216,6 +216,28 @@ def test_numbers_of_a_place_and_of_an_end_are_shown(out: io.StringIO) -> None:
     assert line.items() >= numbers.items()
 
 
+@pytest.mark.parametrize("text", ["half a character: \udc80", 2**70, "plain"])
+def test_what_json_cannot_say_as_it_is_stops_no_line(out: io.StringIO, text: object) -> None:
+    structlog.get_logger("streams").info("said", file=text)
+    (line,) = lines(out)
+    assert line["event"] == "said"
+    assert "file" in line
+
+
+def test_of_a_line_that_cannot_be_written_nothing_is_shown_in_another_way(
+    out: io.StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Unwritable:
+        def __str__(self) -> str:
+            raise RuntimeError(CUSTOMER)
+
+    (ours,) = [h for h in logging.getLogger().handlers if isinstance(h, logging.StreamHandler) and h.stream is out]
+    ours.handle(logging.LogRecord("aiokafka", logging.ERROR, "x.py", 7, "to %s", (Unwritable(),), None))
+    (line,) = lines(out)
+    assert line == {"event": "A log line could not be written.", "error": "RuntimeError", "error_at": ["x.py:7"]}
+    assert CUSTOMER not in "".join(capsys.readouterr())
+
+
 NOBODY_CATCHES = {
     "in the main thread": "raise ValueError(CUSTOMER)",
     "in a thread": "t = threading.Thread(target=int, args=(CUSTOMER,)); t.start(); t.join()",
