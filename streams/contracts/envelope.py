@@ -8,7 +8,8 @@ Rules of this module
    announces, `wrapped.py` knows.
 3. A value beginning with byte 0 has the five-byte prefix of schema-registry clients (0, then a 4-byte id). JSON cannot
    begin so. The id is not looked up.
-4. A payload is UTF-8 without a byte order mark: text in another encoding that is certain is brought to it first.
+4. Text in another encoding than UTF-8 that is certain is brought to it first. Where only the second byte tells (UTF-16
+   without a mark), that is left to `wrapped.py`: looking at every record for it would cost more than it is worth.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 # base64, 46. Less would refuse what the contract allows; more would let one producer's mistake fill a transaction.
 INPUT_VALUE_BYTES_MAX: Final = 65_536
 
+_BRACE: Final = ord("{")
 _PREFIX_BYTES: Final = 5
 _STRUCTURED: Final = "application/cloudevents+json"
 _CLOUDEVENTS: Final = "application/cloudevents"
@@ -58,25 +60,28 @@ def payload_of(value: bytes | None, headers: Headers) -> bytes:
         raise RecordRefused("no_value")
     if len(value) > INPUT_VALUE_BYTES_MAX:
         raise RecordRefused("too_large", f"more than {INPUT_VALUE_BYTES_MAX} bytes")
-    value = as_utf8(value)
-    if not value:
-        raise RecordRefused("no_value")
-    if value[0] == 0:
-        value = value[_PREFIX_BYTES:]
-        if not value:
-            raise RecordRefused("no_value")
-        if value[0] not in _BEGINS:
-            raise RecordRefused(
-                "not_json", "behind a schema registry's prefix; use its JSON serializer, not Avro or Protobuf"
-            )
-        value = as_utf8(value)
+    if value[0] != _BRACE:
+        value = _without_prefix(as_utf8(value))
     for name, content in headers:
         if len(name) == 12 and name.lower() == "content-type" and content:
             media_type = content.split(b";", 1)[0].strip().decode("latin-1").lower()
             if media_type == _STRUCTURED:
-                return opened_cloud_event(value)
+                return opened_cloud_event(as_utf8(value))
             if media_type.startswith(_CLOUDEVENTS):
                 raise RecordRefused("bad_envelope", "only application/cloudevents+json, one event a record, is read")
+    return value
+
+
+def _without_prefix(value: bytes) -> bytes:
+    if value[:1] == b"\0":
+        value = value[_PREFIX_BYTES:]
+        if value and value[0] not in _BEGINS:
+            raise RecordRefused(
+                "not_json", "behind a schema registry's prefix; use its JSON serializer, not Avro or Protobuf"
+            )
+        value = as_utf8(value)
+    if not value:
+        raise RecordRefused("no_value")
     return value
 
 
