@@ -59,9 +59,9 @@ Found = TypeVar("Found")
 LAG_INTERVAL_SECONDS: Final = 5.0
 """Between two reports of the lag. One question to the broker each."""
 
-UNREADABLE_SECONDS: Final = 5.0
+UNREADABLE_SECONDS: Final = 30.0
 """How long the worker goes on at most when a batch cannot be read. What was queued before it is decided well within
-that, unless it waits for the very records that cannot be read."""
+that, on a slow cluster too, unless it waits for the very records that cannot be read."""
 
 log = structlog.get_logger(__name__)
 

@@ -49,6 +49,9 @@ RECORDS_MAX: Final = 500_000
 """Of one batch. Unpacked within the limit it could hold nine million records of nothing, which take gigabytes once they
 are read; of intents, at a hundred bytes each, a megabyte holds ten thousand."""
 
+NO_TIME_MS: Final = -1
+"""The timestamp of a record that has none, as Kafka says it."""
+
 _new_tuple = tuple.__new__
 
 
@@ -108,6 +111,11 @@ class FetchedBatch:
                 _new_tuple(InputRecord, (topic, r.offset, r.timestamp, r.key, r.value, r.headers)) for r in batch
             ]
         )
+        if self._is_legacy:  # those of format 0 have no time
+            records = [
+                record if record.timestamp_ms is not None else record._replace(timestamp_ms=NO_TIME_MS)
+                for record in records
+            ]
         self._check_order([record.offset for record in records])
         if records and records[0].offset < self.position:  # the fetch began inside this batch
             records = [record for record in records if record.offset >= self.position]

@@ -85,6 +85,14 @@ more of nothing, and keep a partition waiting that was added meanwhile."""
 LOG_ERROR_SECONDS: Final = 10.0
 """How long a broker may answer that it cannot read a place of its log. A leader that is moving says so for less."""
 
+LOG_EMPTY_SECONDS: Final = 30.0
+"""How long a broker may answer with nothing although more lies behind the offset, committed. One that finds a length of
+nonsense in its log takes it for the end. One that gives other partitions first, or is told to be slow, gives some of
+every partition well within this."""
+
+_SAYS_WHAT_IS_STABLE: Final = 4
+"""The version of the fetch protocol since which an answer says how far a partition is committed."""
+
 _LOG_ERRORS: Final = {
     error.errno: error.__name__
     for error in (UnknownError, CorruptRecordException, KafkaStorageError, UnsupportedForMessageFormatError)
@@ -162,6 +170,8 @@ class SlicedPartitionRecords(PartitionRecords):  # type: ignore[misc]
         while self._records.has_next():
             batch = self._records.next_fetched(self.next_fetch_offset)
             if not batch.lies_before:
+                if is_moved and batch.base_offset is not None and batch.base_offset < batch.position:
+                    raise UnreadableError("it begins before the end of the one before it")
                 is_moved = True
                 yield batch
             else:
@@ -278,7 +288,7 @@ class _EntriesFetches(_SlicedFetches):
 
 class _WatchedClient:
     """aiokafka's client, with an ear for what its fetcher only logs: that a broker answers to one offset with an error,
-    again and again, because it cannot read its own log there.
+    or with nothing, again and again, because it cannot read its own log there.
     """
 
     def __init__(
@@ -287,8 +297,8 @@ class _WatchedClient:
         self._fetcher = consumer._fetcher
         self._client = consumer._fetcher._client
         self._refuse = refuse
-        self._since: dict[TopicPartition, tuple[int, float]] = {}
-        """Offset, and when the first of these answers came."""
+        self._since: dict[tuple[str, int], tuple[int, float]] = {}
+        """By topic and partition: the offset, and when the first of these answers came."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
@@ -300,26 +310,31 @@ class _WatchedClient:
         return response
 
     def _hear(self, request: FetchRequest, response: Any) -> None:
-        offsets: dict[TopicPartition, int] = {}
+        asked = {(topic, p): offset for topic, partitions in request.topics for p, offset, _ in partitions}
         for topic, partitions in response.topics:
-            for partition, error_code, *_ in partitions:
-                if error_code not in _LOG_ERRORS:
-                    if self._since:
-                        self._since.pop(TopicPartition(topic, partition), None)
-                    continue
-                if not offsets:
-                    offsets = {TopicPartition(t, p): offset for t, asked in request.topics for p, offset, _ in asked}
-                where = TopicPartition(topic, partition)
-                self._hear_error(where, offsets[where], _LOG_ERRORS[error_code])
+            for partition, error_code, _, *rest in partitions:
+                offset = asked[topic, partition]
+                if error_code in _LOG_ERRORS:
+                    self._again(topic, partition, offset, LOG_ERROR_SECONDS, _LOG_ERRORS[error_code])
+                elif (
+                    error_code == 0
+                    and not rest[-1]
+                    and response.API_VERSION >= _SAYS_WHAT_IS_STABLE
+                    and rest[0] > offset
+                ):
+                    self._again(topic, partition, offset, LOG_EMPTY_SECONDS, "nothing, although more lies there,")
+                elif self._since:
+                    self._since.pop((topic, partition), None)
 
-    def _hear_error(self, where: TopicPartition, offset: int, name: str) -> None:
+    def _again(self, topic: str, partition: int, offset: int, limit_seconds: float, answer: str) -> None:
         now = time.monotonic()
-        known_offset, since = self._since.get(where, (offset, now))
-        self._since[where] = (offset, since if known_offset == offset else now)
-        if now - self._since[where][1] < LOG_ERROR_SECONDS or where in self._fetcher._records:
+        known_offset, since = self._since.get((topic, partition), (offset, now))
+        since = since if known_offset == offset else now
+        self._since[topic, partition] = (offset, since)
+        if now - since < limit_seconds or TopicPartition(topic, partition) in self._fetcher._records:
             return
-        why = f"the broker answers {name} for {LOG_ERROR_SECONDS:.0f} s"
-        self._refuse(self._fetcher, BatchUnreadableError(where.topic, where.partition, offset, why))
+        why = f"the broker has answered {answer} for {limit_seconds:.0f} s"
+        self._refuse(self._fetcher, BatchUnreadableError(topic, partition, offset, why))
 
 
 class _NothingButUnreadable:

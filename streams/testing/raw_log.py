@@ -2,6 +2,8 @@
 
 A consumer cannot: it is shown neither markers nor aborted records, so that offsets jump for good and for bad reasons
 alike. In the stored log everything has its offset, markers included. A jump there means that records are gone.
+
+`overwrite` changes what a broker has stored, as a damaged disk does: no producer can write such a batch.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from aiokafka.structs import TopicPartition
 from streams.testing.errors import DeadlineError, OffsetGapError, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
 _FETCH_BYTES: Final = 8 * 1024 * 1024
 _READ_UNCOMMITTED: Final = 0
@@ -96,6 +99,32 @@ def read_logs(
             return executor.submit(run).result()
         except TimeoutError as error:
             raise DeadlineError(f"{', '.join(topics)}: not read within {deadline_seconds} s") from error
+
+
+def overwrite(log_directory: Path, topic: str, partition: int, offset: int, change: Callable[[bytes], bytes]) -> None:
+    """Change the stored batch that begins at this offset, under a running broker on this machine.
+
+    What a broker sends it reads from the file, so the change is seen by the next fetch. `change` keeps the length.
+
+    Raises:
+        ValueError: there is no such batch, or the change is longer or shorter.
+    """
+    [path] = sorted((log_directory / f"{topic}-{partition}").glob("*.log"))[-1:]
+    stored = path.read_bytes()
+    position = 0
+    while position + _HEAD.size <= len(stored):
+        first, length, *_ = _HEAD.unpack_from(stored, position)
+        end = position + _LENGTH_COUNTS_FROM + length
+        if first == offset:
+            changed = change(stored[position:end])
+            if len(changed) != end - position:
+                raise ValueError(f"{len(changed)} bytes in the place of {end - position}")
+            with path.open("r+b") as file:
+                file.seek(position)
+                file.write(changed)
+            return
+        position = end
+    raise ValueError(f"no batch begins at offset {offset} of {topic}-{partition}")
 
 
 async def _read(bootstrap_servers: str, topics: Sequence[str]) -> dict[str, dict[int, PartitionLog]]:
