@@ -34,6 +34,7 @@ _LATEST: Final = -1
 _HEAD: Final = struct.Struct(">qiibihi")
 _LENGTH_COUNTS_FROM: Final = 12
 _IS_CONTROL: Final = 0x20
+_CODEC: Final = 0x07
 
 
 class StoredBatch(NamedTuple):
@@ -42,6 +43,8 @@ class StoredBatch(NamedTuple):
     first_offset: int
     last_offset: int
     is_marker: bool
+    codec: int = 0
+    """0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd."""
 
 
 class PartitionLog(NamedTuple):
@@ -192,5 +195,5 @@ def _split(data: bytes) -> Iterator[StoredBatch]:
         end = position + _LENGTH_COUNTS_FROM + length
         if end > len(data):
             return
-        yield StoredBatch(first, first + delta, bool(attributes & _IS_CONTROL))
+        yield StoredBatch(first, first + delta, bool(attributes & _IS_CONTROL), attributes & _CODEC)
         position = end

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from streams.ends import ENDED, EXIT_ENDED, EXIT_REFUSED, EXIT_START_AGAIN, WorkerEnd
+from streams.exactly_once.changelog import META_KEY, META_VERSION, Meta, encode_meta
 from streams.exactly_once.errors import (
     BatchUnreadableError,
     LaneError,
@@ -21,10 +22,17 @@ from streams.exactly_once.errors import (
 )
 from streams.policy.findings import Finding, PolicyRefused
 from streams.settings import SETTINGS_VARIABLE, SettingsRefused
+from streams.testing.kafka_io import publish
+from streams.testing.records import OutgoingRecord, intent, murmur2_partition, preference
 from tests.cli.supervised import REPOSITORY
+from tests.system.conftest import now_ms
+from tests.system.harness import START_SECONDS, Gate, running, until_all_decided
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
+
+    from tests.system.harness import World
 
 
 def announced(end: WorkerEnd) -> dict[str, Any] | None:
@@ -176,3 +184,39 @@ def test_a_shutdown_that_hangs_does_not_change_what_the_end_was(
     assert ended.returncode == code
     told = [json.loads(line)["ended"]["kind"] for line in ended.stdout.splitlines() if line.startswith('{"ended"')]
     assert told == list(kinds)
+
+
+def test_a_damaged_ledger_is_a_refusal_that_names_its_record(world: World, tmp_path: Path) -> None:
+    """Supervised: it is not started again, and the customer whose ledger it is stands nowhere."""
+    customer = "somebody-4711"
+    partition = murmur2_partition(customer.encode(), world.partitions)
+    with running(world, tmp_path) as gate:
+        world.publish([preference(customer, "no", at=now_ms())])
+        until_all_decided(gate, world)
+        gate.terminate()
+    ledger = world.names.ledger
+    [key] = [record.key for record in world.read(ledger) if (record.key or b"").startswith(b"c")]
+    publish(world.address, [OutgoingRecord(ledger, key, b"\xc1 damaged", now_ms(), partition=partition)])
+    offset = max(record.offset for record in world.read(ledger) if record.partition == partition)
+    with running(world, tmp_path, supervised=True) as gate:
+        world.publish([intent(customer, "i", created_at=now_ms())])
+        assert gate.ended(START_SECONDS) == EXIT_REFUSED, gate.said[-3000:]
+        said = gate.said
+    assert f"The state at offset {offset} of {ledger}-{partition} cannot be read: A stored ledger of " in said
+    assert "Restart" not in said
+    assert "somebody" not in said
+    assert not world.read_outputs(), "nothing is decided as if nothing were known"
+
+
+def test_a_ledger_of_a_newer_version_is_a_refusal_too(world: World, tmp_path: Path) -> None:
+    newer = encode_meta(Meta({}, version=META_VERSION + 1))
+    publish(world.address, [OutgoingRecord(world.names.ledger, META_KEY, newer, now_ms(), partition=3)])
+    gate = Gate(world.settings(), tmp_path)
+    try:
+        assert gate.ended(START_SECONDS) == EXIT_REFUSED, gate.said[-3000:]
+    finally:
+        gate.stop()
+    told = the_line(gate.said)
+    place = (told["topic"], told["partition"], told["offset"])
+    assert (told["kind"], place) == ("StateUnreadableError", (world.names.ledger, 3, 0))
+    assert "Start the newer version again" in told["sentence"]
