@@ -51,8 +51,8 @@ pytestmark = pytest.mark.kafka
 TOPICS = ("outbound-intent", "opt-out", "contact-outcome", "mesura-rerouted")
 BATCH_AT = 1
 BEHIND = BATCH_AT + RECORDS
-LENGTHS = ("format-3", "length-nothing", "length-absurd")
-"""With these the broker itself does not find what lies behind them."""
+HIDING = ("format-1", "format-3", "length-nothing", "length-absurd")
+"""With these the broker itself may not find what lies behind them, and all of it is given up."""
 
 
 @pytest.fixture(scope="module")
@@ -98,8 +98,8 @@ class Poisoned:
             await producer.stop()
 
     def give_up(self, partition: int) -> None:
-        """As operations.md says: delete the batch, and with a length of nonsense all that was behind it."""
-        end = BEHIND + 1 if self.kinds[partition].name in LENGTHS else BEHIND
+        """As operations.md says: delete the batch, and where the broker finds nothing behind it, all of that."""
+        end = BEHIND + 1 if self.kinds[partition].name in HIDING else BEHIND
         delete_before(self.world, self.topic, {partition: end})
 
     def expected(self) -> set[tuple[int, int]]:
@@ -107,7 +107,7 @@ class Poisoned:
         found = {(partition, 0) for partition in range(len(self.kinds))}
         for partition, kind in enumerate(self.kinds):
             found |= {(partition, BATCH_AT + number) for number in kind.read}
-            if kind.name not in LENGTHS:
+            if kind.name not in HIDING:
                 found.add((partition, BEHIND))
         return found
 
