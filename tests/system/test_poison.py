@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import aiokafka
 import pytest
 
+from streams.exactly_once import transport
 from streams.exactly_once.errors import BatchUnreadableError, RecordsMissingError
 from streams.testing.errors import KafkaNotInstalledError
 from streams.testing.raw_log import overwrite
@@ -145,8 +146,13 @@ def run_gate(settings: WorkerSettings, is_done: Callable[[], bool] = lambda: Fal
     return asyncio.run(run())
 
 
+@pytest.mark.timeout(900)  # thirty starts of a gate
 @pytest.mark.parametrize("topic", TOPICS)
-def test_what_nobody_can_read_ends_the_worker_and_what_can_be_read_is_read(own_kafka: RealKafka, topic: str) -> None:
+def test_what_nobody_can_read_ends_the_worker_and_what_can_be_read_is_read(
+    own_kafka: RealKafka, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "LOG_ERROR_SECONDS", 1.0)
+    monkeypatch.setattr(transport, "LOG_EMPTY_SECONDS", 3.0)
     poisoned = Poisoned(own_kafka, topic, [*UNREADABLE, *HOLES, *READABLE])
     settings = poisoned.world.settings(accept_missing_records=True, explain=False)
     unmet = {partition: kind for partition, kind in enumerate(poisoned.kinds) if kind.why is not None}
