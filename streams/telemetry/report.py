@@ -1,4 +1,4 @@
-"""What a process of several tells its supervisor about this moment: its gauges and its standing.
+"""What a worker process tells its supervisor about this moment: its gauges and its standing.
 
 What it counts is not told but published (`streams.telemetry.cells`): a count must survive the process, a moment not.
 """

@@ -1,6 +1,6 @@
 """The operations endpoint: metrics, liveness, readiness, and the routes its owner adds.
 
-A worker serves its own; the supervisor of several serves one for all of them (`streams.web.machine`).
+The supervisor of `mesura run` serves one for all its workers (`streams.web.machine`), and asks each worker at its own.
 What it serves itself names no customer. The worker adds `/explain`, which does answer about one: what would be decided
 on what is known of that customer. There is no authentication, so the port is to be kept private (`--no-explain` leaves
 the route out).
