@@ -46,7 +46,7 @@ def checkout(tmp_path: Path) -> Path:
 
 def ci_run(checkout: Path) -> subprocess.CompletedProcess[str]:
     path = f"{checkout.parent / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    more = {"PATH": path, "MESURA_CACHE": "/elsewhere", "PIP_CACHE_DIR": "/elsewhere"}
+    more = {"PATH": path, "MESURA_CACHE": "/elsewhere", "PIP_CACHE_DIR": "/elsewhere", "MAVEN_OPTS": "-Xmx1g"}
     command = ["bash", checkout / ".ci" / "run"]
     return subprocess.run(command, env=environment(**more), capture_output=True, text=True, check=False)
 
@@ -58,7 +58,7 @@ def test_nothing_of_an_earlier_run_is_there_and_nothing_is_left(checkout: Path) 
     assert (checkout / "Makefile").is_file()
     called = [line for line in done.stdout.splitlines() if line.startswith("make ")]
     (work,) = set(re.findall(r"(?m)^work=(.+)$", done.stdout))
-    shared = f"CI=true MESURA_CACHE=  -Dmaven.repo.local={work}/maven"
+    shared = f"CI=true MESURA_CACHE= -Xmx1g -Dmaven.repo.local={work}/maven"
     verbs = ("setup", "check", "test")
     assert called == [f"make {verb} caches={0 if verb == 'setup' else 2} {shared}" for verb in verbs]
     assert not Path(work).exists()
