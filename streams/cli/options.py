@@ -35,11 +35,12 @@ class Bootstrap(click.ParamType):
 
     name = "HOST:PORT"
 
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ARG002
         try:
             return as_text(read_addresses(value))
         except AddressRefused as refused:
-            self.fail(str(refused), param, ctx)
+            # Not as wrong usage: it may come from the environment, and the sentence says it all.
+            raise CommandError(f"--bootstrap: {refused}") from None
 
 
 bootstrap_option = click.option(

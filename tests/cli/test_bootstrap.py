@@ -39,8 +39,7 @@ def test_every_part_of_the_command_is_here() -> None:
 def test_what_is_no_address(command: str, address: str) -> None:
     result = CliRunner().invoke(mesura, [*COMMANDS[command], "--bootstrap", address], input="")
     assert result.exit_code == 2
-    assert "Invalid value for '--bootstrap'" in result.output
-    assert f": `{address}` " in result.output
+    assert result.output.startswith(f"Error: --bootstrap: `{address}` ")
 
 
 @pytest.mark.parametrize("command", BY_THE_COMMAND_ITSELF)
