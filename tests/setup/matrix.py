@@ -165,7 +165,8 @@ def _lines(cells: list[Cell], missing: list[str]) -> Iterator[str]:
     yield "folder without the sources."
     yield ""
     found = machine()
-    yield f"{found['cores_used']} cores, {found['system']}. Seconds hang on the line to the index and on what else the machine does."
+    yield f"{found['cores_used']} cores, {found['system']}. Seconds hang on the line to the index and on what else the"
+    yield "machine does."
     yield ""
     yield table([_row(cell) for cell in cells])
     for series in missing:
