@@ -123,7 +123,7 @@ def _found(draw: st.DrawFn) -> tuple[str, Any]:
     _found(),
     st.sampled_from(_ENCODINGS),
     st.sampled_from([(), STRUCTURED]),
-    st.sampled_from([b"c", b"k", b"", None]),
+    st.sampled_from([b"c", b"k", b"", b"\xff\xfe", None]),
 )
 def test_both_read_the_same(
     found: tuple[str, Any], encoding: tuple[bytes, str], headers: Any, key: bytes | None

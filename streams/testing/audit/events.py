@@ -9,6 +9,7 @@ Invariants
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import re
 from functools import partial
@@ -307,13 +308,12 @@ def _plain(word: str) -> str:
 
 
 def _customer(document: dict[str, Any], key: bytes | None) -> str | None:
-    """Who an event is about: the customer it names, else the record's key."""
+    """Who an event is about: the customer it names, else the record's key, if that is text."""
     named = None if "customer_id" in _repeated(document) else document.get("customer_id")
-    for said in (named, (key or b"").decode(errors="replace")):
-        try:
-            return _word(said)
-        except BadRecord:
-            continue
+    with contextlib.suppress(BadRecord):
+        return _word(named)
+    with contextlib.suppress(BadRecord, UnicodeDecodeError):
+        return _word((key or b"").decode())
     return None
 
 
