@@ -18,8 +18,8 @@ from tests.demo.decided import Answers, decide_all
 INTENTS = 3_000
 # What the starter policy cannot say: it has no campaign in shadow.
 NOT_OF_THE_STARTER = {"campaign_shadow"}
-# One customer's doing, and of a kind that should be rare.
-RARE = {"ledger_full"}
+# A few customers' doing, and of kinds that should be rare: a ledger without room, an opt-out nobody could read.
+RARE = {"ledger_full", "not_understood"}
 WEDNESDAY_MS = int(datetime(2026, 11, 25, 15, tzinfo=UTC).timestamp() * 1000)
 SUNDAY_MS = int(datetime(2026, 11, 22, 18, 30, tzinfo=UTC).timestamp() * 1000)
 RECORD_OVERHEAD_BYTES = 70
