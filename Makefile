@@ -67,11 +67,13 @@ test: $(TEST_STAMP)
 	$(BIN)/python -m pytest $(or $(ARGS),-n 2 --dist loadfile tests)
 
 # What takes long or starts many processes. Left out by name, so that a new test is an everyday one until it is named here.
-LONG := tests/compiled tests/demo/test_demo.py tests/deploy/test_prometheus.py tests/engine/test_exactly_once.py \
-	tests/engine/test_promises.py tests/engine/test_timers.py tests/fuzz/test_campaign.py tests/setup tests/simulation tests/system
+LONG := tests/cli/test_processes.py tests/cli/test_supervisor.py tests/compiled tests/demo/test_demo.py \
+	tests/deploy/test_crash_loop.py tests/deploy/test_prometheus.py tests/engine/test_exactly_once.py \
+	tests/engine/test_promises.py tests/engine/test_timers.py tests/fuzz/test_campaign.py \
+	tests/property/test_properties.py tests/setup tests/simulation tests/system
 quick: $(TEST_STAMP)
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not kafka" $(LONG:%=--ignore=%) $(ARGS) tests
-	@echo "Left out: what needs Apache Kafka, and $(LONG). make test runs all."
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not kafka" $(LONG:%=--ignore=%) $(ARGS) tests; ended=$$?; \
+	  echo "Left out: what needs Apache Kafka, and $(LONG). make test runs all."; exit $$ended
 
 check: $(TEST_STAMP)
 	$(BIN)/ruff check streams tests bench deploy examples
