@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from streams.app import input_topics
 from streams.exactly_once import engine as engine_module
 from streams.exactly_once.engine import Engine
+from streams.exactly_once.errors import BatchUnreadableError, TopicShrunkError
 from streams.exactly_once.fencing import Membership
 from streams.exactly_once.intake import Intake
 from streams.exactly_once.interfaces import InputRecord
@@ -71,6 +73,51 @@ async def test_slices_of_another_reading_are_dropped(engine: Engine) -> None:
     engine.end_reading()
     engine.arrived(_slice(1, 5, 5))
     assert len(queue) == 5
+
+
+def _unreadable(offset: int) -> BatchUnreadableError:
+    return BatchUnreadableError(SETTINGS.ranked_topics[0].name, 0, offset, "its checksum is wrong")
+
+
+async def test_what_cannot_be_read_ends_the_worker_at_once_if_nothing_lies_before_it(engine: Engine) -> None:
+    one = _slice(1, 0, 0)
+    one.unreadable = _unreadable(0)
+    engine.arrived(one)
+    assert engine.failure is one.unreadable
+
+
+async def test_what_lies_before_it_is_decided_first(engine: Engine) -> None:
+    intake = engine.partitions[0].intakes[0]
+    one = _slice(1, 0, 5)
+    one.unreadable = _unreadable(5)
+    engine.arrived(one)
+    intake.advance(4)
+    engine._on_progress()
+    assert engine.failure is None
+    intake.advance(1)
+    engine._on_progress()
+    assert engine.failure is one.unreadable
+
+
+async def test_it_does_not_wait_for_ever_for_what_may_need_the_unreadable(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "UNREADABLE_SECONDS", 0.01)
+    one = _slice(1, 0, 5)
+    one.unreadable = _unreadable(5)
+    engine.arrived(one)
+    assert engine.failure is None
+    await asyncio.wait_for(engine.ended.wait(), 10)
+    assert engine.failure is one.unreadable
+
+
+async def test_a_topic_that_begins_anew_behind_what_was_read_is_refused(engine: Engine) -> None:
+    """As after an unclean election: offset 3 was decided, and holds another record now."""
+    engine.arrived(_slice(1, 0, 5))
+    engine.arrived(_slice(1, 3, 5))
+    assert isinstance(engine.failure, TopicShrunkError)
+    assert (engine.failure.topic, engine.failure.offset) == (SETTINGS.ranked_topics[0].name, 5)
+    assert len(engine.partitions[0].intakes[0].queue) == 5
 
 
 async def test_the_first_failure_is_kept_and_ends_everything(engine: Engine) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections import Counter
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
     from streams.ends import WorkerEnd
     from streams.settings import WorkerSettings
+    from streams.testing.broker import Broker
 
 pytestmark = pytest.mark.kafka
 
@@ -211,3 +213,44 @@ def test_a_hole_inside_a_batch_is_missing_records(own_kafka: RealKafka, tmp_path
     counted = {dict(labels)["topic"]: value for labels, value in missing_records.items() if value}
     assert counted == {poisoned.topic: len(HOLES)}
     assert poisoned.set_aside() == poisoned.expected()
+
+
+HUGE_BYTES = 900_000
+
+
+def test_what_is_large_strange_or_taken_back_harms_nobody(real_kafka: Broker, tmp_path: Path) -> None:
+    """On every input topic: a huge header, no value, transactions committed and aborted. Their markers, and what was
+    taken back, are no missing records.
+    """
+    world = World(real_kafka, new_prefix(), recorded_times=False)
+    inputs = [*world.inputs, world.names.rerouted]
+    with running(world, tmp_path) as gate:
+        asyncio.run(_send_strange(world, inputs))
+        until_all_decided(gate, world)
+        metrics = gate.metrics()
+        assert gate.get("/ready")[0] == 200
+    assert not any(metrics["mesura_missing_records_total"].values())
+    places = Counter(set_aside(record)[:2] for record in world.read(world.names.dead_letter))
+    assert places == {(topic, 1): 4 for topic in inputs}
+    assert not world.read_outputs()
+
+
+async def _send_strange(world: World, topics: Sequence[str]) -> None:
+    key = next(key for key in (b"c-%d" % number for number in count()) if murmur2_partition(key, world.partitions) == 1)
+    plain = aiokafka.AIOKafkaProducer(bootstrap_servers=world.address, max_request_size=2 * HUGE_BYTES)
+    in_transactions = aiokafka.AIOKafkaProducer(bootstrap_servers=world.address, transactional_id=world.prefix + "load")
+    await plain.start()
+    await in_transactions.start()
+    try:
+        for topic in topics:
+            await in_transactions.begin_transaction()
+            await in_transactions.send_and_wait(topic, b"taken back", key, partition=1)
+            await in_transactions.abort_transaction()
+            await plain.send_and_wait(topic, b"no JSON", key, partition=1, headers=[("large", b"x" * HUGE_BYTES)])
+            await plain.send_and_wait(topic, None, key, partition=1)
+            async with in_transactions.transaction():
+                await in_transactions.send_and_wait(topic, b"no JSON", key, partition=1)
+            await plain.send_and_wait(topic, b"no JSON", key, partition=1)
+    finally:
+        await plain.stop()
+        await in_transactions.stop()
