@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 async def connected_admin(settings: EngineSettings) -> AsyncIterator[AIOKafkaAdminClient]:
     """An admin client, for as long as the block runs."""
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers, **settings.client_options)
-    await admin.start()
     try:
+        await admin.start()
         yield admin
     finally:
         await admin.close()
