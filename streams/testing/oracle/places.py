@@ -64,7 +64,7 @@ def one_clock(name: str, other: str) -> bool:
     if name == other:
         return True
     first = to_ms(dt.datetime(FIRST_YEAR, 1, 1, tzinfo=dt.UTC))
-    last = to_ms(dt.datetime(LAST_YEAR, 1, 1, tzinfo=dt.UTC))
+    last = to_ms(dt.datetime(LAST_YEAR + 1, 1, 1, tzinfo=dt.UTC)) - 1
     middles = (to_ms(dt.datetime(year, month, 15, tzinfo=dt.UTC)) for year in (2016, 2026, 2044) for month in (1, 7))
     if any(offset_ms(name, t) != offset_ms(other, t) for t in (first, *middles)):
         return False
