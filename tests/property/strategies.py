@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 import yaml
 from hypothesis import strategies as st
 
-from streams.testing.oracle.model import PERMISSIVE, RESTRICTIVE, Model, decision_id
+from streams.testing.oracle.model import PERMISSIVE, RESTRICTIVE, TRACK_OF, Model, decision_id
 from streams.testing.oracle.policy import (
     bucket,
     duration,
@@ -524,8 +524,9 @@ class _Writer:
                 return pick(chooser, changes) - pick(chooser, (HOUR, 1, 0, 2 * SECOND, 6 * HOUR, 30 * HOUR, 3 * DAY))
         if form == "holiday":
             # Of Colombia, Spain or the United States, or next to one.
-            dates = ("2026-07-13", "2026-05-01", "2026-12-25", "2025-12-25", "2027-01-01", "2026-12-08", "2026-07-04")
-            day = to_ms(dt.datetime.fromisoformat(f"{pick(chooser, dates)}T00:00:00Z"))
+            days = ("2026-07-13", "2026-05-01", "2026-12-25", "2025-12-25", "2027-01-01", "2026-12-08", "2026-07-04")
+            date = pick(chooser, (*days, "2026-05-02"))
+            day = to_ms(dt.datetime.fromisoformat(f"{date}T00:00:00Z"))
             return day + chooser.integer(-24, 40) * HOUR
         if form == "date":
             dates = ("2026-07-10", "2025-12-31", "2026-12-24", "2028-02-28", "2028-12-20", "2026-04-30", "2026-07-02")
@@ -679,7 +680,10 @@ class _Writer:
         event |= self._fields({"purpose": 85, "topic": 30, "brand": 30, "campaign_id": 30, "sender_id": 45})
         if chance(chooser, 1):
             event["purpose"] = "gossip"
-        event |= self.places[customer] if chance(chooser, 80) else pick(chooser, PLACES)
+        place = dict(self.places[customer] if chance(chooser, 80) else pick(chooser, PLACES))
+        if chance(chooser, 25):
+            place.pop(pick(chooser, ("region", "region", "country")), None)
+        event |= place
         if chance(chooser, 35):
             event["timezone"] = "Mars/Base" if chance(chooser, 5) else pick(chooser, self.zones)
         if chance(chooser, 8):
@@ -710,7 +714,18 @@ class _Writer:
         chooser = self.chooser
         if not chance(chooser, 10):
             return event, None
-        form = pick(chooser, ("field", "spelling", "nameless", "unknown", "unread", "attributes", "no event_id"))
+        forms = (
+            "field",
+            "spelling",
+            "nameless",
+            "unknown",
+            "unread",
+            "attributes",
+            "no event_id",
+            "unknown",
+            "unknown",
+        )
+        form = pick(chooser, forms)
         key = event["customer_id"].encode()
         careless = dict(event)
         if form == "field":
@@ -759,12 +774,9 @@ class _Writer:
                 "objection",
                 "consent_withdrawn",
                 "consent_withdrawn",
-                "restriction",
-                "restriction_lifted",
-                "clarification",
-                "clarification",
-                "profile",
-                "profile",
+                *("restriction", "restriction_lifted") * 2,
+                *("clarification",) * 2,
+                *("profile",) * 4,
             )
             + ("erasure",)
         )
@@ -781,18 +793,15 @@ class _Writer:
             event["effective_at"] = self._time(moment)
             self._note(moment)
         if kind == "profile":
-            event |= pick(chooser, PLACES)
-            if chance(chooser, 50):
+            event |= self.places[event["customer_id"]] if chance(chooser, 50) else pick(chooser, PLACES)
+            if chance(chooser, 35):
                 event["timezone"] = "Mars/Base" if chance(chooser, 5) else pick(chooser, self.zones)
             if chance(chooser, 10):
                 event["minor"] = chance(chooser, 50)
             return event
         if kind in {"erasure", "clarification"}:
             return event
-        if kind in {"restriction", "restriction_lifted"} and chance(chooser, 70):
-            event["source"] = pick(chooser, SOURCES)
-        if chance(chooser, 70):
-            event |= self._scope(kind)
+        event |= self._about(kind)
         # What denies for ever leaves nothing to look at: most of it ends.
         if chance(chooser, 75 if kind in RESTRICTIVE else 40):
             end = self.now + pick(chooser, (HOUR, DAY, 2_000, 1, 5 * MINUTE, -1, 0, 3 * DAY))
@@ -804,6 +813,25 @@ class _Writer:
         if kind == "consent_granted" and chance(chooser, 65):
             event["evidence_ref"] = "doc-1"
         return event
+
+    def _about(self, kind: str) -> dict[str, Any]:
+        """Scope and source of a new event, or those of an earlier event of its track, or nearly."""
+        chooser = self.chooser
+        earlier = [e for e, _ in self.preferences[-8:] if TRACK_OF.get(e["type"]) == TRACK_OF[kind]]
+        if not earlier or not chance(chooser, 50):
+            placed = kind in {"restriction", "restriction_lifted"} and chance(chooser, 70)
+            found = {"source": pick(chooser, SOURCES)} if placed else {}
+            return found | (self._scope(kind) if chance(chooser, 70) else {})
+        event = pick(chooser, earlier)
+        kept = ("channel", "purpose", "topic", "brand", "sender_id", "source", "customer_id")
+        found = {name: event[name] for name in kept if name in event and not chance(chooser, 10)}
+        if "source" in found and chance(chooser, 30):
+            found["source"] = pick(chooser, SOURCES)
+        if chance(chooser, 15):
+            found |= self._scope(kind)
+        if chance(chooser, 15):
+            found["effective_at"] = event.get("effective_at", self.now)
+        return found
 
     def outcome(self) -> None:
         chooser = self.chooser
