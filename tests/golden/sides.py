@@ -48,7 +48,7 @@ class Side(Protocol):
     def outcome(self, event: Event, recorded_ms: int, now: int) -> Applied: ...
     def record(self, kind: str, raw: Raw, recorded_ms: int, now: int) -> Any: ...  # noqa: ANN401
     def intent(self, event: Event, now: int) -> Answer: ...
-    def asked(self, event: Event, now: int) -> Answer: ...
+    def approves(self, event: Event, now: int) -> bool: ...
     def rule_ids(self) -> list[str]: ...
     def copied(self) -> Side: ...
     def under(self, policy_text: str) -> Side: ...
@@ -133,8 +133,8 @@ class Core:
     def intent(self, event: Event, now: int) -> Answer:
         return self._decided(typed(event, Intent), now)
 
-    def asked(self, event: Event, now: int) -> Answer:
-        return self.copied().intent(event, now)
+    def approves(self, event: Event, now: int) -> bool:
+        return bool(self.copied().intent(event, now)["verdict"] == "approved")
 
     def _decided(self, intent: Intent, now: int) -> Answer:
         if intent.created_at > now + FUTURE_TOLERANCE_MS:  # the gate sets such records aside before it decides
@@ -180,13 +180,8 @@ class Independent:
         except DeadLetter as dead:
             return {"dead_letter": dead.reason}
 
-    def asked(self, event: Event, now: int) -> Answer:
-        known = self.model.customers
-        self.model.customers = {event["customer_id"]: self.model.customer(event["customer_id"]).copied()}
-        try:
-            return self.intent(event, now)
-        finally:
-            self.model.customers = known
+    def approves(self, event: Event, now: int) -> bool:
+        return self.model.approves(event, now)
 
     def rule_ids(self) -> list[str]:
         asked = {rule.number: rule.id for rule in self.model.policy.rules}

@@ -6,6 +6,8 @@
 - `keeping_changes_nothing`: intents asked one after the other, at a few moments in no order, get the answers that a
   policy compiled for each of them alone gives, however little it may keep.
 - `arrival_is_irrelevant`: preference events leave the same ledger in any order of arrival, and said twice.
+- `a_garbled_no_opens_nothing`, `a_doubtful_yes_changes_nothing`: what is not understood only makes the answer stricter
+  (principle.py).
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from streams.testing.oracle.model import Model, applies, duration, shares
 from streams.testing.oracle.policy import Rule, bucket
 from tests.golden.raw import Raw, raw_of
 from tests.golden.sides import Answer, Core, Independent, compiled, typed
+from tests.property.principle import a_doubtful_yes_changes_nothing, a_garbled_no_opens_nothing
 from tests.property.strategies import RecordedCase, Step, minimise, random_history
 
 DAY_MS = 86_400_000
@@ -305,4 +308,6 @@ CHECKS: tuple[Callable[[int], None], ...] = (
     arrival_is_irrelevant,
     is_deterministic,
     keeping_changes_nothing,
+    a_garbled_no_opens_nothing,
+    a_doubtful_yes_changes_nothing,
 )

@@ -231,11 +231,6 @@ class Customer:
     erased_at: int | None = None
     refused: bool = False
 
-    def copied(self) -> Customer:
-        """A customer of whom decisions may be made that this one never hears of."""
-        contacts, identities = list(self.contacts), list(self.identities)
-        return Customer(self.preferences, self.profile, contacts, identities, self.erased_at, self.refused)
-
     def standing(self) -> list[Preference]:
         """The preferences that neither a later one of their slot nor an erasure took away."""
         kept: dict[object, Preference] = {}
@@ -793,6 +788,12 @@ class Model:
             answer["next_eligible_at"] = self._next_eligible_at(case, asked, now_ms)
         self._remember(case, asked, now_ms)
         return answer
+
+    def approves(self, intent: dict[str, Any], now_ms: int) -> bool:
+        """Whether an intent would be approved; nothing is kept of it."""
+        created_at = instant(intent["created_at"])
+        assert created_at is not None
+        return self._approves(self._case(self.customer(intent["customer_id"]), intent, created_at), now_ms)
 
     def approve_anyway(self, intent: dict[str, Any], now_ms: int, valid_until: int) -> None:
         """Take it that an intent just suppressed was approved all the same, until then: it may have been sent."""
