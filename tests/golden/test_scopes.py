@@ -76,4 +76,4 @@ def publish(played: Side, kind: str, scope: dict[str, str], at: int) -> None:
 
 def is_approved(played: Side, letter: str, message: dict[str, str]) -> bool:
     event = {"intent_id": letter, "customer_id": CUSTOMER, "created_at": ASKED, **message}
-    return played.asked(event, ASKED)["verdict"] == "approved"
+    return played.approves(event, ASKED)
