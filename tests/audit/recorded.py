@@ -186,7 +186,7 @@ def record_run(broker: Broker, prefix: str, directory: Path) -> Recorded:
 
 
 PLAIN = tuple(f"plain-{number}" for number in range(6))
-APPROVED = (*PLAIN, "capped", "taken-back", "reported", "twice", "erased")
+APPROVED = (*PLAIN, "capped", "taken-back", "reported", "twice", "erased", "unread")
 
 
 def first_intents(now: int) -> list[OutgoingRecord]:
@@ -207,6 +207,7 @@ def said_afterwards(now: int) -> list[OutgoingRecord]:
     return [
         preference("taken-back", "e-back", "opt_out", at=now, effective_at=now - HOUR_MS),
         preference("erased", "e-erased", "erasure", at=now),
+        preference("unread", "e-unread", "opt_out", at=now)._replace(value=b"{"),
         outcome("reported", decision_id("reported", "i-reported"), occurred_at=now),
     ]
 

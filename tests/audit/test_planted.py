@@ -197,6 +197,12 @@ def dead_letter_missing(run: Recorded) -> None:
     run.change(run.topics.dead_letter, "bad", dead_letter(run, "bad"), None)
 
 
+@plants(name="dead_letter_missing")
+def dead_letter_of_what_nobody_could_read_missing(run: Recorded) -> None:
+    """That it was taken for a no does not show anybody that it has to be looked at."""
+    run.change(run.topics.dead_letter, "unread", dead_letter(run, "unread"), None)
+
+
 @plants(name="doubled")
 def dead_letter_doubled(run: Recorded) -> None:
     run.append(run.topics.dead_letter, "bad", dead_letter(run, "bad"))
@@ -288,6 +294,17 @@ def preference_not_applied(run: Recorded) -> None:
     earlier_ledger(run, "taken-back")
 
 
+@plants("ledger_differs", name="preference_not_applied")
+def what_nobody_could_read_not_applied(run: Recorded) -> None:
+    """It is a dead letter, and closes nothing."""
+    earlier_ledger(run, "unread")
+
+
+@plants(name="withdrawal_missing")
+def withdrawal_for_what_nobody_could_read_missing(run: Recorded) -> None:
+    run.change(run.topics.approved, "unread", run.answer("unread", "withdrawn"), None)
+
+
 @plants()
 def ledger_differs(run: Recorded) -> None:
     ledger = run.ledgers("plain-4")[-1]
@@ -359,8 +376,8 @@ def test_the_untouched_log_gives_none(sound: Recorded) -> None:
     report = sound.audit()
     assert report.is_clean, report.as_text()
     counts = report.counts
-    assert (counts["approved"], counts["suppressed"], counts["withdrawals"]) == (13, 5, 2)
-    assert (counts["dead_letters"], counts["forwarded"], counts["pending"], counts["partitions"]) == (2, 1, 0, 2)
+    assert (counts["approved"], counts["suppressed"], counts["withdrawals"]) == (14, 5, 3)
+    assert (counts["dead_letters"], counts["forwarded"], counts["pending"], counts["partitions"]) == (3, 1, 0, 2)
 
 
 @pytest.mark.parametrize("name", sorted(PLANTS))

@@ -26,7 +26,7 @@ source_paths = ["streams"]
 only_mutate = ["streams/decision/*"]
 also_copy = ["schemas"]
 pytest_add_cli_args = ["-k", "not model", "-p", "no:cacheprovider", "-p", "tests.mutants.plugin"]
-pytest_add_cli_args_test_selection = ["tests/golden/test_golden.py", "tests/decision"]
+pytest_add_cli_args_test_selection = ["tests/golden", "tests/decision"]
 timeout_constant = 1.5
 timeout_multiplier = 4.0
 """
