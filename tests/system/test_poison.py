@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any
 import aiokafka
 import pytest
 
+from streams.ends import WorkerEnd
 from streams.exactly_once import transport
-from streams.exactly_once.errors import BatchUnreadableError, RecordsMissingError
+from streams.exactly_once.errors import BatchUnreadableError, EngineError, RecordsMissingError
 from streams.testing.errors import KafkaNotInstalledError
 from streams.testing.raw_log import overwrite
 from streams.testing.real_kafka import RealKafka
-from streams.testing.records import murmur2_partition
+from streams.testing.records import murmur2_partition, preference
 from streams.worker import GateWorker
 from tests.system.conftest import new_prefix, now_ms
 from tests.system.harness import (
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from streams.ends import WorkerEnd
     from streams.settings import WorkerSettings
     from streams.testing.broker import Broker
 
@@ -143,7 +143,10 @@ def run_gate(settings: WorkerSettings, is_done: Callable[[], bool] = lambda: Fal
         while not worker.done() and not await asyncio.to_thread(is_done):
             await asyncio.wait([worker], timeout=0.2)
         stop.set()
-        return await asyncio.wait_for(worker, DECIDE_SECONDS)
+        try:
+            return await asyncio.wait_for(worker, DECIDE_SECONDS)
+        except EngineError as error:  # nothing was started
+            return WorkerEnd.by(error)
 
     return asyncio.run(run())
 
@@ -254,3 +257,19 @@ async def _send_strange(world: World, topics: Sequence[str]) -> None:
     finally:
         await plain.stop()
         await in_transactions.stop()
+
+
+@pytest.mark.parametrize("topic", ["mesura-ledger", "mesura-control"])
+def test_a_damaged_batch_of_its_own_topics_ends_the_worker_too(own_kafka: RealKafka, topic: str) -> None:
+    """No ledger and no policy is read past it."""
+    world = World(own_kafka, new_prefix(), partitions=1, recorded_times=False)
+    world.publish([preference("c-1", "no", at=now_ms())])
+    settings = world.settings(explain=False)
+    ledger = world.names.ledger
+    assert run_gate(settings, lambda: bool(world.read(ledger))).exit_code == EXIT_ENDED
+    overwrite(own_kafka.data_directory / "data", world.prefix + topic, 0, 0, lambda stored: stored[:-1] + b"~")
+    end = run_gate(settings)
+    assert end.exit_code == EXIT_START_AGAIN
+    assert isinstance(end.error, BatchUnreadableError)
+    assert (end.error.topic, end.error.partition, end.error.offset) == (world.prefix + topic, 0, 0)
+    assert "cannot be read: its checksum is wrong" in end.reason
