@@ -27,10 +27,13 @@ ATTRIBUTES: Final = (
     PrivateName("aiokafka.record.util", "decode_varint_py", "the same"),
     *(
         PrivateName(f"aiokafka.record.{module}", f"{codec}_decode", "unpacks within limits")
-        for module in ("default_records", "legacy_records", "_crecords.default_records", "_crecords.legacy_records")
+        for module in ("default_records", "legacy_records", "_crecords.default_records")
         for codec in ("gzip", "snappy", "lz4", "zstd")
-        if (module, codec) not in {("legacy_records", "zstd"), ("_crecords.legacy_records", "zstd")}
+        if (module, codec) != ("legacy_records", "zstd")
     ),
+    PrivateName("aiokafka.record.legacy_records:_LegacyRecordBatchPy", "_read_all_headers", "reads old messages"),
+    PrivateName("aiokafka.record.legacy_records:_LegacyRecordBatchPy", "_read_header", "the same"),
+    PrivateName("aiokafka.record.legacy_records:_LegacyRecordBatchPy", "_read_key_value", "the same"),
     PrivateName("aiokafka.consumer.fetcher", "MemoryRecords", "splits what was fetched"),
     PrivateName(
         "aiokafka.consumer.group_coordinator:GroupCoordinator", "check_errors", "ends a worker without a group"

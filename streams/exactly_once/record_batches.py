@@ -19,9 +19,8 @@ from aiokafka.errors import CorruptRecordException
 from aiokafka.record import default_records as default_in_python
 from aiokafka.record import legacy_records as legacy_in_python
 from aiokafka.record._crecords import default_records as default_native
-from aiokafka.record._crecords import legacy_records as legacy_native
 from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
-from aiokafka.record.legacy_records import LegacyRecordBatch
+from aiokafka.record.legacy_records import _LegacyRecordBatchPy
 from aiokafka.record.util import decode_varint_py
 
 from streams.exactly_once import codecs
@@ -34,7 +33,7 @@ _BATCH_START: Final = struct.Struct(">qi")
 """Base offset, and the length of what follows."""
 
 _MAGIC_AT: Final = 16
-_RECORD_COUNT: Final = struct.Struct(">i")
+_INT: Final = struct.Struct(">i")
 _RECORD_COUNT_AT: Final = 57
 _HEADER_BYTES: Final = 61
 """Of the format since Kafka 0.11 (2)."""
@@ -178,7 +177,7 @@ class FetchedBatch:
 
     @property
     def _claimed_count(self) -> int:
-        (count,) = _RECORD_COUNT.unpack_from(self._packed, _RECORD_COUNT_AT)
+        (count,) = _INT.unpack_from(self._packed, _RECORD_COUNT_AT)
         return int(count)
 
     def _check_claims(self) -> None:
@@ -259,7 +258,7 @@ class FetchedBatches:
         self._at = begin + size
         packed = self._fetched[begin : self._at]
         try:
-            parsed = DefaultRecordBatch(packed) if magic == _MAGIC else LegacyRecordBatch(packed, magic)
+            parsed = DefaultRecordBatch(packed) if magic == _MAGIC else LegacyBatch(packed, magic)
         except Exception as error:  # noqa: BLE001 - whatever a header of nonsense raises
             raise UnreadableError(f"its header is damaged ({type(error).__name__})") from None
         return FetchedBatch(packed, parsed, position, is_legacy=magic != _MAGIC)
@@ -279,6 +278,46 @@ class LenientBatch(_DefaultRecordBatchPy):  # type: ignore[misc]
         return super()._read_msg(decode_varint)
 
 
+class LegacyBatch(_LegacyRecordBatchPy):  # type: ignore[misc]
+    """A message of before Kafka 0.11, or a packed set of them. Slow: few are left.
+
+    aiokafka's native reader follows lengths of nonsense out of the buffer, and takes the process with it; its reader in
+    Python takes less than was promised, or goes round in circles.
+    """
+
+    _buffer: memoryview
+
+    def _read_all_headers(self) -> list[Any]:
+        headers: list[Any] = []
+        position = 0
+        while position < len(self._buffer):
+            header = self._read_header(position)
+            end = position + _BATCH_START.size + header[1]
+            if header[1] < self._least_length or end > len(self._buffer) or len(headers) == RECORDS_MAX:
+                raise CorruptRecordException("a message of nonsense")
+            headers.append((header, position))
+            position = end
+        return headers
+
+    @property
+    def _least_length(self) -> int:
+        return _LEGACY_HEADER_BYTES[self._magic] - _BATCH_START.size
+
+    def _read_key_value(self, pos: int) -> tuple[bytes | None, bytes | None]:
+        key, pos = self._sized(pos)
+        value, _ = self._sized(pos)
+        return key, value
+
+    def _sized(self, position: int) -> tuple[bytes | None, int]:
+        (length,) = _INT.unpack_from(self._buffer, position)
+        begin = position + _INT.size
+        if length == -1:
+            return None, begin
+        if not 0 <= length <= len(self._buffer) - begin:
+            raise CorruptRecordException("a length of nonsense")
+        return bytes(self._buffer[begin : begin + length]), begin + length
+
+
 class _LenientText(bytearray):
     """Bytes that can always be decoded."""
 
@@ -292,7 +331,7 @@ class _LenientText(bytearray):
 
 def unpack_with_limits() -> None:
     """Make aiokafka's readers unpack by `codecs`, not by functions of their own that know no limit."""
-    for module in (default_in_python, default_native, legacy_in_python, legacy_native):
+    for module in (default_in_python, default_native, legacy_in_python):
         module.gzip_decode = codecs.gunzip
         module.snappy_decode = codecs.unsnappy
         module.lz4_decode = codecs.unlz4

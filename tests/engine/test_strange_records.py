@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import aiokafka
@@ -14,7 +16,7 @@ from aiokafka.structs import TopicPartition
 
 from streams.exactly_once.changelog import META_KEY, Meta, encode_meta
 from streams.exactly_once.errors import BatchUnreadableError
-from streams.exactly_once.record_batches import FetchedBatches
+from streams.exactly_once.record_batches import FetchedBatches, unpack_with_limits
 from streams.exactly_once.restore import Restored
 from streams.exactly_once.transport import EntriesPartitionRecords, Slice, SlicedPartitionRecords
 from tests.engine.harness import create, keys, load, publish, read, running
@@ -89,6 +91,24 @@ def test_batches_that_do_not_say_where_they_begin_are_read(magic: int) -> None:
     slices = _read(bytes(made.build()), 5)
     assert [[record.offset for record in one.records] for one in slices] == [[7], [8]]
     assert [one.missing_count for one in slices] == [2, 0]
+
+
+@pytest.mark.parametrize(("magic", "codec"), [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (1, 3)])
+def test_old_messages_of_nonsense_under_a_right_checksum_are_refused_or_read(magic: int, codec: int) -> None:
+    """aiokafka's native reader ends the process on some of these."""
+    chance = random.Random(7)
+    unpack_with_limits()
+    for _ in range(2_000):
+        made = LegacyRecordBatchBuilder(magic, codec, 1_000_000)
+        for offset in range(chance.randrange(1, 4)):
+            assert made.append(offset, 5 if magic else None, b"key"[: chance.randrange(4)], b"value")
+        packed = bytearray(made.build())
+        for _ in range(chance.randrange(1, 4)):
+            packed[chance.randrange(17, len(packed))] = chance.choice([0, 127, 128, 255, chance.randrange(256)])
+        end = 12 + int.from_bytes(packed[8:12], "big")
+        packed[12:16] = zlib.crc32(packed[16:end]).to_bytes(4, "big")
+        slices = _read(bytes(packed), 0)
+        assert all(one.unreadable is None for one in slices[:-1])
 
 
 def test_a_restore_reads_such_batches_too_and_may_begin_inside_one() -> None:
