@@ -7,6 +7,7 @@ Rules of this module (docs/semantics.md, 3 and 4)
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from streams.decision.intent import Intent
@@ -73,10 +74,13 @@ class Places:
         country, region, province = place
         candidates = (f"{country}-{province}", f"{country}-{region}", str(country))
         base = next((self._calendars[name] for name in candidates if name in self._calendars), None)
-        if base is None or province is not None:
+        if province is not None:
             return base
         parts = [calendar for name, calendar in self._calendars.items() if self._is_part(name, country, region)]
-        return base if not parts else _all_of(base, *parts)
+        if not parts:
+            return base
+        # Without a calendar of its own no day of the place is known; what its parts keep counts all the same.
+        return replace(_all_of(*parts), first_day=0, last_day=-1) if base is None else _all_of(base, *parts)
 
     def _is_part(self, calendar: str, country: str | None, region: str | None) -> bool:
         """Whether it is the calendar of a part of a place that is not known more precisely."""

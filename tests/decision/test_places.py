@@ -94,9 +94,11 @@ def test_a_day_of_a_place_said_less_precisely_is_known_if_every_calendar_knows_i
     assert (found.first_day, found.last_day) == (5, 90)
 
 
-def test_without_a_calendar_of_the_country_there_is_none_but_in_its_parts() -> None:
+def test_without_a_calendar_of_the_country_no_day_is_known_but_in_its_parts() -> None:
     parts = places(ES_CT=ALL["ES_CT"])
-    assert parts.calendar(Place("ES")) is None
+    unknown = parts.calendar(Place("ES"))
+    assert unknown is not None
+    assert (unknown.days, [day for day in range(100) if unknown.covers(day)]) == ({1, 2}, [])
     assert parts.calendar(Place("ES", "")) is None
     found = parts.calendar(Place("ES", "CT"))
     assert found is not None
