@@ -9,6 +9,8 @@ does not show in what is counted; what both histories had done before stays coun
    known, or any word where the policy lists none (topic, brand, sender); another plausible time; no word at all, which
    means any; the code of a reply that nobody understands; an erasure, which takes away what was counted, so that its
    moment can open as well as close.
+   Nor records dated ahead of the gate's clock: beyond the tolerance they are taken as of now, which may be earlier than
+   the moment they named.
    A `consent_withdrawn` keeps its type: an intent exempt from opt-out is exempt from what nobody could read.
 2. `a_doubtful_yes_changes_nothing`: one permissive record has a field more, or the name of one misspelt. It is a dead
    letter and everything is answered as if it had never been published. Where no older yes of the same scope stood in
@@ -178,7 +180,7 @@ def _is_unread(step: Step) -> bool:
 
 def _is_a_no(step: Step) -> bool:
     said = None if step.kind == "intent" or step.sent is not None else _said(step)
-    if said is None or step.record_timestamp < BELIEVED_FROM_MS:
+    if said is None or not BELIEVED_FROM_MS <= step.record_timestamp <= step.now:
         return False
     return is_stop(said) if step.kind == "outcome" else said["type"] in RESTRICTIVE
 
