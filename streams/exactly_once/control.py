@@ -71,10 +71,14 @@ class ControlTopic:
             fetch_max_wait_ms=POLL_MS,
             **self._settings.client_options,
         )
-        await self._consumer.start()
-        read_by_entries(self._consumer)
-        self._consumer.assign([self._partition])
-        await self.refresh()
+        try:
+            await self._consumer.start()
+            read_by_entries(self._consumer)
+            self._consumer.assign([self._partition])
+            await self.refresh()
+        except BaseException:  # nobody leaves what was never entered
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
         """Disconnect. What was read stays readable. Idempotent."""

@@ -159,9 +159,13 @@ def test_a_situation_is_made_of_nothing_but_its_key(asked: Intent, ledger: Ledge
     assert list(inspect.signature(Situation).parameters) == ["channel", "purpose", "key", "policy"]
 
 
+SLOTS = ("automated", "calendar", "place", "tag", "zone_label", "zones")
+
+
 def plain(situation: Situation) -> dict[str, object]:
     """Every slot. Calendars of two policies are two objects that say the same."""
-    slots = {slot: getattr(situation, slot) for slot in Situation.__slots__}
+    assert getattr(Situation, "__slots__", SLOTS) == SLOTS  # compiled, a class does not name them
+    slots = {slot: getattr(situation, slot) for slot in SLOTS}
     days = situation.calendar
     return {**slots, "calendar": days and (days.name, days.days, days.first_day, days.last_day)}
 

@@ -332,7 +332,8 @@ async def test_a_run_with_the_record_clock_repeats_to_the_byte(broker: Broker, t
     runs = []
     for limit in (8_000, 7):
         of_run = Topics(f"{topics.prefix}-{limit}")
-        broker.create_topics([of_run.answers, of_run.ledger], partitions=PARTITIONS, config=COMPACTED)
+        broker.create_topics([of_run.answers], partitions=PARTITIONS)
+        broker.create_topics([of_run.ledger], partitions=PARTITIONS, config=COMPACTED)
         runs.append(await _recorded_run(broker, topics, of_run, limit))
     assert runs[0] == runs[1]
     assert sum(len(values) for values in runs[0].values()) == 2_000

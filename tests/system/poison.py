@@ -226,7 +226,9 @@ UNREADABLE: Final = (
     *(Poison(f"{codec}-cut", _cut_off(codec), f"its {codec} data is damaged") for codec in _CODECS),
     Poison("bomb", _bomb, "it holds more than 64 MiB once it is unpacked"),
     Poison("format-3", _format(3), "its format 3 is unknown|the broker has answered UnknownError for"),
-    Poison("format-1", _format(1), "its header is damaged|the broker has answered UnknownError for"),
+    Poison(
+        "format-1", _format(1), "its header is damaged|its checksum is wrong|the broker has answered UnknownError for"
+    ),
     Poison("count-absurd", _count(2**31 - 1), "it says that it holds 2147483647 records"),
     Poison("count-negative", _count(-1), "it says that it holds -1 records"),
     Poison("count-more", _count(RECORDS + 1), "its records are damaged"),
