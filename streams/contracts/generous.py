@@ -22,7 +22,7 @@ from streams.decision.intent import TEXT_CHARACTERS_MAX
 from streams.decision.outcome import Outcome
 from streams.decision.outcomes import REPLY, STOP_CODES, is_stop
 from streams.decision.preference import RESTRICTIVE, UNREAD, PreferenceEvent, PreferenceType
-from streams.decision.words import SCOPE_FIELDS, fold
+from streams.decision.words import SCOPE_FIELDS, code
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -150,4 +150,4 @@ def _text(raw: Raw | None) -> str | None:
 
 def _spelled(raw: Raw | None) -> str:
     """The word, without regard to letter case, blanks, hyphens and underscores."""
-    return fold(_text(raw) or "").replace("-", "").replace("_", "")
+    return code(_text(raw) or "")

@@ -17,7 +17,7 @@ from streams.decision.ledger_changes import with_changed_contact
 from streams.decision.outcome import NOT_CONFIRMING, Outcome
 from streams.decision.preference import PreferenceEvent
 from streams.decision.preferences import BELIEVED_FROM_MS, FUTURE_TOLERANCE_MS, Withdrawal, apply_preference
-from streams.decision.words import Words, fold
+from streams.decision.words import Words, code, fold
 
 # A no wherever it stands.
 STOP_CODES: Final = frozenset({"stop", "stopall", "unsubscribe", "optout"})
@@ -42,7 +42,7 @@ class OutcomeResult(NamedTuple):
 
 def is_stop(outcome_type: str, detail: str | None) -> bool:
     """Whether the outcome's code is a no."""
-    return detail is not None and _code(detail) in (STOP_REPLIES if outcome_type == REPLY else STOP_CODES)
+    return detail is not None and code(detail) in (STOP_REPLIES if outcome_type == REPLY else STOP_CODES)
 
 
 def apply_outcome(outcome: Outcome, ledger: Ledger, *, recorded_ms: int, now: int, words: Words) -> OutcomeResult:
@@ -75,13 +75,9 @@ def apply_outcome(outcome: Outcome, ledger: Ledger, *, recorded_ms: int, now: in
             ledger = result.ledger
             withdrawals += result.withdrawals
             doubts += tuple(doubt for doubt in result.not_understood if doubt not in doubts)
-    elif outcome.type == REPLY and outcome.detail is not None and _code(outcome.detail) not in OTHER_REPLIES:
+    elif outcome.type == REPLY and outcome.detail is not None and code(outcome.detail) not in OTHER_REPLIES:
         doubts += ("reply_code",)
     return OutcomeResult(ledger, position is not None, withdrawals, doubts)
-
-
-def _code(detail: str) -> str:
-    return fold(detail).replace("-", "").replace("_", "")
 
 
 def _is_believed(occurred_ms: int, contact: Contact) -> bool:

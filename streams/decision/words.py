@@ -46,6 +46,11 @@ def fold(word: str) -> str:
         word = folded
 
 
+def code(text: str) -> str:
+    """A code as it is compared: folded, and without hyphens and underscores."""
+    return fold(text).replace("-", "").replace("_", "")
+
+
 class Words:
     """What scope words mean under a policy.
 

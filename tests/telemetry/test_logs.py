@@ -23,21 +23,9 @@ from streams.telemetry.libraries import LEFT_OUT, REWORDED
 from streams.telemetry.logs import ALLOWED_KEYS, FORBIDDEN, MAX_ITEMS, MAX_TEXT, REDACTED, configure_logging
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    pass
 
 CUSTOMER = "customer-7f3a"
-
-
-@pytest.fixture
-def out() -> Iterator[io.StringIO]:
-    """A stream every log goes to, with the process's logging put back afterwards."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    stream = io.StringIO()
-    configure_logging(level="INFO", stream=stream)
-    yield stream
-    root.handlers, root.level = handlers, level
-    structlog.reset_defaults()
 
 
 def lines(out: io.StringIO) -> list[dict[str, Any]]:

@@ -5,41 +5,27 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import logging
 import socket
 import warnings
 from typing import TYPE_CHECKING
 
 import pytest
-import structlog
 from aiohttp import web
 
 from streams.telemetry.health import Health
-from streams.telemetry.logs import configure_logging
 from streams.telemetry.metrics import Telemetry
 from streams.web import ops
 from streams.web.ops import CONNECTIONS_MAX, QUESTION_BYTES_MAX, OpsServer, WorkerSubject
 from tests.telemetry.malformed import MALFORMED, PLANTED, send_on_loop
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
 
 HALF = (
     b"",
     b"GET /ready HTTP/1.1\r\nHost: ",
     b"POST /explain HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nslow",
 )
-
-
-@pytest.fixture
-def out() -> Iterator[io.StringIO]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    stream = io.StringIO()
-    configure_logging(level="INFO", stream=stream)
-    yield stream
-    root.handlers, root.level = handlers, level
-    structlog.reset_defaults()
 
 
 @pytest.fixture
