@@ -193,6 +193,11 @@ def _doubtful_preference(payload: bytes | None, key: bytes | None, refusal: Reco
     """What the strict reading refused."""
     members = None if payload is None else _members(payload)
     is_repeated = refusal.reason == "repeated_field"
+    if members is not None and payload is not None and not is_repeated:
+        try:  # whatever else is wrong: of a field that stands twice nobody can say what was meant
+            refuse_repeated(payload, len(members), 0, PREFERENCE.fields)
+        except RecordRefused as repeated:
+            is_repeated, refusal = True, repeated
     event_type = None if members is None or is_repeated else type_meant(members)
     if members is not None and event_type in RESTRICTIVE:
         read = generous_preference(event_type, members, key)

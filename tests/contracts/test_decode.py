@@ -167,3 +167,19 @@ def test_damaged_records_are_refused_or_read_and_nothing_else_happens(data: st.D
 def test_header_values_may_be_missing() -> None:
     headers: Any = (("content-type", None), ("a", None))
     assert decode_intent(encoded(INTENT), headers)[0].customer_id == "c"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b'{"customer_id":"c-1","type":"opt_out","type":"opt_in"}',
+        b'{"customer_id":"c-1","event_id":"e","type":"opt_out","type":"opt_in","list":1}',
+        b'{"customer_id":"c-1","type":"opt_out","channel":"sms","channel":"email"}',
+    ],
+)
+def test_a_field_that_stands_twice_is_not_believed_whatever_else_is_wrong(value: bytes) -> None:
+    read = decode_preference(value, (), b"c-1")
+    assert read.event is not None
+    assert (read.event.type, read.event.customer_id) == ("unread", "c-1")
+    assert read.refusal is not None
+    assert read.refusal.reason == "repeated_field"
