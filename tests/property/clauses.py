@@ -245,7 +245,7 @@ def _stop_only_in_replies() -> Iterator[Any]:
 
 def _stop_is_one_word() -> Iterator[Any]:
     """In whatever case, blanks around it ignored."""
-    yield patch.object(outcomes, "_code", lambda detail: detail.strip().lower())
+    yield patch.object(outcomes, "code", lambda detail: detail.strip().lower())
 
 
 def _a_call_that_ends_is_a_no() -> Iterator[Any]:
