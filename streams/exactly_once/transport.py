@@ -26,13 +26,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import aiokafka
 from aiokafka.consumer import fetcher as aiokafka_fetcher
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult, PartitionRecords
-from aiokafka.errors import (
-    ConsumerStoppedError,
-    CorruptRecordException,
-    KafkaStorageError,
-    UnknownError,
-    UnsupportedForMessageFormatError,
-)
+from aiokafka.errors import ConsumerStoppedError
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.structs import TopicPartition
 from faust.serializers.schemas import Schema
@@ -41,6 +35,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from streams.exactly_once.errors import BatchUnreadableError
+from streams.exactly_once.log_watch import LogWatch
 from streams.exactly_once.record_batches import FetchedBatch, FetchedBatches, UnreadableError, unpack_with_limits
 
 if TYPE_CHECKING:
@@ -81,23 +76,6 @@ QUIET_SECONDS: Final = 0.03
 QUIET_FETCH_WAIT_MS: Final = 100
 """How long a fetch waits while little arrives. It answers at once when something does, so a longer wait would only save
 more of nothing, and keep a partition waiting that was added meanwhile."""
-
-LOG_ERROR_SECONDS: Final = 10.0
-"""How long a broker may answer that it cannot read a place of its log. A leader that is moving says so for less."""
-
-LOG_EMPTY_SECONDS: Final = 30.0
-"""How long a broker may answer with nothing although more lies behind the offset, committed. One that finds a length of
-nonsense in its log takes it for the end. One that gives other partitions first, or is told to be slow, gives some of
-every partition well within this."""
-
-_SAYS_WHAT_IS_STABLE: Final = 4
-"""The version of the fetch protocol since which an answer says how far a partition is committed."""
-
-_LOG_ERRORS: Final = {
-    error.errno: error.__name__
-    for error in (UnknownError, CorruptRecordException, KafkaStorageError, UnsupportedForMessageFormatError)
-} | {76: "UnsupportedCompressionType"}
-"""What brokers answer when a partition's log cannot be read at an offset, by Kafka's error code."""
 
 _Found = TypeVar("_Found")
 
@@ -287,18 +265,11 @@ class _EntriesFetches(_SlicedFetches):
 
 
 class _WatchedClient:
-    """aiokafka's client, with an ear for what its fetcher only logs: that a broker answers to one offset with an error,
-    or with nothing, again and again, because it cannot read its own log there.
-    """
+    """aiokafka's client, with an ear for what its fetcher only logs."""
 
-    def __init__(
-        self, consumer: aiokafka.AIOKafkaConsumer, refuse: Callable[[Any, BatchUnreadableError], None]
-    ) -> None:
-        self._fetcher = consumer._fetcher
-        self._client = consumer._fetcher._client
-        self._refuse = refuse
-        self._since: dict[tuple[str, int], tuple[int, float]] = {}
-        """By topic and partition: the offset, and when the first of these answers came."""
+    def __init__(self, client: Any, watch: LogWatch) -> None:
+        self._client = client
+        self._watch = watch
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
@@ -306,35 +277,8 @@ class _WatchedClient:
     async def send(self, node_id: int, request: Any, **options: Any) -> Any:
         response = await self._client.send(node_id, request, **options)
         if isinstance(request, FetchRequest):
-            self._hear(request, response)
+            self._watch.hear(request, response)
         return response
-
-    def _hear(self, request: FetchRequest, response: Any) -> None:
-        asked = {(topic, p): offset for topic, partitions in request.topics for p, offset, _ in partitions}
-        for topic, partitions in response.topics:
-            for partition, error_code, _, *rest in partitions:
-                offset = asked[topic, partition]
-                if error_code in _LOG_ERRORS:
-                    self._again(topic, partition, offset, LOG_ERROR_SECONDS, _LOG_ERRORS[error_code])
-                elif (
-                    error_code == 0
-                    and not rest[-1]
-                    and response.API_VERSION >= _SAYS_WHAT_IS_STABLE
-                    and rest[0] > offset
-                ):
-                    self._again(topic, partition, offset, LOG_EMPTY_SECONDS, "nothing, although more lies there,")
-                elif self._since:
-                    self._since.pop((topic, partition), None)
-
-    def _again(self, topic: str, partition: int, offset: int, limit_seconds: float, answer: str) -> None:
-        now = time.monotonic()
-        known_offset, since = self._since.get((topic, partition), (offset, now))
-        since = since if known_offset == offset else now
-        self._since[topic, partition] = (offset, since)
-        if now - since < limit_seconds or TopicPartition(topic, partition) in self._fetcher._records:
-            return
-        why = f"the broker has answered {answer} for {limit_seconds:.0f} s"
-        self._refuse(self._fetcher, BatchUnreadableError(topic, partition, offset, why))
 
 
 class _NothingButUnreadable:
@@ -381,8 +325,14 @@ def _read_by(
 ) -> None:
     unpack_with_limits()
     aiokafka_fetcher.MemoryRecords = FetchedBatches
-    consumer._fetcher._records = fetches(consumer._fetcher._records)
-    consumer._fetcher._client = _WatchedClient(consumer, refuse)
+    fetcher = consumer._fetcher
+    fetcher._records = fetches(fetcher._records)
+
+    def refuse_once(error: BatchUnreadableError) -> None:
+        if TopicPartition(error.topic, error.partition) not in fetcher._records:
+            refuse(fetcher, error)
+
+    fetcher._client = _WatchedClient(fetcher._client, LogWatch(refuse_once))
 
 
 def merge(slices: list[Slice]) -> Slice:

@@ -22,7 +22,7 @@ import aiokafka
 import pytest
 
 from streams.ends import WorkerEnd
-from streams.exactly_once import transport
+from streams.exactly_once import log_watch
 from streams.exactly_once.errors import BatchUnreadableError, EngineError, RecordsMissingError
 from streams.testing.errors import KafkaNotInstalledError
 from streams.testing.raw_log import overwrite
@@ -176,8 +176,8 @@ def unreadable_of(topic: str) -> list[Poison]:
 def test_what_nobody_can_read_ends_the_worker_and_what_can_be_read_is_read(
     own_kafka: RealKafka, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "LOG_ERROR_SECONDS", 1.0)
-    monkeypatch.setattr(transport, "LOG_EMPTY_SECONDS", 3.0)
+    monkeypatch.setattr(log_watch, "LOG_ERROR_SECONDS", 1.0)
+    monkeypatch.setattr(log_watch, "LOG_EMPTY_SECONDS", 3.0)
     poisoned = Poisoned(own_kafka, topic, [*unreadable_of(topic), *HOLES, *READABLE])
     settings = poisoned.world.settings(accept_missing_records=True, explain=False)
     unmet = {partition: kind for partition, kind in enumerate(poisoned.kinds) if kind.why is not None}
