@@ -2,7 +2,8 @@
 
 Rules of this module (docs/semantics.md, 1)
 1. Order, never arrival: an event's order is min(`effective_at`, its record's timestamp); the same events in any order,
-   any number of times, leave the same ledger.
+   any number of times, leave the same ledger. With one exception: nobody can have clarified what had not arrived, so
+   that an unread event is never older than a clarification that came before it.
 2. Events answer only events of their own track. A no stands until a later yes undoes it, and a yes undoes only a no
    of which it names every word, or any if it names nothing.
 3. A restrictive event acts at once, even if dated ahead; a permissive one from its own date, and never undoes a
@@ -118,6 +119,8 @@ def apply_preference(
         if not restricts:
             return PreferenceResult(ledger, refused="from_the_future")
         order_ms = now
+    if event.type == UNREAD:
+        order_ms = max(order_ms, _clarified_ms(ledger))
     doubts = ("time",) * moments.doubted
     if event.type == "profile":
         return PreferenceResult(_with_profile(event, ledger, order_ms))
@@ -159,6 +162,11 @@ def _moments(event: PreferenceEvent, recorded_ms: int, now: int) -> Moments:
     if end_ms is not None and end_ms <= effective_ms:
         end_ms, doubted = None, doubted + 1
     return Moments(min(effective_ms, recorded_ms), effective_ms, end_ms, doubted)
+
+
+def _clarified_ms(ledger: Ledger) -> int:
+    """Order of the clarification that has come."""
+    return max((p.order_ms for p in ledger.preferences if p.type == "clarification"), default=0)
 
 
 def _unknown_words(event: PreferenceEvent, words: Words) -> int:
@@ -356,10 +364,11 @@ def _reason_to_withdraw(
     denier = None if contact.flags & OPT_OUT_EXEMPT else denying(ledger, tag, now, words)
     if denier is not None:
         return REASON_OF[denier.type]
-    if event_type != "consent_withdrawn" or not contact.flags & NEEDED_CONSENT:
+    track = TRACK_OF.get(event_type)
+    if track not in (CONSENT, UNREAD) or not contact.flags & NEEDED_CONSENT:
         return None
-    no = standing(covering(ledger.preferences, CONSENT, tag, words), now, words)
-    return None if no is None else "consent_withdrawn"
+    no = standing(covering(ledger.preferences, track, tag, words), now, words)
+    return None if no is None else REASON_OF[no.type]
 
 
 def _withdraw(ledger: Ledger, now: int, reason_for: Callable[[Contact, Tag], str | None]) -> PreferenceResult:

@@ -238,10 +238,13 @@ def verdict(core: Core, step: Step, moment: int) -> str:
 
 
 def arrival_is_irrelevant(seed: int) -> None:
-    """Up to five preference events of one customer in every order, at one moment; and all of them twice."""
+    """Up to five preference events of one customer in every order, at one moment; and all of them twice.
+
+    No clarifications: they are about what has arrived.
+    """
     chance = random.Random(f"order-{seed}")
     case = random_history(seed, length=60)
-    steps = [step for step in case.steps if step.kind == "preference"]
+    steps = [step for step in case.steps if step.kind == "preference" and step.event.get("type") != "clarification"]
     if not steps:
         return
     now = max(step.now for step in steps)

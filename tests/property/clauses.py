@@ -186,12 +186,12 @@ def _restrictions_of_all_sources_are_one() -> Iterator[Any]:
 def _the_latest_consent_wins() -> Iterator[Any]:
     """A grant of one purpose undoes a withdrawal of a channel."""
 
-    def is_withdrawn(_: Any, __: Any, proven: Any, moment_ms: int) -> bool:
+    def no(_: Any, __: Any, proven: Any, moment_ms: int) -> str | None:
         acting = [p for p in proven if preferences.in_force(p, moment_ms, preferences.end_of(p))]
         latest = max(acting, key=lambda p: (p.order_ms, p.type == "consent_withdrawn"), default=None)
-        return latest is not None and latest.type == "consent_withdrawn"
+        return "consent_withdrawn" if latest is not None and latest.type == "consent_withdrawn" else None
 
-    yield patch.object(ConsentRule, "_is_withdrawn", is_withdrawn)
+    yield patch.object(ConsentRule, "_no", no)
 
 
 # ---- events ---------------------------------------------------------------------------------------------------------
@@ -231,6 +231,31 @@ def _unread_records_are_dead_letters_only() -> Iterator[Any]:
 def _an_opt_in_clears_up_what_nobody_read() -> Iterator[Any]:
     """What nobody could read is an opt-out like any other."""
     yield patch.dict(preferences.TRACK_OF, {"unread": "opt_out"})
+
+
+def _consent_hears_only_what_was_read() -> Iterator[Any]:
+    """What nobody could read was no withdrawal."""
+
+    def no(rule: Any, question: Any, proven: Any, moment_ms: int) -> str | None:
+        withdrawn = preferences.standing(proven, moment_ms, question.policy.words, rule._end)
+        return None if withdrawn is None else "consent_withdrawn"
+
+    yield patch.object(ConsentRule, "_no", no)
+
+
+def _consents_on_their_way_outlive_what_nobody_read() -> Iterator[Any]:
+    """Only a withdrawal that was read takes them back."""
+    reason_to_withdraw = preferences._reason_to_withdraw
+
+    def reason(kind: str, *rest: Any) -> str | None:
+        return reason_to_withdraw("opt_out" if kind == "unread" else kind, *rest)
+
+    yield patch.object(preferences, "_reason_to_withdraw", reason)
+
+
+def _what_comes_later_was_clarified_before() -> Iterator[Any]:
+    """If it was said before."""
+    yield patch.object(preferences, "_clarified_ms", lambda _: 0)
 
 
 # ---- STOP -----------------------------------------------------------------------------------------------------------
@@ -367,6 +392,9 @@ CLAUSES: Final[dict[str, Callable[[], Iterator[Any]]]] = {
         _a_garbled_no_is_a_dead_letter,
         _unread_records_are_dead_letters_only,
         _an_opt_in_clears_up_what_nobody_read,
+        _consent_hears_only_what_was_read,
+        _consents_on_their_way_outlive_what_nobody_read,
+        _what_comes_later_was_clarified_before,
         _stop_only_in_replies,
         _stop_is_one_word,
         _a_call_that_ends_is_a_no,

@@ -3,15 +3,16 @@
 Both checks ask intents that leave nothing behind, so that a message suppressed in one history and sent in the other
 does not show in what is counted; what both histories had done before stays counted.
 
-1. `a_garbled_no_opens_nothing`: one restrictive record, whatever else happens, has a field replaced by garbage, by a
-   word the policy does not know or by a time in another unit, or loses its end. Nothing is approved that was not.
+1. `a_garbled_no_opens_nothing`: one restrictive record, whatever else happens, has a field or two replaced by garbage,
+   by a word the policy does not know or by a time in another unit, loses its end, or is damaged as a whole. Nothing is
+   approved that was not.
    Not tried, because it is another statement and not a garbled one: another valid customer; another word that is
-   known, or any word where the policy lists none (topic, brand, sender); another plausible time; no word at all, which
-   means any; the code of a reply that nobody understands; an erasure, which takes away what was counted, so that its
-   moment can open as well as close.
+   known, or any word where the policy lists none (topic, brand, sender); another plausible time; no word or time at
+   all, which means any word, no source, no contact and the record's time; the code of a reply nobody understands; an
+   erasure, which takes away what was counted, so that its moment can open as well as close; an outcome where contacts
+   are counted, as it also says when its contact was sent.
    Nor records dated ahead of the gate's clock: beyond the tolerance they are taken as of now, which may be earlier than
    the moment they named.
-   A `consent_withdrawn` keeps its type: an intent exempt from opt-out is exempt from what nobody could read.
 2. `a_doubtful_yes_changes_nothing`: one permissive record has a field more, or the name of one misspelt. It is a dead
    letter and everything is answered as if it had never been published. Where no older yes of the same scope stood in
    its place, that is: nothing is approved that was not before.
@@ -61,15 +62,19 @@ NO_WORDS: tuple[Any, ...] = (5, "", [], {}, True, "x" * 129, 1.5, ["sms"])
 NO_TIMES: tuple[Any, ...] = ("soon", "", [], 1.5, -1, 10**20, "2026-02-30T00:00:00Z", "2026-01-01 00:00", True)
 RECORDS_CHANGED = 3
 DROPPED = object()
+RECORD = "the record"
 
 
 def a_garbled_no_opens_nothing(seed: int) -> None:
     """See 1."""
     case = _history(seed)
     chance = random.Random(f"garbled-{seed}")
-    for index in _sample(chance, case, _is_a_no):
+    for index in _sample(chance, case, _is_a_no if _is_uncounted(seed) else _is_a_no_only):
         step = case.steps[index]
-        changed, what = _garbled(chance, step)
+        changed, *what = _garbled(chance, step)
+        if what != [RECORD] and chance.random() < 0.4:
+            changed, more = _garbled(chance, changed)
+            what.append(more)
         answered = _answered(chance, case, index, what, is_unread=_is_unread(changed))
         for side in SIDES:
             before, after = _both(side(case.policy_text), answered, step, changed)
@@ -111,7 +116,9 @@ YES = {
 }
 
 
-def _answered(chance: random.Random, case: RecordedCase, index: int, garbled: str, *, is_unread: bool) -> Answered:
+def _answered(
+    chance: random.Random, case: RecordedCase, index: int, garbled: list[str], *, is_unread: bool
+) -> Answered:
     """The history with older noes and later yeses that the one record has something to do with."""
     step = case.steps[index]
     event, said = step.event, _said(step) or {}
@@ -129,7 +136,7 @@ def _answered(chance: random.Random, case: RecordedCase, index: int, garbled: st
     if is_unread:  # a clarification says that somebody has read it, and has published again what it was
         after = [each for each in after if "clarification" not in json.dumps(each.event)]
     for _ in range(chance.randint(0, 3)):
-        narrower = {name: word for name, word in scope.items() if name != garbled and chance.random() < 0.7}
+        narrower = {name: word for name, word in scope.items() if name not in garbled and chance.random() < 0.7}
         wider = {name: chance.choice(words) for name, words in KNOWN.items() if chance.random() < 0.3}
         yes = {**customer, **chance.choice((narrower, wider, {**wider, **scope}, {})), "type": YES[kind]}
         yes |= {} if chance.random() < 0.3 else source
@@ -151,11 +158,16 @@ def _intents(case: RecordedCase, scope: dict[str, Any]) -> list[dict[str, Any]]:
 def _history(seed: int) -> RecordedCase:
     """A random history; of two in three the policy is little else than what customers say, so that that decides."""
     text = random_policy(seed)
-    if seed % 3:
+    if _is_uncounted(seed):
         policy = yaml.safe_load(text)
         policy["rules"] = [rule for rule in policy["rules"] if rule["kind"] in {"consent", "exempt"}]
         text = yaml.safe_dump(policy, sort_keys=False, allow_unicode=True)
     return random_history(seed, text)
+
+
+def _is_uncounted(seed: int) -> bool:
+    """Whether no rule of the history's policy counts contacts."""
+    return seed % 3 != 0
 
 
 def _sample(chance: random.Random, case: RecordedCase, wanted: Callable[[Step], bool]) -> list[int]:
@@ -183,6 +195,10 @@ def _is_a_no(step: Step) -> bool:
     if said is None or not BELIEVED_FROM_MS <= step.record_timestamp <= step.now:
         return False
     return is_stop(said) if step.kind == "outcome" else said["type"] in RESTRICTIVE
+
+
+def _is_a_no_only(step: Step) -> bool:
+    return step.kind == "preference" and _is_a_no(step)
 
 
 def _is_a_yes(step: Step) -> bool:
@@ -219,35 +235,37 @@ def _changed(step: Step, name: str, content: Any) -> Step:  # noqa: ANN401 - wha
     event = {**step.event, name: content}
     if content is DROPPED:
         del event[name]
-    return _sent(step, json.dumps(event, ensure_ascii=False).encode())
+    return _sent(step, json.dumps(event, ensure_ascii=False).encode())._replace(event=event)
 
 
 def _sent(step: Step, value: bytes) -> Step:
-    return step._replace(sent=Raw(value, (), step.event["customer_id"].encode()))
+    return step._replace(sent=Raw(value, (), step.raw.key))
 
 
 def _garbled(chance: random.Random, step: Step) -> tuple[Step, str]:
     """A restrictive record with one thing wrong with it that was not wrong before, and what."""
     event = step.event
     name = chance.choice(_fields(step))
-    if name == "the record":
+    if name == RECORD:
         text = json.dumps(event).encode()
-        return _sent(step, chance.choice((text[:-1], text[:-1] + b', "type": "opt_in"}', b"\xff", b"[]"))), name
+        twice = [text[:-1] + b', "type": "%b"}' % kind.encode() for kind in ("opt_in", "consent_granted")]
+        return _sent(step, chance.choice((text[:-1], *twice, b"\xff", b"[]"))), name
     if name in {"effective_at", "until", "occurred_at"}:
         said = event[name] if type(event.get(name)) is int else step.now
         units = [said // 1_000, said * 1_000] * 3
-        return _changed(step, name, chance.choice((*NO_TIMES, *units, *([DROPPED] if name in event else [])))), name
+        return _changed(step, name, chance.choice((*NO_TIMES, *units, *([DROPPED] * (name == "until"))))), name
     if name in SCOPE:
         return _changed(
             step, name, chance.choice((*NO_WORDS, *UNKNOWN_WORDS[name], "unheard-of")[: _words_of(name)])
         ), name
     if name == "type":
         return _changed(
-            step, name, chance.choice((event["type"].upper(), "no_more", 5, None, f" {event['type']}"))
+            step, name, chance.choice((str(event["type"]).upper(), "no_more", 5, None, f" {event['type']}"))
         ), name
     if name == "anything":
         return _changed(step, name, chance.choice((5, None, "sms"))), name
-    return _changed(step, name, chance.choice((*NO_WORDS, DROPPED)[: None if name in event else -1])), name
+    is_droppable = name in event and name not in {"source", "decision_id"}
+    return _changed(step, name, chance.choice((*NO_WORDS, DROPPED)[: None if is_droppable else -1])), name
 
 
 def _words_of(name: str) -> int | None:
@@ -269,8 +287,7 @@ def _fields(step: Step) -> list[str]:
         ]
     if event["type"] == "restriction":
         present.append("source") if "source" in event else None
-    if event["type"] != "consent_withdrawn":
-        present += ["type", "the record"]
+    present += ["type", RECORD]
     times = ["effective_at", *(["until"] * 2 if "until" in event else [])]
     return [*present * 2, *times * 2, "event_id", "customer_id", "attributes", "evidence_ref", "anything"]
 

@@ -3,6 +3,8 @@
 Rules of this module (docs/semantics.md, 1 and 3)
 1. A later withdrawal beats an earlier grant, whatever date the grant was given ahead.
 2. An opt-in is no consent and a consent is no opt-in: the tracks never answer each other.
+3. What nobody could read may have been a withdrawal. A purpose that is freed from opt-out still needs its consent, so
+   this rule hears it by itself.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 from typing import Final
 
 from streams.decision.ledger import Preference
+from streams.decision.preference import UNREAD
 from streams.decision.preferences import CONSENT as CONSENT_TRACK
 from streams.decision.preferences import change_points, end_of, in_force, standing
 from streams.decision.question import Question
@@ -22,7 +25,7 @@ CONSENT: Final = "consent"
 
 
 class ConsentRule(HearingRule):
-    """Passes while a grant is in force and no withdrawal stands."""
+    """Passes while a grant is in force, no withdrawal stands, and nothing is unread."""
 
     kind = CONSENT
     __slots__ = ("_allow_missing", "_evidence_required", "_max_age_ms")
@@ -37,8 +40,9 @@ class ConsentRule(HearingRule):
         """Number when it passes: the consent's end, if it has one."""
         candidates = question.covering(CONSENT_TRACK)
         proven = self._proven(candidates)
-        if self._is_withdrawn(question, proven, moment_ms):
-            return denial("consent_withdrawn")
+        reason = self._no(question, proven, moment_ms)
+        if reason is not None:
+            return denial(reason)
         if not self._is_granted(proven, moment_ms):
             return self._without(candidates, proven, moment_ms)
         end_ms = self._end_of_pass(question, proven, moment_ms)
@@ -49,8 +53,8 @@ class ConsentRule(HearingRule):
         return PASSED, end_ms, (end_ms - moment_ms,)
 
     def earliest(self, question: Question, moment_ms: int) -> int | None:
-        """Now, or the date of a consent given ahead."""
-        candidates = question.covering(CONSENT_TRACK)
+        """Now, or the date of a consent or a clarification given ahead."""
+        candidates = question.covering(CONSENT_TRACK) + question.covering(UNREAD)
         for point in (moment_ms, *change_points(candidates, moment_ms, self._end)):
             if self.ask(question, point)[0] == PASSED:
                 return point
@@ -63,22 +67,29 @@ class ConsentRule(HearingRule):
 
     def _end(self, preference: Preference) -> int:
         end_ms = end_of(preference)
-        if self._max_age_ms is None or preference.type == "consent_withdrawn":
+        if self._max_age_ms is None or preference.type != "consent_granted":
             return end_ms
         return min(end_ms, preference.effective_ms + self._max_age_ms)
 
-    def _is_withdrawn(self, question: Question, proven: list[Preference], moment_ms: int) -> bool:
-        return standing(proven, moment_ms, question.policy.words, self._end) is not None
+    def _no(self, question: Question, proven: list[Preference], moment_ms: int) -> str | None:
+        """The reason to deny whatever was granted, if there is one."""
+        words = question.policy.words
+        if standing(proven, moment_ms, words, self._end) is not None:
+            return "consent_withdrawn"
+        if standing(question.covering(UNREAD), moment_ms, words) is not None:
+            return "not_understood"
+        return None
 
     def _is_granted(self, proven: list[Preference], moment_ms: int) -> bool:
         return any(p.type == "consent_granted" and in_force(p, moment_ms, self._end(p)) for p in proven)
 
     def _end_of_pass(self, question: Question, proven: list[Preference], moment_ms: int) -> int:
-        """The first later moment at which no grant is in force, or a withdrawal stands."""
-        if len(proven) == 1:
+        """The first later moment at which no grant is in force, or a no stands."""
+        unread = question.covering(UNREAD)
+        if len(proven) == 1 and not unread:
             return self._end(proven[0])
-        for point in change_points(proven, moment_ms, self._end):
-            if not self._is_granted(proven, point) or self._is_withdrawn(question, proven, point):
+        for point in change_points(proven + unread, moment_ms, self._end):
+            if not self._is_granted(proven, point) or self._no(question, proven, point) is not None:
                 return point
         return NEVER
 

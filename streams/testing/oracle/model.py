@@ -99,6 +99,7 @@ TRACK_OF = {
 }
 RESTRICTIVE = frozenset({"restriction", "opt_out", "objection", "pause", "unread", "consent_withdrawn"})
 PERMISSIVE = frozenset({"restriction_lifted", "opt_in", "resume", "clarification", "consent_granted"})
+REASONS_AGAINST_CONSENT = {"consent_withdrawn": "consent_withdrawn", "unread": "not_understood"}
 DENYING_TRACKS = ("restriction", "opt_out", "pause", "unread")
 TAGS = ("channel", "purpose", "topic", "brand", "campaign", "sender_id")
 PROFILE_FIELDS = ("timezone", "country", "region", "minor")
@@ -627,6 +628,10 @@ class Model:
         customer = self.customer(event["customer_id"])
         kind = event["type"]
         order, effective_at, end = self._accepted(event, record_timestamp_ms, now_ms)
+        if kind == "unread":
+            for earlier in customer.standing():
+                if earlier.type == "clarification":
+                    order = max(order, earlier.order)
         if kind == "erasure":
             return self._erase(customer, order, now_ms)
         if kind == "profile":
@@ -710,11 +715,11 @@ class Model:
             if denies is not None and not contact.exempt_from_opt_out:
                 reason = opt_out_reason(denies)
             elif (
-                event_type == "consent_withdrawn"
+                event_type in REASONS_AGAINST_CONSENT
                 and contact.under_consent
-                and standing_noes(standing, "consent", contact.tags, now, words)
+                and standing_noes(standing, TRACK_OF[event_type], contact.tags, now, words)
             ):
-                reason = "consent_withdrawn"
+                reason = REASONS_AGAINST_CONSENT[event_type]
             if reason is not None:
                 contact.withdrawn = True
                 withdrawn.append({"decision_id": contact.decision_id, "reason": reason})
@@ -1080,26 +1085,32 @@ class Model:
         track = [e for e in case.standing if e.track == "consent"]
         admitted = [e for e in track if e.restrictive or e.evidence or not evidence_required]
         grants = [e for e in track if not e.restrictive and e.covers(case.subject, words)]
+        unread = [e for e in case.standing if e.track == "unread"]
 
-        def withdrawn(t: int) -> bool:
-            return bool(standing_noes(admitted, "consent", case.subject, t, words, end_of))
+        def moments(t: int) -> list[int]:
+            return sorted({*moments_of(track, end_of, t), *moments_of(unread, own_end, t)})
+
+        def refusal(t: int) -> str | None:
+            if standing_noes(admitted, "consent", case.subject, t, words, end_of):
+                return "consent_withdrawn"
+            return "not_understood" if standing_noes(unread, "unread", case.subject, t, words) else None
 
         def granted(t: int) -> bool:
-            return not withdrawn(t) and any(e in admitted and in_force(e, t, end_of(e)) for e in grants)
+            return refusal(t) is None and any(e in admitted and in_force(e, t, end_of(e)) for e in grants)
 
         def ask(t: int) -> Answer:
             if granted(t):
-                end = next((m for m in moments_of(track, end_of, t) if not granted(m)), None)
+                end = next((m for m in moments(t) if not granted(m)), None)
                 return ending(end, t, [] if end is None else [end - t])
-            if withdrawn(t):
-                return Answer("consent_withdrawn")
+            if (reason := refusal(t)) is not None:
+                return Answer(reason)
             if any(e not in admitted and in_force(e, t, end_of(e)) for e in grants):
                 return Answer("consent_unproven")
             if any((end := end_of(e)) is not None and end <= t for e in grants):
                 return Answer("consent_expired")
             return Answer("consent_missing" if on_missing(rule) == "deny" else None)
 
-        return Check(rule.number, rule.id, rule.kind, ask, lambda t: moments_of(track, end_of, t))
+        return Check(rule.number, rule.id, rule.kind, ask, moments)
 
     # ---- section 4: windows ----
 
