@@ -251,7 +251,8 @@ def _garbled(chance: random.Random, step: Step) -> tuple[Step, str]:
         twice = [text[:-1] + b', "type": "%b"}' % kind.encode() for kind in ("opt_in", "consent_granted")]
         return _sent(step, chance.choice((text[:-1], *twice, b"\xff", b"[]"))), name
     if name in {"effective_at", "until", "occurred_at"}:
-        said = event[name] if type(event.get(name)) is int else step.now
+        is_in_milliseconds = type(event.get(name)) is int and BELIEVED_FROM_MS <= event[name] < 10 * step.now
+        said = event[name] if is_in_milliseconds else step.now
         units = [said // 1_000, said * 1_000] * 3
         return _changed(step, name, chance.choice((*NO_TIMES, *units, *([DROPPED] * (name == "until"))))), name
     if name in SCOPE:
