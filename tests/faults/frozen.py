@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tests.faults.broker_view import Change
     from tests.faults.scene import HeldGate, Scene
 
+ENDS: Final = (ABORTED, COMMITTED, EMPTY)
 ABORTS: Final = "aborted"
 COMMITS: Final = "committed"
 
@@ -98,7 +99,8 @@ def freeze(scene: Scene, case: Case) -> Frozen:
 
         second.until(begins, POINT_SECONDS, "the new owner's first transaction")
         scene.load.begin()
-        first_end = watch.of(held, ABORTED, COMMITTED, EMPTY, after=frozen_at)[0]
+        wait_until(lambda: watch.of(held, *ENDS, after=frozen_at), POINT_SECONDS, "the frozen transaction's end")
+        first_end = watch.of(held, *ENDS, after=frozen_at)[0]
         began = _begins(watch, other_ids)[0]
         story = watch.story(frozen_at)
         scene.load.pause()
