@@ -218,15 +218,9 @@ def plain_answer(decision: Decision) -> Answer:
         "next_eligible_at": decision.next_eligible_at,
         "remaining": decision.remaining,
         "obligations": list(decision.obligations),
-        "explanation": [_without_trailing_nulls(list(entry)) for entry in decision.entries],
+        "explanation": [list(entry) for entry in decision.entries],
         "zone": None if decision.zone is None else list(decision.zone),
     }
-
-
-def _without_trailing_nulls(entry: list[int | None]) -> list[int | None]:
-    while entry[-1] is None:
-        entry.pop()
-    return entry
 
 
 def _plain(withdrawals: tuple[Withdrawal, ...]) -> Withdrawals:

@@ -38,7 +38,7 @@ def too_short(end_ms: int, moment_ms: int) -> bool:
     return end_ms - 1 - moment_ms < VALIDITY_MIN_MS
 
 
-def denial(reason: str, *numbers: int | None) -> Answer:
+def denial(reason: str, *numbers: int) -> Answer:
     """A denial with its reason."""
     return REASON_NUMBERS[reason], NEVER, numbers
 

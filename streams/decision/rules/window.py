@@ -96,7 +96,7 @@ class WindowRule(SettledRule):
             if state != OPEN:
                 reason = self._why_closed(zones, calendar, moment_ms)
                 opens_ms = self._opening(zones, calendar, moment_ms)
-                return denial(reason, None if opens_ms is None else opens_ms - moment_ms)
+                return denial(reason) if opens_ms is None else denial(reason, opens_ms - moment_ms)
             end_ms = self._closing(zones, calendar, moment_ms, change_ms)
         if too_short(end_ms, moment_ms):
             return denial("closing", end_ms - moment_ms)
