@@ -39,7 +39,7 @@ from tests.system.harness import (
     value_of,
 )
 from tests.system.policies import any_hour
-from tests.system.worker_with_clock import FILE_VARIABLE
+from tests.system.worker_with_clock import FILE_VARIABLE, QUEUE_IS_FULL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -483,6 +483,7 @@ def test_records_gone_under_a_running_gate_are_noticed_where_it_comes_to_the_hol
             intent(customers[number % len(customers)], f"i-{number}", created_at=now_ms()) for number in range(total)
         )
         until_told(gate, TWO_MINUTES_MS / 1000)
+        gate.until(lambda: QUEUE_IS_FULL in gate.said, START_SECONDS, "a full queue")
         delete_before(world, intents, {0: first_left})
         shift(0)
         if accept:

@@ -1,6 +1,7 @@
 """A worker whose clock is as wrong as a file says. It exists for tests alone: the product reads the machine's clock.
 
-The file, named by `WRONG_CLOCK_FILE`, holds the milliseconds to add, and is looked at for every moment.
+The file, named by `WRONG_CLOCK_FILE`, holds the milliseconds to add, and is looked at for every moment. When a queue is
+full, which nobody could see from outside, it says `QUEUE_IS_FULL`.
 """
 
 from __future__ import annotations
@@ -8,12 +9,18 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from streams import worker
 from streams.app import SystemClock
+from streams.exactly_once.intake import Intake
+
+if TYPE_CHECKING:
+    from streams.exactly_once.intake import Missing
+    from streams.exactly_once.transport import Slice
 
 FILE_VARIABLE: Final = "WRONG_CLOCK_FILE"
+QUEUE_IS_FULL: Final = "a queue is full"
 
 
 class WrongClock(SystemClock):
@@ -26,6 +33,18 @@ class WrongClock(SystemClock):
         return super().now_ms() + int(self._file.read_text(encoding="ascii"))
 
 
+add = Intake.add
+
+
+def add_and_tell(intake: Intake, arrived: Slice) -> Missing | None:
+    was_full = intake.is_full
+    missing = add(intake, arrived)
+    if intake.is_full and not was_full:
+        print(QUEUE_IS_FULL, file=sys.stderr, flush=True)
+    return missing
+
+
 if __name__ == "__main__":
+    Intake.add = add_and_tell  # type: ignore[assignment, method-assign]
     worker.SystemClock = WrongClock  # type: ignore[attr-defined]
     sys.exit(worker.main())
