@@ -18,7 +18,7 @@ from streams.contracts.envelope import INPUT_VALUE_BYTES_MAX, payload_of
 from streams.contracts.errors import PermissionRefused, RecordRefused
 from streams.contracts.generous import generous_outcome, generous_preference, type_meant, unread_preference
 from streams.contracts.refusals import check_text, refusal_of
-from streams.contracts.repeated import refuse_repeated, stands_twice
+from streams.contracts.repeated import refuse_repeated, said_twice, stands_twice
 from streams.contracts.times import moment_ms
 from streams.contracts.wire import INTENT, OUTCOME, PREFERENCE, Wire, decode_members
 from streams.contracts.wrapped import unwrapped
@@ -261,8 +261,8 @@ def _stop(payload: bytes, key: bytes | None, refusal: RecordRefused) -> OutcomeR
     Raises:
         RecordRefused: the refusal, if it carries none.
     """
-    members = None if refusal.reason == "repeated_field" else _members(payload)
-    stop = None if members is None else generous_outcome(members, key)
+    members = _members(payload)
+    stop = None if members is None else generous_outcome(members, key, said_twice(payload, OUTCOME.fields))
     if members is None or stop is None:
         raise refusal
     return OutcomeReading(stop.event, len(members.keys() - OUTCOME.fields), stop.not_understood or ("field",))

@@ -25,7 +25,7 @@ from streams.decision.preference import RESTRICTIVE, UNREAD, PreferenceEvent, Pr
 from streams.decision.words import SCOPE_FIELDS, code
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 # How restrictive types are spelled, folded and without hyphens and underscores. Permissive types have one spelling.
 _SPELLINGS: Final = {
@@ -44,6 +44,8 @@ NO_WORD: Final = "*"
 # The identity of an event that has none; nothing depends on it.
 _NAMELESS: Final = "unnamed"
 _NOTHING: Final = b"null"
+# What stands for a field that stands twice: no field is a list.
+_UNREADABLE: Final = Raw(b"[]")
 
 Event = TypeVar("Event", PreferenceEvent, Outcome)
 
@@ -94,10 +96,21 @@ def unread_preference(members: Mapping[str, Raw] | None, key: bytes | None) -> P
     return None if customer is None else PreferenceEvent(event_id=_NAMELESS, customer_id=customer, type=UNREAD)
 
 
-def generous_outcome(members: Mapping[str, Raw], key: bytes | None) -> Reading[Outcome] | None:
-    """The STOP that the outcome carries, or None if it carries none, or names no customer and has no key."""
+def generous_outcome(
+    members: Mapping[str, Raw], key: bytes | None, twice: Mapping[str, Sequence[Any]]
+) -> Reading[Outcome] | None:
+    """The STOP that the outcome carries, or None if it carries none, or names no customer and has no key.
+
+    `twice` holds what is said by fields that stand more than once. Nobody can read them, but one STOP is enough.
+    """
+    members = {**members, **dict.fromkeys(twice, _UNREADABLE)}
     fields, doubts = _readable(OUTCOME, members)
-    if not is_stop(fields.get("type", REPLY), fields.get("detail")) and _spelled(members.get("type")) not in STOP_CODES:
+    details = twice.get("detail", [fields.get("detail")])
+    types = twice.get("type", [_text(members.get("type"))])
+    said_by_type = fields.get("type", REPLY)
+    if not any(is_stop(said_by_type, _word(each)) for each in details) and not any(
+        code(_word(each) or "") in STOP_CODES for each in types
+    ):
         return None
     customer = fields.get("customer_id") or customer_of(key)
     if customer is None:
@@ -139,6 +152,10 @@ def _readable(wire: Wire[Any], members: Mapping[str, Raw]) -> tuple[dict[str, An
 
 def _is_said(members: Mapping[str, Raw], name: str) -> bool:
     return bytes(members.get(name, Raw(_NOTHING))) != _NOTHING
+
+
+def _word(said: object) -> str | None:
+    return said if isinstance(said, str) and len(said) <= TEXT_CHARACTERS_MAX else None
 
 
 def _text(raw: Raw | None) -> str | None:

@@ -47,6 +47,20 @@ def stands_twice(payload: bytes, name: str) -> bool:
     return [each for each, _ in _pairs(payload)].count(name) > 1
 
 
+def said_twice(payload: bytes, fields: Collection[str]) -> dict[str, list[Any]]:
+    """Those of `fields` that stand more than once in an object that has been decoded before, with all they say.
+
+    None, if that cannot be told: in a field that was skipped stands what only looked like JSON.
+    """
+    found: dict[str, list[Any]] = {}
+    try:
+        for name, content in _pairs(payload):
+            found.setdefault(name, []).append(content)
+    except (RecordRefused, RecursionError):
+        return {}
+    return {name: contents for name, contents in found.items() if name in fields and len(contents) > 1}
+
+
 def _pairs(payload: bytes) -> list[tuple[str, Any]]:
     """The members of an object, slowly and exactly. Numbers are not wanted: Python's limits on them are not ours."""
     try:

@@ -134,3 +134,53 @@ def test_both_read_the_same(
     others, why_not = audit(kind, value, headers, key)
     assert (why is None) == (why_not is None), (why, why_not)
     assert _alike(kind, ours, others), (ours, others)
+
+
+_fields_of_events = st.sampled_from(
+    [
+        *("customer_id", "event_id", "type", "channel", "purpose", "source", "effective_at", "until", "expires_at"),
+        *("occurred_at", "decision_id", "detail", "intent_id", "created_at", "attributes", "extra"),
+    ]
+)
+_said: st.SearchStrategy[Any] = st.sampled_from(
+    [
+        None,
+        "c",
+        "d",
+        "",
+        "opt_out",
+        "OPT-OUT",
+        "opt_in",
+        "stop",
+        "sms",
+        7,
+        -1,
+        1.5,
+        NOW_MS,
+        NOW_MS // 1000,
+        True,
+        [],
+        {},
+    ]
+)
+
+
+@st.composite
+def _repeated(draw: st.DrawFn) -> tuple[str, bytes]:
+    """A kind, and an object of it with up to three members more, some of a name that is there already."""
+    kind, event = draw(st.sampled_from(EVENTS))
+    members = list(event.items())
+    for _ in range(draw(st.integers(1, 3))):
+        members.insert(draw(st.integers(0, len(members))), (draw(_fields_of_events), draw(_said)))
+    text = ", ".join(f"{json.dumps(name)}: {json.dumps(content)}" for name, content in members)
+    return kind, f"{{{text}}}".encode()
+
+
+@settings(max_examples=3_000, deadline=None)
+@given(_repeated(), st.sampled_from([b"c", b"k", None]))
+def test_both_read_the_same_of_fields_that_stand_twice(found: tuple[str, bytes], key: bytes | None) -> None:
+    kind, value = found
+    ours, why = gate(kind, value, (), key)
+    others, why_not = audit(kind, value, (), key)
+    assert (why is None) == (why_not is None), (why, why_not)
+    assert _alike(kind, ours, others), (ours, others)

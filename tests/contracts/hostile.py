@@ -337,7 +337,12 @@ def _outcomes(now_ms: int) -> Iterator[HostileRecord]:
         ],
     )
     opened = compact(document("outcome", "detail-repeated", now_ms))[:-1]
-    yield _record("outcome", "detail-repeated", opened + b',"detail":"stop","detail":"ok"}', "repeated_field")
+    yield _record("outcome", "detail-repeated", opened + b',"detail":"busy","detail":"ok"}', "repeated_field")
+    for name, tail in (
+        ("stop-beside-another", b',"detail":"stop","detail":"ok"}'),
+        ("stop-of-two-customers", b',"detail":"stop","customer_id":"somebody-else"}'),
+    ):
+        yield _record("outcome", name, compact(document("outcome", name, now_ms))[:-1] + tail)
 
 
 def _envelopes(now_ms: int) -> Iterator[HostileRecord]:

@@ -273,6 +273,11 @@ def _stop_is_one_word() -> Iterator[Any]:
     yield patch.object(outcomes, "code", lambda detail: detail.strip().lower())
 
 
+def _of_two_answers_the_last_counts() -> Iterator[Any]:
+    """As JSON readers have it."""
+    yield patch.object(decode, "said_twice", lambda *_: {})
+
+
 def _a_call_that_ends_is_a_no() -> Iterator[Any]:
     """A customer's words are a no wherever they stand."""
     is_stop = outcomes.is_stop
@@ -397,6 +402,7 @@ CLAUSES: Final[dict[str, Callable[[], Iterator[Any]]]] = {
         _what_comes_later_was_clarified_before,
         _stop_only_in_replies,
         _stop_is_one_word,
+        _of_two_answers_the_last_counts,
         _a_call_that_ends_is_a_no,
         _stop_is_about_the_contact_alone,
         _stop_about_no_channel_anybody_could_read,

@@ -63,6 +63,7 @@ NO_TIMES: tuple[Any, ...] = ("soon", "", [], 1.5, -1, 10**20, "2026-02-30T00:00:
 RECORDS_CHANGED = 3
 DROPPED = object()
 RECORD = "the record"
+TWICE = "a field twice"
 
 
 def a_garbled_no_opens_nothing(seed: int) -> None:
@@ -72,7 +73,7 @@ def a_garbled_no_opens_nothing(seed: int) -> None:
     for index in _sample(chance, case, _is_a_no if _is_uncounted(seed) else _is_a_no_only):
         step = case.steps[index]
         changed, *what = _garbled(chance, step)
-        if what != [RECORD] and chance.random() < 0.4:
+        if what[0] not in {RECORD, TWICE} and chance.random() < 0.4:
             changed, more = _garbled(chance, changed)
             what.append(more)
         answered = _answered(chance, case, index, what, is_unread=_is_unread(changed))
@@ -250,6 +251,9 @@ def _garbled(chance: random.Random, step: Step) -> tuple[Step, str]:
         text = json.dumps(event).encode()
         twice = [text[:-1] + b', "type": "%b"}' % kind.encode() for kind in ("opt_in", "consent_granted")]
         return _sent(step, chance.choice((text[:-1], *twice, b"\xff", b"[]"))), name
+    if name == TWICE:
+        more = chance.choice(({"detail": "yes"}, {"channel": "email"}, {"customer_id": "c-9"}, {"type": "sent"}))
+        return _sent(step, json.dumps(event).encode()[:-1] + b", " + json.dumps(more).encode()[1:]), name
     if name in {"effective_at", "until", "occurred_at"}:
         is_in_milliseconds = type(event.get(name)) is int and BELIEVED_FROM_MS <= event[name] < 10 * step.now
         said = event[name] if is_in_milliseconds else step.now
@@ -284,6 +288,7 @@ def _fields(step: Step) -> list[str]:
             "channel",
             "customer_id",
             "anything",
+            TWICE,
             *(["decision_id"] * ("decision_id" in event)),
         ]
     if event["type"] == "restriction":

@@ -50,6 +50,8 @@ class Repeating(dict[str, Any]):
     """An object in which names stand more than once."""
 
     repeated: frozenset[str] = frozenset()
+    everything: tuple[tuple[str, Any], ...] = ()
+    """All members, in the order in which they stand."""
 
 
 # ---- JSON -----------------------------------------------------------------------------------------------------------
@@ -62,6 +64,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     names = [name for name, _ in pairs]
     repeating = Repeating(found)
     repeating.repeated = frozenset(name for name in found if names.count(name) > 1)
+    repeating.everything = tuple(pairs)
     return repeating
 
 

@@ -349,21 +349,27 @@ def _permissive(said: str, document: dict[str, Any]) -> Event:
 
 
 def _type_of_outcome(document: dict[str, Any]) -> str:
-    """The type; what is none is taken for a reply."""
+    """The type; what is none, or is two, is taken for a reply."""
     said = document.get("type")
-    return said if isinstance(said, str) and said in OUTCOME_TYPES else "reply"
+    is_one = isinstance(said, str) and said in OUTCOME_TYPES and "type" not in _repeated(document)
+    return str(said) if is_one else "reply"
 
 
 def _code_of(document: dict[str, Any]) -> str | None:
-    """The code of an outcome that says STOP, in its detail or, by mistake, as its type."""
-    if not _repeated(document).isdisjoint(_FIELDS["outcome"]):
-        return None
+    """The code of an outcome that says STOP, in a detail or, by mistake, as a type."""
     found = STOP_CODES | (STOP_CODES_OF_REPLIES if _type_of_outcome(document) == "reply" else set())
     for name, codes in (("detail", found), ("type", STOP_CODES)):
-        said = document.get(name)
-        if isinstance(said, str) and len(said) <= WORD_MAX and _plain(said) in codes:
-            return said
+        for said in _all_said(document, name):
+            if isinstance(said, str) and len(said) <= WORD_MAX and _plain(said) in codes:
+                return said
     return None
+
+
+def _all_said(document: dict[str, Any], name: str) -> list[Any]:
+    """Every content of a field, however often it stands there."""
+    if isinstance(document, Repeating):
+        return [content for each, content in document.everything if each == name]
+    return [document[name]] if name in document else []
 
 
 def _stop(document: dict[str, Any], code: str, key: bytes | None) -> Event:
@@ -371,12 +377,13 @@ def _stop(document: dict[str, Any], code: str, key: bytes | None) -> Event:
     if customer_id is None:
         raise BadRecord("wrong_type" if "customer_id" in document else "missing_field")
     event: Event = {"customer_id": customer_id, "type": _type_of_outcome(document), "detail": code}
+    twice = _repeated(document)
     for name in ("occurred_at", "channel", "decision_id"):
         content = document.get(name)
-        if content is None:
+        if content is None and name not in twice:
             continue
         try:
-            event[name] = _FIELDS["outcome"][name](content)
+            event[name] = _FIELDS["outcome"][name]([] if name in twice else content)
         except BadRecord:
             if name != "occurred_at":  # which channel is meant cannot be told
                 event["channel"] = NO_WORD
