@@ -63,10 +63,10 @@ $(TEST_STAMP): requirements/dev.lock $(STAMP)
 demo: $(STAMP)
 	$(BIN)/mesura demo --broker $(BROKER) $(ARGS)
 
-# Three at a time, on two cores too: what runs brokers waits more than it computes. In the order of their names, or the
-# files with a single test of minutes would come last, and be waited for.
+# Two at a time: what runs brokers waits more than it computes, and with three much of it waits too long. In the order of
+# their names, or the files with a single test of minutes would come last, and be waited for.
 test: $(TEST_STAMP)
-	$(BIN)/python -m pytest $(or $(ARGS),-n 3 --dist loadfile --no-loadscope-reorder tests)
+	$(BIN)/python -m pytest $(or $(ARGS),-n 2 --dist loadfile --no-loadscope-reorder tests)
 
 # What takes long or starts many processes. Left out by name, so that a new test is an everyday one until it is named here.
 LONG := tests/cli/test_processes.py tests/cli/test_supervisor.py tests/compiled tests/demo/test_demo.py \

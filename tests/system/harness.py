@@ -446,9 +446,10 @@ class Progress:
         return batches[-1].meta.positions.get(topic, 0) if batches else 0
 
 
-def ends_of(world: World, *topics: str) -> dict[tuple[str, int], int]:
-    """Where these topics end now; without any named, the input topics."""
-    consumer = Consumer({"bootstrap.servers": world.address, "group.id": "mesura-testing-ends"})
+def ends_of(world: World, *topics: str, isolation_level: str = "read_committed") -> dict[tuple[str, int], int]:
+    """Where these topics end now for such a reader; without any named, the input topics."""
+    settings = {"bootstrap.servers": world.address, "group.id": "mesura-testing-ends"}
+    consumer = Consumer({**settings, "isolation.level": isolation_level})
     try:
         return {
             (topic, partition): consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=20)[1]
@@ -457,6 +458,16 @@ def ends_of(world: World, *topics: str) -> dict[tuple[str, int], int]:
         }
     finally:
         consumer.close()
+
+
+def until_nothing_is_open(world: World) -> None:
+    """Wait for the end of a killed worker's transaction, which hides whatever others have written behind it."""
+    topics = (world.names.approved, world.names.suppressed, world.names.dead_letter)
+    wait_until(
+        lambda: ends_of(world, *topics) == ends_of(world, *topics, isolation_level="read_uncommitted"),
+        DECIDE_SECONDS,
+        "no open transaction",
+    )
 
 
 def until_all_decided(gate: Gate, world: World, seconds: float = DECIDE_SECONDS) -> Progress:

@@ -20,6 +20,7 @@ from tests.system.harness import (
     ends_of,
     running,
     until_all_decided,
+    until_nothing_is_open,
     value_of,
 )
 from tests.system.replay import ModelReplay, by_batches
@@ -141,6 +142,7 @@ def test_two_workers_share_the_partitions_and_one_takes_over_when_the_other_is_k
             victim.kill()
         progress = until_all_decided(survivor, kafka_world)
         assert survivor.partitions() == kafka_world.partitions
+        until_nothing_is_open(kafka_world)
     # The same intents again: all of them duplicates, whoever decided them first.
     assert verdicts(kafka_world, BACKLOG // 2)["suppressed"] >= BACKLOG // 4
     judge_some(kafka_world, progress)

@@ -126,8 +126,9 @@ def largest_transaction(progress: Progress) -> int:
 
 
 def test_the_partitions_are_shared_and_each_question_finds_its_process(
-    world: World, policy: Path, tmp_path: Path
+    kafka_world: World, policy: Path, tmp_path: Path
 ) -> None:
+    world = kafka_world
     world.publish(intents(0, BACKLOG))
     with running(world, tmp_path, policy=policy, processes=PROCESSES) as gate:
         until_shared(gate, world)
@@ -264,13 +265,10 @@ def policy_faults(gate: Gate) -> set[str]:
     return {dict(labels)["why"] for labels, value in found.items() if value}
 
 
-@pytest.mark.parametrize("processes", [1, PROCESSES])
-def test_a_policy_file_that_vanishes_or_breaks_ends_nothing(
-    kafka_world: World, policy: Path, tmp_path: Path, processes: int
-) -> None:
+def test_a_policy_file_that_vanishes_or_breaks_ends_nothing(kafka_world: World, policy: Path, tmp_path: Path) -> None:
     world = kafka_world
     text = policy.read_text(encoding="utf-8")
-    with running(world, tmp_path, policy=policy, supervised=True, processes=processes) as gate:
+    with running(world, tmp_path, policy=policy, supervised=True, processes=PROCESSES) as gate:
         (in_force,) = gate.metrics()["mesura_policy_info"]
         assert policy_faults(gate) == set()
         for number, (fault, broken) in enumerate([("missing", ""), ("refused", "mesura: 1\nname: 7\n")], 1):
