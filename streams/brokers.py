@@ -248,18 +248,18 @@ def _brokers(answer: bytes, place: int) -> Iterator[Address]:
 
 
 def _something_else(address: Address) -> _NoBroker:
-    """It answered, and not as a broker does."""
-    found = _second_look(address, "")
+    """It answered, and not as a broker does. So it is alive, and a TLS listener's first handshake may take its time."""
+    found = _second_look(address, "", ANSWER_SECONDS)
     if found.finding.is_certain:
         return found
     return _NoBroker(f"{address} is no Kafka broker: it answers in another protocol. {_WANTED}", is_certain=True)
 
 
-def _second_look(address: Address, how: str) -> _NoBroker:
+def _second_look(address: Address, how: str, seconds: float = SECOND_LOOK_SECONDS) -> _NoBroker:
     """It was connected and did not answer as a broker: is it a web server, or does it speak TLS?"""
-    if _speaks_tls(address):
+    if _speaks_tls(address, seconds):
         return _NoBroker(f"{address} is a TLS listener: {NOT_YET}.", is_certain=True)
-    if _speaks_http(address):
+    if _speaks_http(address, seconds):
         return _NoBroker(f"{address} is a web server (HTTP), not a Kafka broker. {_WANTED}", is_certain=True)
     return _NoBroker(
         f"No Kafka broker answers at {address}: {how}. If it is just starting, try again; if something else listens "
@@ -267,23 +267,23 @@ def _second_look(address: Address, how: str) -> _NoBroker:
     )
 
 
-def _speaks_http(address: Address) -> bool:
+def _speaks_http(address: Address, seconds: float) -> bool:
     try:
-        with socket.create_connection(address, timeout=SECOND_LOOK_SECONDS) as connection:
+        with socket.create_connection(address, timeout=seconds) as connection:
             connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
             return _received(connection, 5) == b"HTTP/"
     except OSError:
         return False
 
 
-def _speaks_tls(address: Address) -> bool:
+def _speaks_tls(address: Address, seconds: float) -> bool:
     # Nothing is sent over this connection: whose certificate it is does not matter.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     try:
         with (
-            socket.create_connection(address, timeout=SECOND_LOOK_SECONDS) as connection,
+            socket.create_connection(address, timeout=seconds) as connection,
             context.wrap_socket(connection, server_hostname=None),
         ):
             return True
