@@ -250,7 +250,9 @@ class Gate:
         from prometheus_client.parser import text_string_to_metric_families
 
         found: dict[str, dict[tuple[tuple[str, str], ...], float]] = defaultdict(dict)
-        for family in text_string_to_metric_families(self.get("/metrics")[1]):
+        status, text = self.get("/metrics")
+        assert status == 200, f"{text}; the process has ended with {self.exit_code}:\n{self.said[-4000:]}"
+        for family in text_string_to_metric_families(text):
             for sample in family.samples:
                 found[sample.name][tuple(sorted(sample.labels.items()))] = sample.value
         return dict(found)
