@@ -34,6 +34,7 @@ PARTS: Final = (
     ("streams/contracts/", "intents read"),
     ("streams/gate", "gate around the rules"),
     ("streams/exactly_once/transport", "records fetched"),
+    ("streams/exactly_once/slices", "records fetched"),
     ("aiokafka/consumer/", "records fetched"),
     ("aiokafka/record/", "records fetched"),
     ("streams/exactly_once/transaction", "records produced, commits"),

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import aiokafka
 
 from streams.exactly_once.fencing import FencedProducer
+from streams.exactly_once.slices import read_by_entries
 from streams.exactly_once.topic_configs import connected_admin, topic_configs
 from streams.exactly_once.topic_rules import LARGEST_BATCH
-from streams.exactly_once.transport import read_by_entries
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -18,7 +18,7 @@ import aiokafka
 from aiokafka.structs import TopicPartition
 
 from streams.exactly_once.clients import close
-from streams.exactly_once.transport import read_by_entries
+from streams.exactly_once.slices import read_by_entries
 
 if TYPE_CHECKING:
     from streams.exactly_once.settings import EngineSettings

@@ -41,10 +41,10 @@ from streams.exactly_once.record_order import RecordOrder, is_finished
 from streams.exactly_once.restore import FIND_SECONDS, Restored, changelog_partitions, offset_of, restore
 from streams.exactly_once.service_order import ServiceOrder
 from streams.exactly_once.settings import ClockMode, EngineSettings
+from streams.exactly_once.slices import NO_READING
 from streams.exactly_once.startup import StartupReport, check_positions
 from streams.exactly_once.timers import Timers
 from streams.exactly_once.transaction import TransactionWriter
-from streams.exactly_once.transport import NO_READING
 
 if TYPE_CHECKING:
     from aiokafka.structs import OffsetAndMetadata
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from streams.exactly_once.clients import Clients
     from streams.exactly_once.errors import BatchUnreadableError
     from streams.exactly_once.interfaces import Clock, Observer, StateMachine
-    from streams.exactly_once.transport import Slice
+    from streams.exactly_once.slices import Slice
 
 Found = TypeVar("Found")
 

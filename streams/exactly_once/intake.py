@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from streams.exactly_once.errors import BatchUnreadableError
     from streams.exactly_once.interfaces import InputRecord, InputTopic
-    from streams.exactly_once.transport import Slice
+    from streams.exactly_once.slices import Slice
 
 FULL_RECORDS: Final = 8_000
 """Queue length at which fetching of the partition pauses: about two batches. Larger only costs memory."""

@@ -16,8 +16,8 @@ from streams.exactly_once.intake import Intake
 from streams.exactly_once.interfaces import InputRecord
 from streams.exactly_once.partition import PartitionState
 from streams.exactly_once.settings import EngineSettings
+from streams.exactly_once.slices import Slice
 from streams.exactly_once.startup import StartupReport
-from streams.exactly_once.transport import Slice
 from tests.engine.harness import create, keys, load, publish, running
 from tests.engine.toy import Clock, Greeter, Recorder, Topics
 

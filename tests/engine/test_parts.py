@@ -21,13 +21,13 @@ from streams.exactly_once.record_order import is_finished, merge_heads
 from streams.exactly_once.rest import Rest
 from streams.exactly_once.service_order import ALARM_SECONDS, ServiceOrder
 from streams.exactly_once.settings import COMMIT_MARK, EngineSettings
+from streams.exactly_once.slices import Slice
 from streams.exactly_once.startup import (
     check_counts,
     check_positions,
     check_recorded_count,
 )
 from streams.exactly_once.topic_rules import refuse_unfit
-from streams.exactly_once.transport import Slice
 from tests.engine.toy import Clock, Recorder
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from streams.exactly_once.changelog import META_KEY, Meta, encode_meta
 from streams.exactly_once.errors import BatchUnreadableError
 from streams.exactly_once.record_batches import FetchedBatches, unpack_with_limits
 from streams.exactly_once.restore import Restored
-from streams.exactly_once.transport import EntriesPartitionRecords, Slice, SlicedPartitionRecords
+from streams.exactly_once.slices import EntriesPartitionRecords, Slice, SlicedPartitionRecords
 from tests.engine.harness import create, keys, load, publish, read, running
 from tests.engine.toy import Greeter, Topics
 

@@ -22,7 +22,7 @@ from aiokafka.structs import TopicPartition
 
 from streams.exactly_once.errors import BatchUnreadableError
 from streams.exactly_once.record_batches import FetchedBatches, unpack_with_limits
-from streams.exactly_once.transport import EntriesPartitionRecords, SlicedPartitionRecords
+from streams.exactly_once.slices import EntriesPartitionRecords, SlicedPartitionRecords
 from tests.fuzz.frames import Frame, piece
 
 if TYPE_CHECKING:

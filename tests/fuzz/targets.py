@@ -101,7 +101,7 @@ TARGETS: Final[dict[str, Target]] = {
             "streams.exactly_once.codecs",
             "streams.exactly_once.record_batches",
             *(
-                f"streams.exactly_once.transport:{name}"
+                f"streams.exactly_once.slices:{name}"
                 for name in (
                     "SlicedPartitionRecords._unpack_records",
                     "SlicedPartitionRecords._batches",

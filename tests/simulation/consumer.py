@@ -21,7 +21,7 @@ from streams.exactly_once.fencing import NO_MEMBERSHIP, Membership
 from streams.exactly_once.interfaces import InputRecord
 from streams.exactly_once.lane import cancel
 from streams.exactly_once.settings import COMMIT_MARK
-from streams.exactly_once.transport import Slice
+from streams.exactly_once.slices import Slice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,7 +17,7 @@ from streams.exactly_once.intake import Intake
 
 if TYPE_CHECKING:
     from streams.exactly_once.intake import Missing
-    from streams.exactly_once.transport import Slice
+    from streams.exactly_once.slices import Slice
 
 FILE_VARIABLE: Final = "WRONG_CLOCK_FILE"
 QUEUE_IS_FULL: Final = "a queue is full"
