@@ -18,7 +18,7 @@ from streams.contracts.envelope import INPUT_VALUE_BYTES_MAX, payload_of
 from streams.contracts.errors import PermissionRefused, RecordRefused
 from streams.contracts.generous import generous_outcome, generous_preference, type_meant, unread_preference
 from streams.contracts.refusals import check_text, refusal_of
-from streams.contracts.repeated import refuse_repeated, said_twice, stands_twice
+from streams.contracts.repeated import refuse_repeated, said_twice
 from streams.contracts.times import moment_ms
 from streams.contracts.wire import INTENT, OUTCOME, PREFERENCE, Wire, decode_members
 from streams.contracts.wrapped import unwrapped
@@ -208,7 +208,7 @@ def _doubtful_preference(payload: bytes | None, key: bytes | None, refusal: Reco
         says_more = event_type in _SPEAKING and not members.keys() <= _SPEAKING[event_type]
         permission = _says_more(event_type) if says_more else PermissionRefused(refusal.reason, refusal.detail)
         return PreferenceReading(None, refusal=permission)
-    if is_repeated and payload is not None and stands_twice(payload, "customer_id"):
+    if is_repeated and payload is not None and "customer_id" in said_twice(payload, PREFERENCE.fields):
         members = None  # nobody can say which of them was meant
     return PreferenceReading(unread_preference(members, key), 0, ("event",), refusal)
 

@@ -42,15 +42,10 @@ def refuse_repeated(payload: bytes, members: int, attributes: int, fields: Colle
             _refuse_repeated_names([inner for inner, _ in content], "$.attributes")
 
 
-def stands_twice(payload: bytes, name: str) -> bool:
-    """Whether an object that was refused for a repeated field has this one more than once."""
-    return [each for each, _ in _pairs(payload)].count(name) > 1
-
-
 def said_twice(payload: bytes, fields: Collection[str]) -> dict[str, list[Any]]:
     """Those of `fields` that stand more than once in an object that has been decoded before, with all they say.
 
-    None, if that cannot be told: in a field that was skipped stands what only looked like JSON.
+    Empty, too, if that cannot be told: in a field that was skipped stands what only looked like JSON.
     """
     found: dict[str, list[Any]] = {}
     try:
