@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-# The cases that ask the core. The independent model is the same beside a compiled one.
-SUITES = ("tests/golden", "-k", "not model")
-# Fewer could only have passed if the suite was not found.
-CASES_MIN = 1_000
+# What asks the core. The independent model is the same beside a compiled one.
+SUITES = ("tests/golden", "tests/decision", "-k", "not model")
+# Fewer could only have passed if a suite was not found.
+CASES_MIN = 1_900
 
 
 @pytest.fixture(scope="module")

@@ -49,18 +49,8 @@ class Shown(NamedTuple):
 
 
 @cache
-def _by_name() -> dict[str, Case]:
-    return {case.name: case for case in cases()}
-
-
 def shown(case: Case) -> Shown:
     """Played once, whoever asks."""
-    return _shown(case.name)
-
-
-@cache
-def _shown(name: str) -> Shown:
-    case = _by_name()[name]
     service = Service(case.policy_text)
     played = Played(case, service)
     answer = played.ask()
@@ -139,7 +129,8 @@ def test_prometheus_says_of_every_example_what_an_operator_has_to_know(
 
 
 def _as_test(counts: dict[tuple[str, str], int]) -> dict[str, Any]:
-    alerts = {ALERTS[name] for name, what in counts if (name, what) != (NOT_UNDERSTOOD, "event")}
+    """One alert for each metric and label that counts, but that what nobody can read has an alert of its own."""
+    firing = Counter(ALERTS[name] for name, what in counts if (name, what) != (NOT_UNDERSTOOD, "event"))
     return {
         "name": f"{counts}",
         "interval": "1m",
@@ -148,9 +139,7 @@ def _as_test(counts: dict[tuple[str, str], int]) -> dict[str, Any]:
             {
                 "expr": 'count by (alertname) (ALERTS{alertstate="firing"})',
                 "eval_time": "15m",
-                "exp_samples": [
-                    {"labels": f'{{alertname="{alert}"}}', "value": n} for alert, n in _firing(counts, alerts)
-                ],
+                "exp_samples": [{"labels": f'{{alertname="{alert}"}}', "value": n} for alert, n in firing.items()],
             }
         ],
     }
@@ -161,9 +150,3 @@ def _series(counts: dict[tuple[str, str], int]) -> Iterator[dict[str, str]]:
         labels = {"job": "mesura", "instance": "a"} | ({LABELS[name]: label} if label else {})
         written = ", ".join(f'{key}="{text}"' for key, text in labels.items())
         yield {"series": f"{name}{{{written}}}", "values": f"0x10 {value}x20"}
-
-
-def _firing(counts: dict[tuple[str, str], int], alerts: set[str]) -> Iterator[tuple[str, int]]:
-    """Each alert, and how many there are of it: one a label."""
-    for alert in sorted(alerts):
-        yield alert, sum(ALERTS[name] == alert and what != "event" for name, what in counts)

@@ -11,7 +11,7 @@ import datetime as dt
 import json
 import re
 import zoneinfo
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ class Case:
 
     name: str
     kind: str
-    body: dict[str, Any]
+    body: dict[str, Any] = field(hash=False)
 
     @property
     def policy(self) -> dict[str, Any]:

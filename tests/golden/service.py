@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from streams.contracts.errors import REFUSALS
 from streams.contracts.header_names import ERROR_REASON
-from streams.exactly_once.interfaces import Batch, InputRecord, OutputRecord
+from streams.exactly_once.interfaces import Batch, BatchResult, InputRecord, OutputRecord
 from streams.gate import Gate, GateSettings
 from streams.telemetry.metrics import Telemetry
 from streams.topics import TopicNames
@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 TOPICS = TopicNames()
 TOPIC_OF = {"preference": TOPICS.preferences, "outcome": TOPICS.outcomes, "intent": TOPICS.intents[0]}
 SETTINGS = GateSettings(TOPICS, 1, b"k" * 32, is_bounded=False, dead_letter_bytes_max=1_000_000)
+SAID = (
+    *("reason", "rule", "decision_id", "duplicate_of", "valid_until", "next_eligible_at"),
+    *("remaining", "obligations"),
+)
+"""Of an answer, under the same names as in the model's."""
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 """By name and labels of the series."""
 
@@ -82,18 +87,19 @@ class Service:
         return other
 
     def _applied(self, kind: str, raw: Raw, recorded_ms: int, now: int) -> Applied:
-        outputs = self._take(TOPIC_OF[kind], raw, recorded_ms, now)
+        result = self._take(TOPIC_OF[kind], raw, recorded_ms, now)
+        outputs = result.outputs
         values = [json.loads(output.value or b"") for output in outputs if output.topic == TOPICS.approved]
         withdrawals = ordered([{name: value[name] for name in ("decision_id", "reason")} for value in values])
         letters = _reasons(outputs)
         if not letters:
             return withdrawals
         # Only what nobody could read, and what was heard as a no all the same, takes anything back.
-        is_heard = "event" in self._not_understood_last
+        is_heard = "event" in result.tally.not_understood
         return {"dead_letter": letters[0]} | ({"withdrawals": withdrawals} if is_heard else {})
 
     def _answer(self, raw: Raw, now: int) -> Answer:
-        outputs = self._take(TOPIC_OF["intent"], raw, now, now)
+        outputs = self._take(TOPIC_OF["intent"], raw, now, now).outputs
         if letters := _reasons(outputs):
             return {"dead_letter": letters[0]}
         (output,) = outputs
@@ -102,23 +108,11 @@ class Service:
             "verdict": found["type"],
             "explanation": found["explanation"]["rules"],
             "zone": found["explanation"].get("zone"),
-            **{
-                name: found.get(name)
-                for name in (
-                    "reason",
-                    "rule",
-                    "decision_id",
-                    "duplicate_of",
-                    "valid_until",
-                    "next_eligible_at",
-                    "remaining",
-                    "obligations",
-                )
-            },
+            **{name: found.get(name) for name in SAID},
         }
 
-    def _take(self, topic: str, raw: Raw, recorded_ms: int, now: int) -> list[OutputRecord]:
-        """What goes out for a record, after it has been forwarded if it is not under its customer's key."""
+    def _take(self, topic: str, raw: Raw, recorded_ms: int, now: int) -> BatchResult:
+        """What comes of a record, after it has been forwarded if it is not under its customer's key."""
         record = InputRecord(topic, self._offset, recorded_ms, raw.key, raw.value, raw.headers)
         self._offset += 1
         result = self._gate.apply(Batch(0, [record], [now], {}), self._store)
@@ -128,12 +122,11 @@ class Service:
             else:
                 self._store[key] = value
         self._telemetry.count(result.tally, decided_at_ms=now, committed_at_ms=now)
-        self._not_understood_last = result.tally.not_understood
         forwarded = [output for output in result.outputs if output.topic == TOPICS.rerouted]
         if forwarded:
             (again,) = forwarded
             return self._take(again.topic, Raw(again.value, tuple(again.headers), again.key), now, now)
-        return result.outputs
+        return result
 
 
 def _reasons(outputs: list[OutputRecord]) -> list[str]:

@@ -9,7 +9,7 @@ import logging
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiokafka
 import faust
@@ -21,9 +21,6 @@ import structlog
 import streams.telemetry
 from streams.telemetry.libraries import LEFT_OUT, REWORDED
 from streams.telemetry.logs import ALLOWED_KEYS, FORBIDDEN, MAX_ITEMS, MAX_TEXT, REDACTED, configure_logging
-
-if TYPE_CHECKING:
-    pass
 
 CUSTOMER = "customer-7f3a"
 
