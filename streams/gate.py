@@ -21,7 +21,7 @@ from orjson import Fragment
 from streams.contracts.dead_letters import dead_letter
 from streams.contracts.decode import decode_intent, decode_outcome, decode_preference
 from streams.contracts.encode import encode_approval, encode_suppression, encode_withdrawal, policy_fragment
-from streams.contracts.errors import PermissionRefused, RecordRefused
+from streams.contracts.errors import REMEDIES, PermissionRefused, RecordRefused
 from streams.contracts.origin import Header, applied_headers, origin_headers
 from streams.contracts.routing import FirstPlace, expected_partition, first_place, reroute
 from streams.decision.decide import decide
@@ -91,7 +91,9 @@ def refuse_from_the_future(intent: Intent, now: int) -> None:
         RecordRefused: it is one.
     """
     if intent.created_at > now + FUTURE_TOLERANCE_MS:
-        raise RecordRefused("from_the_future", "`created_at` is further ahead than clocks may differ")
+        raise RecordRefused(
+            "from_the_future", f"`created_at` is further ahead than clocks may differ. {REMEDIES['from_the_future']}"
+        )
 
 
 def encode_decision(intent: Intent, decision: Decision, policy: Fragment, now: int) -> bytes:
@@ -180,7 +182,10 @@ class _Run:
             elif topic == self._topics.outcomes:
                 self._take_outcome(record, first, now)
             else:
-                raise RecordRefused("misrouted_again", "forwarded from a topic that is no input of this gate")
+                raise RecordRefused(
+                    "misrouted_again",
+                    "forwarded from a topic that is no input of this gate; publish it on the topic of its kind",
+                )
         except RecordRefused as refusal:
             self._set_aside(record, topic, refusal)
         if record.topic in self._next_offsets:
@@ -189,7 +194,10 @@ class _Run:
 
     def _take_intent(self, record: InputRecord, first: FirstPlace | None, now: int) -> None:
         if self._batch.too_large and (record.topic, record.offset) in self._batch.too_large:
-            raise RecordRefused("too_large", "the answer to it is longer than its topic takes")
+            raise RecordRefused(
+                "too_large",
+                "the answer to it is longer than its topic takes; raise that topic's `max.message.bytes`",
+            )
         intent, unknown = decode_intent(record.value, record.headers)
         customer = intent.customer_id.encode()
         if not self._is_at_home(record, intent.customer_id, customer):

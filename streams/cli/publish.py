@@ -26,6 +26,7 @@ from confluent_kafka import KafkaException, Producer
 from streams.cli.errors import EXIT_ANSWER_IS_NO, CommandError, Unreadable
 from streams.cli.options import bootstrap_option, refuse_unreachable, stopped_answering, topic_names, topic_options
 from streams.cli.spellings import Spellings
+from streams.contracts.advice import amiss
 from streams.contracts.decode import decode_intent, decode_outcome, decode_preference
 from streams.contracts.errors import RecordRefused
 from streams.contracts.generous import type_meant
@@ -67,11 +68,6 @@ LOOK_AHEAD_LINES: Final = 1_000
 
 _PREFERENCE_TYPES: Final = get_args(PreferenceType)
 _OUTCOME_TYPES: Final = get_args(OutcomeType)
-_TYPES: Final[Mapping[Kind, tuple[str, ...]]] = {
-    "intents": (),
-    "preferences": _PREFERENCE_TYPES,
-    "outcomes": _OUTCOME_TYPES,
-}
 _TIME_FIELDS: Final = {"intents": "created_at", "preferences": "effective_at", "outcomes": "occurred_at"}
 
 
@@ -159,7 +155,9 @@ def kind_of(line: bytes) -> Kind:
 
 
 def _unknown_type(known: Iterable[str]) -> RecordRefused:
-    return RecordRefused("unknown_type", f"`type` is none of {', '.join(known)}")
+    return RecordRefused(
+        "unknown_type", amiss("type", "a word that the contract does not know", f"one of {', '.join(known)}")
+    )
 
 
 def checked(line: bytes, to: Kind | None, *, with_own_time: bool) -> Sound:
@@ -170,10 +168,7 @@ def checked(line: bytes, to: Kind | None, *, with_own_time: bool) -> Sound:
         NotToBeTold: `to` is None, and what it is cannot be told.
     """
     kind = to or kind_of(line)
-    try:
-        event, is_doubtful = _READERS[kind](line)
-    except RecordRefused as refused:
-        raise (_unknown_type(_TYPES[kind]) if refused.reason == "unknown_type" else refused) from None
+    event, is_doubtful = _READERS[kind](line)
     own_time = getattr(event, _TIME_FIELDS[kind]) if with_own_time else None
     created_ms = event.created_at if kind == "intents" else None
     return Sound(kind, event.customer_id.encode(), line, own_time, created_ms, event.customer_id, is_doubtful)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Final
 
-from streams.contracts.errors import REFUSALS
 from streams.contracts.header_names import (
     CONNECT_OFFSET,
     CONNECT_PARTITION,
@@ -52,7 +51,7 @@ def dead_letter(
     offset = b"%d" % record.offset
     added: list[tuple[str, bytes]] = [
         (ERROR_REASON, refused.reason.encode()),
-        (ERROR_DETAIL, (refused.detail or REFUSALS[refused.reason]).encode()),
+        (ERROR_DETAIL, refused.detail.encode()),
         (ERROR_TOPIC, place),
         (ERROR_PARTITION, number),
         (ERROR_OFFSET, offset),

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from msgspec.structs import astuple
 
+from streams.contracts.advice import amiss
 from streams.contracts.envelope import INPUT_VALUE_BYTES_MAX, payload_of
 from streams.contracts.errors import PermissionRefused, RecordRefused
+from streams.contracts.fields import what_to_write
 from streams.contracts.generous import generous_outcome, generous_preference, type_meant, unread_preference
 from streams.contracts.refusals import check_text, refusal_of
 from streams.contracts.repeated import refuse_repeated, said_twice
@@ -90,9 +92,9 @@ def decode_intent(value: bytes | None, headers: Headers = ()) -> tuple[Intent, i
     if intent.expires_at.__class__ is str:
         intent.expires_at = moment_ms(intent.expires_at, "expires_at")
     if intent.country is not None and intent.country not in _COUNTRIES:
-        raise _not_a_country()
+        raise _of_another_form(INTENT, "country")
     if intent.region is not None and intent.region.strip(_REGION_CHARACTERS):
-        raise _not_a_region()
+        raise _of_another_form(INTENT, "region")
     return intent, unknown
 
 
@@ -172,9 +174,9 @@ def _whole_preference(payload: bytes) -> PreferenceEvent:
     if event.expires_at.__class__ is str:
         event.expires_at = moment_ms(event.expires_at, "expires_at")
     if event.country is not None and event.country not in _COUNTRIES:
-        raise _not_a_country()
+        raise _of_another_form(PREFERENCE, "country")
     if event.region is not None and event.region.strip(_REGION_CHARACTERS):
-        raise _not_a_region()
+        raise _of_another_form(PREFERENCE, "region")
     if event.type not in RESTRICTIVE and not decode_members(payload).keys() <= _SPEAKING[event.type]:
         raise _says_more(event.type)
     return cast("PreferenceEvent", event)
@@ -185,8 +187,8 @@ def _refusal(wire: Wire[Any], payload: bytes, error: Exception) -> RecordRefused
     try:
         wire.tolerant.decode(payload)
     except (ValueError, RecursionError) as worse:
-        return refusal_of(worse)
-    return refusal_of(error)
+        return refusal_of(worse, wire)
+    return refusal_of(error, wire)
 
 
 def _doubtful_preference(payload: bytes | None, key: bytes | None, refusal: RecordRefused) -> PreferenceReading:
@@ -215,7 +217,10 @@ def _doubtful_preference(payload: bytes | None, key: bytes | None, refusal: Reco
 
 def _says_more(event_type: str) -> PermissionRefused:
     names = ", ".join(sorted(_SPEAKING[event_type]))
-    return PermissionRefused("unknown_field", f"in a `{event_type}` only these say something: {names}")
+    return PermissionRefused(
+        "unknown_field",
+        f"a field that says nothing in this `type`; only these do: {names}. Put what is your own into `attributes`",
+    )
 
 
 def _members(payload: bytes) -> dict[str, Raw] | None:
@@ -283,11 +288,13 @@ def _whole_outcome(payload: bytes) -> OutcomeReading:
         outcome.occurred_at = moment_ms(outcome.occurred_at, "occurred_at")
     if outcome.decision_id is None:
         if outcome.type != "reply":
-            raise RecordRefused("missing_field", "`decision_id` is required but for an unsolicited reply")
+            found = "absent; only a reply may lack it"
+            raise RecordRefused("missing_field", amiss("decision_id", found, what_to_write(OUTCOME, "decision_id")))
         if outcome.channel is None:
-            raise RecordRefused("missing_field", "a reply without `decision_id` needs `channel`")
+            found = "absent in a reply that has no `decision_id`"
+            raise RecordRefused("missing_field", amiss("channel", found, "the channel on which it came"))
     elif outcome.decision_id.strip(_HEXADECIMAL):
-        raise RecordRefused("out_of_range", "24 lower-case hexadecimal digits expected - at `$.decision_id`")
+        raise _of_another_form(OUTCOME, "decision_id")
     return OutcomeReading(outcome, unknown)
 
 
@@ -315,15 +322,11 @@ def _tolerant(wire: Wire[Any], payload: bytes) -> tuple[Any, int]:
         event = wire.tolerant.decode(payload)
         names = decode_members(payload).keys()
     except (ValueError, RecursionError) as error:
-        raise refusal_of(error) from None
+        raise refusal_of(error, wire) from None
     attributes = getattr(event, "attributes", None)
     refuse_repeated(payload, len(names), len(attributes) if attributes else 0, wire.fields)
     return event, len(names - wire.fields)
 
 
-def _not_a_country() -> RecordRefused:
-    return RecordRefused("out_of_range", "two letters A to Z expected - at `$.country`")
-
-
-def _not_a_region() -> RecordRefused:
-    return RecordRefused("out_of_range", "one to three of A to Z and 0 to 9 expected - at `$.region`")
+def _of_another_form(wire: Wire[Any], field: str) -> RecordRefused:
+    return RecordRefused("out_of_range", amiss(field, "text of another form", what_to_write(wire, field)))

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from streams.contracts.errors import RecordRefused
+from streams.contracts.errors import REMEDIES, RecordRefused
 from streams.contracts.refusals import check_text, refusal_of
 from streams.contracts.repeated import refuse_repeated
 from streams.contracts.text import MARKS_BEGIN, as_utf8
@@ -59,7 +59,7 @@ def payload_of(value: bytes | None, headers: Headers) -> bytes:
     if not value:
         raise RecordRefused("no_value")
     if len(value) > INPUT_VALUE_BYTES_MAX:
-        raise RecordRefused("too_large", f"more than {INPUT_VALUE_BYTES_MAX} bytes")
+        raise RecordRefused("too_large", f"more than {INPUT_VALUE_BYTES_MAX} bytes. {REMEDIES['too_large']}")
     if value[0] != _BRACE:
         value = _without_prefix(as_utf8(value))
     for name, content in headers:
@@ -68,7 +68,10 @@ def payload_of(value: bytes | None, headers: Headers) -> bytes:
             if media_type == _STRUCTURED:
                 return opened_cloud_event(as_utf8(value))
             if media_type.startswith(_CLOUDEVENTS):
-                raise RecordRefused("bad_envelope", "only application/cloudevents+json, one event a record, is read")
+                raise RecordRefused(
+                    "bad_envelope",
+                    "a CloudEvent in a form that is not read; write application/cloudevents+json, one event a record",
+                )
     return value
 
 
@@ -95,21 +98,25 @@ def opened_cloud_event(value: bytes) -> bytes:
     try:
         envelope = _decode_envelope(value)
     except msgspec.ValidationError:
-        raise RecordRefused("bad_envelope", "not an object with `specversion` 1.0") from None
+        raise RecordRefused(
+            "bad_envelope", f"not an object with `specversion` 1.0 as text. {REMEDIES['bad_envelope']}"
+        ) from None
     except (ValueError, RecursionError) as error:
         raise refusal_of(error) from None
     refuse_repeated(value, 0, 0, _Envelope.__struct_fields__)
     inline = bytes(envelope.data)
     if envelope.data_base64 is None:
         if inline == b"null":
-            raise RecordRefused("bad_envelope", "neither `data` nor `data_base64`")
+            raise RecordRefused("bad_envelope", "neither `data` nor `data_base64`; write the event as `data`")
         return inline
     if inline != b"null":
-        raise RecordRefused("bad_envelope", "both `data` and `data_base64`")
+        raise RecordRefused("bad_envelope", "both `data` and `data_base64`; write the event as `data` alone")
     try:
         payload = binascii.a2b_base64(envelope.data_base64.encode(), strict_mode=True)
     except ValueError:
-        raise RecordRefused("bad_envelope", "`data_base64` is not base64") from None
+        raise RecordRefused(
+            "bad_envelope", "`data_base64`: no base64 (RFC 4648, with padding); write the event as `data`"
+        ) from None
     if not payload:
         raise RecordRefused("no_value")
     return as_utf8(payload)

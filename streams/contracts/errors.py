@@ -3,8 +3,8 @@
 Rules of this module
 1. `RecordRefused` is the only error that decoding and routing raise for what a record contains.
 2. A reason is one of `REFUSALS`; it becomes a metric label and a header, so the list is short and closed.
-3. A detail says where and what was expected. It never holds a value, a field name of the sender's own making, or any
-   other part of the record.
+3. A detail says where, what was found by its kind, and what to do. It never holds a value, a field name of the sender's
+   own making, or any other part of the record.
 
 RecordRefused             the record goes to the dead-letter topic
  └── PermissionRefused    and it would have permitted something, so that nobody is contacted for it
@@ -55,17 +55,41 @@ REFUSALS: Final[dict[RefusalReason, str]] = {
 }
 """Each reason with a sentence for people. `schemas/reasons.json` says the same (a test compares them)."""
 
+REMEDIES: Final[dict[RefusalReason, str]] = {
+    "no_value": "Publish the event as the value; a tombstone takes nothing back.",
+    "too_large": "Leave out what the contract does not know; put a reference to large things into `attributes`.",
+    "not_utf8": "Write JSON in UTF-8, and let the Kafka producer compress it (compression.type).",
+    "not_json": "Write one JSON document a record, with a JSON library.",
+    "bad_envelope": "Publish the event alone, or in a CloudEvent 1.0 with its `content-type` header.",
+    "repeated_field": "Write each field once.",
+    "missing_field": "Write every field that the schema requires.",
+    "wrong_type": "Write each field as the schema says.",
+    "unknown_type": "Write a `type` of the schema.",
+    "bad_time": "Write epoch milliseconds as a whole number, or RFC 3339 with a zone.",
+    "out_of_range": "Keep to the limits of the schema.",
+    "from_the_future": "Let the sender's clock be set, or publish the event when its time has come.",
+    "implausible_time": "Look at `effective_at`, `until`, `expires_at` and the record's own timestamp.",
+    "unknown_field": "Put what is your own into `attributes`.",
+    "unknown_word": "Look at `channel` and `purpose`; publish it again with words that the policy declares.",
+    "misrouted": "Key the record by `customer_id`, partition it by murmur2, and publish it again.",
+    "misrouted_again": "Key the record by `customer_id`, partition it by murmur2, and publish it again.",
+}
+"""What to do about each, where a refusal has nothing more exact to say."""
+
 
 class RecordRefused(Exception):
-    """The record cannot be read, or may not be acted on. `reason` is stable; `detail` is for people and may change."""
+    """The record cannot be read, or may not be acted on. `reason` is stable; `detail` is for people and may change.
+
+    A detail names the remedy. Left out, it is the reason's sentence and its remedy.
+    """
 
     def __init__(self, reason: RefusalReason, detail: str = "") -> None:
-        super().__init__(reason, detail)
         self.reason: Final = reason
-        self.detail: Final = detail
+        self.detail: Final = detail or f"{REFUSALS[reason]} {REMEDIES[reason]}"
+        super().__init__(reason, self.detail)
 
     def __str__(self) -> str:
-        return f"{self.reason}: {self.detail or REFUSALS[self.reason]}"
+        return f"{self.reason}: {self.detail}"
 
 
 class PermissionRefused(RecordRefused):

@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 from streams.contracts.control import REASONS_TABLE
-from streams.contracts.errors import REFUSALS
+from streams.contracts.errors import REFUSALS, REMEDIES
 from streams.decision.reasons import EXEMPT, PASSED, REASONS, WITHDRAWAL_REASONS
 
 
@@ -26,7 +26,9 @@ def reasons_table() -> dict[str, Any]:
             *(reason._asdict() for reason in REASONS),
         ],
         "withdrawals": list(WITHDRAWAL_REASONS),
-        "dead_letters": [{"code": code, "sentence": sentence} for code, sentence in REFUSALS.items()],
+        "dead_letters": [
+            {"code": code, "sentence": sentence, "remedy": REMEDIES[code]} for code, sentence in REFUSALS.items()
+        ],
     }
 
 

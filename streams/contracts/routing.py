@@ -27,6 +27,8 @@ PARTITION_MAX: Final = 2**31 - 1
 OFFSET_MAX: Final = 2**63 - 1
 TIMESTAMP_MIN_MS: Final = -(2**63)
 
+_NOT_HERE: Final = "publish it on the topic of its kind, never on the gate's own"
+
 
 class FirstPlace(NamedTuple):
     """Where a forwarded record first stood. `topic` tells which kind of event it is."""
@@ -83,11 +85,13 @@ def first_place(headers: Headers) -> FirstPlace:
             int(found[ORIGIN_TIMESTAMP]),
         )
     except (KeyError, ValueError, TypeError, AttributeError):
-        raise RecordRefused("misrouted_again", "the headers do not say where the record first stood") from None
+        raise RecordRefused(
+            "misrouted_again", f"the headers do not say where the record first stood; {_NOT_HERE}"
+        ) from None
     if not (
         0 <= place.partition <= PARTITION_MAX
         and 0 <= place.offset <= OFFSET_MAX
         and TIMESTAMP_MIN_MS <= place.timestamp_ms <= OFFSET_MAX
     ):
-        raise RecordRefused("misrouted_again", "the headers name a place that no record can have")
+        raise RecordRefused("misrouted_again", f"the headers name a place that no record can have; {_NOT_HERE}")
     return place

@@ -14,6 +14,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from streams.contracts.advice import A_TIME, amiss
 from streams.contracts.errors import RecordRefused
 from streams.decision.intent import MOMENT_MAX_MS
 
@@ -36,11 +37,11 @@ def moment_ms(text: str, field: str) -> int:
             outside 1970 to 9999, as written or in UTC.
     """
     if _grammar(text) is None:
-        raise RecordRefused("bad_time", f"`$.{field}`: neither epoch milliseconds nor RFC 3339 with a zone")
+        raise RecordRefused("bad_time", amiss(field, "text that is no time with a zone", A_TIME))
     try:
         moment = (datetime.fromisoformat(text.upper()) - _EPOCH) // _MILLISECOND
     except ValueError:
-        raise RecordRefused("bad_time", f"`$.{field}`: there is no such date") from None
+        raise RecordRefused("bad_time", amiss(field, "a day that is in no calendar", A_TIME)) from None
     if not 0 <= moment <= MOMENT_MAX_MS or text < "1970":
-        raise RecordRefused("out_of_range", f"`$.{field}`: outside the years 1970 to 9999")
+        raise RecordRefused("out_of_range", amiss(field, "a time outside the years 1970 to 9999", A_TIME))
     return moment

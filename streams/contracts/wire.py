@@ -11,7 +11,7 @@ Rules of this module
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Generic, TypeVar
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 from msgspec import Meta, Raw, Struct
@@ -63,6 +63,13 @@ class Wire(Generic[Event]):
     def __init__(self, event: type[Event], **types: object) -> None:
         looser = {**_LOOSER, **types}
         self.fields: Final = frozenset(event.__struct_fields__)
+        self.required: Final = frozenset(field.encode_name for field in msgspec.structs.fields(event) if field.required)
+        # Of the fields that are one of a few words: the words.
+        self.words: Final[Mapping[str, tuple[str, ...]]] = {
+            field.encode_name: get_args(each)
+            for field in msgspec.structs.fields(event)
+            if get_origin(each := types.get(field.encode_name, field.type)) is Literal
+        }
         # Of each field by itself, for what is read although the event as a whole cannot be. That is rare, so patterns
         # may be checked here.
         self.each: Final = {

@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Raw
 
 from streams.contracts.envelope import opened_cloud_event
-from streams.contracts.errors import REFUSALS, RecordRefused
+from streams.contracts.errors import RecordRefused
 from streams.contracts.refusals import check_text
 from streams.contracts.repeated import refuse_repeated
 from streams.contracts.text import MARK, as_utf8
@@ -58,7 +58,7 @@ class Wrapped(NamedTuple):
 
     def inside(self, refusal: RecordRefused) -> RecordRefused:
         """The refusal of what was found, with where it stood."""
-        return RecordRefused(refusal.reason, f"{refusal.detail or REFUSALS[refusal.reason]} (in {self.around})")
+        return RecordRefused(refusal.reason, f"{refusal.detail} (in {self.around})")
 
 
 class _Layer(NamedTuple):
@@ -79,7 +79,9 @@ def unwrapped(payload: bytes) -> Wrapped | None:
     layers = 0
     while layer := _layer(text):
         if layers == LAYERS_MAX:
-            raise RecordRefused("bad_envelope", f"more than {LAYERS_MAX} envelopes, one in another")
+            raise RecordRefused(
+                "bad_envelope", f"more than {LAYERS_MAX} envelopes, one in another; publish the event alone"
+            )
         text = layer.content
         around.insert(0, layer.name)
         remedy = remedy or layer.remedy
@@ -124,5 +126,5 @@ def _opened(payload: bytes, members: dict[str, Raw]) -> _Layer | None:
 def _content(members: dict[str, Raw], name: str) -> bytes:
     content = bytes(members[name])
     if content == b"null":
-        raise RecordRefused("no_value", f"`{name}` is null")
+        raise RecordRefused("no_value", f"`{name}` is null; publish the event in it, or nothing")
     return content

@@ -169,10 +169,11 @@ def test_nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_unknown_type_is_told_what_is_known(broker: EmbeddedBroker, prefix: str) -> None:
     result = published(broker, prefix, lines({**OPT_OUT, "type": "shout"}))
     assert result.exit_code == 1
-    assert result.stderr.startswith("line 1: unknown_type: `type` is none of opt_out, ")
+    said = "line 1: unknown_type: `type`: a word that the contract does not know; write one of opt_out, "
+    assert result.stderr.startswith(said)
     assert "complaint" in result.stderr
     named = published(broker, prefix, lines({**OPT_OUT, "type": "shout"}), "--to", "preferences")
-    assert named.stderr.startswith("line 1: unknown_type: `type` is none of opt_out, ")
+    assert named.stderr.startswith(said)
     assert "complaint" not in named.stderr
     assert "shout" not in result.output + named.output
 

@@ -123,7 +123,9 @@ def test_what_is_wrong_inside_is_said_with_where_it_stood() -> None:
     with pytest.raises(RecordRefused) as caught:
         decode_intent(compact(connect({**INTENT, "channel": 7})))
     assert caught.value.reason == "wrong_type"
-    assert caught.value.detail == "Expected `str`, got `int` - at `$.channel` (in a Kafka Connect envelope)"
+    assert caught.value.detail == (
+        "`channel`: a whole number; write text of 1 to 128 characters (in a Kafka Connect envelope)"
+    )
     with pytest.raises(RecordRefused) as caught:
         decode_intent(compact(connect(debezium({"id": 7, "name": "x"}))))
     assert caught.value.reason == "missing_field"
