@@ -70,6 +70,7 @@ class TopicNames:
     dead_letter: str = "mesura-dead-letter"
     rerouted: str = "mesura-rerouted"
     ledger: str = "mesura-ledger"
+    batches: str = "mesura-batches"
     control: str = "mesura-control"
 
     def __post_init__(self) -> None:
@@ -183,6 +184,12 @@ class TopicPlan:
             ),
             self._topic(names.ledger, "changelog of every customer's ledger", many, [*_COMPACTED, *_LEDGER], CHANGELOG),
             self._topic(
+                names.batches,
+                "what each transaction served and when: the order in which decisions can be repeated",
+                many,
+                [*self._kept(), _COMMIT_TIME],
+            ),
+            self._topic(
                 names.control, "partition count, policy in force, every policy text by hash", 1, _COMPACTED, CONTROL
             ),
         )
@@ -227,6 +234,11 @@ _APPEND_TIME: Final = Setting(
     "message.timestamp.type",
     "LogAppendTime",
     "what customers say is dated by the broker: a producer's wrong clock or unit cannot make a no older than a yes",
+)
+_COMMIT_TIME: Final = Setting(
+    "message.timestamp.type",
+    "LogAppendTime",
+    "an auditor holds the moment of a decision against the broker's clock, which only the append time shows",
 )
 _INPUT_LIMIT: Final = _largest(INPUT_BYTES, "anything larger could not become a dead letter")
 _COMPACTED: Final = [

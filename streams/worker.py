@@ -99,6 +99,7 @@ def engine_settings(settings: WorkerSettings) -> EngineSettings:
         ),
         application_id=settings.application_id,
         changelog_topic=topics.ledger,
+        batches_topic=topics.batches,
         output_topics=(topics.approved, topics.suppressed, topics.dead_letter, topics.rerouted),
         control_topic=topics.control,
         worker_slot=settings.slot,

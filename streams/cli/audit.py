@@ -50,11 +50,6 @@ if TYPE_CHECKING:
     is_flag=True,
     help="For a gate that runs: what lies beyond the last committed position is pending, not lost.",
 )
-@click.option(
-    "--accept-missing-records",
-    is_flag=True,
-    help="Go on, counting, where records were deleted before they were decided.",
-)
 @click.option("--no-ledgers", is_flag=True, help="Do not compare the stored ledgers.")
 @click.option(
     "--clock",
@@ -81,7 +76,6 @@ def audit(
     policies: tuple[str, ...],
     application_id: str,
     allow_undecided: bool,
-    accept_missing_records: bool,
     no_ledgers: bool,
     clock: Literal["wall", "record"],
     acknowledged_within: float,
@@ -101,7 +95,6 @@ def audit(
         application_id=application_id,
         check_ledgers=not no_ledgers,
         allow_undecided=allow_undecided,
-        accept_missing_records=accept_missing_records,
         clock=clock,
         processes=processes,
         acknowledged_within_ms=round(acknowledged_within * 1000),

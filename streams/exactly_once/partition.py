@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from streams.exactly_once.batch_log import ServedBatch, served_batch
 from streams.exactly_once.changelog import Meta
 from streams.exactly_once.intake import Intake, Peeked
 from streams.exactly_once.interfaces import NOTHING_DUE, Batch, BatchResult, InputRecord
@@ -50,6 +51,10 @@ class Contribution(NamedTuple):
     def meta(self) -> Meta:
         """The meta record of the transaction."""
         return Meta(positions={**self.state.recorded, **self.next_positions}, latest_ms=self.latest_ms)
+
+    def served(self) -> ServedBatch:
+        """What the batch log says of the transaction. Of a topic never read before, the batch begins where we began."""
+        return served_batch({**self.state.positions(), **self.state.recorded}, self.next_positions, self.latest_ms)
 
 
 class PartitionState:

@@ -45,6 +45,9 @@ class EngineSettings:
     application_id: str = "mesura"
     """Consumer group, and prefix of the transactional ids."""
     changelog_topic: str = "mesura-ledger"
+    batches_topic: str | None = "mesura-batches"
+    """Where each transaction says what it served. None: nowhere, and once the changelog has been compacted no decision
+    can be repeated."""
     output_topics: tuple[str, ...] = ()
     """Topics whose existence and partition count are checked at start."""
     control_topic: str | None = "mesura-control"

@@ -55,6 +55,7 @@ async def check_topics(settings: EngineSettings) -> StartupReport:
     """
     counted = [topic.name for topic in settings.ranked_topics]
     counted += [settings.changelog_topic, *settings.output_topics]
+    counted += [settings.batches_topic] if settings.batches_topic else []
     compacted = [settings.changelog_topic, *([settings.control_topic] if settings.control_topic else [])]
     async with connected_admin(settings) as admin:
         counts = await _partition_counts(admin, dict.fromkeys([*counted, *compacted]))

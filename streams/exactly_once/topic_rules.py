@@ -90,6 +90,8 @@ def rules_by_topic(settings: EngineSettings) -> dict[str, tuple[TopicRule, ...]]
     rules: dict[str, tuple[TopicRule, ...]]
     rules = dict.fromkeys([*(topic.name for topic in settings.ranked_topics), *settings.output_topics], RECORDS)
     rules[settings.changelog_topic] = CHANGELOG
+    if settings.batches_topic is not None:
+        rules[settings.batches_topic] = RECORDS
     if settings.control_topic is not None:
         rules[settings.control_topic] = CONTROL
     return rules

@@ -1,4 +1,4 @@
-"""One transaction: outputs, changelog and meta records, offsets. All of it is seen, or none of it.
+"""One transaction: outputs, changelog, meta and batch records, offsets. All of it is seen, or none of it.
 
 The order, and why
 1. Every record is produced to an explicit partition, and EVERY acknowledgement is awaited. (aiokafka commits a
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from aiokafka.errors import MessageSizeTooLargeError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
+from streams.exactly_once.batch_log import encode_batch
 from streams.exactly_once.changelog import META_KEY, encode_meta
 from streams.exactly_once.clients import CLOSE_SECONDS, close
 from streams.exactly_once.errors import LaneError
@@ -125,7 +126,7 @@ class TransactionWriter:
         """
         self._turn = (self._turn + 1) % len(self._producers)
         producer = self._producers[self._turn]
-        batches = _build(producer, self.sizes, self._settings.changelog_topic, contributions, results)
+        batches = _build(producer, self.sizes, self._settings, contributions, results)
         await producer.begin_transaction()
         sent_at_ms = self._clock.now_ms()
         acknowledgements = await self._produce(producer, batches)
@@ -231,7 +232,7 @@ def _offsets(contributions: Sequence[Contribution]) -> dict[TopicPartition, Offs
 def _build(
     producer: TransactionalProducer,
     sizes: SizeLimits,
-    changelog_topic: str,
+    settings: EngineSettings,
     contributions: Sequence[Contribution],
     results: Sequence[BatchResult],
 ) -> dict[tuple[str, int], list[ProducedBatch]]:
@@ -258,8 +259,10 @@ def _build(
             partition = home if output.partition is None else output.partition
             put(output.topic, partition, output.key, output.value, output.headers, at_ms)
         for key, value in result.changes.items():
-            put(changelog_topic, home, key, value, (), at_ms)
-        put(changelog_topic, home, META_KEY, encode_meta(contribution.meta()), (), at_ms)
+            put(settings.changelog_topic, home, key, value, (), at_ms)
+        put(settings.changelog_topic, home, META_KEY, encode_meta(contribution.meta()), (), at_ms)
+        if settings.batches_topic is not None:
+            put(settings.batches_topic, home, None, encode_batch(contribution.served()), (), at_ms)
     for (topic, partition), of_partition in batches.items():
         if not all(sizes.takes(topic, batch) for batch in of_partition):
             raise TransactionAborted(TransactionAborted.TOO_LARGE, f"a record for {topic}-{partition}")

@@ -61,7 +61,11 @@ class Recorded:
 
     def edited(self) -> Recorded:
         logs = {
-            number: replace(log, records={topic: list(records) for topic, records in log.records.items()})
+            number: replace(
+                log,
+                records={topic: list(records) for topic, records in log.records.items()},
+                starts=dict(log.starts),
+            )
             for number, log in self.log.logs.items()
         }
         return replace(self, log=MemoryLog(logs, dict(self.log.policies)))
@@ -71,6 +75,25 @@ class Recorded:
 
     def found(self, **changes: Any) -> dict[str, int]:  # noqa: ANN401 - fields of the settings
         return dict(self.audit(**changes).found)
+
+    def compacted(self) -> Recorded:
+        """A copy as it is when a broker has compacted what it may: of each key only the last record is left."""
+        copy = self.edited()
+        for log in copy.log.logs.values():
+            last = {record.key: record for record in log.records[self.topics.ledger]}
+            log.records[self.topics.ledger] = sorted(last.values(), key=lambda record: record.offset)
+        return copy
+
+    def without_first(self, share: float, *topics: str) -> Recorded:
+        """A copy of which retention has deleted the first records of these topics, on every partition."""
+        copy = self.edited()
+        for log in copy.log.logs.values():
+            for topic in topics:
+                records = log.records[topic]
+                kept = records[int(len(records) * share) :]
+                log.records[topic] = kept
+                log.starts[topic] = kept[0].offset if kept else log.ends[topic]
+        return copy
 
     # ---- looking ----
 
@@ -92,6 +115,9 @@ class Recorded:
 
     def ledgers(self, customer: str) -> list[Record]:
         return [r for r in self.records(self.topics.ledger, customer) if r.key == b"c" + customer.encode()]
+
+    def batches(self, partition: int) -> list[Record]:
+        return self.log.logs[partition].records[self.topics.batches]
 
     def metas(self, partition: int) -> list[Record]:
         return [record for record in self.log.logs[partition].records[self.topics.ledger] if record.key == META]

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from streams.testing.audit.report import KINDS, Place
-from tests.audit.recorded import UNKNOWN_DECISION, Recorded, counted, document, with_header, wrong_partition
+from tests.audit.recorded import META, UNKNOWN_DECISION, Recorded, counted, document, with_header, wrong_partition
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,9 +141,9 @@ def out_of_order(run: Recorded) -> None:
 def committed_late(run: Recorded) -> None:
     """By the broker's clock the batch was written a second after the end of its only approval."""
     end = document(run.answer("alone", "approved"))["valid_until"]
-    meta = next(meta for meta in run.metas(run.partition_of("alone")) if document(meta)["latest_ms"] == end - 300_000)
-    assert meta.appended_ms is not None
-    run.change(run.topics.ledger, "alone", meta, meta._replace(appended_ms=end + 1_000))
+    batch = next(b for b in run.batches(run.partition_of("alone")) if document(b)["latest_ms"] == end - 300_000)
+    assert batch.appended_ms is not None
+    run.change(run.topics.batches, "alone", batch, batch._replace(appended_ms=end + 1_000))
 
 
 @plants()
@@ -362,11 +362,59 @@ def moment_back(run: Recorded) -> None:
     one_more_meta(run, moment=-1)
 
 
+def one_more_batch(run: Recorded, *, moment: int = 0, **served: tuple[int, int]) -> None:
+    """Another batch record of the first partition; by role, from where to where beyond what was served last."""
+    said = document(run.metas(0)[-1])
+    reached = {role: said["positions"][getattr(run.topics, role)] for role in served}
+    changed = {
+        "served": {
+            getattr(run.topics, role): [reached[role] + first, reached[role] + end]
+            for role, (first, end) in served.items()
+        },
+        "latest_ms": said["latest_ms"] + moment,
+    }
+    last = run.batches(0)[-1]
+    run.batches(0).append(last._replace(offset=last.offset + 2, value=json.dumps(changed).encode()))
+
+
+@plants(name="position_back")
+def a_batch_served_again(run: Recorded) -> None:
+    one_more_batch(run, preferences=(-1, 0))
+
+
+@plants(name="position_back")
+def a_batch_beyond_what_a_restore_would_go_on_from(run: Recorded) -> None:
+    """The last meta record is that of an earlier batch, so that the last one would be decided again."""
+    last = run.metas(0)[-1]
+    said = document(last)
+    before = {**said["positions"], run.topics.preferences: said["positions"][run.topics.preferences] - 1}
+    records = run.log.logs[0].records[run.topics.ledger]
+    records[:] = [record for record in records if record.key != META]
+    records.append(last._replace(value=json.dumps({**said, "positions": before}).encode()))
+
+
+@plants(name="position_beyond")
+def a_batch_beyond_the_end(run: Recorded) -> None:
+    one_more_batch(run, outcomes=(0, 1_000))
+
+
+@plants(name="moment_back")
+def a_batch_before_the_one_before(run: Recorded) -> None:
+    one_more_batch(run, moment=-1)
+
+
+@plants(name="ledger_unreadable")
+def a_batch_record_nobody_can_read(run: Recorded) -> None:
+    one_more_batch(run)
+    run.batches(0)[-1] = run.batches(0)[-1]._replace(value=b"{")
+
+
 @plants()
 def position_behind(run: Recorded) -> None:
-    """The last batch of the partition has no meta record, though its answer is there."""
-    last = run.metas(run.partition_of("expired"))[-1]
-    run.change(run.topics.ledger, "expired", last, None)
+    """Nothing tells of the last batch of the partition, though its answer is there."""
+    partition = run.partition_of("expired")
+    run.change(run.topics.ledger, "expired", run.metas(partition)[-1], None)
+    run.batches(partition).pop()
 
 
 # ---- the tests ------------------------------------------------------------------------------------------------------
@@ -386,6 +434,16 @@ def test_a_planted_violation_is_found_and_nothing_else(run: Recorded, name: str)
     plant(run)
     report = run.audit()
     assert dict(report.found) == expected, report.as_text()
+    assert not report.not_verifiable
+
+
+@pytest.mark.parametrize("name", sorted(PLANTS))
+def test_a_planted_violation_is_found_after_compaction_too(run: Recorded, name: str) -> None:
+    plant, expected = PLANTS[name]
+    plant(run)
+    report = run.compacted().audit()
+    assert dict(report.found) == expected, report.as_text()
+    assert not report.not_verifiable
 
 
 def test_every_kind_of_finding_is_planted() -> None:
@@ -439,13 +497,30 @@ def test_opt_outs_acknowledged_at_a_known_moment_are_judged_by_it(run: Recorded)
 # ---- a compacted ledger topic ---------------------------------------------------------------------------------------
 
 
-def test_meta_records_lost_to_compaction_are_made_up_for_by_what_the_answers_say(run: Recorded) -> None:
-    for number, log in run.log.logs.items():
-        last = {record.key: record for record in log.records[run.topics.ledger]}
-        log.records[run.topics.ledger] = sorted(last.values(), key=lambda record: record.offset)
-        assert len(run.metas(number)) == 1
-    report = run.audit()
+def test_a_compacted_ledger_topic_is_audited_as_exactly_as_a_new_one(sound: Recorded) -> None:
+    compacted = sound.compacted()
+    assert [len(compacted.metas(number)) for number in compacted.log.partitions()] == [1, 1]
+    report, before = compacted.audit(), sound.audit()
     assert report.is_clean, report.as_text()
+    assert not report.not_verifiable
+    assert report.counts == before.counts
+
+
+def test_without_batch_records_what_has_lost_its_order_is_not_verifiable(run: Recorded) -> None:
+    """A cluster of before there were any: its answers say the likeliest order, and nothing of it is a broken promise."""
+    compacted = run.compacted()
+    for log in compacted.log.logs.values():
+        log.records[run.topics.batches] = []
+    assert compacted.found() == {}
+    cap_exceeded(compacted)
+    report = compacted.audit()
+    assert report.is_clean, report.as_text()
+    assert report.not_verifiable == {"cap_exceeded": 1, "ledger_differs": 1}
+    lost(compacted)
+    assert compacted.found() == {"lost": 1}
+
+
+# ---- deleted records ------------------------------------------------------------------------------------------------
 
 
 def test_without_the_erasure_key_ledgers_of_the_erased_are_still_compared(run: Recorded) -> None:

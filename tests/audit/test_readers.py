@@ -8,7 +8,8 @@ from streams.testing.audit.documents import BadRecord
 from streams.testing.audit.events import moment, read_event
 from streams.testing.audit.log import PartitionLog, Record
 from streams.testing.audit.murmur import murmur2
-from streams.testing.audit.service import Said, Service, read_metas
+from streams.testing.audit.service import Said, Service
+from streams.testing.audit.timeline import read_metas
 from tests.contracts.hostile import HostileRecord, hostile_records
 
 RECORDS = hostile_records()
@@ -63,16 +64,16 @@ def meta(offset: int, latest_ms: int, **positions: int) -> Record:
 
 def test_what_is_missing_between_meta_records_is_noticed() -> None:
     whole = [meta(0, 1, intent=1), Record(2, 0, b"c1", b""), meta(3, 2, intent=2)]
-    assert [each.is_whole for each in read_metas(whole)[0]] == [True, True]
+    assert [each.is_whole for each in read_metas("ledger", whole)[0]] == [True, True]
     compacted = [meta(1, 1, intent=1), meta(4, 2, intent=2)]
-    assert [each.is_whole for each in read_metas(compacted)[0]] == [False, False]
+    assert [each.is_whole for each in read_metas("ledger", compacted)[0]] == [False, False]
 
 
 def test_a_batch_is_served_by_topic_and_offset() -> None:
     records = {topic: [Record(offset, offset, None, None) for offset in range(4)] for topic in ("no", "intent")}
     service = Service(PartitionLog(0, records), ("no", "intent"), ("no",), lambda *_: None, is_record_clock=False)
-    metas, _ = read_metas([meta(0, 10, no=2, intent=3), meta(2, 20, no=4, intent=3)])
-    served = [[(each.topic, each.record.offset, each.now) for each in service.batch(one)] for one in metas]
+    metas, _ = read_metas("ledger", [meta(0, 10, no=2, intent=3), meta(2, 20, no=4, intent=3)])
+    served = [[(each.topic, each.record.offset, each.now) for each in service.serve(one)] for one in metas]
     assert served[0] == [("no", 0, 10), ("no", 1, 10), ("intent", 0, 10), ("intent", 1, 10), ("intent", 2, 10)]
     assert served[1] == [("no", 2, 20), ("no", 3, 20)]
     assert [(topic, record.offset) for topic, record in service.rest()] == [("intent", 3)]
@@ -84,8 +85,8 @@ def test_under_the_record_clock_heads_are_merged_by_their_timestamps() -> None:
         "intent": [Record(0, 10, None, None), Record(1, 7, None, None), Record(2, 30, None, None)],
     }
     service = Service(PartitionLog(0, records), ("no", "intent"), ("no",), lambda *_: None, is_record_clock=True)
-    [one], _ = read_metas([meta(0, 30, no=2, intent=3)])
-    served = [(each.topic, each.record.offset, each.now) for each in service.batch(one)]
+    [one], _ = read_metas("ledger", [meta(0, 30, no=2, intent=3)])
+    served = [(each.topic, each.record.offset, each.now) for each in service.serve(one)]
     assert served == [("no", 0, 5), ("intent", 0, 10), ("intent", 1, 10), ("no", 1, 30), ("intent", 2, 30)]
 
 
@@ -101,8 +102,8 @@ def test_where_meta_records_are_missing_the_answers_tell_the_batches_apart() -> 
         lambda topic, offset: said.get((topic, offset)),
         is_record_clock=False,
     )
-    [one], _ = read_metas([meta(9, 40, no=2, outcome=2, intent=2)])
-    served = [(each.topic, each.record.offset, each.now) for each in service.batch(one)]
+    [one], _ = read_metas("ledger", [meta(9, 40, no=2, outcome=2, intent=2)])
+    served = [(each.topic, each.record.offset, each.now) for each in service.serve(one)]
     assert served == [
         *[("outcome", 0, 20), ("no", 0, 20), ("no", 1, 20)],
         *[("intent", 0, 30), ("intent", 1, 30)],

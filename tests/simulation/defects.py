@@ -78,7 +78,7 @@ def _offsets_before_acknowledgements() -> Iterator[Any]:
     async def write(self: Any, contributions: Any, results: Any, decided_at_ms: Any) -> int:
         self._turn = (self._turn + 1) % len(self._producers)
         producer = self._producers[self._turn]
-        batches = _build(producer, self.sizes, self._settings.changelog_topic, contributions, results)
+        batches = _build(producer, self.sizes, self._settings, contributions, results)
         await producer.begin_transaction()
         await self._check_age(producer, decided_at_ms)
         producer.act_for(self._membership)

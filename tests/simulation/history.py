@@ -238,6 +238,7 @@ class World:
                 intents=TOPICS.intents, opt_out=TOPICS.preferences, outcome=TOPICS.outcomes, rerouted=TOPICS.rerouted
             ),
             changelog_topic=TOPICS.ledger,
+            batches_topic=TOPICS.batches,
             output_topics=(TOPICS.approved, TOPICS.suppressed, TOPICS.dead_letter, TOPICS.rerouted),
             control_topic=None,
             worker_slot=str(slot),

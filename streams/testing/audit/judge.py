@@ -4,7 +4,8 @@ Invariants
 1. Every record is looked at once and every output is accounted for once. What nothing accounts for is a finding.
 2. After a wrong answer the replay goes on from what was committed, not from what should have been: an approval that is
    out counts, whoever gave it. So one mistake is one finding.
-3. Of a record that left the wrong kind of trace it is said once, and it is not judged further.
+3. What something that is no longer there could explain is counted as not verifiable, and is no finding.
+4. Of a record that left the wrong kind of trace it is said once, and it is not judged further.
 """
 
 from __future__ import annotations
@@ -16,14 +17,17 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from streams.testing.audit import headers as known
 from streams.testing.audit.answers import difference, read_answer
+from streams.testing.audit.completeness import Completeness
 from streams.testing.audit.dead_letters import is_altered
 from streams.testing.audit.documents import BadRecord
 from streams.testing.audit.events import MOMENT_MAX, Event, read_event
 from streams.testing.audit.ledger_check import check_ledgers
 from streams.testing.audit.murmur import home
 from streams.testing.audit.policies import Models, PolicyBook
+from streams.testing.audit.positions import check_positions
 from streams.testing.audit.report import FINDINGS_KEPT_MAX, Finding, Place
-from streams.testing.audit.service import Meta, Said, Served, Service, read_metas
+from streams.testing.audit.service import Said, Served, Service
+from streams.testing.audit.timeline import Batch, Timeline, read_batches, read_metas
 from streams.testing.audit.traces import Traces
 from streams.testing.oracle.model import BELIEVED_FROM_MS, FUTURE_TOLERANCE_MS, RESTRICTIVE, is_stop, standing_no
 
@@ -31,7 +35,7 @@ if TYPE_CHECKING:
     from streams.testing.audit.log import PartitionLog, Record
     from streams.testing.audit.settings import AuditSettings, Topics
     from streams.testing.audit.traces import Trace
-    from streams.testing.oracle.model import Model
+    from streams.testing.oracle.model import Model, Preference
 
 FUTURE: Final = "from_the_future"
 # These depend on more than the record's bytes, and exactly one of them can be right. Of a record with several faults
@@ -66,13 +70,17 @@ class Forwarded(NamedTuple):
 class Verdict:
     """What was found on one partition, and what has to be matched with others."""
 
+    partition: int
+    starts: dict[str, int]
+    """Where each topic begins."""
     findings: list[Finding] = field(default_factory=list)
     found: Counter[str] = field(default_factory=Counter)
+    not_verifiable: Counter[str] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
     misrouted: list[Misrouted] = field(default_factory=list)
     forwarded: list[Forwarded] = field(default_factory=list)
     undecided: set[Place] = field(default_factory=set)
-    """Records that no meta record covers."""
+    """Records that no batch has served."""
 
     def add(self, finding: Finding) -> None:
         """Count a finding, and keep it if there are not too many."""
@@ -96,9 +104,13 @@ class PartitionJudge:
         self.topics = topics
         self.settings = settings
         self.models = Models(book)
-        self.verdict = Verdict()
+        self.verdict = Verdict(log.partition, dict(log.starts))
         self._partitions = partitions
         self._traces = Traces(log, topics)
+        self._recorded, self._bad_batches = read_batches(log.of(topics.batches))
+        self._completeness = Completeness(log, topics, self._recorded, self._traces)
+        self._batch: Batch | None = None
+        """The one that is being judged."""
         self._kinds = {topics.preferences: "preference", topics.outcomes: "outcome"}
         self._kinds |= dict.fromkeys(topics.intents, "intent")
         self._at_home: dict[str, bool] = {}
@@ -112,28 +124,32 @@ class PartitionJudge:
 
     def run(self) -> Verdict:
         """Judge everything."""
-        metas, bad = read_metas(self.log.of(self.topics.ledger))
-        for offset in bad:
-            self.find("ledger_unreadable", None, Place(self.topics.ledger, self.log.partition, offset))
+        metas, bad = read_metas(self.topics.ledger, self.log.of(self.topics.ledger))
+        for topic, offsets in ((self.topics.ledger, bad), (self.topics.batches, self._bad_batches)):
+            for offset in offsets:
+                self.find("ledger_unreadable", None, Place(topic, self.log.partition, offset))
         service = Service(
             self.log, self.topics.inputs, self._barrier, self._said, is_record_clock=self._is_record_clock
         )
-        self._check_positions(metas)
+        check_positions(self, metas, self._recorded)
         now = 0
-        for meta in metas:
-            for served in service.batch(meta):
+        for batch in Timeline(self.topics.batches, metas, self._recorded).batches():
+            self._batch = batch
+            self.verdict.counts["batches"] += 1
+            for served in service.serve(batch):
                 self._serve(served)
-            now = max(now, meta.latest_ms)
+            now = max(now, batch.latest_ms)
+        self._batch = None
         for topic, record in service.rest():
             self._leave(topic, record)
         for cause, trace in self._traces.left():
             self._invented(cause, trace)
-        self._count(metas)
+        self._count()
         if self.settings.check_ledgers:
             check_ledgers(self, now)
         return self.verdict
 
-    # ---- what is said ----
+    # ---- findings ----
 
     def hash_of(self, customer_id: str | None) -> str | None:
         """The customer as findings name them."""
@@ -142,10 +158,23 @@ class PartitionJudge:
         return hashlib.blake2b(customer_id.encode(), key=self.settings.salt, digest_size=HASH_BYTES).hexdigest()
 
     def find(
-        self, kind: str, customer_id: str | None, *places: Place, rule: str | None = None, detail: str = ""
-    ) -> None:
-        """Add a finding."""
+        self,
+        kind: str,
+        customer_id: str | None,
+        *places: Place,
+        rule: str | None = None,
+        detail: str = "",
+        is_certain: bool = False,
+    ) -> bool:
+        """Add a finding, unless something that is no longer there could explain it; returns whether it was added.
+
+        `is_certain`: nothing could.
+        """
+        if not is_certain and self._completeness.explains(kind, customer_id, self._batch):
+            self.verdict.not_verifiable[kind] += 1
+            return False
         self.verdict.add(Finding(kind, self.hash_of(customer_id), places, rule, detail))
+        return True
 
     def place(self, topic: str, record: Record) -> Place:
         """Where a record stands."""
@@ -154,35 +183,18 @@ class PartitionJudge:
     def _of(self, trace: Trace) -> Place:
         return self.place(trace.topic, trace.record)
 
-    def _count(self, metas: list[Meta]) -> None:
+    def _count(self) -> None:
         counts, topics, log = self.verdict.counts, self.topics, self.log
         counts["intents"] += sum(len(log.of(topic)) for topic in topics.intents)
         counts["preferences"] += len(log.of(topics.preferences))
         counts["outcomes"] += len(log.of(topics.outcomes))
         counts["dead_letters"] += len(log.of(topics.dead_letter))
         counts["forwarded"] += len(log.of(topics.rerouted))
-        counts["missing"] += sum(log.starts.get(topic, 0) for topic in topics.inputs)
+        counts["missing"] += self._completeness.missing_count
         counts["customers"] += len(self.models.customers)
-        counts["batches"] += len(metas)
         counts["partitions"] += 1
 
-    # ---- positions ----
-
-    def _check_positions(self, metas: list[Meta]) -> None:
-        reached: dict[str, int] = {}
-        latest_ms = 0
-        for meta in metas:
-            place = Place(self.topics.ledger, self.log.partition, meta.offset)
-            for topic, position in meta.positions.items():
-                if position < reached.get(topic, 0):
-                    self.find("position_back", None, place, detail=f"{topic}: {reached[topic]}, then {position}")
-                if position > self.log.ends.get(topic, position):
-                    detail = f"{topic}: {position}, the topic ends at {self.log.ends[topic]}"
-                    self.find("position_beyond", None, place, detail=detail)
-                reached[topic] = max(reached.get(topic, 0), position)
-            if meta.latest_ms < latest_ms:
-                self.find("moment_back", None, place, detail=f"{latest_ms}, then {meta.latest_ms}")
-            latest_ms = max(latest_ms, meta.latest_ms)
+    # ---- what is told ----
 
     def _said(self, topic: str, offset: int) -> Said | None:
         for trace in self._traces.peek(topic, offset):
@@ -224,6 +236,8 @@ class PartitionJudge:
             self._misrouted(served, event)
             return
         assert timestamp_ms is not None
+        if not served.batch.is_whole:
+            self._completeness.doubt(event["customer_id"], served.batch)
         if kind == "intent":
             self._intent(served, event, first)
         else:
@@ -310,7 +324,7 @@ class PartitionJudge:
     # ---- intents ----
 
     def _intent(self, served: Served, event: Event, first: Place | None) -> None:
-        topic, record, now, meta = served
+        topic, record, now, batch = served
         customer_id = event["customer_id"]
         place = self.place(topic, record)
         if event["created_at"] > now + FUTURE_TOLERANCE_MS:
@@ -324,7 +338,7 @@ class PartitionJudge:
         is_refused = self._are_needless(served, letters, customer_id)
         if not answers:
             if not is_refused:
-                self.find("lost", customer_id, place)
+                self._lose(served, event, place)
             return
         answers.sort(key=lambda trace: trace.record.timestamp_ms)
         self._once(place, answers, customer_id)
@@ -345,12 +359,17 @@ class PartitionJudge:
         self._latest = model
         self._compare(served, model, event, found, trace, first)
         self._check_order(place, trace, customer_id)
-        # Of a compacted ledger the meta record that is left may be of a much later transaction.
-        committed_ms = meta.appended_ms if meta.is_whole else None
+        committed_ms = batch.appended_ms if batch.is_whole else None
         if found["type"] == "approved" and committed_ms is not None and not self._is_record_clock:
             late_ms = committed_ms - self.settings.clock_difference_ms - found["valid_until"]
             if late_ms > 0:
                 self.find("committed_late", customer_id, place, self._of(trace), detail=f"{late_ms} ms")
+
+    def _lose(self, served: Served, event: Event, place: Place) -> None:
+        """No answer is there. If it may have been deleted, nobody knows which it was; likely it was right."""
+        if not self.find("lost", event["customer_id"], place):
+            self._completeness.doubt(event["customer_id"])
+            self._latest.decide(event, served.now)
 
     def _compare(
         self, served: Served, model: Model, event: Event, found: dict[str, Any], trace: Trace, first: Place | None
@@ -362,7 +381,16 @@ class PartitionJudge:
         off = difference(wanted, found, event, trace.record.key)
         origin = known.place(known.named(trace.record), known.ORIGIN)
         if off is not None:
-            self.find(off.kind, customer_id, place, self._of(trace), rule=off.rule, detail=off.detail)
+            is_certain = off.kind == "approved_despite_no" and self._is_certain(model.denying_no(event, now))
+            self.find(
+                off.kind,
+                customer_id,
+                place,
+                self._of(trace),
+                rule=off.rule,
+                detail=off.detail,
+                is_certain=is_certain,
+            )
         elif found["decided_at"] != now:
             detail = f"{now} expected, {found['decided_at']} found"
             self.find("wrong_moment", customer_id, place, self._of(trace), detail=detail)
@@ -488,12 +516,24 @@ class PartitionJudge:
             no = standing_no(standing, contact.tags, contact.decided_at, model.policy.words)
             if no is not None and contact.noted is not None and contact.decided_at < served.now:
                 detail = f"acknowledged {contact.decided_at - acknowledged_ms} ms before the decision"
-                self.find("barrier_broken", customer_id, contact.noted[0], place, detail=detail)
+                self.find(
+                    "barrier_broken",
+                    customer_id,
+                    contact.noted[0],
+                    place,
+                    detail=detail,
+                    is_certain=self._is_certain(no),
+                )
+
+    def _is_certain(self, no: Preference | None) -> bool:
+        """Whether a no stands whatever may be missing: nothing missing is later than it, and its order is known."""
+        is_whole = self._batch is None or self._batch.is_whole
+        return no is not None and is_whole and self._completeness.nothing_undoes(no.order)
 
     # ---- what is left ----
 
     def _leave(self, topic: str, record: Record) -> None:
-        """A record that no meta record covers: it must have left nothing, and waits to be decided."""
+        """A record that no batch has served: it must have left nothing, and waits to be decided."""
         place = self.place(topic, record)
         traces = [*self._traces.answers(topic, record.offset), *self._traces.dead_letters(topic, record.offset)]
         self.verdict.undecided.add(place)

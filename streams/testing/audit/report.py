@@ -19,6 +19,8 @@ FINDINGS_KEPT_MAX: Final = 10_000
 FINDINGS_SHOWN_MAX: Final = 50
 """Shown of one kind in text; JSON has all that are kept."""
 
+NOT_VERIFIABLE: Final = "Not verifiable, because what could explain it was deleted or has lost its order:"
+
 KINDS: Final[Mapping[str, str]] = {
     # answers
     "lost": "an intent has no answer",
@@ -111,6 +113,8 @@ class AuditReport:
     counts: Counter[str] = field(default_factory=Counter)
     found: Counter[str] = field(default_factory=Counter)
     """Findings by kind, those not kept included."""
+    not_verifiable: Counter[str] = field(default_factory=Counter)
+    """Differences, by kind, that something which is no longer there could explain."""
     seconds: float = 0.0
 
     @property
@@ -122,9 +126,12 @@ class AuditReport:
         """For people: the verdict, the counts, the findings by kind."""
         counted = ", ".join(f"{name.replace('_', ' ')} {number}" for name, number in self.counts.items())
         lines = [
-            "Clean: every promise was kept." if self.is_clean else f"{self.found.total()} broken promises.",
+            self._verdict(),
             f"Looked at: {counted}; {self.seconds:.1f} s.",
         ]
+        if self.not_verifiable:
+            kinds = ", ".join(f"{kind} {number}" for kind, number in sorted(self.not_verifiable.items()))
+            lines.append(f"{NOT_VERIFIABLE} {self.not_verifiable.total()}: {kinds}.")
         for kind, number in sorted(self.found.items()):
             lines.append(f"\n{kind}: {KINDS[kind]} ({number})")
             of_kind = [finding for finding in self.findings if finding.kind == kind]
@@ -133,6 +140,11 @@ class AuditReport:
                 lines.append(f"  … and {number - min(len(of_kind), FINDINGS_SHOWN_MAX)} more")
         return "\n".join(lines)
 
+    def _verdict(self) -> str:
+        if not self.is_clean:
+            return f"{self.found.total()} broken promises."
+        return "Clean: every promise was kept" + (", as far as can still be known." if self.not_verifiable else ".")
+
     def as_json(self) -> str:
         """For tools: one object."""
         document: dict[str, Any] = {
@@ -140,6 +152,7 @@ class AuditReport:
             "seconds": round(self.seconds, 3),
             "counts": dict(self.counts),
             "found": dict(self.found),
+            "not_verifiable": dict(self.not_verifiable),
             "findings": [
                 {
                     "kind": finding.kind,

@@ -18,7 +18,7 @@ from streams.testing.audit.judge import PartitionJudge, Verdict
 from streams.testing.audit.kafka_log import KafkaLog
 from streams.testing.audit.policies import PolicyBook, policy_book
 from streams.testing.audit.report import AuditReport
-from streams.testing.audit.settings import AuditError, Topics
+from streams.testing.audit.settings import Topics
 
 if TYPE_CHECKING:
     from streams.testing.audit.log import Log
@@ -58,7 +58,7 @@ def audit_log(log: Log, settings: AuditSettings) -> AuditReport:
             verdicts = list(pool.map(_judge, *zip(*jobs, strict=True)))
     else:
         verdicts = [_judge(*job) for job in jobs]
-    report = _together(verdicts)
+    report = _together(verdicts, topics)
     report.seconds = time.monotonic() - began_at
     return report
 
@@ -67,13 +67,6 @@ def _judge(
     log: Log, topics: Topics, partitions: int, book: PolicyBook, settings: AuditSettings, number: int
 ) -> Verdict:
     of_partition = log.partition(number)
-    for topic in (*topics.inputs, topics.approved, topics.suppressed, topics.dead_letter):
-        start = of_partition.starts.get(topic, 0)
-        if start > 0 and not (settings.accept_missing_records and topic in topics.inputs):
-            raise AuditError(
-                f"{topic}[{number}] begins at offset {start}: what stood before was deleted, and decisions that rest "
-                "on it cannot be repeated. Audit within the retention of the topics."
-            )
     # A million raw records that stay to the end: the collector need not look at them again and again.
     gc.freeze()
     try:
@@ -82,13 +75,14 @@ def _judge(
         gc.unfreeze()
 
 
-def _together(verdicts: list[Verdict]) -> AuditReport:
+def _together(verdicts: list[Verdict], topics: Topics) -> AuditReport:
     report = AuditReport(counts=Counter(dict.fromkeys(COUNTED, 0)))
     for verdict in verdicts:
         report.counts.update(verdict.counts)
         report.found.update(verdict.found)
+        report.not_verifiable.update(verdict.not_verifiable)
         report.findings += verdict.findings
-    for finding in match_forwarded(verdicts):
+    for finding in match_forwarded(verdicts, topics, report.not_verifiable):
         report.found[finding.kind] += 1
         report.findings.append(finding)
     return report

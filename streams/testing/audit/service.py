@@ -1,30 +1,26 @@
-"""In which order, and at which moments, a partition's records were decided: from its meta records alone.
+"""In which order, and at which moments, a partition's records were decided.
 
-    key b"m", JSON: {"positions": {topic: next offset, …}, "latest_ms": moment, "version": 1}
-
-One meta record stands in every transaction: what lies between the positions of two of them was decided in one batch,
-in service by topic (preferences, outcomes, forwarded records, intents in priority order) and offset, all of it at
-`latest_ms`; under the record clock by (timestamp, topic, offset), each record at the greatest timestamp so far.
+What a batch serves, it serves by topic (preferences, outcomes, forwarded records, intents in priority order) and
+offset, all of it at its moment; under the record clock by (timestamp, topic, offset), each record at the greatest
+timestamp so far.
 
 Invariants
-1. Every record below the greatest positions is served exactly once, whatever the meta records say: what they say
-   wrongly is a finding, not a reason to judge a record twice or never.
-2. A compacted ledger topic has lost meta records. Several batches in one stretch are then told apart by what their
-   answers say; where nothing is missing, only the meta records are believed.
+1. Every record below the greatest positions is served exactly once, whatever the batches say: what they say wrongly
+   is a finding, not a reason to judge a record twice or never.
+2. Only a batch that is not whole is a stretch of several. They are then told apart by what their answers say, which is
+   the likeliest order and no more: nothing that hangs on it is a broken promise.
 """
 
 from __future__ import annotations
 
-import json
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from streams.testing.audit.log import PartitionLog, Record
-
-META_KEY: Final = b"m"
+    from streams.testing.audit.timeline import Batch
 
 
 class Said(NamedTuple):
@@ -34,47 +30,13 @@ class Said(NamedTuple):
     applied: dict[str, int]
 
 
-class Meta(NamedTuple):
-    """One meta record. `is_whole`: no other can have stood between it and the one before."""
-
-    offset: int
-    positions: dict[str, int]
-    latest_ms: int
-    appended_ms: int | None
-    is_whole: bool
-
-
 class Served(NamedTuple):
     """One record as it was served."""
 
     topic: str
     record: Record
     now: int
-    meta: Meta
-
-
-def read_metas(records: Sequence[Record]) -> tuple[list[Meta], list[int]]:
-    """The meta records of a ledger partition in order, and the offsets of those that cannot be read.
-
-    Behind a meta record stands the mark of its transaction, then the next transaction: offsets that are missing
-    otherwise were compacted away, or belonged to a transaction that was aborted.
-    """
-    metas: list[Meta] = []
-    bad: list[int] = []
-    before, seen = -2, 0
-    for record in records:
-        seen += 1
-        if record.key != META_KEY:
-            continue
-        is_whole = record.offset - before - 1 == seen
-        before, seen = record.offset, 0
-        try:
-            said = json.loads(record.value or b"")
-            positions = {str(topic): int(offset) for topic, offset in said["positions"].items()}
-            metas.append(Meta(record.offset, positions, int(said["latest_ms"]), record.appended_ms, is_whole))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            bad.append(record.offset)
-    return metas, bad
+    batch: Batch
 
 
 class Service:
@@ -96,36 +58,36 @@ class Service:
         self._is_record_clock = is_record_clock
         self._latest_ms = 0
 
-    def batch(self, meta: Meta) -> Iterator[Served]:
-        """What the transaction of this meta record served."""
+    def serve(self, batch: Batch) -> Iterator[Served]:
+        """What this batch served."""
         rows = []
         for index, (topic, queue) in enumerate(self._queues):
-            end = meta.positions.get(topic, 0)
+            end = batch.positions.get(topic, 0)
             first = last = self._next[index]
             while last < len(queue) and queue[last].offset < end:
                 last += 1
             self._next[index] = last
             rows.append(queue[first:last])
         if self._is_record_clock:
-            yield from self._by_record_clock(meta, rows)
-        elif meta.is_whole:
-            yield from self._at_once(meta, rows, meta.latest_ms)
+            yield from self._by_record_clock(batch, rows)
+        elif batch.is_whole:
+            yield from self._at_once(batch, rows, batch.latest_ms)
         else:
-            yield from self._by_answers(meta, rows)
-        self._latest_ms = max(self._latest_ms, meta.latest_ms)
+            yield from self._by_answers(batch, rows)
+        self._latest_ms = max(self._latest_ms, batch.latest_ms)
 
     def rest(self) -> Iterator[tuple[str, Record]]:
-        """What no meta record covers."""
+        """What no batch has served."""
         for index, (topic, queue) in enumerate(self._queues):
             for record in queue[self._next[index] :]:
                 yield topic, record
 
-    def _at_once(self, meta: Meta, rows: Sequence[Sequence[Record]], now: int) -> Iterator[Served]:
+    def _at_once(self, batch: Batch, rows: Sequence[Sequence[Record]], now: int) -> Iterator[Served]:
         for (topic, _), records in zip(self._queues, rows, strict=True):
             for record in records:
-                yield Served(topic, record, now, meta)
+                yield Served(topic, record, now, batch)
 
-    def _by_record_clock(self, meta: Meta, rows: Sequence[Sequence[Record]]) -> Iterator[Served]:
+    def _by_record_clock(self, batch: Batch, rows: Sequence[Sequence[Record]]) -> Iterator[Served]:
         heap: list[tuple[int, int, int]] = []
         for rank, records in enumerate(rows):
             if records:
@@ -134,15 +96,15 @@ class Service:
         while heap:
             timestamp_ms, rank, index = heappop(heap)
             now = max(now, timestamp_ms)
-            yield Served(self._queues[rank][0], rows[rank][index], now, meta)
+            yield Served(self._queues[rank][0], rows[rank][index], now, batch)
             if index + 1 < len(rows[rank]):
                 heappush(heap, (rows[rank][index + 1].timestamp_ms, rank, index + 1))
 
-    def _by_answers(self, meta: Meta, rows: Sequence[Sequence[Record]]) -> Iterator[Served]:
+    def _by_answers(self, batch: Batch, rows: Sequence[Sequence[Record]]) -> Iterator[Served]:
         """Batch after batch as the answers tell them apart; one batch if they all say the same."""
-        hints = self._hints(meta, rows)
+        hints = self._hints(batch, rows)
         done = [0] * len(rows)
-        for now in sorted({*hints.applied, meta.latest_ms}):
+        for now in sorted({*hints.applied, batch.latest_ms}):
             # First what had been applied in batches of which nothing else is left.
             for limits in (hints.earlier.get(now, {}), None):
                 for index, ((topic, _), records) in enumerate(zip(self._queues, rows, strict=True)):
@@ -150,7 +112,7 @@ class Service:
                         record = records[done[index]]
                         if limits is not None:
                             is_later = record.offset >= limits.get(topic, 0)
-                        elif now == meta.latest_ms:
+                        elif now == batch.latest_ms:
                             is_later = False
                         elif topic in self._barrier:
                             is_later = record.offset >= hints.applied[now].get(topic, 0)
@@ -159,19 +121,19 @@ class Service:
                         if is_later:
                             break
                         done[index] += 1
-                        yield Served(topic, record, now, meta)
+                        yield Served(topic, record, now, batch)
 
-    def _hints(self, meta: Meta, rows: Sequence[Sequence[Record]]) -> _Hints:
+    def _hints(self, batch: Batch, rows: Sequence[Sequence[Record]]) -> _Hints:
         hints = _Hints({}, {}, [])
         for (topic, _), records in zip(self._queues, rows, strict=True):
             moments: list[int] = []
             now = None
             for record in records:
                 said = self._said(topic, record.offset)
-                if said is not None and self._latest_ms <= said.decided_at <= meta.latest_ms:
+                if said is not None and self._latest_ms <= said.decided_at <= batch.latest_ms:
                     now = said.decided_at if now is None else max(now, said.decided_at)
                     hints.take(now, said.applied, (topic, record.offset) if topic in self._barrier else None)
-                moments.append(meta.latest_ms if now is None else now)
+                moments.append(batch.latest_ms if now is None else now)
             hints.moments.append(moments)
         return hints
 

@@ -52,6 +52,8 @@ class NamedTopics(Protocol):
     @property
     def ledger(self) -> str: ...
     @property
+    def batches(self) -> str: ...
+    @property
     def control(self) -> str: ...
 
 
@@ -67,6 +69,7 @@ class Topics:
     dead_letter: str = "mesura-dead-letter"
     rerouted: str = "mesura-rerouted"
     ledger: str = "mesura-ledger"
+    batches: str = "mesura-batches"
     control: str = "mesura-control"
 
     @classmethod
@@ -86,8 +89,8 @@ class Topics:
 
     @property
     def partitioned(self) -> tuple[str, ...]:
-        """Every topic of which each partition is judged by itself; the ledger first, see `kafka_log`."""
-        return (self.ledger, self.approved, self.suppressed, self.dead_letter, *self.inputs)
+        """Every topic of which each partition is judged by itself; what tells of batches first, see `kafka_log`."""
+        return (self.batches, self.ledger, self.approved, self.suppressed, self.dead_letter, *self.inputs)
 
 
 @dataclass(frozen=True)
@@ -107,8 +110,6 @@ class AuditSettings:
     until: Mapping[tuple[str, int], int] | None = None
     # What lies beyond the last committed position is counted as pending, not reported as lost.
     allow_undecided: bool = False
-    # Go on where inputs were deleted, as a gate does that was told to; what was answered of them is not judged.
-    accept_missing_records: bool = False
     # The clock the gate was run with.
     clock: Literal["wall", "record"] = "wall"
     processes: int = DEFAULT_PROCESSES

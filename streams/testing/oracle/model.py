@@ -800,6 +800,13 @@ class Model:
         assert created_at is not None
         return self._approves(self._case(self.customer(intent["customer_id"]), intent, created_at), now_ms)
 
+    def denying_no(self, intent: dict[str, Any], now_ms: int) -> Preference | None:
+        """The no for which the opt_out rule denies the intent, if it does."""
+        created_at = instant(intent["created_at"])
+        assert created_at is not None
+        case = self._case(self.customer(intent["customer_id"]), intent, created_at)
+        return standing_no(case.standing, case.subject, now_ms, self.policy.words)
+
     def approve_anyway(self, intent: dict[str, Any], now_ms: int, valid_until: int) -> None:
         """Take it that an intent just suppressed was approved all the same, until then: it may have been sent."""
         created_at = instant(intent["created_at"])

@@ -1,0 +1,47 @@
+"""The batch log: one record per partition and transaction, which says what was served and at which moment.
+
+    value, JSON: {"served": {topic: [first offset, next offset], …}, "latest_ms": moment, "version": 1}
+
+The changelog is compacted: of its meta records only the last survives, and with the others goes the order in which
+records were served. Whoever has to repeat a decision needs that order for as long as the records themselves are kept.
+
+Rules of this module
+1. It is written in the transaction it speaks of: there is one record for each committed batch, and none for any other.
+2. `served` names the topics whose position moved. A batch begins where the one before has ended: a reader that finds a
+   gap between two records knows that something is missing.
+3. The engine never reads it. A worker's authority on positions is the changelog.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+BATCH_VERSION: Final = 1
+"""Grows when a reader of the previous version would misunderstand the record."""
+
+
+class ServedBatch(msgspec.Struct, frozen=True):
+    """What one transaction served of one partition: by topic, from which offset and up to before which."""
+
+    served: dict[str, tuple[int, int]]
+    latest_ms: int
+    version: int = BATCH_VERSION
+
+
+def served_batch(before: Mapping[str, int], after: Mapping[str, int], latest_ms: int) -> ServedBatch:
+    """The record of a batch that moved positions from `before` to `after`, both next offsets by topic."""
+    moved = {topic: (before.get(topic, 0), end) for topic, end in after.items() if before.get(topic) != end}
+    return ServedBatch(moved, latest_ms)
+
+
+def encode_batch(batch: ServedBatch) -> bytes:
+    """As stored. JSON, because auditors in any language read it."""
+    return _encoder.encode(batch)
+
+
+_encoder: Final = msgspec.json.Encoder()

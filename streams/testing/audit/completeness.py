@@ -1,0 +1,129 @@
+"""What can still be known of a partition whose topics have been running for longer than they keep their records.
+
+Retention deletes inputs and answers; what happened before gates wrote batch records has lost its order to compaction.
+A difference that something of that could explain is not verifiable: it is counted, and it is no broken promise.
+
+Invariants
+1. A finding is a broken promise only if nothing that is no longer there could explain it.
+2. Whoever's history is in doubt stays in doubt to the end: what is missing may have been said for good.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from streams.testing.oracle.model import FUTURE_TOLERANCE_MS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from streams.testing.audit.log import PartitionLog
+    from streams.testing.audit.settings import Topics
+    from streams.testing.audit.timeline import Batch, Recorded
+    from streams.testing.audit.traces import Traces
+
+NEVER_MS: Final = 2**63 - 1
+
+OF_HISTORY: Final = frozenset(
+    {
+        *("wrong_verdict", "cap_exceeded", "approved_despite_no", "wrong_reason", "wrong_bounds", "wrong_explanation"),
+        *("barrier_broken", "withdrawal_missing", "withdrawal_invented", "wrong_withdrawal"),
+        *("preference_not_applied", "outcome_not_applied", "ledger_differs", "ledger_missing", "ledger_invented"),
+    }
+)
+"""What hangs on everything that was ever said about a customer."""
+
+WHATEVER_THE_ORDER: Final = frozenset(
+    {
+        *("lost", "doubled", "unreadable_answer", "unknown_policy", "wrong_contents", "withdrawal_doubled"),
+        *("dead_letter_altered", "misrouted_decided", "position_back", "position_beyond", "moment_back"),
+        "ledger_unreadable",
+    }
+)
+"""What is wrong at whatever moment, and in whatever order, the records were served."""
+
+
+class Completeness:
+    """Which customers' histories are whole, and from when on all traces are there."""
+
+    def __init__(self, log: PartitionLog, topics: Topics, recorded: Sequence[Recorded], traces: Traces) -> None:
+        self._topics = topics
+        self._doubted: set[str] = set()
+        began = _first_positions(log.starts.get(topics.batches, 0), recorded)
+        missing = {
+            topic: (began.get(topic, 0), start)
+            for topic in topics.inputs
+            if (start := log.starts.get(topic, 0)) > began.get(topic, 0)
+        }
+        self.missing_count = sum(start - first for first, start in missing.values())
+        self.is_whole = all(self._doubt_answered(topic, *missing[topic], traces) for topic in missing)
+        """Whether every customer is known of whom a record is missing."""
+        said = [topic for topic in missing if topic not in topics.intents]
+        self._said_until_ms = max((_first_moment(log, topic) for topic in said), default=0)
+        """Nothing that is missing was said later."""
+        outputs = (topics.approved, topics.suppressed, topics.dead_letter)
+        self._gone_until_ms = {topic: _first_kept_ms(log, topic) for topic in outputs if log.starts.get(topic, 0) > 0}
+
+    def doubt(self, customer_id: str, batch: Batch | None = None) -> None:
+        """Take the customer's history for not known from now on; `batch`: because its order is not."""
+        self._doubted.add(customer_id)
+        if batch is not None:
+            self._said_until_ms = max(self._said_until_ms, batch.latest_ms)
+
+    def explains(self, kind: str, customer_id: str | None, batch: Batch | None) -> bool:
+        """Whether something that is no longer there could explain a finding made while judging this batch."""
+        if batch is not None and not batch.is_whole and kind not in WHATEVER_THE_ORDER:
+            return True
+        if batch is not None and any(batch.latest_ms <= self._gone_until_ms.get(topic, -1) for topic in self._of(kind)):
+            return True
+        if kind not in OF_HISTORY:
+            return False
+        return not self.is_whole or (customer_id in self._doubted if customer_id is not None else bool(self._doubted))
+
+    def nothing_undoes(self, order: int) -> bool:
+        """Whether nothing that is missing can be later than what a customer said at this moment."""
+        return order > self._said_until_ms
+
+    def _of(self, kind: str) -> Iterable[str]:
+        """The topics of which a deleted record could be what is missed."""
+        topics = self._topics
+        if kind == "lost":
+            return (topics.approved, topics.suppressed, topics.dead_letter)
+        if kind == "withdrawal_missing":
+            return (topics.approved,)
+        return (topics.dead_letter,) if kind == "dead_letter_missing" else ()
+
+    def _doubt_answered(self, topic: str, first: int, start: int, traces: Traces) -> bool:
+        """Doubt whoever was answered about a record that is missing; returns whether all of them are known by that."""
+        if topic not in self._topics.intents:
+            return False
+        accounted = 0
+        for offset in range(first, start):
+            answers = traces.peek(topic, offset)
+            accounted += bool(answers or traces.peek_dead_letters(topic, offset))
+            self._doubted.update((answer.record.key or b"").decode(errors="replace") for answer in answers)
+        return accounted == start - first
+
+
+def _first_positions(start: int, recorded: Sequence[Recorded]) -> Mapping[str, int]:
+    """Where a gate began to read each topic, if the first batch records are still there: nothing before was its."""
+    first: dict[str, int] = {}
+    for batch in recorded if start == 0 else ():
+        for topic, (begin, _) in batch.served.items():
+            first.setdefault(topic, begin)
+    return first
+
+
+def _first_moment(log: PartitionLog, topic: str) -> int:
+    """Everything deleted from the start of the topic was said before this moment."""
+    for record in log.of(topic):
+        # A producer's time may be a little ahead, or go back; the broker's does not.
+        return record.timestamp_ms + (FUTURE_TOLERANCE_MS if record.appended_ms is None else 0)
+    return NEVER_MS
+
+
+def _first_kept_ms(log: PartitionLog, topic: str) -> int:
+    """Until when traces may have been deleted: a gate stamps what it writes with the moment of the batch."""
+    for record in log.of(topic):
+        return record.timestamp_ms
+    return NEVER_MS
