@@ -7,8 +7,8 @@ records were served. Whoever has to repeat a decision needs that order for as lo
 
 Rules of this module
 1. It is written in the transaction it speaks of: there is one record for each committed batch, and none for any other.
-2. `served` names the topics whose position moved. A batch begins where the one before has ended: a reader that finds a
-   gap between two records knows that something is missing.
+2. `served` names every input topic, also one of which nothing was served, and a batch begins where the one before has
+   ended: a reader that finds a gap between two records knows what is missing.
 3. The engine never reads it. A worker's authority on positions is the changelog.
 """
 
@@ -34,9 +34,8 @@ class ServedBatch(msgspec.Struct, frozen=True):
 
 
 def served_batch(before: Mapping[str, int], after: Mapping[str, int], latest_ms: int) -> ServedBatch:
-    """The record of a batch that moved positions from `before` to `after`, both next offsets by topic."""
-    moved = {topic: (before.get(topic, 0), end) for topic, end in after.items() if before.get(topic) != end}
-    return ServedBatch(moved, latest_ms)
+    """The record of a batch that moved positions from `before` to `after`, next offsets by topic; `before` has all."""
+    return ServedBatch({topic: (first, after.get(topic, first)) for topic, first in before.items()}, latest_ms)
 
 
 def encode_batch(batch: ServedBatch) -> bytes:

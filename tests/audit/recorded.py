@@ -200,6 +200,7 @@ def record_run(broker: Broker, prefix: str, directory: Path) -> Recorded:
         decided(first_intents)
         decided(said_afterwards)
         decided(lambda now: [intent("twice", "i-twice", created_at=now), intent("capped", "i-3", created_at=now)])
+        decided(lambda now: [intent(LATE_NO, "i-late-no", created_at=now)])
         decided(lambda now: [intent("alone", "i-alone", created_at=now)])
         decided(lambda now: [intent("expired", "i-last", created_at=now - 30 * DAY_MS)])
     settings = AuditSettings(
@@ -211,6 +212,12 @@ def record_run(broker: Broker, prefix: str, directory: Path) -> Recorded:
     return Recorded(MemoryLog(logs, stored.control()), settings, topics)
 
 
+# Says no after somebody else on its partition has.
+LATE_NO = next(
+    name
+    for name in (f"late-no-{number}" for number in range(100))
+    if murmur2_partition(name.encode(), PARTITIONS) == murmur2_partition(b"no", PARTITIONS)
+)
 PLAIN = tuple(f"plain-{number}" for number in range(6))
 APPROVED = (*PLAIN, "capped", "taken-back", "reported", "twice", "erased", "unread")
 
@@ -232,6 +239,7 @@ def said_afterwards(now: int) -> list[OutgoingRecord]:
     """The opt-out was made an hour before it was published: its order does not hang on the record's timestamp."""
     return [
         preference("taken-back", "e-back", "opt_out", at=now, effective_at=now - HOUR_MS),
+        preference(LATE_NO, "e-late-no", "opt_out", at=now),
         preference("erased", "e-erased", "erasure", at=now),
         preference("unread", "e-unread", "opt_out", at=now)._replace(value=b"{"),
         outcome("reported", decision_id("reported", "i-reported"), occurred_at=now),

@@ -367,7 +367,8 @@ def one_more_batch(run: Recorded, *, moment: int = 0, **served: tuple[int, int])
     said = document(run.metas(0)[-1])
     reached = {role: said["positions"][getattr(run.topics, role)] for role in served}
     changed = {
-        "served": {
+        "served": {topic: [position, position] for topic, position in said["positions"].items()}
+        | {
             getattr(run.topics, role): [reached[role] + first, reached[role] + end]
             for role, (first, end) in served.items()
         },
@@ -424,7 +425,7 @@ def test_the_untouched_log_gives_none(sound: Recorded) -> None:
     report = sound.audit()
     assert report.is_clean, report.as_text()
     counts = report.counts
-    assert (counts["approved"], counts["suppressed"], counts["withdrawals"]) == (14, 5, 3)
+    assert (counts["approved"], counts["suppressed"], counts["withdrawals"]) == (14, 6, 3)
     assert (counts["dead_letters"], counts["forwarded"], counts["pending"], counts["partitions"]) == (3, 1, 0, 2)
 
 
@@ -507,7 +508,7 @@ def test_a_compacted_ledger_topic_is_audited_as_exactly_as_a_new_one(sound: Reco
 
 
 def test_without_batch_records_what_has_lost_its_order_is_not_verifiable(run: Recorded) -> None:
-    """A cluster of before there were any: its answers say the likeliest order, and nothing of it is a broken promise."""
+    """A cluster of before there were any: answers say the likeliest order, and nothing in it is a broken promise."""
     compacted = run.compacted()
     for log in compacted.log.logs.values():
         log.records[run.topics.batches] = []

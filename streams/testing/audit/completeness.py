@@ -81,8 +81,8 @@ class Completeness:
         return not self.is_whole or (customer_id in self._doubted if customer_id is not None else bool(self._doubted))
 
     def nothing_undoes(self, order: int) -> bool:
-        """Whether nothing that is missing can be later than what a customer said at this moment."""
-        return order > self._said_until_ms
+        """Whether nothing that is missing can be later than what a customer said at this moment, as what undoes it is."""
+        return order >= self._said_until_ms
 
     def _of(self, kind: str) -> Iterable[str]:
         """The topics of which a deleted record could be what is missed."""
@@ -115,7 +115,7 @@ def _first_positions(start: int, recorded: Sequence[Recorded]) -> Mapping[str, i
 
 
 def _first_moment(log: PartitionLog, topic: str) -> int:
-    """Everything deleted from the start of the topic was said before this moment."""
+    """Nothing deleted from the start of the topic was said after this moment."""
     for record in log.of(topic):
         # A producer's time may be a little ahead, or go back; the broker's does not.
         return record.timestamp_ms + (FUTURE_TOLERANCE_MS if record.appended_ms is None else 0)

@@ -141,9 +141,7 @@ class Timeline:
 
     @staticmethod
     def _is_before(meta: Batch, recorded: Recorded) -> bool:
-        return bool(recorded.served) and all(
-            meta.positions.get(topic, 0) <= first for topic, (first, _) in recorded.served.items()
-        )
+        return all(meta.positions.get(topic, 0) <= first for topic, (first, _) in recorded.served.items())
 
     def _adds(self, meta: Batch) -> bool:
         return any(end > self._reached.get(topic, 0) for topic, end in meta.positions.items())
