@@ -29,7 +29,7 @@ FOUND: dict[str, tuple[Any, str]] = {
     "a huge number": (7130917 * 10**30, r"a number .*too great.*"),
     "a fraction": (7130917.5, "a number with a fraction or an exponent, or too great"),
     "text": (SECRET, r"text.*|a word that the contract does not know|too long|too short"),
-    "digits": ("7130917", r"text.*|a word that the contract does not know|too long|too short"),
+    "digits": ("7130917", r"text.*|a number in quotes|a word that the contract does not know|too long|too short"),
     "empty text": ("", r"text.*|too short|a word that the contract does not know"),
     "long text": (SECRET * 20, r"text|too long|a word that the contract does not know"),
     "a list": ([SECRET], "a list"),

@@ -27,7 +27,7 @@ _Check = "Callable[[Any], Any]"
 
 WORD_MAX: Final = 128
 ZONE_MAX: Final = 64
-TIME_MAX: Final = 64
+TIME_MAX: Final = 96
 MOMENT_MAX: Final = 253_402_300_799_999
 ATTRIBUTES_MAX: Final = 16
 ATTRIBUTE_MAX: Final = 256
@@ -52,8 +52,15 @@ OUTCOME_TYPES: Final = frozenset(
 )
 
 _TIME = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[Tt]([01]\d|2[0-3]):([0-5]\d):([0-5]\d)(?:\.(\d+))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))",
-    re.ASCII,
+    r"""
+    (?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d)
+    [T\ ]
+    (?P<hour>[01]\d|2[0-3]):(?P<minute>[0-5]\d)
+    (?: :(?P<second>[0-5]\d) (?:[.,](?P<fraction>\d+))? )?
+    (?: Z | (?-i:\ UTC) | \ ?(?P<sign>[+-])(?P<ahead_hours>[01]\d|2[0-3]):?(?P<ahead_minutes>[0-5]\d)?(?<!:) )
+    (?: \[ [a-z_.+-] [a-z0-9_.+:/=-]* \] )*
+    """,
+    re.ASCII | re.IGNORECASE | re.VERBOSE,
 )
 _EPOCH_DAY: Final = dt.date(1970, 1, 1).toordinal()
 
@@ -74,17 +81,17 @@ def moment(value: object) -> int:
     found = _TIME.fullmatch(value)
     if found is None:
         raise BadRecord("bad_time")
-    year, month, day, hour, minute, second = map(int, found.groups()[:6])
-    fraction, sign, ahead_hours, ahead_minutes = found.groups()[6:]
+    year, month, day, hour, minute = map(int, found.group("year", "month", "day", "hour", "minute"))
+    second, sign, ahead_hours, ahead_minutes = found.group("second", "sign", "ahead_hours", "ahead_minutes")
     try:
         days = dt.date(year, month, day).toordinal() - _EPOCH_DAY
     except ValueError:
         raise BadRecord("bad_time") from None
-    seconds = days * 86_400 + hour * 3_600 + minute * 60 + second
+    seconds = days * 86_400 + hour * 3_600 + minute * 60 + int(second or 0)
     if sign is not None:
-        ahead = int(ahead_hours) * 3_600 + int(ahead_minutes) * 60
+        ahead = int(ahead_hours) * 3_600 + int(ahead_minutes or 0) * 60
         seconds += -ahead if sign == "+" else ahead
-    moment_ms = seconds * 1_000 + int(((fraction or "") + "000")[:3])
+    moment_ms = seconds * 1_000 + int(((found["fraction"] or "") + "000")[:3])
     if year < 1970 or not 0 <= moment_ms <= MOMENT_MAX:
         raise BadRecord("out_of_range")
     return moment_ms
