@@ -71,8 +71,8 @@ def limit_in_words(rule: RuleSpecification) -> tuple[int | None, str]:
     return None, ""
 
 
-def _rule(entry: tuple[int | None, ...], policy: Policy) -> dict[str, Any]:
-    number, verdict = entry[0] or 0, entry[1] or 0
+def _rule(entry: tuple[int, ...], policy: Policy) -> dict[str, Any]:
+    number, verdict = entry[:2]
     rule = policy.rule(number)
     limit, window = (None, "") if rule is None else limit_in_words(rule.specification)
     return {

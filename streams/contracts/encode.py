@@ -41,7 +41,7 @@ def encode_approval(
     obligations: Sequence[str],
     attributes: Mapping[str, AttributeValue] | None,
     zone: tuple[str, ...] | None,
-    rules: Sequence[Sequence[int | None]],
+    rules: Sequence[Sequence[int]],
 ) -> bytes:
     """An approval: `schemas/approved.schema.json`. `remaining` is a dict, `obligations` and `rules` tuples or lists.
 
@@ -103,7 +103,7 @@ def encode_suppression(
     policy: orjson.Fragment,
     attributes: Mapping[str, AttributeValue] | None,
     zone: tuple[str, ...] | None,
-    rules: Sequence[Sequence[int | None]],
+    rules: Sequence[Sequence[int]],
 ) -> bytes:
     """A suppression: `schemas/suppressed.schema.json`. A duplicate names the first answer in `duplicate_of`.
 

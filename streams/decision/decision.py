@@ -7,7 +7,7 @@ from msgspec import Struct, field
 from streams.decision.ledger import Ledger
 
 # One rule's entry: rule number, verdict number, then the kind's numbers (docs/semantics.md, 7).
-Entry = tuple[int | None, ...]
+Entry = tuple[int, ...]
 
 
 class Decision(Struct, frozen=True, kw_only=True, gc=False):

@@ -34,7 +34,7 @@ _attributes = st.none() | st.dictionaries(
 _zones = st.none() | st.tuples(
     st.text(min_size=1, max_size=64), st.sampled_from(["intent", "ledger", "region", "country", "policy"])
 )
-_numbers = st.none() | st.integers(-366 * _DAY_MS, 366 * _DAY_MS)
+_numbers = st.integers(-366 * _DAY_MS, 366 * _DAY_MS)
 _rules = st.lists(
     st.builds(
         lambda rule, verdict, numbers: (rule, verdict, *numbers),
@@ -58,6 +58,7 @@ _answers = {**_common, "intent_id": _identifiers, "attributes": _attributes, "zo
 def written(name: str, value: bytes) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(value)
     validator(name).validate(document)
+    validator(f"readers/{name}").validate(document)
     return document
 
 
@@ -120,7 +121,7 @@ def test_withdrawals_are_valid_and_end_at_once(withdrawal: dict[str, Any]) -> No
 def test_an_explanation_of_twenty_rules_is_small() -> None:
     """The built-in checks, opt-out, consent, four windows, a gap, six calendar caps with their bounds, one rolling."""
     year = 366 * _DAY_MS
-    rules: list[tuple[int | None, ...]] = [
+    rules: list[tuple[int, ...]] = [
         *((0, 0), (1, 0), (2, 0, _DAY_MS), (3, 0), (4, 0), (5, 0), (6, 0), (7, 0, year)),
         *((number, 22, 8 * _DAY_MS) for number in range(8, 12)),
         (12, 26, 1),

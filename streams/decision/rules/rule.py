@@ -23,7 +23,7 @@ from streams.decision.situation import Situation
 from streams.decision.specification import RuleSpecification
 from streams.decision.tables import NEVER
 
-Answer = tuple[int, int, tuple[int | None, ...]]
+Answer = tuple[int, int, tuple[int, ...]]
 
 PASS: Final[Answer] = (PASSED, NEVER, ())
 
