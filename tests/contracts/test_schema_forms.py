@@ -209,10 +209,7 @@ def test_a_writer_form_takes_every_example_in_its_spelling(name: str, path: Path
 
 def without_conditions(name: str) -> Draft202012Validator:
     """The strict schema without the conditions at its root: which event needs, or may have, which fields."""
-    return Draft202012Validator(
-        {key: value for key, value in schema(name).items() if key not in ("allOf", "anyOf")},
-        format_checker=validator(name).format_checker,
-    )
+    return Draft202012Validator({key: value for key, value in schema(name).items() if key not in ("allOf", "anyOf")})
 
 
 _SETTINGS = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
