@@ -18,7 +18,9 @@ POLL_SECONDS: Final = 0.02
 """Between two looks. Shorter takes processor time from what is waited for."""
 
 
-def wait_until(condition: Callable[[], Found], deadline_seconds: float, what: str) -> Found:
+def wait_until(
+    condition: Callable[[], Found], deadline_seconds: float, what: str, *, poll_seconds: float = POLL_SECONDS
+) -> Found:
     """Return the condition's value as soon as it is true.
 
     Raises:
@@ -28,7 +30,7 @@ def wait_until(condition: Callable[[], Found], deadline_seconds: float, what: st
     while not (found := condition()):
         if time.monotonic() >= until:
             raise DeadlineError(f"not within {deadline_seconds} s: {what}")
-        time.sleep(POLL_SECONDS)
+        time.sleep(poll_seconds)
     return found
 
 

@@ -69,9 +69,10 @@ def carry_out(
     minutes: float,
     rate: int = RATE,
     customers: int = CUSTOMERS,
+    ages: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> Findings:
-    """One campaign from end to end; what goes wrong is among the findings."""
+    """One campaign from end to end; what goes wrong is among the findings. `ages`: see `tests.system.aging`."""
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, broker, load and gate on the same machine"
     findings = Findings(seed, minutes, rate, machine)
     with Storm(directory, Weather(seed, rate, customers), say) as storm:
@@ -85,7 +86,7 @@ def carry_out(
             storm.settle()
             findings.settled_seconds = time.monotonic() - began
             say(f"settled after {findings.settled_seconds:.1f} s: {storm.load}; judging")
-            findings.verdict = judge(storm)
+            findings.verdict = judge(storm, ages=ages)
             findings.failures += findings.verdict.wrong
         except Exception:  # noqa: BLE001 - told in the report, and by the exit code
             findings.failures += [traceback.format_exc(), *own_findings(storm), storm.workers.last_words()]
@@ -125,6 +126,7 @@ def main() -> int:
             minutes=arguments.minutes,
             rate=arguments.rate,
             customers=arguments.customers,
+            ages=True,
             say=_say,
         )
     write(findings, arguments.results)

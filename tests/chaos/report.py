@@ -7,6 +7,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from tests.chaos.plan import KINDS
+from tests.system.aging import as_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,6 +52,10 @@ def _numbers(findings: Findings) -> Iterator[str]:
     yield f"| noes whose acknowledgement was seen | {verdict.noes_acknowledged} |"
     yield f"| seconds until all was decided, after the last fault | {findings.settled_seconds:.1f} |"
     yield f"| seconds the audit took | {verdict.audit_seconds:.0f} |"
+    yield from ("", "## As time goes by", "")
+    yield "The same topics, audited again: once the broker had compacted whatever is compacted, after a restore from"
+    yield "what that left, and without the first third of the input records."
+    yield from ("", *as_rows(verdict.stages))
 
 
 def _faults(findings: Findings) -> Iterator[str]:

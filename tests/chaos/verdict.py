@@ -9,7 +9,7 @@ for clocks beyond the limit, nothing is.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
@@ -17,6 +17,7 @@ import orjson
 from streams.testing.audit import AuditSettings, audit
 from tests.chaos.follower import CLOCK_LIMIT_MS
 from tests.chaos.plan import CLOCK_OFF
+from tests.system.aging import AS_IT_IS, Stage, aged, unsound
 from tests.system.harness import ERASURE_KEY, ends_of
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class Verdict:
     audit: str
     """The audit's own words."""
     wrong: list[str]
+    stages: list[Stage] = field(default_factory=list)
+    """What the audit said as time went by."""
 
     @property
     def is_clean(self) -> bool:
@@ -54,8 +57,8 @@ def own_findings(storm: Storm) -> list[str]:
     return [*unexplained, *storm.follower.beyond_limit]
 
 
-def judge(storm: Storm) -> Verdict:
-    """Look at everything; nothing is asserted here."""
+def judge(storm: Storm, *, ages: bool = False) -> Verdict:
+    """Look at everything; nothing is asserted here. `ages`: look again after compaction, a restore and retention."""
     wrong = own_findings(storm)
     names = storm.world.names
     stored = sum(ends_of(storm.world, *names.intents).values())
@@ -63,22 +66,24 @@ def judge(storm: Storm) -> Verdict:
         wrong.append(f"{storm.load['intents']:.0f} intents published, {stored} stored")
     began = time.monotonic()
     acknowledged = _acknowledged(storm)
-    report = audit(
-        AuditSettings(
-            storm.world.address,
-            topics=storm.world.prefix,
-            policies=storm.policies.versions,
-            application_id=storm.workers[0].settings.application_id,
-            acknowledged_within_ms=None,
-            acknowledged_ms=acknowledged,
-            clock_difference_ms=CLOCK_LIMIT_MS,
-            erasure_key=ERASURE_KEY,
-        )
+    settings = AuditSettings(
+        storm.world.address,
+        topics=storm.world.prefix,
+        policies=storm.policies.versions,
+        application_id=storm.workers[0].settings.application_id,
+        acknowledged_within_ms=None,
+        acknowledged_ms=acknowledged,
+        clock_difference_ms=CLOCK_LIMIT_MS,
+        erasure_key=ERASURE_KEY,
     )
-    if not report.is_clean:
-        wrong.append(report.as_text())
+    report = audit(settings)
     seconds = time.monotonic() - began
-    return Verdict(dict(report.counts), len(acknowledged), seconds, report.as_text(), wrong)
+    stages = [Stage.of(AS_IT_IS, report)]
+    if ages:
+        stages += aged(storm.world, storm.directory, storm.policies.in_force, lambda: audit(settings))
+    return Verdict(
+        dict(report.counts), len(acknowledged), seconds, report.as_text(), [*wrong, *unsound(stages)], stages
+    )
 
 
 class Ahead(NamedTuple):

@@ -121,7 +121,7 @@ class Campaign:
                     self._findings.killed += scene.killed
                 self._findings.loads[name] = scene.load.end()
                 _say(f"{name}: {self._findings.loads[name]}; judging")
-                self._findings.verdicts[name] = judge(scene, self._findings.loads[name])
+                self._findings.verdicts[name] = judge(scene, self._findings.loads[name], ages=True)
                 _say(f"{name}: {self._findings.verdicts[name]}")
         except Exception:  # noqa: BLE001 - told in the report, and by the exit code
             self._findings.failures[name] = traceback.format_exc()

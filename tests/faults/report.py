@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from tests.system.aging import as_rows
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -47,6 +49,8 @@ def _lines(findings: Findings) -> Iterator[str]:
         yield _part(findings, part, title)
     for part, failure in findings.failures.items():
         yield from ("", f"## Failed: {part}", "", "```", failure.rstrip(), "```")
+    for part, verdict in findings.verdicts.items():
+        yield from ("", f"## As time goes by: {PARTS[part]}", "", *as_rows(verdict.stages))
     yield from _kills(findings)
     yield from _frozen(findings)
     yield from _broker(findings)

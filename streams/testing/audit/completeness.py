@@ -81,7 +81,7 @@ class Completeness:
         return not self.is_whole or (customer_id in self._doubted if customer_id is not None else bool(self._doubted))
 
     def nothing_undoes(self, order: int) -> bool:
-        """Whether nothing that is missing can be later than what a customer said at this moment, as what undoes it is."""
+        """Whether nothing missing is later than what a customer said at this moment: what undoes it must be."""
         return order >= self._said_until_ms
 
     def _of(self, kind: str) -> Iterable[str]:

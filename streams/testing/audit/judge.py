@@ -505,7 +505,9 @@ class PartitionJudge:
         place = self.place(served.topic, served.record)
         acknowledged_ms = self.settings.acknowledged_ms.get((place.topic, place.partition, place.offset))
         if acknowledged_ms is None:
-            if within_ms is None or recorded_ms < BELIEVED_FROM_MS:
+            # Until a misrouted record has been forwarded nobody waits for it, and when it was nobody knows.
+            is_misrouted = served.topic == self.topics.rerouted
+            if within_ms is None or recorded_ms < BELIEVED_FROM_MS or is_misrouted:
                 return
             acknowledged_ms = recorded_ms + within_ms
         late = [c for c in customer.held_contacts() if c.decided_at > acknowledged_ms and not c.exempt_from_opt_out]
