@@ -6,8 +6,7 @@ Rules of this module
 2. Which mode it is is told by the header `content-type` alone, as the CloudEvents Kafka binding 1.0, section 3, says;
    a binary-mode event (headers `ce_*`) needs no opening: its value is the payload. Of envelopes that no header
    announces, `wrapped.py` knows.
-3. A value beginning with byte 0 has the five-byte prefix of schema-registry clients (0, then a 4-byte id). JSON cannot
-   begin so. The id is not looked up.
+3. What schema registries' serializers put before the JSON is taken away (`prefixes.py`).
 4. Text in another encoding than UTF-8 that is certain is brought to it first. Where only the second byte tells (UTF-16
    without a mark), that is left to `wrapped.py`: looking at every record for it would cost more than it is worth.
 """
@@ -21,22 +20,17 @@ import msgspec
 from msgspec import Raw, Struct
 
 from streams.contracts.errors import REMEDIES, RecordRefused
+from streams.contracts.prefixes import FIRST_BYTES, INPUT_VALUE_BYTES_MAX, without_prefix
 from streams.contracts.refusals import check_text, refusal_of
 from streams.contracts.repeated import refuse_repeated
-from streams.contracts.text import MARKS_BEGIN, as_utf8
+from streams.contracts.text import as_utf8
 
 if TYPE_CHECKING:
     from streams.exactly_once.interfaces import Headers
 
-# The largest intent written in plain UTF-8 has 34 KiB (18 texts of 128 and 16 attributes, four bytes a character); in
-# base64, 46. Less would refuse what the contract allows; more would let one producer's mistake fill a transaction.
-INPUT_VALUE_BYTES_MAX: Final = 65_536
-
 _BRACE: Final = ord("{")
-_PREFIX_BYTES: Final = 5
 _STRUCTURED: Final = "application/cloudevents+json"
 _CLOUDEVENTS: Final = "application/cloudevents"
-_BEGINS: Final = frozenset(b'{["\t\n\r -0123456789tfn' + MARKS_BEGIN)
 
 
 class _Envelope(Struct, gc=False):
@@ -61,7 +55,11 @@ def payload_of(value: bytes | None, headers: Headers) -> bytes:
     if len(value) > INPUT_VALUE_BYTES_MAX:
         raise RecordRefused("too_large", f"more than {INPUT_VALUE_BYTES_MAX} bytes. {REMEDIES['too_large']}")
     if value[0] != _BRACE:
-        value = _without_prefix(as_utf8(value))
+        value = as_utf8(value)
+        if value[:1] and value[0] in FIRST_BYTES:
+            value = without_prefix(value)
+        if not value:
+            raise RecordRefused("no_value")
     for name, content in headers:
         if len(name) == 12 and name.lower() == "content-type" and content:
             media_type = content.split(b";", 1)[0].strip().decode("latin-1").lower()
@@ -72,19 +70,6 @@ def payload_of(value: bytes | None, headers: Headers) -> bytes:
                     "bad_envelope",
                     "a CloudEvent in a form that is not read; write application/cloudevents+json, one event a record",
                 )
-    return value
-
-
-def _without_prefix(value: bytes) -> bytes:
-    if value[:1] == b"\0":
-        value = value[_PREFIX_BYTES:]
-        if value and value[0] not in _BEGINS:
-            raise RecordRefused(
-                "not_json", "behind a schema registry's prefix; use its JSON serializer, not Avro or Protobuf"
-            )
-        value = as_utf8(value)
-    if not value:
-        raise RecordRefused("no_value")
     return value
 
 

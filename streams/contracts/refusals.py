@@ -42,10 +42,15 @@ _BEYOND: Final = {
     ("float", ">"): "a number that is too small",
     ("float", "<"): "a number that is too great",
 }
-# gzip, zstd, LZ4 frames, snappy as Java writes it: what a sender's own code has compressed.
-_MAGIC: Final = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18", b"\x82SNAPPY")
 _COMPRESSED: Final = (
     "compressed by its sender's own code; publish plain JSON and let the Kafka producer compress it (compression.type)"
+)
+# What is no text, by its first bytes: what a sender's own code has compressed (gzip, zstd, LZ4 frames, snappy as Java
+# writes it), Avro with its fingerprint, an object as Java writes it.
+_BINARY: Final = (
+    *((beginning, _COMPRESSED) for beginning in (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18", b"\x82SNAPPY")),
+    (b"\xc3\x01", "Avro, which is not read; publish JSON, or convert the topic"),
+    (b"\xac\xed\x00\x05", "a Java object, serialized; publish JSON, with a serializer for JSON"),
 )
 _STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _BRACKETS: Final = re.compile(rb"[\[\]{}]")
@@ -115,7 +120,8 @@ def check_text(value: bytes) -> None:
     try:
         value.decode()
     except UnicodeDecodeError:
-        raise RecordRefused("not_utf8", _COMPRESSED if value.startswith(_MAGIC) else "") from None
+        found = (told for beginning, told in _BINARY if value.startswith(beginning))
+        raise RecordRefused("not_utf8", next(found, "")) from None
     if value.count(b"[") + value.count(b"{") > NESTING_MAX and _depth(value) > NESTING_MAX:
         raise _too_deep()
 

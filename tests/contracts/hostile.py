@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import base64
 import json
+import zlib
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from streams.contracts.envelope import INPUT_VALUE_BYTES_MAX
+from streams.contracts.prefixes import INPUT_VALUE_BYTES_MAX
 from streams.contracts.refusals import NESTING_MAX
 
 if TYPE_CHECKING:
@@ -143,6 +144,22 @@ def _shapes(now_ms: int) -> Iterator[HostileRecord]:
             ("900-kilobytes", b"[" * 900_000, "too_large"),
             ("prefix-only", b"\0\0\0\0\x07", "no_value"),
             ("prefix-of-avro", b"\0\0\0\0\x07\x02\x06abc", "not_json"),
+            ("prefix-of-protobuf", b"\0\0\0\0\x07\0\x0a\x03abc", "not_json"),
+            ("prefix-of-apicurio-before-avro", b"\0" * 8 + b"\x07\x02\x06abc", "not_json"),
+            ("prefix-of-apicurio-alone", b"\0" * 8 + b"\x07", "not_json"),
+            ("prefix-of-azure-before-avro", b"\0\0\0\0" + b"a1" * 16 + b"\x02\x06abc", "not_json"),
+            ("prefix-of-a-guid-before-avro", b"\1" + bytes(range(16)) + b"\x02\x06abc", "not_json"),
+            ("prefix-of-a-guid-cut", b"\1" + whole, "not_json"),
+            ("prefix-of-glue-before-avro", b"\3\0" + bytes(range(16)) + b"\x02\x06abc", "not_json"),
+            ("prefix-of-glue-unknown", b"\3\7" + bytes(range(16)) + whole, "not_json"),
+            ("prefix-of-glue-no-zlib", b"\3\5" + bytes(range(16)) + whole, "not_json"),
+            ("prefix-of-glue-cut", b"\3\5" + bytes(range(16)) + zlib.compress(whole)[:-1], "not_json"),
+            ("prefix-of-glue-avro-in-zlib", b"\3\5" + bytes(range(16)) + zlib.compress(b"\2\6abc"), "not_json"),
+            ("prefix-of-glue-and-more", b"\3\5" + bytes(range(16)) + zlib.compress(whole) + b" ", "not_json"),
+            ("prefix-of-glue-bomb", b"\3\5" + bytes(range(16)) + zlib.compress(b"{" * 10_000_000), "too_large"),
+            ("prefix-of-glue-broken-json", b"\3\0" + bytes(range(16)) + opened, "not_json"),
+            ("avro-with-fingerprint", b"\xc3\x01" + bytes(range(8)) + b"\2\6abc", "not_utf8"),
+            ("java-object", b"\xac\xed\0\5t\0\3abc", "not_utf8"),
             ("two-prefixes", b"\0\0\0\0\x07" * 2 + whole, "not_json"),
             ("repeated-customer", opened + b',"customer_id":"somebody-else"}', "repeated_field"),
             ("repeated-the-same", opened + b',"customer_id":"' + customer + b'"}', "repeated_field"),
@@ -434,6 +451,15 @@ def _wrapped(now_ms: int) -> Iterator[HostileRecord]:
             ("utf-16-no-mark", text("utf-16-no-mark").encode("utf-16-le")),
             ("utf-16-big-no-mark", text("utf-16-big-no-mark").encode("utf-16-be")),
             ("utf-32", text("utf-32").encode("utf-32")),
+            ("apicurio", b"\0" * 7 + b"\x12\x34" + compact(data("apicurio"))),
+            ("azure", b"\0\0\0\0" + b"0123456789abcdef" * 2 + compact(data("azure"))),
+            ("guid", b"\1" + bytes(range(112, 128)) + compact(data("guid"))),
+            ("glue", b"\3\0" + bytes(range(16)) + compact(data("glue"))),
+            ("glue-zlib", b"\3\5" + bytes(range(16)) + zlib.compress(compact(data("glue-zlib")))),
+            (
+                "glue-cloud-event",
+                b"\3\0" + bytes(16) + compact({"specversion": "1.0", "data": data("glue-cloud-event")}),
+            ),
             ("string", compact(text("string"))),
             ("cloud-event", compact({"specversion": "1.0", "type": "x", "data": data("cloud-event")})),
             ("connect", compact({"schema": {"type": "struct"}, "payload": data("connect")})),

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.contracts.decode import decode_intent, decode_outcome, decode_preference
-from streams.contracts.envelope import INPUT_VALUE_BYTES_MAX
 from streams.contracts.errors import RecordRefused
+from streams.contracts.prefixes import INPUT_VALUE_BYTES_MAX
 from streams.contracts.refusals import NESTING_MAX
 from streams.decision.intent import Intent
 from streams.decision.outcome import Outcome

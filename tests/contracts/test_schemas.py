@@ -12,8 +12,8 @@ from jsonschema import Draft202012Validator
 from msgspec import Struct, structs
 
 from streams.contracts.control import decode_policy, encode_policy
-from streams.contracts.envelope import INPUT_VALUE_BYTES_MAX
 from streams.contracts.errors import REFUSALS
+from streams.contracts.prefixes import INPUT_VALUE_BYTES_MAX
 from streams.contracts.reasons_table import reasons_table
 from streams.contracts.refusals import NESTING_MAX
 from streams.decision.intent import Intent

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import base64
 import json
+import struct
+import uuid
+import zlib
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ from streams.contracts.decode import decode_intent, decode_outcome, decode_prefe
 from streams.contracts.envelope import payload_of
 from streams.contracts.errors import PermissionRefused, RecordRefused
 from streams.contracts.wrapped import LAYERS_MAX, unwrapped
+from streams.testing.audit.events import read_event
 
 INTENT = {"intent_id": "i", "customer_id": "c", "channel": "sms", "created_at": 1_795_514_400_000}
 OPT_OUT = {"event_id": "e", "customer_id": "c", "type": "opt_out", "channel": "sms"}
@@ -244,6 +248,101 @@ def test_a_mark_alone_is_no_value() -> None:
         assert caught.value.reason == "no_value"
 
 
+# ---- what registries' serializers put before JSON -------------------------------------------------------------------
+
+PREFIXES: dict[str, Any] = {
+    "Confluent, an id": lambda text: b"\0\0\0\1\xa7" + text,
+    "Confluent, a GUID": lambda text: b"\1" + uuid.UUID("89791762-2336-4186-9674-299b90a802e2").bytes + text,
+    "Apicurio, eight bytes": lambda text: b"\0" + struct.pack(">q", 4711) + text,
+    "Azure": lambda text: b"\0\0\0\0" + uuid.UUID("7b7b7b7b-7b7b-4b7b-9b7b-7b7b7b7b7b7b").hex.encode() + text,
+    "AWS Glue": lambda text: b"\3\0" + uuid.UUID("7b7b7b7b-7b7b-4b7b-9b7b-7b7b7b7b7b7b").bytes + text,
+    "AWS Glue, zlib": lambda text: (
+        b"\3\5" + uuid.UUID("b7b4a7f0-9c96-4e4a-a687-fb5de9ef0c63").bytes + zlib.compress(text)
+    ),
+}
+
+
+@pytest.mark.parametrize("prefixed", PREFIXES.values(), ids=PREFIXES)
+def test_json_behind_a_registrys_prefix_is_read(prefixed: Any) -> None:
+    assert decode_intent(prefixed(compact(INTENT))) == decode_intent(compact(INTENT))
+    for event in (OPT_OUT, OPT_IN, {**OPT_OUT, "effective_at": "yesterday"}, {**OPT_OUT, "customer_id": 7}):
+        assert decode_preference(prefixed(compact(event)), (), b"c") == decode_preference(compact(event), (), b"c")
+    assert decode_outcome(prefixed(compact(STOP))) == decode_outcome(compact(STOP))
+    assert decode_intent(prefixed(compact(cloud_event(INTENT))), STRUCTURED) == decode_intent(compact(INTENT))
+    assert read_event("preference", prefixed(compact(OPT_OUT)), (), b"c")["type"] == "opt_out"
+
+
+@pytest.mark.parametrize("prefixed", PREFIXES.values(), ids=PREFIXES)
+def test_what_nobody_can_read_behind_a_prefix_may_have_been_a_no(prefixed: Any) -> None:
+    for broken in (b"\2\6abc", compact(OPT_OUT)[:-1]):
+        reading = decode_preference(prefixed(broken), (), b"c")
+        assert reading.event is not None
+        assert (reading.event.type, reading.event.customer_id) == ("unread", "c")
+        assert reading.refusal is not None
+        assert reading.refusal.reason == "not_json"
+
+
+def test_ids_in_headers_change_nothing() -> None:
+    for headers in (
+        (("apicurio.value.globalId", struct.pack(">q", 7)), ("apicurio.value.encoding", b"JSON")),
+        (("__value_schema_id", b"\1" + bytes(16)),),
+        (("value.schema.version.id", b"\1" + bytes(12)),),
+    ):
+        assert decode_preference(compact(OPT_OUT), headers) == decode_preference(compact(OPT_OUT))
+
+
+# ---- CloudEvents as the SDKs write them -----------------------------------------------------------------------------
+
+# Taken from what they wrote: Java 4.0.1 (cloudevents-kafka, cloudevents-json-jackson), JavaScript 10.
+_PREFERENCE = b'{"event_id":"e-1","customer_id":"c-1","type":"opt_out","channel":"sms"}'
+_IN_BASE64 = base64.b64encode(_PREFERENCE)
+_OF_JAVA = b'{"specversion":"1.0","id":"7","source":"/crm","type":"com.example.preference",'
+_OF_JAVASCRIPT = (
+    b'{"id":"7","time":"2026-11-24T10:00:00.000Z","type":"com.example.preference","source":"/crm","specversion":"1.0",'
+)
+_JAVA = (("content-type", b"application/cloudevents+json"),)
+_JAVASCRIPT = (("content-type", b"application/cloudevents+json; charset=utf-8"),)
+_ATTRIBUTES = (
+    *(("ce_specversion", b"1.0"), ("ce_id", b"7"), ("ce_source", b"/crm"), ("ce_type", b"com.example.preference")),
+    ("ce_time", b"2026-11-24T10:00:00Z"),
+)
+SDK_EVENTS: dict[str, tuple[Any, bytes]] = {
+    "Java, structured": (_JAVA, _OF_JAVA + b'"datacontenttype":"application/json","data":' + _PREFERENCE + b"}"),
+    "Java, structured, no content type": (_JAVA, _OF_JAVA + b'"data":' + _PREFERENCE + b"}"),
+    "Java, structured, bytes": (
+        _JAVA,
+        _OF_JAVA + b'"datacontenttype":"application/octet-stream","data_base64":"' + _IN_BASE64 + b'"}',
+    ),
+    "Java, binary": ((*_ATTRIBUTES, ("content-type", b"application/json")), _PREFERENCE),
+    "Java, binary, no content type": (_ATTRIBUTES, _PREFERENCE),
+    "JavaScript, structured": (_JAVASCRIPT, _OF_JAVASCRIPT + b'"data":' + _PREFERENCE + b"}"),
+    "JavaScript, structured, text": (
+        _JAVASCRIPT,
+        _OF_JAVASCRIPT
+        + b'"datacontenttype":"application/json","data":'
+        + json.dumps(_PREFERENCE.decode()).encode()
+        + b"}",
+    ),
+    "JavaScript, structured, a buffer": (
+        _JAVASCRIPT,
+        _OF_JAVASCRIPT + b'"datacontenttype":"application/json","data_base64":"' + _IN_BASE64 + b'"}',
+    ),
+    "JavaScript, structured, with a partition key": (
+        _JAVASCRIPT,
+        _OF_JAVASCRIPT + b'"data":' + _PREFERENCE + b',"partitionkey":"c-1"}',
+    ),
+    "JavaScript, binary": ((*_ATTRIBUTES, ("ce_datacontenttype", b"application/json")), _PREFERENCE),
+}
+
+
+@pytest.mark.parametrize(("headers", "value"), SDK_EVENTS.values(), ids=SDK_EVENTS)
+def test_cloud_events_as_the_sdks_write_them(headers: Any, value: bytes) -> None:
+    assert decode_preference(value, headers) == decode_preference(_PREFERENCE)
+    assert read_event("preference", value, headers) == read_event("preference", _PREFERENCE, ())
+    # A bridge that keeps values loses headers.
+    assert decode_preference(value) == decode_preference(_PREFERENCE)
+
+
 # ---- what is likely to be wrong -------------------------------------------------------------------------------------
 
 
@@ -254,6 +353,13 @@ def test_a_mark_alone_is_no_value() -> None:
         (b"\x28\xb5\x2f\xfd\x24\x01", "compression.type"),
         (b"\0\0\0\0\7\2\6abc", "JSON serializer"),
         (b"\0\0\0\0\7\0\x12", "JSON serializer"),
+        (b"\0\0\0\0\0\0\0\0\7\2\6abc", "JSON serializer"),
+        (b"\0\0\0\0" + b"1a" * 16 + b"\2\6abc", "JSON serializer"),
+        (b"\1" + bytes(16) + b"\2\6abc", "JSON serializer"),
+        (b"\3\0" + bytes(16) + b"\2\6abc", "JSON serializer"),
+        (b"\3\5" + bytes(16) + b"{}", "zlib"),
+        (b"\xc3\x01" + bytes(8) + b"\6abc", "Avro"),
+        (b"\xac\xed\0\5t\0\3abc", "serializer for JSON"),
     ],
 )
 def test_a_refusal_names_the_likely_cause(value: bytes, remedy: str) -> None:

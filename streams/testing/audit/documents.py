@@ -9,6 +9,7 @@ import base64
 import binascii
 import json
 import re
+import zlib
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -20,6 +21,12 @@ NESTING_MAX: Final = 64
 LAYERS_MAX: Final = 5
 PREFIX_BYTES: Final = 5
 NUMBER_MAX: Final = 9_000_000_000_000_000_000
+
+GLUE_BYTES: Final = 18
+_LONG_PREFIX = re.compile(
+    rb"(?: \x00{6}.{3} | \x00{4}[0-9a-f]{32} | \x01.{16} | \x03\x00.{16} ) (?={)",
+    re.DOTALL | re.VERBOSE | re.IGNORECASE,
+)
 
 _STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _MARK: Final = "\ufeff"
@@ -165,7 +172,10 @@ def _labelled(value: bytes | None, headers: Sequence[tuple[str, bytes | None]]) 
         raise BadRecord("no_value")
     if len(value) > VALUE_BYTES_MAX:
         raise BadRecord("too_large")
-    if value[0] == 0 and not value.startswith(b"\0{\0"):
+    # READING: behind 32 hexadecimal digits, too, stands no other JSON than an object.
+    if value[0] in {1, 3} or _LONG_PREFIX.match(value) or re.match(rb"\x00{4}[0-9a-fA-F]{32}", value):
+        value = _behind_long_prefix(value)
+    elif value[0] == 0 and not value.startswith(b"\0{\0"):
         value = value[PREFIX_BYTES:]
         # READING: of what is behind the prefix Avro and Protobuf are told by their first byte, before it is decoded.
         if value and not re.match(rb'[\s{\["\-0-9tfn\xef\xfe\xff]', value):
@@ -182,6 +192,25 @@ def _labelled(value: bytes | None, headers: Sequence[tuple[str, bytes | None]]) 
         if media.startswith(b"application/cloudevents"):
             raise BadRecord("bad_envelope")
     return _parsed(text)
+
+
+def _behind_long_prefix(value: bytes) -> bytes:
+    """What stands behind the id of a registry that is longer than four bytes."""
+    prefix = _LONG_PREFIX.match(value)
+    if prefix is not None:
+        return value[prefix.end() :]
+    if value[:2] != b"\3\5" or len(value) < GLUE_BYTES:
+        raise BadRecord("not_json")
+    inflating = zlib.decompressobj()
+    try:
+        found = inflating.decompress(value[GLUE_BYTES:], VALUE_BYTES_MAX + 1)
+    except zlib.error:
+        raise BadRecord("not_json") from None
+    if len(found) > VALUE_BYTES_MAX:
+        raise BadRecord("too_large")
+    if not (inflating.eof and not inflating.unused_data and found[:1] == b"{"):
+        raise BadRecord("not_json")
+    return found
 
 
 def _inside(found: Any) -> Document | None:  # noqa: ANN401 - any JSON
