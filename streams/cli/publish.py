@@ -6,6 +6,8 @@ Rules of this module
 3. A line that is not reported was acknowledged by all in-sync replicas, once, under its customer's key, on the
    partition that murmur2 gives.
 
+4. `--check` does all of it but sending: it says the same of the same lines, without a broker.
+
 Exit codes: 0 every line was published; 1 lines were rejected, the others were published; 2 there is nothing to send
 to, the file is one document over several lines, or records were not acknowledged.
 """
@@ -24,7 +26,7 @@ import msgspec
 from confluent_kafka import KafkaException, Producer
 
 from streams.cli.errors import EXIT_ANSWER_IS_NO, CommandError, Unreadable
-from streams.cli.options import bootstrap_option, refuse_unreachable, stopped_answering, topic_names, topic_options
+from streams.cli.options import Bootstrap, refuse_unreachable, stopped_answering, topic_names, topic_options
 from streams.cli.spellings import Spellings
 from streams.contracts.advice import amiss
 from streams.contracts.decode import decode_intent, decode_outcome, decode_preference
@@ -213,11 +215,10 @@ def _is_json(text: bytes) -> bool:
 
 @dataclass(slots=True)
 class Report:
-    """What became of the lines. `ahead`, `old`: intents sent that a gate cannot decide any more, or not yet."""
+    """What became of the lines. `ahead`, `old`: sound intents that a gate cannot decide any more, or not yet."""
 
-    sent: Counter[str] = field(default_factory=Counter)
+    sound: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
-    not_acknowledged: list[str] = field(default_factory=list)
     ahead: int = 0
     old: int = 0
     doubtful: int = 0
@@ -225,7 +226,7 @@ class Report:
     spellings: Spellings = field(default_factory=Spellings)
 
     def warnings(self) -> Iterator[str]:
-        """What was sent and will not be approved, whatever the policy's rules say: how many, and why."""
+        """What is sound and will not be approved, whatever the policy's rules say: how many, and why."""
         if self.ahead:
             yield (
                 f"Warning: intents created more than {duration_in_words(FUTURE_TOLERANCE_MS)} from now: {self.ahead}. "
@@ -246,13 +247,54 @@ class Report:
             yield spelled
 
 
-class Publisher:
-    """Sends sound lines; a line that is refused is told to `reject` with its number and why."""
+class Inspector:
+    """Reads lines as the gate would. Sound ones are handed on; of the others `reject` is told the number and why."""
 
-    def __init__(self, bootstrap: str, names: TopicNames, reject: Callable[[int, bytes, str], None]) -> None:
+    def __init__(self, hand_on: Callable[[Sound, int], None], reject: Callable[[int, bytes, str], None]) -> None:
         self.report = Report()
-        self._topics = {"intents": names.intents[-1], "preferences": names.preferences, "outcomes": names.outcomes}
+        self._hand_on = hand_on
         self._reject = reject
+
+    def inspect(self, lines: Iterable[bytes], to: Kind | None, *, with_own_time: bool) -> None:
+        """Every line that is not empty."""
+        for number, raw in enumerate(lines, 1):
+            line = raw.strip().removeprefix(_UTF8_MARK)
+            if line:
+                self._inspect(number, line, to, with_own_time=with_own_time)
+
+    def _inspect(self, number: int, line: bytes, to: Kind | None, *, with_own_time: bool) -> None:
+        try:
+            sound = checked(line, to, with_own_time=with_own_time)
+        except RecordRefused as refused:
+            self.report.rejected[refused.reason] += 1
+            self._reject(number, line, str(refused))
+            return
+        except NotToBeTold:
+            self.report.rejected["kind_unknown"] += 1
+            self._reject(number, line, "neither `type` nor `intent_id` says what it is; see --to")
+            return
+        now = int(time.time() * 1000)
+        self._hand_on(sound, now)
+        self._count(number, sound, now)
+
+    def _count(self, number: int, sound: Sound, now: int) -> None:
+        self.report.sound[sound.kind] += 1
+        self.report.spellings.add(sound.customer_id, number)
+        if sound.is_doubtful:
+            self.report.doubtful += 1
+            if len(self.report.doubtful_lines) < DOUBTS_SHOWN:
+                self.report.doubtful_lines.append(number)
+        if sound.created_ms is not None:
+            self.report.ahead += sound.created_ms > now + FUTURE_TOLERANCE_MS
+            self.report.old += sound.created_ms < now - IDENTITIES.default_ms
+
+
+class Publisher:
+    """Sends sound lines, each once, to the topic of its kind."""
+
+    def __init__(self, bootstrap: str, names: TopicNames) -> None:
+        self.not_acknowledged: list[str] = []
+        self._topics = {"intents": names.intents[-1], "preferences": names.preferences, "outcomes": names.outcomes}
         self._producer = Producer(
             {
                 "bootstrap.servers": bootstrap,
@@ -270,29 +312,8 @@ class Publisher:
         )
         self._check_topics(bootstrap)
 
-    def publish(self, lines: Iterable[bytes], to: Kind | None, *, with_own_time: bool) -> Report:
-        """Send every sound line, and return when all were acknowledged or given up."""
-        for number, raw in enumerate(lines, 1):
-            line = raw.strip().removeprefix(_UTF8_MARK)
-            if line:
-                self._publish(number, line, to, with_own_time=with_own_time)
-        unsent = self._producer.flush(ACKNOWLEDGE_SECONDS + 5)
-        if unsent:
-            self.report.not_acknowledged += ["no answer"] * unsent
-        return self.report
-
-    def _publish(self, number: int, line: bytes, to: Kind | None, *, with_own_time: bool) -> None:
-        try:
-            sound = checked(line, to, with_own_time=with_own_time)
-        except RecordRefused as refused:
-            self.report.rejected[refused.reason] += 1
-            self._reject(number, line, str(refused))
-            return
-        except NotToBeTold:
-            self.report.rejected["kind_unknown"] += 1
-            self._reject(number, line, "neither `type` nor `intent_id` says what it is; see --to")
-            return
-        now = int(time.time() * 1000)
+    def send(self, sound: Sound, now: int) -> None:
+        """Under way it is; whether it arrived is known after `finish`."""
         timestamp = now if sound.timestamp_ms is None else sound.timestamp_ms
         while True:
             try:
@@ -302,22 +323,16 @@ class Publisher:
             else:
                 break
         self._producer.poll(0)
-        self._count(number, sound, now)
 
-    def _count(self, number: int, sound: Sound, now: int) -> None:
-        self.report.sent[sound.kind] += 1
-        self.report.spellings.add(sound.customer_id, number)
-        if sound.is_doubtful:
-            self.report.doubtful += 1
-            if len(self.report.doubtful_lines) < DOUBTS_SHOWN:
-                self.report.doubtful_lines.append(number)
-        if sound.created_ms is not None:
-            self.report.ahead += sound.created_ms > now + FUTURE_TOLERANCE_MS
-            self.report.old += sound.created_ms < now - IDENTITIES.default_ms
+    def finish(self) -> None:
+        """Return when all were acknowledged or given up."""
+        unsent = self._producer.flush(ACKNOWLEDGE_SECONDS + 5)
+        if unsent:
+            self.not_acknowledged += ["no answer"] * unsent
 
     def _delivered(self, error: KafkaError | None, _message: object) -> None:
         if error is not None:
-            self.report.not_acknowledged.append(error.str())
+            self.not_acknowledged.append(error.str())
 
     def _check_topics(self, bootstrap: str) -> None:
         refuse_unreachable(bootstrap)
@@ -351,43 +366,73 @@ class Publisher:
     help="The records' timestamps: the moment of sending, or each event's own (created_at, effective_at, occurred_at).",
 )
 @click.option("--reject-file", type=click.File("wb", lazy=True), help="Write rejected lines there, as they are.")
-@bootstrap_option
+@click.option(
+    "--check", is_flag=True, help="Only read the lines, as a gate would; nothing is sent, no broker is asked."
+)
+@click.option(
+    "--bootstrap",
+    type=Bootstrap(),
+    metavar="HOST:PORT",
+    envvar=["MESURA_BOOTSTRAP", "MESURA_BOOTSTRAP_SERVERS"],
+    show_envvar=True,
+    help="A Kafka broker, or several with commas. Required but with --check.",
+)
 @topic_options
 def publish(
     file: IO[bytes],
     to: str,
     timestamps: str,
     reject_file: IO[bytes] | None,
-    bootstrap: str,
+    check: bool,
+    bootstrap: str | None,
     prefix: str,
     intent_topics: tuple[str, ...],
     renamed_topics: tuple[str, ...],
 ) -> None:
     """Publish the lines of FILE (JSON, one event a line; - is standard input).
 
+    Each line is read as a gate would read it; what it would refuse is named by its number and not sent. With --check
+    nothing is sent at all.
+
     Intents, preference events and outcomes may be mixed. With several intent topics, intents go to the last one named,
     the least urgent.
     """
+    if bootstrap is None and not check:
+        raise click.UsageError("Missing option '--bootstrap'. Without a broker, --check says what a gate would refuse.")
     rejections = _Rejections(reject_file)
-    publisher = Publisher(bootstrap, topic_names(prefix, intent_topics, renamed_topics), rejections)
+    publisher = None
+    if bootstrap is not None and not check:
+        publisher = Publisher(bootstrap, topic_names(prefix, intent_topics, renamed_topics))
+    inspector = Inspector(_hold_back if publisher is None else publisher.send, rejections)
     kind: Any = None if to == "auto" else to
-    report = publisher.publish(_with_progress(file), kind, with_own_time=timestamps == "created")
+    lines = one_event_a_line(file) if publisher is None else _with_progress(file)
+    inspector.inspect(lines, kind, with_own_time=timestamps == "created")
+    if publisher is not None:
+        publisher.finish()
     rejections.conclude()
-    for name, count in sorted(report.sent.items()):
-        click.echo(f"{name}: {count} published")
+    _say(inspector.report, "sound" if publisher is None else "published")
+    if publisher is not None and publisher.not_acknowledged:
+        count = len(publisher.not_acknowledged)
+        raise CommandError(
+            f"{count} records were not acknowledged; the first: {publisher.not_acknowledged[0]}. Publish the file "
+            "again once the cluster is well: what had arrived is answered as a duplicate, or changes nothing."
+        )
+    if inspector.report.rejected:
+        click.get_current_context().exit(EXIT_ANSWER_IS_NO)
+
+
+def _hold_back(_sound: Sound, _now: int) -> None:
+    pass
+
+
+def _say(report: Report, done: str) -> None:
+    for name, count in sorted(report.sound.items()):
+        click.echo(f"{name}: {count} {done}")
     if report.rejected:
         reasons = ", ".join(f"{reason} {count}" for reason, count in report.rejected.most_common())
         click.echo(f"rejected: {report.rejected.total()} ({reasons})")
     for warning in report.warnings():
         click.echo(warning, err=True)
-    if report.not_acknowledged:
-        count = len(report.not_acknowledged)
-        raise CommandError(
-            f"{count} records were not acknowledged; the first: {report.not_acknowledged[0]}. Publish the file again "
-            "once the cluster is well: what had arrived is answered as a duplicate, or changes nothing."
-        )
-    if report.rejected:
-        click.get_current_context().exit(EXIT_ANSWER_IS_NO)
 
 
 class _Rejections:

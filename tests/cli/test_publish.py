@@ -220,3 +220,34 @@ def test_what_is_none_of_the_kinds(line: bytes, reason: str) -> None:
 def test_what_cannot_be_told(line: bytes) -> None:
     with pytest.raises(NotToBeTold):
         kind_of(line)
+
+
+def checked_only(text: str | bytes, *options: str, environment: dict[str, str] | None = None) -> Result:
+    return CliRunner().invoke(mesura, ["publish", "-", "--check", *options], input=text, env=environment)
+
+
+def test_a_check_says_the_same_of_the_same_lines_and_sends_nothing(broker: EmbeddedBroker, prefix: str) -> None:
+    text = lines(INTENT, "not json", OPT_OUT, {**OPT_OUT, "effective_at": "noon"}, {**REPLY, "occurred_at": 1.5}, REPLY)
+    said = checked_only(text, environment={"MESURA_BOOTSTRAP": broker.bootstrap_servers, "MESURA_PREFIX": prefix})
+    topics = ("outbound-intent", "opt-out", "contact-outcome")
+    assert [len(read_topic(broker.bootstrap_servers, prefix + topic)) for topic in topics] == [0, 0, 0]
+    sent = published(broker, prefix, text)
+    assert [len(read_topic(broker.bootstrap_servers, prefix + topic)) for topic in topics] == [1, 2, 1]
+    assert said.exit_code == sent.exit_code == 1
+    assert said.stderr == sent.stderr
+    assert [line.partition(": ")[0] for line in said.stderr.splitlines()[:2]] == ["line 2", "line 5"]
+    assert said.stdout == sent.stdout.replace("published", "sound")
+    assert said.stdout.splitlines()[0] == "intents: 1 sound"
+
+
+def test_a_check_needs_no_broker() -> None:
+    sound = checked_only(lines(INTENT, OPT_OUT))
+    assert (sound.exit_code, sound.stderr) == (0, "")
+    assert sound.stdout == "intents: 1 sound\npreferences: 1 sound\n"
+
+
+def test_without_a_check_a_broker_is_needed() -> None:
+    result = CliRunner().invoke(mesura, ["publish", "-"], input=lines(INTENT))
+    assert result.exit_code == 2
+    assert "Missing option '--bootstrap'" in result.stderr
+    assert "--check" in result.stderr
