@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from hypothesis import given
@@ -18,7 +19,7 @@ from streams.contracts.encode import (
 )
 from streams.decision.intent import MOMENT_MAX_MS
 from streams.decision.reasons import REASONS, WITHDRAWAL_REASONS
-from tests.contracts.schema_files import raw_schema, validator
+from tests.contracts.schema_files import SCHEMAS, raw_schema, validator
 
 _DAY_MS = 86_400_000
 _identifiers = st.text(min_size=1, max_size=128)
@@ -168,3 +169,49 @@ def test_attributes_come_back_as_they_were_sent(attributes: dict[str, Any]) -> N
         rules=((0, 0),),
     )
     assert written("approved", value)["attributes"] == attributes
+
+
+def test_numbers_in_attributes_come_back_as_the_documentation_says() -> None:
+    text = (SCHEMAS.parent / "docs" / "contracts.md").read_text()
+    table = text.partition("| a number in `attributes` |")[2].partition("\n\n")[0].splitlines()[2:]
+    assert len(table) >= 7
+    for line in table:
+        written_number, comes_back, in_doubles = re.findall("`([^`]+)`", line)
+        value = b'{"intent_id":"i","customer_id":"c","channel":"sms","created_at":1,"attributes":{"a":%s}}'
+        intent, _ = decode_intent(value % written_number.encode())
+        answers = [
+            encode_approval(
+                decision_id="d" * 24,
+                intent_id="i",
+                customer_id="c",
+                channel="sms",
+                decided_at=1,
+                valid_until=2,
+                policy=policy_fragment("n", "v", "h"),
+                remaining={},
+                obligations=(),
+                attributes=intent.attributes,
+                zone=None,
+                rules=(),
+            ),
+            encode_suppression(
+                decision_id="d" * 24,
+                intent_id="i",
+                customer_id="c",
+                channel="sms",
+                decided_at=1,
+                reason="opt_out",
+                rule="r",
+                next_eligible_at=None,
+                policy=policy_fragment("n", "v", "h"),
+                attributes=intent.attributes,
+                zone=None,
+                rules=(),
+            ),
+        ]
+        for answer in answers:
+            assert b'"attributes":{"a":%s}' % comes_back.encode() in answer
+            # Every number is a double to a reader like JavaScript, and is printed without a fraction if it has none.
+            read = json.loads(answer, parse_int=float)["attributes"]["a"]
+            plain = int(read) if isinstance(read, float) and read.is_integer() else read
+            assert json.dumps(plain) == in_doubles
