@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.audit.recorded import HOUR_MS, LATE_NO, Recorded, document
-from tests.audit.test_planted import approved_despite_no, doubled, lost
+from tests.audit.test_planted import approved_despite_no, cap_exceeded, doubled, lost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,6 +97,35 @@ def test_an_approval_against_a_no_that_was_made_earlier_may_have_been_right(run:
     report = trimmed.audit()
     assert report.found == {}, report.as_text()
     assert report.not_verifiable["approved_despite_no"] == 1
+
+
+def test_a_cap_exceeded_by_approvals_that_are_there_is_found_whatever_was_deleted(run: Recorded) -> None:
+    """What was deleted had been applied before the first of them, and a cap of seven days has no zone."""
+    trimmed = run.edited()
+    for log in trimmed.log.logs.values():
+        [topic] = names(run, "preferences")
+        batch = document(trimmed.batches(log.partition)[0])
+        log.starts[topic] = batch["served"][topic][1]
+        log.records[topic] = [record for record in log.records[topic] if record.offset >= log.starts[topic]]
+    assert trimmed.audit().counts["missing"] > 0
+    cap_exceeded(trimmed)
+    assert trimmed.found()["cap_exceeded"] == 1
+
+
+def test_a_cap_exceeded_by_approvals_of_which_an_outcome_may_be_missing_may_not_have_been(run: Recorded) -> None:
+    trimmed = run.without_first(1.0, *names(run, "outcomes"))
+    cap_exceeded(trimmed)
+    report = trimmed.audit()
+    assert report.is_clean, report.as_text()
+    assert report.not_verifiable["cap_exceeded"] == 1
+
+
+def test_what_the_ledgers_still_remember_is_where_the_replay_begins(run: Recorded) -> None:
+    """Without it, everybody who had said no before the first record that is left would be suppressed without reason."""
+    trimmed = run.without_first(1.0, *names(run, "preferences"))
+    report = trimmed.audit()
+    assert report.is_clean
+    assert not report.not_verifiable["wrong_verdict"]
 
 
 def test_what_hangs_on_nothing_that_was_deleted_is_found(run: Recorded) -> None:

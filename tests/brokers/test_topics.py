@@ -38,8 +38,9 @@ def test_what_customers_say_is_dated_by_the_broker_unless_it_is_replayed() -> No
         kinds = {topic.name: topic.config.get("message.timestamp.type") for topic in plan.topics()}
         return [name for name, kind in kinds.items() if kind == "LogAppendTime"]
 
-    assert dated_by_the_broker(TopicPlan()) == ["opt-out", "contact-outcome", "mesura-ledger"]
-    assert dated_by_the_broker(TopicPlan(recorded_times=True)) == ["mesura-ledger"]
+    written_by_the_gate = ["mesura-ledger", "mesura-batches"]
+    assert dated_by_the_broker(TopicPlan()) == ["opt-out", "contact-outcome", *written_by_the_gate]
+    assert dated_by_the_broker(TopicPlan(recorded_times=True)) == written_by_the_gate
 
 
 def test_whatever_comes_in_fits_where_it_may_have_to_go() -> None:
@@ -110,7 +111,7 @@ def test_create_is_idempotent_and_check_agrees(real_kafka: KafkaAdmin, topic_pre
     where = ["--bootstrap", real_kafka.bootstrap_servers]
     shape = ["--prefix", topic_prefix, "--partitions", "2", "--replication-factor", "1"]
     code, output = _run("check", *where, *shape)
-    assert (code, output.count("missing")) == (1, 9)
+    assert (code, output.count("missing")) == (1, 10)
     assert output.endswith("`mesura topics create` makes what is not there yet.\n")
     code, output = _run("create", *where, *shape)
     assert (code, output.count("created")) == (0, 9)

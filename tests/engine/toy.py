@@ -57,12 +57,16 @@ class Topics:
         return f"{self.prefix}-ledger"
 
     @property
+    def batches(self) -> str:
+        return f"{self.prefix}-batches"
+
+    @property
     def control(self) -> str:
         return f"{self.prefix}-control"
 
     @property
     def partitioned(self) -> tuple[str, ...]:
-        return (self.intents, self.opt_outs, self.outcomes, self.rerouted, self.answers, self.ledger)
+        return (self.intents, self.opt_outs, self.outcomes, self.rerouted, self.answers, self.ledger, self.batches)
 
     def settings(self, bootstrap_servers: str, **changes: Any) -> EngineSettings:
         """Settings with short session, for tests."""
@@ -73,6 +77,7 @@ class Topics:
                 intents=(self.intents,), opt_out=self.opt_outs, outcome=self.outcomes, rerouted=self.rerouted
             ),
             "changelog_topic": self.ledger,
+            "batches_topic": self.batches,
             "output_topics": (self.answers,),
             "control_topic": self.control,
             "session_timeout_ms": 3_000,

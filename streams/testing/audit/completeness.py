@@ -59,8 +59,15 @@ class Completeness:
         self.is_whole = all(self._doubt_answered(topic, *missing[topic], traces) for topic in missing)
         """Whether every customer is known of whom a record is missing."""
         said = [topic for topic in missing if topic not in topics.intents]
+        intents = {topic: start for topic, (_, start) in missing.items() if topic in topics.intents}
         self._said_until_ms = max((_first_moment(log, topic) for topic in said), default=0)
         """Nothing that is missing was said later."""
+        self.said_before_ms = self._said_until_ms
+        """What was said before may be missing."""
+        self.decided_before_ms = _moment_of(recorded, intents)
+        """What was approved before is missing."""
+        self.whole_from_ms = _moment_of(recorded, {topic: start for topic, (_, start) in missing.items()}) + 1
+        """From then on nothing is missing that was served."""
         outputs = (topics.approved, topics.suppressed, topics.dead_letter)
         self._gone_until_ms = {topic: _first_kept_ms(log, topic) for topic in outputs if log.starts.get(topic, 0) > 0}
 
@@ -69,6 +76,7 @@ class Completeness:
         self._doubted.add(customer_id)
         if batch is not None:
             self._said_until_ms = max(self._said_until_ms, batch.latest_ms)
+            self.whole_from_ms = max(self.whole_from_ms, batch.latest_ms + 1)
 
     def explains(self, kind: str, customer_id: str | None, batch: Batch | None) -> bool:
         """Whether something that is no longer there could explain a finding made while judging this batch."""
@@ -112,6 +120,16 @@ def _first_positions(start: int, recorded: Sequence[Recorded]) -> Mapping[str, i
         for topic, (begin, _) in batch.served.items():
             first.setdefault(topic, begin)
     return first
+
+
+def _moment_of(recorded: Sequence[Recorded], starts: Mapping[str, int]) -> int:
+    """The moment of the last batch that served something below these offsets."""
+    moments = [
+        batch.latest_ms
+        for batch in recorded
+        if any(batch.served.get(topic, (start, start))[0] < start for topic, start in starts.items())
+    ]
+    return max(moments, default=0)
 
 
 def _first_moment(log: PartitionLog, topic: str) -> int:

@@ -10,6 +10,7 @@ Invariants
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
@@ -17,11 +18,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from streams.testing.audit import headers as known
 from streams.testing.audit.answers import difference, read_answer
+from streams.testing.audit.beginnings import seed
 from streams.testing.audit.completeness import Completeness
 from streams.testing.audit.dead_letters import is_altered
 from streams.testing.audit.documents import BadRecord
 from streams.testing.audit.events import MOMENT_MAX, Event, read_event
-from streams.testing.audit.ledger_check import check_ledgers
+from streams.testing.audit.ledger_check import CUSTOMER, check_ledgers, latest_ledgers
+from streams.testing.audit.ledgers import UnreadableLedger, read_ledger
 from streams.testing.audit.murmur import home
 from streams.testing.audit.policies import Models, PolicyBook
 from streams.testing.audit.positions import check_positions
@@ -40,6 +43,9 @@ if TYPE_CHECKING:
 FUTURE: Final = "from_the_future"
 # These depend on more than the record's bytes, and exactly one of them can be right. Of a record with several faults
 # any other reason may be named.
+CERTAIN: Final = frozenset({"approved_despite_no", "cap_exceeded"})
+"""What may be a broken promise although something of the customer's history is missing."""
+
 LATER_REASONS: Final = frozenset({FUTURE, "implausible_time", "unknown_word", "misrouted", "misrouted_again"})
 HASH_BYTES: Final = 8
 TOO_LARGE: Final = "too_large"
@@ -132,6 +138,7 @@ class PartitionJudge:
             self.log, self.topics.inputs, self._barrier, self._said, is_record_clock=self._is_record_clock
         )
         check_positions(self, metas, self._recorded)
+        self._begin()
         now = 0
         for batch in Timeline(self.topics.batches, metas, self._recorded).batches():
             self._batch = batch
@@ -148,6 +155,17 @@ class PartitionJudge:
         if self.settings.check_ledgers:
             check_ledgers(self, now)
         return self.verdict
+
+    def _begin(self) -> None:
+        """Where records are missing, begin with what the ledgers still remember of that time."""
+        said_before_ms, decided_before_ms = self._completeness.said_before_ms, self._completeness.decided_before_ms
+        if not said_before_ms and not decided_before_ms:
+            return
+        for key, record in latest_ledgers(self.log.of(self.topics.ledger)).items():
+            if key.startswith(CUSTOMER):
+                with contextlib.suppress(UnreadableLedger, UnicodeDecodeError):  # said when ledgers are compared
+                    meaning = read_ledger(record.value or b"")
+                    seed(self.models.any.customer(key[1:].decode()), meaning, said_before_ms, decided_before_ms)
 
     # ---- findings ----
 
@@ -381,7 +399,7 @@ class PartitionJudge:
         off = difference(wanted, found, event, trace.record.key)
         origin = known.place(known.named(trace.record), known.ORIGIN)
         if off is not None:
-            is_certain = off.kind == "approved_despite_no" and self._is_certain(model.denying_no(event, now))
+            is_certain = off.kind in CERTAIN and self._denies_certainly(model, event, now)
             self.find(
                 off.kind,
                 customer_id,
@@ -526,6 +544,14 @@ class PartitionJudge:
                     detail=detail,
                     is_certain=self._is_certain(no),
                 )
+
+    def _denies_certainly(self, model: Model, event: Event, now: int) -> bool:
+        """Whether the intent had to be suppressed whatever may be missing."""
+        is_whole = self._batch is None or self._batch.is_whole
+        decided_from_ms = self._completeness.whole_from_ms
+        return self._is_certain(model.denying_no(event, now)) or (
+            is_whole and model.denied_by_contacts(event, now, decided_from_ms)
+        )
 
     def _is_certain(self, no: Preference | None) -> bool:
         """Whether a no stands whatever may be missing: nothing missing is later than it, and its order is known."""

@@ -35,7 +35,7 @@ ERASED_HASH_BYTES: Final = 16
 
 def check_ledgers(judge: PartitionJudge, now: int) -> None:
     """Compare every ledger of the judge's partition; `now` is its latest moment."""
-    stored = _latest(judge.log.of(judge.topics.ledger))
+    stored = latest_ledgers(judge.log.of(judge.topics.ledger))
     models = judge.models.all()
     horizons = Horizons(
         now - min(model.policy.history_needed for model in models),
@@ -63,7 +63,8 @@ def check_ledgers(judge: PartitionJudge, now: int) -> None:
             judge.find("ledger_invented", named, judge.place(judge.topics.ledger, record))
 
 
-def _latest(records: list[Record]) -> dict[bytes, Record]:
+def latest_ledgers(records: list[Record]) -> dict[bytes, Record]:
+    """What is stored, by key."""
     found: dict[bytes, Record] = {}
     for record in records:
         if record.value is None:

@@ -807,6 +807,18 @@ class Model:
         case = self._case(self.customer(intent["customer_id"]), intent, created_at)
         return standing_no(case.standing, case.subject, now_ms, self.policy.words)
 
+    def denied_by_contacts(self, intent: dict[str, Any], now_ms: int, decided_from_ms: int) -> bool:
+        """Whether a cap or gap denies the intent for contacts decided from a moment on, wherever the customer is."""
+        created_at = instant(intent["created_at"])
+        assert created_at is not None
+        case = self._case(self.customer(intent["customer_id"]), intent, created_at)
+        case.contacts = [contact for contact in case.contacts if contact.decided_at >= decided_from_ms]
+        return any(
+            check.ask(now_ms).reason is not None
+            for check in self._checks_of_policy(case)
+            if check.decides and check.rule is not None and counts_anywhere(check.rule)
+        )
+
     def approve_anyway(self, intent: dict[str, Any], now_ms: int, valid_until: int) -> None:
         """Take it that an intent just suppressed was approved all the same, until then: it may have been sent."""
         created_at = instant(intent["created_at"])
@@ -1334,6 +1346,12 @@ def first_pass(check: Check, after: int, limit: int) -> int | None:
         if check.ask(t).reason is None:
             return t
     return None
+
+
+def counts_anywhere(rule: Rule) -> bool:
+    """Whether a rule counts contacts, whatever the customer's country and zone."""
+    is_counting = rule.kind == "gap" or (rule.kind == "cap" and "calendar" not in rule.body["window"])
+    return is_counting and "countries" not in rule.applies_to and "countries" not in rule.except_
 
 
 def on_missing(rule: Rule) -> str:
