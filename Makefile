@@ -14,6 +14,8 @@
 #   make simulation      100 000 simulated histories, and every planted mistake; results in bench/results/simulation.md (long)
 #   make chaos           MINUTES=30 of every fault at once on Apache Kafka; results in bench/results/chaos.md (long)
 #   make bench-compare   the gate beside three peers on one broker; results in bench/results/compare.md (half an hour)
+#   make clients         what Java, JavaScript, Go and Python clients publish, decided and audited, before and after compaction, on
+#                        Apache Kafka; results in bench/results/clients.md (needs a JDK, Maven, Node.js 20, npm and Go)
 #   make poison          every kind of damaged batch on every input topic, on Apache Kafka (ten minutes)
 #   make mutants         change the decision core in every way mutmut knows; the cases must notice (long)
 #   make fuzz            the core against the independent model, SECONDS=… (long)
@@ -38,7 +40,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 LOCKED := $(PIP) install --quiet --no-deps --require-hashes -r
 CONSISTENT := $(PIP) check || { echo "$(VENV) holds what does not fit together (above). Make it anew: rm -rf $(VENV)" >&2; exit 1; }
 
-.PHONY: setup demo test quick check compiled bench bench-compare races faults simulation chaos poison mutants fuzz fuzz-bytes \
+.PHONY: setup demo test quick check compiled bench bench-compare races faults simulation chaos clients poison mutants fuzz fuzz-bytes \
 	setup-matrix lock
 
 setup: $(TEST_STAMP)
@@ -112,6 +114,9 @@ simulation: $(TEST_STAMP)
 
 chaos: $(TEST_STAMP)
 	$(BIN)/python -m tests.chaos.campaign --minutes $(MINUTES) $(ARGS)
+
+clients: $(TEST_STAMP)
+	$(BIN)/python -m tests.clients.campaign $(ARGS)
 
 poison: $(TEST_STAMP)
 	MESURA_EVERY_POISON=1 $(BIN)/python -m pytest $(or $(ARGS),tests/system/test_poison.py)

@@ -1,0 +1,178 @@
+"""The teams' programs: fetched and built once from their own locked files, then kept in the cache.
+
+    .cache/clients/java-<digest>     classes and jars, by Maven from tests/clients/java/pom.xml (needs a JDK)
+    .cache/clients/node-<digest>     the sources and what package-lock.json names, by npm (needs Node.js 20)
+    .cache/clients/go-<digest>       one binary, by Go from go.mod and go.sum
+
+The digest is of what they are made from, so a change makes a new one. `MESURA_CACHE` names another cache. No package
+registry is named: each tool asks the one that it is set to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import confluent_kafka
+
+from streams.testing.kafka_installation import install_kafka, locked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+SOURCES: Final = Path(__file__).resolve().parent
+ROOT: Final = SOURCES.parents[1]
+
+BUILD_SECONDS: Final = 600
+"""A minute each on a slow line; beyond this nobody is answering."""
+
+COMPLETE: Final = "complete"
+"""A file written last: a folder without it was left by a build that was interrupted."""
+
+
+class NotInstalledError(RuntimeError):
+    """A program cannot be built here. The message says what is missing."""
+
+
+def command_of(client: str) -> list[str]:
+    """What to call with the file of a task, built first if it is not there.
+
+    Raises:
+        NotInstalledError: it could not be built.
+    """
+    return {"java": _java, "node": _node, "go": _go, "python": _python}[client]()
+
+
+def versions_of(client: str) -> dict[str, str]:
+    """What the lock files pin of what matters, and the language that runs it."""
+    if client == "java":
+        pom = (SOURCES / "java" / "pom.xml").read_text("utf-8")
+        found = dict(re.findall(r"<(\w+)\.version>([^<]+)</", pom))
+        return {
+            "Java": _said(["java", "-version"], r'"([^"]+)"'),
+            "kafka-clients": found["kafka"],
+            "cloudevents-kafka": found["cloudevents"],
+            "jackson": found["jackson"],
+        }
+    if client == "node":
+        pinned = json.loads((SOURCES / "node" / "package.json").read_text("utf-8"))["dependencies"]
+        return {"Node.js": _said(["node", "--version"], r"v([\d.]+)"), **pinned}
+    if client == "go":
+        found = dict(re.findall(r"(?m)^\t(\S+) v(\S+)$", (SOURCES / "go" / "go.mod").read_text("utf-8")))
+        return {
+            "Go": _said(["go", "version"], r"go(\d[\d.]+)"),
+            **{name.split("/", 1)[1]: at for name, at in found.items()},
+        }
+    return {
+        "Python": sys.version.split()[0],
+        "confluent-kafka": version("confluent-kafka"),
+        "librdkafka": confluent_kafka.libversion()[0],
+    }
+
+
+def _java() -> list[str]:
+    java = str(install_kafka().java)
+    _needed("mvn", "Maven")
+    _needed("javac", "a Java compiler (a JDK of version 17 or later)")
+
+    def build(folder: Path) -> None:
+        goals = ["compiler:compile", "dependency:copy-dependencies"]
+        places = [f"-Dclients.build={folder}", f"-DoutputDirectory={folder / 'libraries'}"]
+        where = ["-f", str(SOURCES / "java" / "pom.xml"), "-DincludeScope=runtime"]
+        _run(["mvn", "-B", "-q", "-ntp", *where, *goals, *places], folder)
+
+    folder = _built("java", build)
+    quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=error"
+    return [java, "-Xmx256m", quiet, "-cp", f"{folder / 'classes'}:{folder / 'libraries'}/*", "mesura.clients.Main"]
+
+
+def _node() -> list[str]:
+    _needed("node", "Node.js 20 or later")
+    _needed("npm", "npm")
+
+    def build(folder: Path) -> None:
+        for source in _sources("node"):
+            shutil.copy(source, folder / source.name)
+        _run(["npm", "ci", "--no-audit", "--no-fund", "--loglevel", "error"], folder)
+
+    return ["node", str(_built("node", build) / "main.mjs")]
+
+
+def _go() -> list[str]:
+    _needed("go", "Go, as new as tests/clients/go/go.mod says")
+
+    def build(folder: Path) -> None:
+        _run(["go", "build", "-trimpath", "-mod=readonly", "-o", str(folder / "clients"), "."], SOURCES / "go")
+
+    return [str(_built("go", build) / "clients")]
+
+
+def _python() -> list[str]:
+    return [sys.executable, "-m", "tests.clients.librdkafka"]
+
+
+def _built(name: str, build: Callable[[Path], None]) -> Path:
+    found = hashlib.sha256()
+    for source in _sources(name):
+        found.update(str(source.relative_to(SOURCES)).encode() + b"\0" + source.read_bytes())
+    cache = Path(os.environ.get("MESURA_CACHE") or ROOT / ".cache") / "clients"
+    folder = cache / f"{name}-{found.hexdigest()[:8]}"
+    if not (folder / COMPLETE).is_file():
+        with _building(cache):
+            if not (folder / COMPLETE).is_file():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                build(folder)
+                (folder / COMPLETE).touch()
+    return folder
+
+
+def _sources(name: str) -> list[Path]:
+    return sorted(path for path in (SOURCES / name).rglob("*") if path.is_file())
+
+
+@contextlib.contextmanager
+def _building(cache: Path) -> Iterator[None]:
+    cache.mkdir(parents=True, exist_ok=True)
+    with locked(cache / "build.lock"):
+        yield
+
+
+def _needed(program: str, what: str) -> None:
+    if shutil.which(program) is None:
+        raise NotInstalledError(f"{program} was not found: install {what}, or leave this client out with --clients")
+
+
+def _said(command: Sequence[str], pattern: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = re.search(pattern, done.stdout + done.stderr)
+    assert found is not None, f"{command[0]} does not say its version"
+    return found.group(1)
+
+
+def _run(command: Sequence[str], directory: Path) -> None:
+    try:
+        done = subprocess.run(
+            command,
+            cwd=directory,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=BUILD_SECONDS,
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise NotInstalledError(f"{command[0]} was not done within {BUILD_SECONDS} s") from error
+    if done.returncode != 0:
+        lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        first = next((line for line in lines if "err" in line.lower()), lines[0] if lines else "no message")
+        raise NotInstalledError(f"{command[0]} failed: {first}")

@@ -1,0 +1,139 @@
+"""What the clients' runs showed: clients.md for people, clients.json for machines."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from bench.report import machine, table
+from streams.testing.kafka_installation import install_kafka
+from tests.clients.plan import CLIENTS
+from tests.clients.programs import versions_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from tests.clients.campaign import Findings
+    from tests.clients.verdict import Counts
+
+INTRODUCTION: Final = """\
+Made by `make clients`, on Apache Kafka {kafka} (one node), clients and gate on one machine. {verdict}
+
+Each team publishes with its own client: the noes of twenty customers (opt-outs, and STOPs in replies), then, once all
+are acknowledged, an intent for each of them and for customers who said nothing. With transactions the intents of twenty
+customers are one, and every third is aborted; noes never are in one.
+
+- **Answered**: by exactly one decision. **Dead letters**: one each, as planned (times that name no moment, values cut
+  short). What is not committed has neither.
+- **Forwarded**: intents and noes that were not on their customer's partition.
+- **After a no**: intents sent after the acknowledgement, that could be read. Where a no was hashed otherwise than by
+  murmur2 some of them are approved, because nobody looks for it where it lies; each of these was **withdrawn**."""
+
+
+def write_report(directory: Path, clients: Sequence[str], findings: Findings) -> None:
+    """Write both files."""
+    versions = {client: versions_of(client) for client in clients}
+    document = {
+        "shown": not findings.wrong,
+        "wrong": findings.wrong,
+        "versions": versions,
+        "runs": msgspec.to_builtins(findings.counts),
+        "gateways": {
+            client: {"read": dict(read), "there": dict(there)} for client, (read, there) in findings.read.items()
+        },
+        "audits": {when: json.loads(report.as_json()) for when, report in findings.audits.items()},
+        "compacted": dict(zip(("records before", "records left"), findings.compacted or (), strict=False)),
+        "again": {"wished": findings.again, "approved": findings.again_approved},
+        "seconds": {what: round(seconds, 1) for what, seconds in findings.seconds.items()},
+        "machine": machine(),
+    }
+    (directory / "clients.json").write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+    (directory / "clients.md").write_text(_markdown(findings, versions), "utf-8")
+
+
+def _markdown(findings: Findings, versions: dict[str, dict[str, str]]) -> str:
+    verdict = "**Something is wrong, see the end.**" if findings.wrong else "Every promise was kept."
+    sections = [
+        "# Clients of other languages",
+        INTRODUCTION.format(kafka=install_kafka().version, verdict=verdict),
+        table([{"client": name, "versions": _pairs(found)} for name, found in versions.items()]),
+        "## Together",
+        table([_row(client, "", _sum(findings.counts, client)) for client in versions]),
+        f"Read as gateways with `read_committed`, each record once: {_gateways(findings)}.",
+        "## The outside check",
+        table([_audited(when, report) for when, report in findings.audits.items()]),
+        _compacted(findings),
+        "## Run by run",
+        table([_row(counts.client, f"{counts.library}: {counts.run}", counts) for counts in findings.counts]),
+    ]
+    if findings.wrong:
+        sections += ["## Wrong", "\n".join(f"- {what}" for what in findings.wrong)]
+    return "\n\n".join(sections) + "\n"
+
+
+def _row(client: str, run: str, counts: Counts) -> dict[str, Any]:
+    return {
+        "client": client,
+        **({"run": run, "partitioner": counts.partitioners} if run else {}),
+        "noes": counts.noes,
+        "published": counts.published,
+        "committed": counts.committed,
+        "answered": counts.answered,
+        "dead letters": _pairs(counts.dead_letters) or 0,
+        "forwarded": counts.forwarded,
+        "after a no": counts.after_no,
+        "approved of those": counts.approved_after_no,
+        "withdrawn": counts.withdrawn,
+    }
+
+
+def _sum(counts: Sequence[Counts], client: str) -> Counts:
+    found = [each for each in counts if each.client == client]
+    names = ("noes", "published", "committed", "answered", "forwarded", "after_no", "approved_after_no", "withdrawn")
+    letters: Counter[str] = Counter()
+    for each in found:
+        letters.update(each.dead_letters)
+    return type(found[0])(
+        client=client,
+        run="",
+        library=CLIENTS[client].library,
+        partitioners="",
+        dead_letters=dict(letters),
+        **{name: sum(getattr(each, name) for each in found) for name in names},
+    )
+
+
+def _audited(when: str, report: Any) -> dict[str, Any]:  # noqa: ANN401 - AuditReport, which grows
+    looked = {
+        name: report.counts[name]
+        for name in ("intents", "decisions", "withdrawals", "dead_letters", "forwarded", "batches")
+    }
+    return {
+        "topics": when,
+        **{name.replace("_", " "): number for name, number in looked.items()},
+        "broken": report.found.total(),
+    }
+
+
+def _compacted(findings: Findings) -> str:
+    before, left = findings.compacted or (0, 0)
+    return (
+        f"Compaction left {left:,} of {before:,} records of the compacted topics. While it ran, and after a restart "
+        f"from what it left, {findings.again:,} more intents came for customers who had said no: "
+        f"{findings.again_approved:,} were approved."
+    )
+
+
+def _gateways(findings: Findings) -> str:
+    return "; ".join(
+        f"{client} {read['approved']:,} approvals and {read['withdrawn']:,} withdrawals"
+        for client, (read, _) in findings.read.items()
+    )
+
+
+def _pairs(found: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in found.items())
