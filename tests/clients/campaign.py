@@ -4,8 +4,8 @@
     make clients ARGS="--clients java,go --share 0.2"
 
 Each client publishes its runs (`plan`), then serves as a gateway for its own approvals. Everything is judged from
-outside (`verdict`), then by the outside check; then every compacted topic is compacted, the gate restarted from what is
-left, an intent sent for everybody who had said no, and the outside check asked once more.
+outside (`verdict`), then by the outside check: as it is, after forced compaction, after a gate has restored what is
+left and got one more intent for everybody who had said no, and without the first of the inputs (`tests.system.aging`).
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from msgspec import Struct
 from streams.testing.audit import AuditReport, AuditSettings, audit
 from streams.testing.real_kafka import RealKafka
 from streams.testing.records import intent
-from tests.clients.compaction import BROKER, compact
 from tests.clients.plan import CLIENTS, Task, Topics, planned
 from tests.clients.programs import command_of
 from tests.clients.report import write_report
 from tests.clients.verdict import Counts, Line, judge
+from tests.system.aging import AS_IT_IS, Stage, aged, unsound
 from tests.system.conftest import new_prefix, now_ms
 from tests.system.harness import (
     ERASURE_KEY,
@@ -48,7 +48,7 @@ from tests.system.harness import (
 from tests.system.policies import any_hour
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from streams.testing.broker import Broker
@@ -56,11 +56,11 @@ if TYPE_CHECKING:
 
 Found = TypeVar("Found")
 
+NO: Final = "suppressed opt_out"
 RESULTS: Final = REPOSITORY / "bench" / "results"
 CLIENT_SECONDS: Final = 400.0
-AGAIN_AT_ONCE: Final = 400
-"""Intents for customers who had said no, each time that something is written to have the ledger compacted: enough that
-every one of eight partitions gets some."""
+CLEANER: Final = {"log.cleaner.backoff.ms": "200"}
+"""To start the broker with: otherwise its cleaner looks every 15 seconds."""
 
 
 class Answer(Struct, frozen=True):
@@ -77,12 +77,10 @@ class Findings:
     counts: list[Counts] = field(default_factory=list)
     read: dict[str, tuple[Counter[str], Counter[str]]] = field(default_factory=dict)
     """By client: what it read as a gateway by type, and what there was for it to read."""
-    audits: dict[str, AuditReport] = field(default_factory=dict)
-    compacted: tuple[int, int] | None = None
-    """How many records the compacted topics held, and how many of them were left."""
-    again: int = 0
-    """Intents, after compaction began, for customers who had said no before."""
-    again_approved: int = 0
+    stages: list[Stage] = field(default_factory=list)
+    """What the outside check said at each age of the topics."""
+    again: Counter[str] = field(default_factory=Counter)
+    """Once compacted and restored: what came of one more intent for everybody who had said no."""
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -94,11 +92,10 @@ class Findings:
             for client, (read, there) in self.read.items()
             if read != there
         ]
-        found += [f"topics {when}: {report.as_text()}" for when, report in self.audits.items() if not report.is_clean]
-        if self.compacted and self.compacted[0] <= self.compacted[1]:
-            found.append("nothing was compacted")
-        if self.again_approved:
-            found.append(f"{self.again_approved} approved after compaction though they had said no before")
+        found += unsound(self.stages)
+        found += [
+            f"{number} more intents for who had said no: {what}" for what, number in self.again.items() if what != NO
+        ]
         return found
 
 
@@ -116,16 +113,16 @@ class Campaign:
         self._plans = plans
 
     def run(self) -> Findings:
-        """Everything, in order. The broker must have been started with `compaction.BROKER`, or it takes minutes."""
+        """Everything, in order."""
         with self.gate() as gate:
             self.publish_and_judge(gate)
-            self.audit("as it was written")
-            again = Again(self.world, [each.customer for lines in self.lines.values() for each in lines if each.said])
-            self.findings.compacted = compact(self.world, lambda: again.publish(gate))
-        with self.gate() as gate:
-            again.publish(gate)
-        self.findings.again, self.findings.again_approved = again.count()
-        self.audit("compacted, and restored from that")
+        judge = self.outside_check()
+        self.findings.stages = [Stage.of(AS_IT_IS, judge())]
+        for stage in aged(self.world, self._directory, self._policy, judge):
+            print(f"{stage.name}: {stage.said.splitlines()[0]}", flush=True)
+            if len(self.findings.stages) == 1:  # compacted; the next gate restores what is left
+                self._once_more()
+            self.findings.stages.append(stage)
         return self.findings
 
     def gate(self) -> AbstractContextManager[Gate]:
@@ -135,18 +132,21 @@ class Campaign:
     def publish_and_judge(self, gate: Gate) -> None:
         """Every client publishes, and then reads what became of it."""
         for client in self._plans:
-            self._publish(client)
-        until_all_decided(gate, self.world)
+            self._publish(gate, client)
         self.account = account_for(self.world)
         self.findings.counts = judge(self.world, self._plans, self.lines, self.account)
         for client in self._plans:
             self._serve(client)
         until_all_decided(gate, self.world)
 
-    def _publish(self, client: str) -> None:
+    def _publish(self, gate: Gate, client: str) -> None:
+        """First what is hashed as the gate looks for it, then, so that nothing waits before it, what is not."""
         began = time.monotonic()
-        runs = [each.run for each in self._plans[client]]
-        self.lines[client] = self._call(client, runs=runs, into=Line)
+        self.lines[client] = []
+        for is_misrouted in (False, True):
+            runs = [each.run for each in self._plans[client] if each.is_misrouted is is_misrouted]
+            self.lines[client] += self._call(client, runs=runs, into=Line)
+            until_all_decided(gate, self.world)
         self.findings.seconds[client] = time.monotonic() - began
         print(f"{client}: {len(self.lines[client])} published in {self.findings.seconds[client]:.0f} s", flush=True)
 
@@ -187,8 +187,8 @@ class Campaign:
         assert done.returncode == 0, f"{client} failed:\n{(done.stdout + done.stderr)[-4000:]}"
         return [msgspec.json.decode(line, type=into) for line in results.read_bytes().splitlines()]
 
-    def audit(self, when: str) -> None:
-        began = time.monotonic()
+    def outside_check(self) -> Callable[[], AuditReport]:
+        """An audit that is told when each no was acknowledged."""
         settings = AuditSettings(
             self.world.address,
             topics=self.world.names,
@@ -197,8 +197,18 @@ class Campaign:
             acknowledged_ms=self._acknowledged_ms(),
             erasure_key=ERASURE_KEY,
         )
-        self.findings.audits[when] = audit(settings)
-        self.findings.seconds[f"audit, {when}"] = time.monotonic() - began
+        return lambda: audit(settings)
+
+    def _once_more(self) -> None:
+        """An intent for everybody who had said no, decided by a gate that has restored what compaction left."""
+        customers = [line.customer for lines in self.lines.values() for line in lines if line.said]
+        with self.gate() as gate:
+            self.world.publish(intent(customer, f"again-{customer}", created_at=now_ms()) for customer in customers)
+            until_all_decided(gate, self.world)
+        answers = [value_of(record) for record in self.world.read_outputs()]
+        again = [each for each in answers if str(each.get("intent_id", "")).startswith("again-")]
+        assert sorted(each["customer_id"] for each in again) == sorted(customers)
+        self.findings.again.update(f"{each['type']} {each.get('reason', '')}".strip() for each in again)
 
     def _acknowledged_ms(self) -> dict[tuple[str, int, int], int]:
         """When each no was acknowledged, by its place: its client knows the moment, the log knows the place."""
@@ -208,32 +218,6 @@ class Campaign:
             for record in self.world.read(self.world.names.preferences, self.world.names.outcomes)
             if (moment := moments.get(record.key or b"")) is not None and is_first_word(record.value)
         }
-
-
-class Again:
-    """Intents for customers who have said no, time after time."""
-
-    def __init__(self, world: World, customers: list[str]) -> None:
-        self._world = world
-        self._customers = customers
-        self._published = 0
-
-    def publish(self, gate: Gate) -> None:
-        """Some of them once more, until decided."""
-        numbers = range(self._published, self._published + AGAIN_AT_ONCE)
-        self._world.publish(
-            intent(self._customers[number % len(self._customers)], f"again-{number}", created_at=now_ms())
-            for number in numbers
-        )
-        self._published = numbers.stop
-        until_all_decided(gate, self._world)
-
-    def count(self) -> tuple[int, int]:
-        """How many intents were answered, and how many of them approved."""
-        answers = [value_of(record) for record in self._world.read_outputs()]
-        again = [answer["type"] for answer in answers if str(answer.get("intent_id", "")).startswith("again-")]
-        assert len([kind for kind in again if kind != "withdrawn"]) == self._published
-        return self._published, again.count("approved")
 
 
 def is_first_word(value: bytes | None) -> bool:
@@ -253,7 +237,7 @@ def main() -> int:
     for client in clients:
         command_of(client)  # what is missing is said before anything is started
     with ExitStack() as stack:
-        kafka = stack.enter_context(RealKafka(properties=BROKER))
+        kafka = stack.enter_context(RealKafka(properties=CLEANER))
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         findings = Campaign(kafka, directory, plans).run()
     write_report(options.results, clients, findings)

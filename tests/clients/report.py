@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -12,6 +13,7 @@ from bench.report import machine, table
 from streams.testing.kafka_installation import install_kafka
 from tests.clients.plan import CLIENTS
 from tests.clients.programs import versions_of
+from tests.system.aging import as_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,9 +47,8 @@ def write_report(directory: Path, clients: Sequence[str], findings: Findings) ->
         "gateways": {
             client: {"read": dict(read), "there": dict(there)} for client, (read, there) in findings.read.items()
         },
-        "audits": {when: json.loads(report.as_json()) for when, report in findings.audits.items()},
-        "compacted": dict(zip(("records before", "records left"), findings.compacted or (), strict=False)),
-        "again": {"wished": findings.again, "approved": findings.again_approved},
+        "audits": [asdict(stage) for stage in findings.stages],
+        "once more": dict(findings.again),
         "seconds": {what: round(seconds, 1) for what, seconds in findings.seconds.items()},
         "machine": machine(),
     }
@@ -65,8 +66,8 @@ def _markdown(findings: Findings, versions: dict[str, dict[str, str]]) -> str:
         table([_row(client, "", _sum(findings.counts, client)) for client in versions]),
         f"Read as gateways with `read_committed`, each record once: {_gateways(findings)}.",
         "## The outside check",
-        table([_audited(when, report) for when, report in findings.audits.items()]),
-        _compacted(findings),
+        "\n".join(as_rows(findings.stages)),
+        f"One more intent for everybody who had said no, decided from what compaction left: {_pairs(findings.again)}.",
         "## Run by run",
         table([_row(counts.client, f"{counts.library}: {counts.run}", counts) for counts in findings.counts]),
     ]
@@ -104,27 +105,6 @@ def _sum(counts: Sequence[Counts], client: str) -> Counts:
         partitioners="",
         dead_letters=dict(letters),
         **{name: sum(getattr(each, name) for each in found) for name in names},
-    )
-
-
-def _audited(when: str, report: Any) -> dict[str, Any]:  # noqa: ANN401 - AuditReport, which grows
-    looked = {
-        name: report.counts[name]
-        for name in ("intents", "decisions", "withdrawals", "dead_letters", "forwarded", "batches")
-    }
-    return {
-        "topics": when,
-        **{name.replace("_", " "): number for name, number in looked.items()},
-        "broken": report.found.total(),
-    }
-
-
-def _compacted(findings: Findings) -> str:
-    before, left = findings.compacted or (0, 0)
-    return (
-        f"Compaction left {left:,} of {before:,} records of the compacted topics. While it ran, and after a restart "
-        f"from what it left, {findings.again:,} more intents came for customers who had said no: "
-        f"{findings.again_approved:,} were approved."
     )
 
 

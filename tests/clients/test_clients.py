@@ -14,6 +14,7 @@ from tests.clients.campaign import Campaign
 from tests.clients.plan import PYTHON, planned
 from tests.clients.programs import SOURCES
 from tests.clients.verdict import Evidence, judge
+from tests.system.aging import AS_IT_IS, Stage
 from tests.system.harness import REPOSITORY, Place, value_of
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def campaign(real_kafka: Broker, tmp_path_factory: pytest.TempPathFactory) -> Ca
     found = Campaign(real_kafka, tmp_path_factory.mktemp("clients"), PLANS)
     with found.gate() as gate:
         found.publish_and_judge(gate)
-    found.audit("as it was written")
+    found.findings.stages = [Stage.of(AS_IT_IS, found.outside_check()())]
     return found
 
 
