@@ -187,7 +187,7 @@ class Campaign:
         assert done.returncode == 0, f"{client} failed:\n{(done.stdout + done.stderr)[-4000:]}"
         return [msgspec.json.decode(line, type=into) for line in results.read_bytes().splitlines()]
 
-    def outside_check(self) -> Callable[[], AuditReport]:
+    def outside_check(self, processes: int = 2) -> Callable[[], AuditReport]:
         """An audit that is told when each no was acknowledged."""
         settings = AuditSettings(
             self.world.address,
@@ -196,6 +196,7 @@ class Campaign:
             application_id=f"{self.world.prefix}gate",
             acknowledged_ms=self._acknowledged_ms(),
             erasure_key=ERASURE_KEY,
+            processes=processes,
         )
         return lambda: audit(settings)
 

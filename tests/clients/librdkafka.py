@@ -41,6 +41,7 @@ TIMES: Final[dict[str, Callable[[], object]]] = {
     "datetime.isoformat, whole second": lambda: datetime.now(UTC).replace(microsecond=0).isoformat(),
     "datetime.isoformat without zone": lambda: datetime.now().isoformat(),  # noqa: DTZ005 - the mistake itself
     "datetime in str": lambda: str(datetime.now(UTC)),
+    "strftime with %z": lambda: datetime.now(BOGOTA).strftime("%Y-%m-%dT%H:%M:%S.%f%z"),
     "time.time": time.time,
 }
 HEADERS: Final = [("trace", None), ("trace", b"\x00\xff\n"), ("", b"nameless"), ("kafka_correlationId", b"")]

@@ -114,10 +114,13 @@ JAVA: Final = Client(
         ("OffsetDateTime.toString", None),
         ("OffsetDateTime.toString, whole second", None),
         ("OffsetDateTime.toString, whole minute", None),
+        ("ZonedDateTime.toString", None),
+        ("ZonedDateTime.toString, whole minute", None),
+        ("SimpleDateFormat with Z", None),
         ("Jackson, Date", None),
         ("Jackson, Instant", "wrong_type"),
-        ("ZonedDateTime.toString", "bad_time"),
         ("LocalDateTime.toString", "bad_time"),
+        ("RFC_1123_DATE_TIME", "bad_time"),
     ),
 )
 NODE: Final = Client(
@@ -157,9 +160,10 @@ PYTHON: Final = Client(
     times=(
         ("datetime.isoformat", None),
         ("datetime.isoformat, whole second", None),
+        ("datetime in str", None),
+        ("strftime with %z", None),
         ("time.time", "wrong_type"),
         ("datetime.isoformat without zone", "bad_time"),
-        ("datetime in str", "bad_time"),
     ),
 )
 CLIENTS: Final = {client.name: client for client in (JAVA, NODE, GO, PYTHON)}
@@ -184,7 +188,7 @@ def _runs(client: Client, share: float) -> Iterator[tuple[Run, str | None, bool]
     def run(of_run: str, customers: int, more: str = "", **options: object) -> Run:
         settings = {"library": library, "partitioner": own, "noes_partitioner": own, **options}
         waves = max(3, round(customers * share / WAVE))
-        prefix = f"{name}-{of_run.replace(' ', '-').replace(',', '')}-{more}"
+        prefix = f"{name}-{of_run.replace(' ', '-').replace(',', '').replace('%', '')}-{more}"
         return Run(name=of_run, customer_prefix=prefix, customers=waves * WAVE, **settings)  # type: ignore[arg-type]
 
     for codec in CODECS:

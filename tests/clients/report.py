@@ -69,7 +69,7 @@ def _markdown(findings: Findings, versions: dict[str, dict[str, str]]) -> str:
         "\n".join(as_rows(findings.stages)),
         f"One more intent for everybody who had said no, decided from what compaction left: {_pairs(findings.again)}.",
         "## Run by run",
-        table([_row(counts.client, f"{counts.library}: {counts.run}", counts) for counts in findings.counts]),
+        table([_row(counts.client, _title(counts), counts) for counts in findings.counts]),
     ]
     if findings.wrong:
         sections += ["## Wrong", "\n".join(f"- {what}" for what in findings.wrong)]
@@ -90,6 +90,10 @@ def _row(client: str, run: str, counts: Counts) -> dict[str, Any]:
         "approved of those": counts.approved_after_no,
         "withdrawn": counts.withdrawn,
     }
+
+
+def _title(counts: Counts) -> str:
+    return counts.run if counts.run.startswith(counts.library) else f"{counts.library}: {counts.run}"
 
 
 def _sum(counts: Sequence[Counts], client: str) -> Counts:

@@ -34,7 +34,7 @@ def campaign(real_kafka: Broker, tmp_path_factory: pytest.TempPathFactory) -> Ca
     found = Campaign(real_kafka, tmp_path_factory.mktemp("clients"), PLANS)
     with found.gate() as gate:
         found.publish_and_judge(gate)
-    found.findings.stages = [Stage.of(AS_IT_IS, found.outside_check()())]
+    found.findings.stages = [Stage.of(AS_IT_IS, found.outside_check(processes=1)())]
     return found
 
 
