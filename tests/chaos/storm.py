@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import msgspec
 import orjson
 
+from streams.exactly_once.transaction import PRODUCERS_PER_LANE
 from tests.chaos.broker import ProxiedKafka
 from tests.chaos.faults import DONE_BY, Course
 from tests.chaos.follower import Follower
@@ -33,6 +34,7 @@ from tests.chaos.plan import Crew, Planned
 from tests.chaos.policies import Policies
 from tests.chaos.upstream import Order
 from tests.chaos.workers import Slot, Workers
+from tests.faults.broker_view import BrokerView
 from tests.system.harness import REPOSITORY, STOP_SECONDS, World, ends_of
 
 if TYPE_CHECKING:
@@ -215,12 +217,26 @@ class Storm:
             self._step()
             quiet_seconds = time.monotonic() - self.follower.moved_at
             assert quiet_seconds < STANDSTILL_SECONDS, (
-                f"nothing was decided for {quiet_seconds:.0f} s, though no fault is under way"
+                f"nothing was decided for {quiet_seconds:.0f} s, though no fault is under way; {self._what_is_open()}"
             )
         for each in self._under_way:
             self._note(each)
         self._under_way.clear()
         self.workers.stop()
+
+    def _what_is_open(self) -> str:
+        """What the broker has of the workers' transactions, and where records wait for the end of one."""
+        names = self.world.names
+        topics = (names.ledger, names.batches, names.approved, names.suppressed)
+        stable = ends_of(self.world, *topics)
+        ends = ends_of(self.world, *topics, isolation_level="read_uncommitted")
+        held = [f"{topic}-{n}: {ends[topic, n] - end}" for (topic, n), end in stable.items() if end < ends[topic, n]]
+        crew = self.weather.crew
+        application = self.workers[0].settings.application_id
+        ids = [f"{application}-{n}-0-{turn}" for n in (*crew.steady, crew.guest) for turn in range(PRODUCERS_PER_LANE)]
+        with BrokerView(self.world.address) as view:
+            found = "; ".join(f"{name} {state}" for name, state in view.describe(ids).items())
+        return f"transactions: {found}; records behind open ones: {', '.join(held) or 'none'}"
 
     def _settings(self, number: int) -> WorkerSettings:
         crew = self.weather.crew
