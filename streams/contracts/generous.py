@@ -10,6 +10,7 @@ Rules of this module (docs/semantics.md, 0)
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar, get_args
 
 import msgspec
@@ -46,6 +47,9 @@ _NAMELESS: Final = "unnamed"
 _NOTHING: Final = b"null"
 # What stands for a field that stands twice: no field is a list.
 _UNREADABLE: Final = Raw(b"[]")
+
+# Zero and an id of eight bytes, whose first half is zero, or of four; something stands behind it.
+_UNPREFIXED: Final = re.compile(rb"\A(?:\x00{6}...|\x00....)(?=.)", re.DOTALL)
 
 Event = TypeVar("Event", PreferenceEvent, Outcome)
 
@@ -122,11 +126,17 @@ def generous_outcome(
 
 
 def customer_of(key: bytes | None) -> str | None:
-    """The customer a record's key names, if it can name one."""
+    """The customer a record's key names, if it can name one.
+
+    Of a key that a serializer wrote, in quotes or behind the id of a schema registry, what it wrote: nobody's id begins
+    with zeros, and the no of somebody else would protect nobody.
+    """
     try:
-        text = (key or b"").decode()
+        text = _UNPREFIXED.sub(b"", key or b"").decode()
     except UnicodeDecodeError:
         return None
+    if len(text) > 2 and text[0] == text[-1] == '"':
+        text = _text(Raw(text.encode())) or text
     return text if 1 <= len(text) <= TEXT_CHARACTERS_MAX else None
 
 

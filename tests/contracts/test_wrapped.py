@@ -16,6 +16,7 @@ from streams.contracts.decode import decode_intent, decode_outcome, decode_prefe
 from streams.contracts.envelope import payload_of
 from streams.contracts.errors import PermissionRefused, RecordRefused
 from streams.contracts.wrapped import LAYERS_MAX, unwrapped
+from streams.testing.audit.documents import BadRecord
 from streams.testing.audit.events import read_event
 
 INTENT = {"intent_id": "i", "customer_id": "c", "channel": "sms", "created_at": 1_795_514_400_000}
@@ -280,6 +281,36 @@ def test_what_nobody_can_read_behind_a_prefix_may_have_been_a_no(prefixed: Any) 
         assert (reading.event.type, reading.event.customer_id) == ("unread", "c")
         assert reading.refusal is not None
         assert reading.refusal.reason == "not_json"
+
+
+KEYS: dict[bytes, str] = {
+    b"c-1": "c-1",
+    b'"c-1"': "c-1",
+    b"\0\0\0\0\7c-1": "c-1",
+    b'\0\0\0\0\7"c-1"': "c-1",
+    b"\0\0\0\0\0\0\0\x12\x34c-1": "c-1",
+    b'"': '"',
+    b'""': '""',
+    b'"c': '"c',
+    b'"c" "d"': '"c" "d"',
+    b'"jos\xc3\xa9"': "jos\u00e9",
+    b"\0\0\0\0\7": "\0\0\0\0\7",
+}
+
+
+@pytest.mark.parametrize("key", KEYS, ids=str)
+def test_a_no_without_a_customer_is_heard_though_a_serializer_wrote_its_key(key: bytes) -> None:
+    for value in (b"\0\0\0\0\7\2\6abc", b'{"event_id":"e","type":"opt_out"}'):
+        reading = decode_preference(value, (), key)
+        assert reading.event is not None
+        assert reading.event.customer_id == KEYS[key]
+        try:
+            found: Any = read_event("preference", value, (), key)
+        except BadRecord as bad:
+            found = bad.unread
+        assert found["customer_id"] == KEYS[key]
+    stop = decode_outcome(compact({name: said for name, said in STOP.items() if name != "customer_id"}), (), key)
+    assert stop.event.customer_id == KEYS[key]
 
 
 def test_ids_in_headers_change_nothing() -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import json
 import re
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -320,8 +321,24 @@ def _customer(document: dict[str, Any], key: bytes | None) -> str | None:
     with contextlib.suppress(BadRecord):
         return _word(named)
     with contextlib.suppress(BadRecord, UnicodeDecodeError):
-        return _word((key or b"").decode())
+        return _word(_written_in(key or b""))
     return None
+
+
+def _written_in(key: bytes) -> str:
+    """The id in a key, without what a serializer puts around it: a registry's id, quotes.
+
+    READING: the key is asked only where the value does not say who it is about.
+    """
+    if key[:1] == b"\0":
+        size = 9 if key[:6] == bytes(6) else 5
+        key = key[size:] or key
+    text = key.decode()
+    with contextlib.suppress(ValueError):
+        found = json.loads(text) if text.startswith('"') else None
+        if isinstance(found, str) and found:
+            return found
+    return text
 
 
 def _restrictive(said: str, document: dict[str, Any], key: bytes | None) -> Event:
