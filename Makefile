@@ -15,7 +15,7 @@
 #   make chaos           MINUTES=30 of every fault at once on Apache Kafka; results in bench/results/chaos.md (long)
 #   make bench-compare   the gate beside three peers on one broker; results in bench/results/compare.md (half an hour)
 #   make clients         what Java, JavaScript, Go and Python clients publish, decided and audited, before and after compaction, on
-#                        Apache Kafka; results in bench/results/clients.md (needs a JDK, Maven, Node.js 20, npm and Go)
+#                        Apache Kafka; results in bench/results/clients.md (needs a JDK, Maven, Node.js 20, npm, a C++ compiler and Go)
 #   make poison          every kind of damaged batch on every input topic, on Apache Kafka (ten minutes)
 #   make mutants         change the decision core in every way mutmut knows; the cases must notice (long)
 #   make fuzz            the core against the independent model, SECONDS=… (long)
