@@ -33,6 +33,7 @@ from tests.system.harness import World
 COMPACTED_AT_ONCE: Final = {
     "segment.ms": "1000",  # a segment is closed, hence compacted, by the next record after that
     "min.cleanable.dirty.ratio": "0.01",
+    "min.compaction.lag.ms": "0",
     "max.compaction.lag.ms": "1000",
 }
 COMPACT_SECONDS: Final = 180.0
