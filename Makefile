@@ -17,6 +17,8 @@
 #   make clients         what Java, JavaScript, Go and Python clients publish, decided and audited, before and after compaction, on
 #                        Apache Kafka; results in bench/results/clients.md (needs a JDK, Maven, Node.js 20, npm, a C++ compiler and Go)
 #   make poison          every kind of damaged batch on every input topic, on Apache Kafka (ten minutes)
+#   make generators      types for TypeScript, Java, Go and Python from schemas/, compiled, and every example read with them; results in
+#                        bench/results/generators.md (needs Node 20, Go, Java 17 and Maven; some minutes)
 #   make mutants         change the decision core in every way mutmut knows; the cases must notice (long)
 #   make fuzz            the core against the independent model, SECONDS=… (long)
 #   make fuzz-bytes      whatever reads bytes, guided by coverage; results in bench/results/fuzz.md (long)
@@ -41,7 +43,7 @@ LOCKED := $(PIP) install --quiet --no-deps --require-hashes -r
 CONSISTENT := $(PIP) check || { echo "$(VENV) holds what does not fit together (above). Make it anew: rm -rf $(VENV)" >&2; exit 1; }
 
 .PHONY: setup demo test quick check compiled bench bench-compare races faults simulation chaos clients poison mutants fuzz fuzz-bytes \
-	setup-matrix lock
+	setup-matrix generators lock
 
 setup: $(TEST_STAMP)
 
@@ -83,6 +85,7 @@ check: $(TEST_STAMP)
 	$(BIN)/ruff check streams tests bench deploy examples
 	$(BIN)/ruff format --check streams tests bench deploy examples
 	$(BIN)/mypy
+	MYPYPATH=examples $(BIN)/mypy --disable-error-code redundant-expr examples/gateway.py
 	$(BIN)/lint-imports
 
 compiled: $(TEST_STAMP)
@@ -133,6 +136,9 @@ fuzz-bytes: $(TEST_STAMP)
 setup-matrix: $(TEST_STAMP)
 	$(BIN)/python -m tests.setup.matrix $(ARGS)
 
+generators: $(TEST_STAMP)
+	$(BIN)/python -m tests.generators.run $(ARGS)
+
 # The locks name no index: whoever installs asks the one that their pip is set to.
 LOCK_TOOL := build/lock
 LOCK := $(LOCK_TOOL)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url \
@@ -143,4 +149,5 @@ lock:
 	$(LOCK) pyproject.toml --group build -o requirements/runtime.lock
 	$(LOCK) pyproject.toml --group build --group dev --constraint requirements/runtime.lock -o requirements/dev.lock
 	$(LOCK) --group peers -o requirements/bench.lock
+	$(LOCK) --group generators -o requirements/generators.lock
 	$(LOCK) --group lock -o requirements/lock.lock

@@ -22,12 +22,16 @@ import logging
 import signal
 import sqlite3
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from confluent_kafka import Consumer, Producer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    # Made from schemas/readers/approved and schemas/writers/outcome; needed by type checkers only (docs/contracts.md).
+    from events.approved import Approval, ApprovalOrWithdrawal
+    from events.outcome import Outcome
 
 logger = logging.getLogger("gateway")
 
@@ -37,8 +41,7 @@ logger = logging.getLogger("gateway")
 MEMORY_MS = 7 * 24 * 3_600_000
 BATCH_MAX = 500
 
-Decision = dict[str, Any]
-Outcome = dict[str, Any]
+Sent = Literal["sent", "failed"]
 
 
 class Memory(Protocol):
@@ -73,22 +76,24 @@ class DiskMemory:
         self._db.close()
 
 
-def approvals_to_send(events: Iterable[Decision], channel: str, memory: Memory, now_ms: int) -> list[Decision]:
+def approvals_to_send(
+    events: Iterable[ApprovalOrWithdrawal], channel: str, memory: Memory, now_ms: int
+) -> list[Approval]:
     """The approvals of this batch to act on, in order: ours, new, and not withdrawn."""
-    found: dict[str, Decision] = {}
+    found: dict[str, Approval] = {}
     for event in events:
-        decision_id, kind, until_ms = event["decision_id"], event["type"], event["valid_until"] + MEMORY_MS
+        decision_id, until_ms = event["decision_id"], event["valid_until"] + MEMORY_MS
         if event["channel"] != channel or until_ms < now_ms:
             continue
-        if kind == "withdrawn":
-            memory.is_new(decision_id, kind, until_ms)
+        if event["type"] == "withdrawn":
+            memory.is_new(decision_id, event["type"], until_ms)
             found.pop(decision_id, None)
-        elif kind == "approved" and memory.is_new(decision_id, kind, until_ms):
+        elif event["type"] == "approved" and memory.is_new(decision_id, event["type"], until_ms):
             found[decision_id] = event
     return list(found.values())
 
 
-def act(approval: Decision, send: Callable[[Decision], str], clock_ms: Callable[[], int]) -> Outcome:
+def act(approval: Approval, send: Callable[[Approval], Sent], clock_ms: Callable[[], int]) -> Outcome:
     """Send it, if there is still time, and say what became of it.
 
     `send` hands the message to the provider, with `decision_id` as the key by which the provider knows a repetition,
@@ -104,7 +109,7 @@ def act(approval: Decision, send: Callable[[Decision], str], clock_ms: Callable[
     }
 
 
-def run(brokers: str, channel: str, memory_path: str, send: Callable[[Decision], str]) -> None:
+def run(brokers: str, channel: str, memory_path: str, send: Callable[[Approval], Sent]) -> None:
     """Read, send, report, until told to stop by SIGTERM or SIGINT."""
     running = True
 
@@ -160,7 +165,7 @@ def _clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _pretend_to_send(_: Decision) -> str:
+def _pretend_to_send(_: Approval) -> Sent:
     """Put your provider's client here."""
     return "sent"
 

@@ -15,14 +15,22 @@ from hypothesis import strategies as st
 from jsonschema import Draft7Validator, Draft202012Validator
 
 from streams.contracts.schema_forms import READERS, WRITERS, FormUnknownError, forms
-from tests.contracts.schema_files import SCHEMAS, Json, examples, independent_moment_ms, raw_schema, schema, validator
+from tests.contracts.form_documents import (
+    NEW_WORD,
+    TIMES,
+    Example,
+    Node,
+    later,
+    meaning,
+    of_readers,
+    of_writers,
+    plainly,
+)
+from tests.contracts.schema_files import SCHEMAS, Json, examples, raw_schema, schema, validator
 from tests.contracts.test_schema_and_decoder import documents, from_object_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-Node = dict[str, Any]
 
 STRICT = {name: raw_schema(name) for name in (*READERS, *WRITERS)}
 FORMS = forms(STRICT)
@@ -30,8 +38,6 @@ EVENTS_OF_ONE_TOPIC = ("approval", "withdrawal")
 EVERY_FILE = sorted(path.relative_to(SCHEMAS).as_posix() for path in SCHEMAS.rglob("*.schema.json"))
 OF_FORMS = [name for name in EVERY_FILE if "/" in name]
 CLOSED = {"readers/approved", "readers/suppressed", "readers/policy-record"}
-TIMES = frozenset({"created_at", "expires_at", "effective_at", "until", "occurred_at"})
-NEW_WORD = "a-word-of-a-later-revision"
 KEYWORDS = {
     "readers": {"title", "description", "type", "format", "const", "items", "properties", "required"}
     | {"additionalProperties", "oneOf", "$schema", "$id"},
@@ -140,43 +146,20 @@ def test_titles_name_one_thing_each() -> None:
                 assert seen.setdefault(node["title"], same) == same, node["title"]
 
 
-def of_readers() -> Iterator[tuple[str, Path]]:
-    """Every form of a reader with every example of it."""
-    for name in READERS:
-        for path in examples(name):
-            yield f"readers/{name}", path
-            if name == "approved":
-                yield f"readers/{path.name.split('.')[1]}", path
-
-
-def additive(document: Any, form: Node) -> Any:  # noqa: ANN401 - any part of a document
-    """The document as a later revision may write it: another field in every object, longer arrays, unknown words."""
-    if "oneOf" in form:
-        form = next(event for event in form["oneOf"] if Draft7Validator(event).is_valid(document))
-    if "properties" in form:
-        known = {name: additive(value, form["properties"].get(name, {})) for name, value in document.items()}
-        return {**known, NEW_WORD: {"deeper": [1, None]}}
-    if "Known: " in form.get("description", ""):
-        return NEW_WORD
-    if "array" in kinds(form) and isinstance(document, list):
-        entries = [additive(value, form["items"]) for value in document]
-        return [*entries, *entries] if "array" not in kinds(form["items"]) else entries
-    return document
-
-
-@pytest.mark.parametrize(("form", "path"), list(of_readers()), ids=lambda value: getattr(value, "stem", value))
-def test_a_reader_form_takes_what_is_and_what_may_come(form: str, path: Path) -> None:
-    document = json.loads(path.read_text())
-    validator(form).validate(document)
-    later = additive(document, FORMS[form])
-    assert later != document
-    validator(form).validate(later)
-    if form in CLOSED:
-        assert not validator(form.removeprefix("readers/")).is_valid(later)
-    for field in FORMS[form].get("required", ()):
-        without = {name: value for name, value in document.items() if name != field}
-        assert not validator(form).is_valid(without), field
-        assert not validator(form).is_valid({**document, field: [[]]}), field
+@pytest.mark.parametrize("example", list(of_readers()), ids=lambda example: example.name)
+def test_a_reader_form_takes_what_is_and_what_may_come(example: Example) -> None:
+    topic = "readers/approved" if example.form.removeprefix("readers/") in EVENTS_OF_ONE_TOPIC else example.form
+    changed = later(example).document
+    assert changed != example.document
+    for form in {example.form, topic}:
+        validator(form).validate(example.document)
+        validator(form).validate(changed)
+        for field in FORMS[form].get("required", ()):
+            without = {name: value for name, value in example.document.items() if name != field}
+            assert not validator(form).is_valid(without), field
+            assert not validator(form).is_valid({**example.document, field: [[]]}), field
+    if topic in CLOSED:
+        assert not validator(topic.removeprefix("readers/")).is_valid(changed)
 
 
 def test_approval_and_withdrawal_are_told_apart() -> None:
@@ -189,22 +172,25 @@ def test_approval_and_withdrawal_are_told_apart() -> None:
         assert not validator("readers/approved").is_valid({**document, "type": NEW_WORD})
 
 
-def plainly(document: Node) -> Node:
-    """The same event in the spelling of the writer form: times as epoch milliseconds, what is null left out."""
-    return {
-        field: independent_moment_ms(value) if field in TIMES and isinstance(value, str) else value
-        for field, value in document.items()
-        if value is not None
-    }
+@pytest.mark.parametrize("example", list(of_writers()), ids=lambda example: example.name)
+def test_a_writer_form_takes_every_example_in_its_spelling(example: Example) -> None:
+    validator(example.form).validate(example.document)
+    validator(example.form.removeprefix("writers/")).validate(example.document)
 
 
-@pytest.mark.parametrize(
-    ("name", "path"), [(name, path) for name in WRITERS for path in examples(name)], ids=lambda value: str(value)[-40:]
-)
-def test_a_writer_form_takes_every_example_in_its_spelling(name: str, path: Path) -> None:
-    document = plainly(json.loads(path.read_text()))
-    validator(f"writers/{name}").validate(document)
-    validator(name).validate(document)
+def test_every_example_is_one_of_a_form() -> None:
+    names = {example.name for example in (*of_readers(), *of_writers())}
+    assert names == {path.stem for path in (SCHEMAS / "examples").iterdir()}
+
+
+def test_meaning_is_lost_with_a_field_and_not_with_what_no_form_names() -> None:
+    for example in of_readers():
+        form = FORMS[example.form]
+        kept = meaning(example.document, form)
+        assert meaning({**example.document, NEW_WORD: 1}, form) == kept
+        for field in kept:
+            assert meaning({**example.document, field: None}, form) != kept
+            assert meaning({**example.document, field: NEW_WORD}, form) != kept
 
 
 def without_conditions(name: str) -> Draft202012Validator:

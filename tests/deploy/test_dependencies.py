@@ -53,13 +53,19 @@ def test_what_is_imported_is_declared() -> None:
     assert undeclared <= {"mode"}
 
 
-GROUPS_OF = {"runtime": ("build",), "dev": ("build", "dev"), "bench": ("peers",), "lock": ("lock",)}
+GROUPS_OF = {
+    "runtime": ("build",),
+    "dev": ("build", "dev"),
+    "bench": ("peers",),
+    "generators": ("generators",),
+    "lock": ("lock",),
+}
 LOCKS = sorted(path.stem for path in (ROOT / "requirements").glob("*.lock"))
 
 
 def declared(lock: str) -> list[Requirement]:
     """What the lock was made from."""
-    own = [] if lock in {"bench", "lock"} else PROJECT["project"]["dependencies"]
+    own = [] if lock in {"bench", "generators", "lock"} else PROJECT["project"]["dependencies"]
     groups = [text for group in GROUPS_OF[lock] for text in PROJECT["dependency-groups"][group]]
     return [Requirement(text) for text in own + groups]
 

@@ -1,0 +1,3 @@
+module mesura/generators
+
+go 1.24
