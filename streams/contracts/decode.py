@@ -25,7 +25,7 @@ from streams.contracts.repeated import refuse_repeated, said_twice
 from streams.contracts.times import moment_ms
 from streams.contracts.wire import INTENT, OUTCOME, PREFERENCE, Wire, decode_members
 from streams.contracts.wrapped import unwrapped
-from streams.decision.intent import Intent
+from streams.decision.intent import ON_SUPPRESS_DEFAULT, PRIORITY_DEFAULT, Intent
 from streams.decision.outcome import Outcome
 from streams.decision.outcomes import is_stop
 from streams.decision.preference import RESTRICTIVE, PreferenceEvent
@@ -83,11 +83,19 @@ def decode_intent(value: bytes | None, headers: Headers = ()) -> tuple[Intent, i
         # A default may have been written or not: at least so many different names were there.
         attributes = len(intent.attributes) if intent.attributes else 0
         members = (
-            _INTENT_FIELDS - astuple(intent).count(None) - (intent.priority == 50) - (intent.on_suppress == "drop")
+            _INTENT_FIELDS
+            - astuple(intent).count(None)
+            - (intent.priority == PRIORITY_DEFAULT)
+            - (intent.on_suppress == ON_SUPPRESS_DEFAULT)
         )
         if payload.count(b":") > members + attributes:
             refuse_repeated(payload, members, attributes, INTENT.fields)
     intent.__class__ = Intent
+    # Null says the same as absent, as in every field that may be absent.
+    if intent.priority is None:
+        intent.priority = PRIORITY_DEFAULT
+    if intent.on_suppress is None:
+        intent.on_suppress = ON_SUPPRESS_DEFAULT
     if intent.created_at.__class__ is str:
         intent.created_at = moment_ms(intent.created_at, "created_at")
     if intent.expires_at.__class__ is str:

@@ -128,7 +128,8 @@ def _written(node: Schema) -> Schema:
         return {**about, **_object(node, _written), **limits}
     if kind == "integer" and limits.get("maximum", _INT32_MAX + 1) > _INT32_MAX:
         return {**about, **_WHOLE, **limits}
-    return {**about, "type": kind, **({"enum": node["enum"]} if "enum" in node else {}), **limits}
+    words = [word for word in node.get("enum", ()) if word is not None]
+    return {**about, "type": kind, **({"enum": words} if words else {}), **limits}
 
 
 def _object(node: Schema, form: Callable[[Schema], Schema]) -> Schema:

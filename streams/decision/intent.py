@@ -5,7 +5,7 @@ Times are integer milliseconds since the epoch. Limits are part of the contract 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
@@ -18,6 +18,9 @@ ATTRIBUTES_MAX = 16
 ATTRIBUTE_CHARACTERS_MAX = 256
 # 9999-12-31T23:59:59.999Z, the last moment RFC 3339 can write.
 MOMENT_MAX_MS = 253_402_300_799_999
+# What absent says of the two fields that have a value of their own then; null says it too.
+PRIORITY_DEFAULT: Final = 50
+ON_SUPPRESS_DEFAULT: Final = "drop"
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=TEXT_CHARACTERS_MAX)]
 Word = Annotated[str, Meta(min_length=1, max_length=TEXT_CHARACTERS_MAX)]
@@ -42,7 +45,7 @@ class Intent(Struct, kw_only=True, gc=False):
     brand: Word | None = None
     campaign_id: Word | None = None
     template_id: Word | None = None
-    priority: Annotated[int, Meta(ge=0, le=100)] = 50
+    priority: Annotated[int, Meta(ge=0, le=100)] | None = PRIORITY_DEFAULT
     country: Country | None = None
     region: Region | None = None
     timezone: ZoneName | None = None
@@ -51,7 +54,7 @@ class Intent(Struct, kw_only=True, gc=False):
     sender_id: Word | None = None
     automated: bool | None = None
     consent_ref: Word | None = None
-    on_suppress: Literal["drop", "hold"] = "drop"
+    on_suppress: Literal["drop", "hold"] | None = ON_SUPPRESS_DEFAULT
     collapse_key: Word | None = None
     retry_of: Word | None = None
     attributes: Attributes | None = None

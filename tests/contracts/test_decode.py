@@ -68,8 +68,8 @@ _text = st.text(max_size=6) | st.sampled_from([":", '":', '" :', '\\":', "urn:x"
 _members = st.lists(
     st.one_of(
         st.tuples(st.sampled_from(["topic", "brand", "campaign_id", "channel", "intent_id"]), _text.filter(bool)),
-        st.tuples(st.just("priority"), st.sampled_from([50, 51])),
-        st.tuples(st.just("on_suppress"), st.sampled_from(["drop", "hold"])),
+        st.tuples(st.just("priority"), st.sampled_from([50, 51, None])),
+        st.tuples(st.just("on_suppress"), st.sampled_from(["drop", "hold", None])),
         st.tuples(st.just("purpose"), st.none()),
         st.tuples(st.just("expires_at"), st.sampled_from([5, "2026-11-24T10:00:00Z"])),
         st.tuples(st.sampled_from(["zz", ""]), _contents),

@@ -182,6 +182,8 @@ def says(event: Struct, document: Document) -> bool:
         said, found = document[field.encode_name], getattr(event, field.name)
         if isinstance(said, str) and isinstance(found, int):
             said = independent_moment_ms(said)
+        if said is None and not field.required:
+            said = field.default
         if type(said) is not type(found) or said != found:
             return False
     return True

@@ -4,7 +4,8 @@
 
 Rules of this module
 1. A tool is called as docs/contracts.md says, and no generated line is changed.
-2. A document has gone through a type if what comes out says the same: every field that the form names, with its value.
+2. A document has gone through a type if what comes out says the same, every field that the form names with its value,
+   and if the gate reads it where it is the gate that reads it.
 3. Each example is tried as it is published (inputs in the spelling of the writer form: times as epoch milliseconds);
    an output also as a later revision may write it: with unknown fields, unknown words and longer arrays.
 
@@ -23,6 +24,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from bench.report import keep, table
+from streams.contracts.errors import RecordRefused
+from tests.contracts.decoders import read
 from tests.contracts.form_documents import Example, later, meaning, of_readers, of_writers
 from tests.contracts.schema_files import raw_schema
 from tests.generators.toolbox import (
@@ -125,10 +128,10 @@ def file_name(form: str) -> str:
     return form.partition("/")[2]
 
 
-def judged(verdict: Verdict, documents: list[Example], read: Callable[[], str]) -> Verdict:
-    """Compile and read; `read` returns a line of JSON for each document."""
+def judged(verdict: Verdict, documents: list[Example], run_program: Callable[[], str]) -> Verdict:
+    """Compile and read; `run_program` returns a line of JSON for each document."""
     try:
-        answers = [json.loads(line) for line in read().splitlines()]
+        answers = [json.loads(line) for line in run_program().splitlines()]
     except StepFailedError as error:
         verdict.wrong.append(str(error))
         return verdict
@@ -144,10 +147,11 @@ def judged(verdict: Verdict, documents: list[Example], read: Callable[[], str]) 
             continue
         form = raw_schema(event_of(example))
         found = json.loads(answer["text"])
-        if same(meaning(found, form), meaning(example.document, form)):
-            verdict.read += 1
+        refusal = refused_by_the_gate(example.form, answer["text"])
+        if refusal or not same(meaning(found, form), meaning(example.document, form)):
+            verdict.wrong.append(f"{example.form}, {example.name}: {refusal} {answer['text']}")
         else:
-            verdict.wrong.append(f"{example.form}, {example.name}: {answer['text']}")
+            verdict.read += 1
         verdict.keeps_the_unknown &= unknown_to(form, example.document) <= found.keys()
         if example.form == "readers/approved":
             kinds = {OF_ONE_TOPIC[event_of(example)], example.document["type"]}
@@ -160,6 +164,17 @@ def event_of(example: Example) -> str:
     if example.form not in {"readers/approved", *OF_ONE_TOPIC}:
         return example.form
     return "readers/approval" if example.document["type"] == "approved" else "readers/withdrawal"
+
+
+def refused_by_the_gate(form: str, text: str) -> str:
+    """Why the gate does not read what the type has written; nothing of what it does not read at all."""
+    if not form.startswith("writers/"):
+        return ""
+    try:
+        read(file_name(form), text.encode())
+    except RecordRefused as refusal:
+        return f"{refusal.reason}: {refusal.detail}"
+    return ""
 
 
 def unknown_to(form: dict[str, Any], document: dict[str, Any]) -> set[str]:
@@ -306,7 +321,7 @@ def verdicts() -> Iterator[Verdict]:
     remark = f"with `rawPropertyNames`, or fields are renamed. {UNION} that `type` narrows. Types alone"
     program = program_of_types(documents, type_name, of_folders)
     yield judged(Verdict(name, version, "TypeScript", remark), documents, partial(read_by_typescript, types, program))
-    remark = "with the Jackson preset, and a mapper that leaves out what is null (`NON_NULL`). Look at `type` first"
+    remark = "with the Jackson preset. Look at `type` first"
     through = partial(read_by_java, "modelina", all_documents)
     yield judged(Verdict(name, version, "Java", remark), all_documents, through)
 

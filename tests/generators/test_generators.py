@@ -106,6 +106,15 @@ def test_a_lost_or_changed_value_is_noticed(change: dict[str, Any]) -> None:
     assert (verdict.read, verdict.asked, len(verdict.wrong)) == (0, 1, 1)
 
 
+def test_what_the_gate_does_not_read_is_noticed() -> None:
+    """A type that writes a field of another name beside the right one loses nothing, and its events are dead letters."""
+    event = next(example for example in examples() if example.name == "preference-event.consent")
+    assert _judged(event, _answered(event.document)).holds
+    verdict = _judged(event, _answered({**event.document, "additionalProperties": {}}))
+    assert not verdict.holds
+    assert "unknown_field" in verdict.wrong[0]
+
+
 def test_refusals_and_what_does_not_compile_are_noticed() -> None:
     def broken() -> str:
         raise StepFailedError("it does not compile")

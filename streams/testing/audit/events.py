@@ -198,8 +198,6 @@ _REQUIRED: Final = {
     "preference": ("event_id", "customer_id", "type"),
     "outcome": ("customer_id", "type", "occurred_at"),
 }
-_NEVER_NULL: Final = frozenset({"priority", "on_suppress"})
-
 
 _SAID_BY_ALL: Final = frozenset(
     {"event_id", "customer_id", "type", "effective_at", "source", "evidence_ref", "attributes"}
@@ -263,7 +261,7 @@ def _read_whole(kind: str, document: dict[str, Any]) -> Event:
         check = known.get(name)
         if check is None:
             continue
-        if content is None and name not in required and name not in _NEVER_NULL:
+        if content is None and name not in required:
             continue
         event[name] = check(content)
     if kind == "outcome" and "decision_id" not in event and (event["type"] != "reply" or "channel" not in event):

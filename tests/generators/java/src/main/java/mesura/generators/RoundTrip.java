@@ -1,9 +1,7 @@
 package mesura.generators;
 
-import com.fasterxml.jackson.annotation.JsonInclude;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
-import com.fasterxml.jackson.databind.json.JsonMapper;
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
@@ -12,13 +10,7 @@ import java.util.Map;
 
 /** Reads {"form": …, "text": …} a line, reads the text into the form's type of one tool, and writes it again. */
 public final class RoundTrip {
-    private static final ObjectMapper LINES = new ObjectMapper();
-
-    /** What is absent is left out again; null inside `attributes` is a value of its own. */
-    private static final ObjectMapper MODELINA = JsonMapper.builder()
-            .defaultPropertyInclusion(
-                    JsonInclude.Value.construct(JsonInclude.Include.NON_NULL, JsonInclude.Include.ALWAYS))
-            .build();
+    private static final ObjectMapper MAPPER = new ObjectMapper();
 
     private static final Map<String, Class<?>> MODELINA_TYPES = Map.of(
             "readers/approval", mesura.modelina.Approval.class,
@@ -44,7 +36,7 @@ public final class RoundTrip {
         var lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         var out = new PrintStream(System.out, true, StandardCharsets.UTF_8);
         for (String line = lines.readLine(); line != null; line = lines.readLine()) {
-            JsonNode document = LINES.readTree(line);
+            JsonNode document = MAPPER.readTree(line);
             String text = document.get("text").asText();
             Map<String, String> said;
             try {
@@ -53,7 +45,7 @@ public final class RoundTrip {
             } catch (Exception error) {
                 said = Map.of("error", String.valueOf(error.getMessage()));
             }
-            out.println(LINES.writeValueAsString(said));
+            out.println(MAPPER.writeValueAsString(said));
         }
     }
 
@@ -62,7 +54,7 @@ public final class RoundTrip {
         if (!form.equals("readers/approved")) {
             return form;
         }
-        String type = LINES.readTree(text).get("type").asText();
+        String type = MAPPER.readTree(text).get("type").asText();
         return switch (type) {
             case "approved" -> "readers/approval";
             case "withdrawn" -> "readers/withdrawal";
@@ -71,8 +63,8 @@ public final class RoundTrip {
     }
 
     private static Answer throughModelina(String form, String text) throws Exception {
-        Object event = MODELINA.readValue(text, MODELINA_TYPES.get(form));
-        return new Answer(event.getClass().getSimpleName(), MODELINA.writeValueAsString(event));
+        Object event = MAPPER.readValue(text, MODELINA_TYPES.get(form));
+        return new Answer(event.getClass().getSimpleName(), MAPPER.writeValueAsString(event));
     }
 
     private static Answer throughQuicktype(String form, String text) throws Exception {
