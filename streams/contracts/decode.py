@@ -31,6 +31,8 @@ from streams.decision.outcomes import is_stop
 from streams.decision.preference import RESTRICTIVE, PreferenceEvent
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from msgspec import Raw
 
     from streams.exactly_once.interfaces import Headers
@@ -186,7 +188,7 @@ def _whole_preference(payload: bytes) -> PreferenceEvent:
         raise _of_another_form(PREFERENCE, "country")
     if event.region is not None and event.region.strip(_REGION_CHARACTERS):
         raise _of_another_form(PREFERENCE, "region")
-    if event.type not in RESTRICTIVE and not decode_members(payload).keys() <= _SPEAKING[event.type]:
+    if event.type not in RESTRICTIVE and _is_more_said(event.type, decode_members(payload)):
         raise _says_more(event.type)
     return cast("PreferenceEvent", event)
 
@@ -216,12 +218,18 @@ def _doubtful_preference(payload: bytes | None, key: bytes | None, refusal: Reco
             return PreferenceReading(None, refusal=refusal)
         return PreferenceReading(read.event, len(members.keys() - PREFERENCE.fields), read.not_understood)
     if members is not None and event_type is not None:
-        says_more = event_type in _SPEAKING and not members.keys() <= _SPEAKING[event_type]
+        says_more = event_type in _SPEAKING and _is_more_said(event_type, members)
         permission = _says_more(event_type) if says_more else PermissionRefused(refusal.reason, refusal.detail)
         return PreferenceReading(None, refusal=permission)
     if is_repeated and payload is not None and "customer_id" in said_twice(payload, PREFERENCE.fields):
         members = None  # nobody can say which of them was meant
     return PreferenceReading(unread_preference(members, key), 0, ("event",), refusal)
+
+
+def _is_more_said(event_type: str, members: Mapping[str, Raw]) -> bool:
+    """Whether there is a field that says nothing in this type; null in one of another type says that it is absent."""
+    more = members.keys() - _SPEAKING[event_type]
+    return not more <= PREFERENCE.fields or any(bytes(members[name]) != b"null" for name in more)
 
 
 def _says_more(event_type: str) -> PermissionRefused:

@@ -11,7 +11,8 @@ Rules of this module
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Generic, Literal, TypeVar, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 from msgspec import Meta, Raw, Struct
@@ -68,7 +69,8 @@ class Wire(Generic[Event]):
         self.words: Final[Mapping[str, tuple[str, ...]]] = {
             field.encode_name: get_args(each)
             for field in msgspec.structs.fields(event)
-            if get_origin(each := types.get(field.encode_name, field.type)) is Literal
+            for each in _alternatives(types.get(field.encode_name, field.type))
+            if get_origin(each) is Literal
         }
         # Of each field by itself, for what is read although the event as a whole cannot be. That is rare, so patterns
         # may be checked here.
@@ -80,6 +82,13 @@ class Wire(Generic[Event]):
         }
         self.strict: Final = msgspec.json.Decoder(_wire_class(event, looser, strict=True))
         self.tolerant: Final = msgspec.json.Decoder(_wire_class(event, looser, strict=False))
+
+
+def _alternatives(field_type: object) -> tuple[object, ...]:
+    """The types of a union, or the type by itself."""
+    return (
+        get_args(field_type) if isinstance(field_type, UnionType) or get_origin(field_type) is Union else (field_type,)
+    )
 
 
 def _wire_class(event: type[Struct], types: Mapping[str, Any], *, strict: bool) -> type[Any]:

@@ -107,7 +107,7 @@ def test_a_lost_or_changed_value_is_noticed(change: dict[str, Any]) -> None:
 
 
 def test_what_the_gate_does_not_read_is_noticed() -> None:
-    """A type that writes a field of another name beside the right one loses nothing, and its events are dead letters."""
+    """A type that writes a field of its own beside the right ones loses nothing, and its events are dead letters."""
     event = next(example for example in examples() if example.name == "preference-event.consent")
     assert _judged(event, _answered(event.document)).holds
     verdict = _judged(event, _answered({**event.document, "additionalProperties": {}}))

@@ -362,7 +362,8 @@ def _restrictive(said: str, document: dict[str, Any], key: bytes | None) -> Even
 
 def _permissive(said: str, document: dict[str, Any]) -> Event:
     event = _read_whole("preference", document)
-    if not document.keys() <= _SAID_BY[said]:
+    known = _FIELDS["preference"]
+    if not {name for name, content in document.items() if name not in known or content is not None} <= _SAID_BY[said]:
         raise BadRecord("unknown_field")
     return event
 
