@@ -92,6 +92,11 @@ class Completeness:
         """Whether nothing missing is later than what a customer said at this moment: what undoes it must be."""
         return order >= self._said_until_ms
 
+    def known_identities(self, wanted: Mapping[str, int], stored: Mapping[str, int]) -> dict[str, int]:
+        """What a ledger holds of identities, but for those of deleted intents: it names them by their hash alone."""
+        latest_ms = self.decided_before_ms + FUTURE_TOLERANCE_MS if self.decided_before_ms else 0
+        return {name: created for name, created in stored.items() if name in wanted or created > latest_ms}
+
     def _of(self, kind: str) -> Iterable[str]:
         """The topics of which a deleted record could be what is missed."""
         topics = self._topics

@@ -10,7 +10,6 @@ Invariants
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
@@ -18,13 +17,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from streams.testing.audit import headers as known
 from streams.testing.audit.answers import difference, read_answer
-from streams.testing.audit.beginnings import seed
+from streams.testing.audit.beginnings import begin
 from streams.testing.audit.completeness import Completeness
 from streams.testing.audit.dead_letters import is_altered
 from streams.testing.audit.documents import BadRecord
 from streams.testing.audit.events import MOMENT_MAX, Event, read_event
-from streams.testing.audit.ledger_check import CUSTOMER, check_ledgers, latest_ledgers
-from streams.testing.audit.ledgers import UnreadableLedger, read_ledger
+from streams.testing.audit.ledger_check import check_ledgers
 from streams.testing.audit.murmur import home
 from streams.testing.audit.policies import Models, PolicyBook
 from streams.testing.audit.positions import check_positions
@@ -114,7 +112,7 @@ class PartitionJudge:
         self._partitions = partitions
         self._traces = Traces(log, topics)
         self._recorded, self._bad_batches = read_batches(log.of(topics.batches))
-        self._completeness = Completeness(log, topics, self._recorded, self._traces)
+        self.completeness = Completeness(log, topics, self._recorded, self._traces)
         self._batch: Batch | None = None
         """The one that is being judged."""
         self._kinds = {topics.preferences: "preference", topics.outcomes: "outcome"}
@@ -138,7 +136,7 @@ class PartitionJudge:
             self.log, self.topics.inputs, self._barrier, self._said, is_record_clock=self._is_record_clock
         )
         check_positions(self, metas, self._recorded)
-        self._begin()
+        begin(self)
         now = 0
         for batch in Timeline(self.topics.batches, metas, self._recorded).batches():
             self._batch = batch
@@ -155,17 +153,6 @@ class PartitionJudge:
         if self.settings.check_ledgers:
             check_ledgers(self, now)
         return self.verdict
-
-    def _begin(self) -> None:
-        """Where records are missing, begin with what the ledgers still remember of that time."""
-        said_before_ms, decided_before_ms = self._completeness.said_before_ms, self._completeness.decided_before_ms
-        if not said_before_ms and not decided_before_ms:
-            return
-        for key, record in latest_ledgers(self.log.of(self.topics.ledger)).items():
-            if key.startswith(CUSTOMER):
-                with contextlib.suppress(UnreadableLedger, UnicodeDecodeError):  # said when ledgers are compared
-                    meaning = read_ledger(record.value or b"")
-                    seed(self.models.any.customer(key[1:].decode()), meaning, said_before_ms, decided_before_ms)
 
     # ---- findings ----
 
@@ -188,7 +175,7 @@ class PartitionJudge:
 
         `is_certain`: nothing could.
         """
-        if not is_certain and self._completeness.explains(kind, customer_id, self._batch):
+        if not is_certain and self.completeness.explains(kind, customer_id, self._batch):
             self.verdict.not_verifiable[kind] += 1
             return False
         self.verdict.add(Finding(kind, self.hash_of(customer_id), places, rule, detail))
@@ -208,7 +195,7 @@ class PartitionJudge:
         counts["outcomes"] += len(log.of(topics.outcomes))
         counts["dead_letters"] += len(log.of(topics.dead_letter))
         counts["forwarded"] += len(log.of(topics.rerouted))
-        counts["missing"] += self._completeness.missing_count
+        counts["missing"] += self.completeness.missing_count
         counts["customers"] += len(self.models.customers)
         counts["partitions"] += 1
 
@@ -255,7 +242,7 @@ class PartitionJudge:
             return
         assert timestamp_ms is not None
         if not served.batch.is_whole:
-            self._completeness.doubt(event["customer_id"], served.batch)
+            self.completeness.doubt(event["customer_id"], served.batch)
         if kind == "intent":
             self._intent(served, event, first)
         else:
@@ -386,7 +373,7 @@ class PartitionJudge:
     def _lose(self, served: Served, event: Event, place: Place) -> None:
         """No answer is there. If it may have been deleted, nobody knows which it was; likely it was right."""
         if not self.find("lost", event["customer_id"], place):
-            self._completeness.doubt(event["customer_id"])
+            self.completeness.doubt(event["customer_id"])
             self._latest.decide(event, served.now)
 
     def _compare(
@@ -548,7 +535,7 @@ class PartitionJudge:
     def _denies_certainly(self, model: Model, event: Event, now: int) -> bool:
         """Whether the intent had to be suppressed whatever may be missing."""
         is_whole = self._batch is None or self._batch.is_whole
-        decided_from_ms = self._completeness.whole_from_ms
+        decided_from_ms = self.completeness.whole_from_ms
         return self._is_certain(model.denying_no(event, now)) or (
             is_whole and model.denied_by_contacts(event, now, decided_from_ms)
         )
@@ -556,7 +543,7 @@ class PartitionJudge:
     def _is_certain(self, no: Preference | None) -> bool:
         """Whether a no stands whatever may be missing: nothing missing is later than it, and its order is known."""
         is_whole = self._batch is None or self._batch.is_whole
-        return no is not None and is_whole and self._completeness.nothing_undoes(no.order)
+        return no is not None and is_whole and self.completeness.nothing_undoes(no.order)
 
     # ---- what is left ----
 

@@ -82,6 +82,7 @@ def _compare(judge: PartitionJudge, customer_id: str, record: Record, wanted: Me
     except UnreadableLedger as unreadable:
         judge.find("ledger_unreadable", customer_id, place, detail=str(unreadable))
         return
+    found.identities = judge.completeness.known_identities(wanted.identities, found.identities)
     for each in differences(wanted, found, horizons, judge.models.for_life):
         judge.find(each.kind, customer_id, place, detail=each.detail)
 
