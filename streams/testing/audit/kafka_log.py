@@ -19,7 +19,7 @@ from streams.testing.audit.log import PartitionLog, Record
 from streams.testing.audit.settings import AuditError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from confluent_kafka import Message
 
@@ -31,8 +31,8 @@ STALLED_SECONDS: Final = 120.0
 
 _READ_BATCH: Final = 10_000
 _READ_WAIT_SECONDS: Final = 0.1
-_Ends = dict[tuple[str, int], tuple[int, int, int]]
-"""Where a partition begins, where to stop, and where it ends."""
+_Ends = dict[tuple[str, int], tuple[int, int]]
+"""Where a partition begins, and where it ends."""
 
 
 class KafkaLog:
@@ -41,7 +41,7 @@ class KafkaLog:
     def __init__(self, settings: AuditSettings, topics: Topics) -> None:
         self._servers = settings.bootstrap_servers
         self._topics = topics
-        self._ends = _snapshot(self._servers, topics, settings.until)
+        self._ends = _snapshot(self._servers, topics)
 
     def partitions(self) -> Sequence[int]:
         return sorted({partition for topic, partition in self._ends if topic != self._topics.control})
@@ -52,7 +52,7 @@ class KafkaLog:
         for topic in self._topics.partitioned:
             if (topic, number) in self._ends:
                 log.records[topic] = []
-                log.starts[topic], _, log.ends[topic] = wanted[topic, number] = self._ends[topic, number]
+                log.starts[topic], log.ends[topic] = wanted[topic, number] = self._ends[topic, number]
         self._read(wanted, log.records)
         return log
 
@@ -62,7 +62,7 @@ class KafkaLog:
         return {record.key or b"": record.value for record in found[self._topics.control] if record.value is not None}
 
     def _read(self, wanted: _Ends, into: dict[str, list[Record]]) -> None:
-        unread = {place: end for place, (start, end, _) in wanted.items() if start < end}
+        unread = {place: end for place, (start, end) in wanted.items() if start < end}
         if not unread:
             return
         consumer = Consumer(_configuration(self._servers))
@@ -150,7 +150,7 @@ def _configuration(servers: str) -> dict[str, object]:
     }
 
 
-def _snapshot(servers: str, topics: Topics, until: Mapping[tuple[str, int], int] | None) -> _Ends:
+def _snapshot(servers: str, topics: Topics) -> _Ends:
     consumer = Consumer(_configuration(servers))
     try:
         existing = consumer.list_topics(timeout=CONNECT_SECONDS).topics
@@ -165,8 +165,7 @@ def _snapshot(servers: str, topics: Topics, until: Mapping[tuple[str, int], int]
         for topic in every:
             for number in sorted(existing[topic].partitions):
                 start, end = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=CONNECT_SECONDS)
-                limit = end if until is None else until.get((topic, number), end)
-                ends[topic, number] = (start, max(start, min(limit, end)), end)
+                ends[topic, number] = (start, end)
     except KafkaException as error:
         raise AuditError(f"No Kafka broker answers at {servers}: {error.args[0].str()}.") from None
     else:

@@ -99,7 +99,6 @@ class AuditSettings:
 
     `topics` are names (a `TopicNames`) or a prefix of the default ones. `policies` are the files that may have decided;
     each decision is judged by the one it names. Without any, the texts of the control topic are taken.
-    `until` are the ends to stop at, by topic and partition; by default those at the start of the audit.
     """
 
     bootstrap_servers: str
@@ -107,7 +106,6 @@ class AuditSettings:
     policies: Sequence[Path]
     application_id: str = "mesura"
     check_ledgers: bool = True
-    until: Mapping[tuple[str, int], int] | None = None
     # What lies beyond the last committed position is counted as pending, not reported as lost.
     allow_undecided: bool = False
     # The clock the gate was run with.
