@@ -39,6 +39,13 @@ def test_what_was_deleted_makes_nobody_break_a_promise(sound: Recorded, roles: t
         assert report.is_clean, report.as_text()
 
 
+def test_answers_deleted_of_batches_of_which_no_record_is_left_are_not_missed(sound: Recorded) -> None:
+    """When they were given nobody knows, so each may have been among the first."""
+    trimmed = sound.without_first(1 / 3, *names(sound, *OUTPUTS)).without_first(1.0, *names(sound, "batches"))
+    for run in (trimmed, trimmed.compacted()):
+        assert run.found() == {}
+
+
 @pytest.mark.parametrize("share", SHARES)
 @pytest.mark.parametrize("role", INPUTS)
 def test_deleted_inputs_are_counted(sound: Recorded, role: str, share: float) -> None:

@@ -114,12 +114,12 @@ def test_create_is_idempotent_and_check_agrees(real_kafka: KafkaAdmin, topic_pre
     assert (code, output.count("missing")) == (1, 10)
     assert output.endswith("`mesura topics create` makes what is not there yet.\n")
     code, output = _run("create", *where, *shape)
-    assert (code, output.count("created")) == (0, 9)
+    assert (code, output.count("created")) == (0, 10)
     code, output = _run("create", *where, *shape)
-    assert (code, output.count("exists")) == (0, 9)
+    assert (code, output.count("exists")) == (0, 10)
     assert _run("check", *where, *shape) == (0, output)
     code, output = _run("create", *where, *shape, "--intent-topic", "outbound-intent", "--intent-topic", "otp")
-    assert (code, output.count("exists"), output.count("created")) == (0, 9, 1)
+    assert (code, output.count("exists"), output.count("created")) == (0, 10, 1)
     code, output = _run("check", *where, "--prefix", topic_prefix, "--partitions", "3", "--replication-factor", "2")
     assert code == 1
     assert "give the one there is: --partitions" in output

@@ -85,7 +85,9 @@ def test_an_answer_larger_than_its_topic_takes_becomes_a_dead_letter_and_hurts_n
     assert len(letters) == 2 * LARGE
     for place, letter in letters:
         assert header(letter, ERROR_REASON) == "too_large"
-        assert header(letter, ERROR_DETAIL) == "the answer to it is longer than its topic takes"
+        assert header(letter, ERROR_DETAIL) == (
+            "the answer to it is longer than its topic takes; raise that topic's `max.message.bytes`"
+        )
         assert (letter.key, letter.value) == (account.inputs[place].key, account.inputs[place].value)
     report = audit(AuditSettings(world.address, world.names, [policy], answer_bytes_max=ANSWER_BYTES))
     assert report.is_clean, report.as_text()

@@ -306,7 +306,7 @@ def _doubtful(chance: random.Random, step: Step) -> tuple[Step, str]:
             "list_id": "spring",
             "chanel": "sms",
             "channels": ["sms"],
-            "minor": None,
+            "minor": True,
             "region": "FL",
             "reply": None,
         }

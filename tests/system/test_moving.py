@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from streams.testing.broker import Broker
 
-pytestmark = pytest.mark.timeout(200)
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(200)]
 
 CUSTOMERS = 20
 
@@ -28,8 +28,8 @@ def policy(tmp_path: Path) -> Path:
     return path
 
 
-def test_what_customers_said_and_got_moves_with_its_history(broker: Broker, policy: Path, tmp_path: Path) -> None:
-    old, new = World(broker, new_prefix(), partitions=8), World(broker, new_prefix(), partitions=3)
+def test_what_customers_said_and_got_moves_with_its_history(real_kafka: Broker, policy: Path, tmp_path: Path) -> None:
+    old, new = World(real_kafka, new_prefix(), partitions=8), World(real_kafka, new_prefix(), partitions=3)
     began_ms = now_ms()
     with running(old, tmp_path, policy=policy) as gate:
         old.publish(preference(f"no-{number}", f"e-{number}", at=began_ms) for number in range(CUSTOMERS))

@@ -82,7 +82,7 @@ class Completeness:
         """Whether something that is no longer there could explain a finding made while judging this batch."""
         if batch is not None and not batch.is_whole and kind not in WHATEVER_THE_ORDER:
             return True
-        if batch is not None and any(batch.latest_ms <= self._gone_until_ms.get(topic, -1) for topic in self._of(kind)):
+        if batch is not None and self._may_be_gone(kind, batch):
             return True
         if kind not in OF_HISTORY:
             return False
@@ -96,6 +96,11 @@ class Completeness:
         """What a ledger holds of identities, but for those of deleted intents: it names them by their hash alone."""
         latest_ms = self.decided_before_ms + FUTURE_TOLERANCE_MS if self.decided_before_ms else 0
         return {name: created for name, created in stored.items() if name in wanted or created > latest_ms}
+
+    def _may_be_gone(self, kind: str, batch: Batch) -> bool:
+        """Whether what is missed may have been deleted. Of a stretch nobody knows how old its first batch was."""
+        gone = [self._gone_until_ms[topic] for topic in self._of(kind) if topic in self._gone_until_ms]
+        return bool(gone) and (not batch.is_whole or batch.latest_ms <= max(gone))
 
     def _of(self, kind: str) -> Iterable[str]:
         """The topics of which a deleted record could be what is missed."""
@@ -111,10 +116,10 @@ class Completeness:
         if topic not in self._topics.intents:
             return False
         accounted = 0
-        for offset in range(first, start):
-            answers = traces.peek(topic, offset)
-            accounted += bool(answers or traces.peek_dead_letters(topic, offset))
-            self._doubted.update((answer.record.key or b"").decode(errors="replace") for answer in answers)
+        for offset, keys in traces.causes(topic):
+            if first <= offset < start:
+                accounted += 1
+                self._doubted.update((key or b"").decode(errors="replace") for key in keys)
         return accounted == start - first
 
 

@@ -61,6 +61,17 @@ class Traces:
         """The dead letters of a record, left where they are."""
         return self._dead_letters.get((topic, offset), [])
 
+    def causes(self, topic: str) -> Iterator[tuple[int, set[bytes | None]]]:
+        """Which records of a topic left something, by offset, and the keys of the answers to them."""
+        keys: dict[int, set[bytes | None]] = {}
+        for (of_topic, offset), answers in self._answers.items():
+            if of_topic == topic:
+                keys[offset] = {answer.record.key for answer in answers}
+        for of_topic, offset in self._dead_letters:
+            if of_topic == topic:
+                keys.setdefault(offset, set())
+        yield from keys.items()
+
     def left(self) -> Iterator[tuple[Place | None, Trace]]:
         """What nobody has taken out, with the place it names."""
         for trace in self.placeless:
