@@ -59,7 +59,7 @@ def web_server(data: bytes) -> bytes | None:
     """As most do, it waits for the end of a request's head."""
     if b"\r\n\r\n" not in data:
         return b""
-    return b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"
+    return b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 def speaking_kafka(*, sasl: bool = False, advertised: tuple[tuple[str, int], ...] = ()) -> Callable[[bytes], bytes]:
