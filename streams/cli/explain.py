@@ -25,7 +25,7 @@ import msgspec
 import orjson
 
 from streams.cli.errors import CommandError, Unreachable, Unreadable
-from streams.cli.options import Bootstrap, read_text, topic_names, topic_options
+from streams.cli.options import bootstrap_option_for, read_text, topic_names, topic_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,14 +50,7 @@ DEFAULT_GATE: Final = "http://127.0.0.1:9464"
 @click.option(
     "--at", metavar="TIME", help="Decide here: as of this moment (RFC 3339 or milliseconds; now if not given)."
 )
-@click.option(
-    "--bootstrap",
-    type=Bootstrap(),
-    metavar="HOST:PORT",
-    envvar=["MESURA_BOOTSTRAP", "MESURA_BOOTSTRAP_SERVERS"],
-    show_envvar=True,
-    help="Where the policy of a decision is looked up by its hash, if --policy is not given.",
-)
+@bootstrap_option_for("Where the policy of a decision is looked up by its hash, if --policy is not given.")
 @click.option("--json", "as_json", is_flag=True, help="The answer as one JSON object.")
 @topic_options
 def explain(

@@ -43,15 +43,20 @@ class Bootstrap(click.ParamType):
             raise CommandError(f"--bootstrap: {refused}") from None
 
 
-bootstrap_option = click.option(
-    "--bootstrap",
-    required=True,
-    type=Bootstrap(),
-    metavar="HOST:PORT",
-    envvar=["MESURA_BOOTSTRAP", "MESURA_BOOTSTRAP_SERVERS"],
-    show_envvar=True,
-    help="A Kafka broker, or several with commas.",
-)
+def bootstrap_option_for(what: str, *, required: bool = False) -> Callable[[Command], Command]:
+    """`--bootstrap`, as every command spells it; `what` is its help."""
+    return click.option(
+        "--bootstrap",
+        required=required,
+        type=Bootstrap(),
+        metavar="HOST:PORT",
+        envvar=["MESURA_BOOTSTRAP", "MESURA_BOOTSTRAP_SERVERS"],
+        show_envvar=True,
+        help=what,
+    )
+
+
+bootstrap_option = bootstrap_option_for("A Kafka broker, or several with commas.", required=True)
 
 
 def refuse_unreachable(bootstrap: str) -> None:

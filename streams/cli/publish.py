@@ -26,7 +26,7 @@ import msgspec
 from confluent_kafka import KafkaException, Producer
 
 from streams.cli.errors import EXIT_ANSWER_IS_NO, CommandError, Unreadable
-from streams.cli.options import Bootstrap, refuse_unreachable, stopped_answering, topic_names, topic_options
+from streams.cli.options import bootstrap_option_for, refuse_unreachable, stopped_answering, topic_names, topic_options
 from streams.cli.spellings import Spellings
 from streams.contracts.advice import amiss
 from streams.contracts.decode import decode_intent, decode_outcome, decode_preference
@@ -369,14 +369,7 @@ class Publisher:
 @click.option(
     "--check", is_flag=True, help="Only read the lines, as a gate would; nothing is sent, no broker is asked."
 )
-@click.option(
-    "--bootstrap",
-    type=Bootstrap(),
-    metavar="HOST:PORT",
-    envvar=["MESURA_BOOTSTRAP", "MESURA_BOOTSTRAP_SERVERS"],
-    show_envvar=True,
-    help="A Kafka broker, or several with commas. Required but with --check.",
-)
+@bootstrap_option_for("A Kafka broker, or several with commas. Required but with --check.")
 @topic_options
 def publish(
     file: IO[bytes],

@@ -36,6 +36,7 @@ from tests.system.harness import (
     PARTITIONS,
     REPOSITORY,
     START_SECONDS,
+    Gate,
     World,
     running,
     until_all_decided,
@@ -147,6 +148,17 @@ def race(broker: Broker, directory: Path, plan: Plan, module: str = WITH_BARRIER
     world = World(broker, new_prefix())
     policy = directory / "policy.yaml"
     policy.write_text(any_hour(), encoding="utf-8")
+    with two_at_work(world, directory, policy, module) as first:
+        third = ComesAndGoes(world, directory, policy, module)
+        with background_load(world, plan.load_per_second) as load, third if plan.rebalancing_min else nullcontext():
+            summary, trials = _races(world, directory, plan)
+        until_all_decided(first, world)
+    return Outcome(plan, summary, load, third.joins, _answered(world, trials), _audit(world, policy, trials))
+
+
+@contextmanager
+def two_at_work(world: World, directory: Path, policy: Path, module: str = WITH_BARRIER) -> Iterator[Gate]:
+    """Two workers that share the partitions, for as long as the block runs; gives the first."""
     with ExitStack() as stack:
         first, second = (
             stack.enter_context(
@@ -155,17 +167,13 @@ def race(broker: Broker, directory: Path, plan: Plan, module: str = WITH_BARRIER
             for slot in ("first", "second")
         )
         first.until(lambda: first.partitions() == second.partitions() == PARTITIONS // 2, START_SECONDS, "both at work")
-        third = ComesAndGoes(world, directory, policy, module)
-        with _load(world, plan) as load, third if plan.rebalancing_min else nullcontext():
-            summary, trials = _races(world, directory, plan)
-        until_all_decided(first, world)
-    return Outcome(plan, summary, load, third.joins, _answered(world, trials), _audit(world, policy, trials))
+        yield first
 
 
 @contextmanager
-def _load(world: World, plan: Plan) -> Iterator[dict[str, float]]:
+def background_load(world: World, per_second: float) -> Iterator[dict[str, float]]:
     """The background load for as long as the block runs; how much it was is in the dictionary afterwards."""
-    process = _python("tests.races.load", world.address, world.prefix, str(plan.load_per_second))
+    process = _python("tests.races.load", world.address, world.prefix, str(per_second))
     told: dict[str, float] = {}
     try:
         yield told

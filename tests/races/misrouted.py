@@ -21,12 +21,10 @@ import asyncio
 import heapq
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections import defaultdict
-from contextlib import ExitStack, contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -36,22 +34,12 @@ from confluent_kafka import Producer
 
 from streams.testing.real_kafka import open_kafka
 from streams.testing.records import OutgoingRecord, intent, murmur2_partition, preference
-from tests.races.campaign import TIMEOUTS
+from tests.races.campaign import END_SECONDS, background_load, two_at_work
 from tests.system.conftest import new_prefix
-from tests.system.harness import (
-    PARTITIONS,
-    REPOSITORY,
-    START_SECONDS,
-    World,
-    running,
-    until_all_decided,
-    value_of,
-)
+from tests.system.harness import World, until_all_decided, value_of
 from tests.system.policies import any_hour
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from streams.testing.broker import Broker
 
 AFTER_MS: Final = (0, 10, 20, 50, 100, 200, 500, 1_000)
@@ -59,7 +47,6 @@ AFTER_MS: Final = (0, 10, 20, 50, 100, 200, 500, 1_000)
 PROBES_PER_SECOND: Final = 10
 BEFORE_SECONDS: Final = 3.0
 """Between the intent that is to be approved and the opt-out: longer than a busy gate takes to answer."""
-END_SECONDS: Final = 60.0
 COST_RECORDS: Final = 100_000
 COST_QUESTIONS: Final = 300
 COST_OF: Final = ((8, 2), (64, 4))
@@ -132,37 +119,12 @@ def measure(
     world = World(broker, new_prefix())
     policy = directory / "policy.yaml"
     policy.write_text(any_hour(), encoding="utf-8")
-    with ExitStack() as stack:
-        first, second = (
-            stack.enter_context(running(world, directory, policy=policy, ready=False, slot=slot, **TIMEOUTS))
-            for slot in ("first", "second")
-        )
-        first.until(lambda: first.partitions() == second.partitions() == PARTITIONS // 2, START_SECONDS, "both at work")
+    with two_at_work(world, directory, policy) as first:
         probes = Probes(world, probes_count, is_misrouted)
-        with _load(world, per_second) as load:
+        with background_load(world, per_second) if per_second else nullcontext({}) as load:
             probes.run()
         until_all_decided(first, world)
     return _result(world, probes, load, per_second)
-
-
-@contextmanager
-def _load(world: World, per_second: int) -> Iterator[dict[str, float]]:
-    told: dict[str, float] = {}
-    if not per_second:
-        yield told
-        return
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.races.load", world.address, world.prefix, str(per_second)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-    )
-    try:
-        yield told
-    finally:
-        said, _ = process.communicate(timeout=END_SECONDS)
-    told |= json.loads(said)
 
 
 def _result(world: World, probes: Probes, load: dict[str, float], per_second: int) -> dict[str, Any]:

@@ -796,22 +796,16 @@ class Model:
 
     def approves(self, intent: dict[str, Any], now_ms: int) -> bool:
         """Whether an intent would be approved; nothing is kept of it."""
-        created_at = instant(intent["created_at"])
-        assert created_at is not None
-        return self._approves(self._case(self.customer(intent["customer_id"]), intent, created_at), now_ms)
+        return self._approves(self._case_of(intent), now_ms)
 
     def denying_no(self, intent: dict[str, Any], now_ms: int) -> Preference | None:
         """The no for which the opt_out rule denies the intent, if it does."""
-        created_at = instant(intent["created_at"])
-        assert created_at is not None
-        case = self._case(self.customer(intent["customer_id"]), intent, created_at)
+        case = self._case_of(intent)
         return standing_no(case.standing, case.subject, now_ms, self.policy.words)
 
     def denied_by_contacts(self, intent: dict[str, Any], now_ms: int, decided_from_ms: int) -> bool:
         """Whether a cap or gap denies the intent for contacts decided from a moment on, wherever the customer is."""
-        created_at = instant(intent["created_at"])
-        assert created_at is not None
-        case = self._case(self.customer(intent["customer_id"]), intent, created_at)
+        case = self._case_of(intent)
         case.contacts = [contact for contact in case.contacts if contact.decided_at >= decided_from_ms]
         return any(
             check.ask(now_ms).reason is not None
@@ -821,16 +815,19 @@ class Model:
 
     def approve_anyway(self, intent: dict[str, Any], now_ms: int, valid_until: int) -> None:
         """Take it that an intent just suppressed was approved all the same, until then: it may have been sent."""
-        created_at = instant(intent["created_at"])
-        assert created_at is not None
-        customer = self.customer(intent["customer_id"])
-        case = self._case(customer, intent, created_at)
+        case = self._case_of(intent)
+        customer = case.customer
         asked = [Asked(check, check.ask(now_ms)) for check in self._checks_of_policy(case) if not check.exempt]
         answer: dict[str, Any] = {"decision_id": decision_id(intent["customer_id"], intent["intent_id"])}
         self._approve(case, asked, {**answer, "remaining": {}}, now_ms)
         customer.contacts[-1].valid_until = valid_until
         if customer.remembers(case.intent_id, now_ms - self.policy.identities) is None:
             customer.identities.append(Identity(case.intent_id, case.created_at))
+
+    def _case_of(self, intent: dict[str, Any]) -> Case:
+        created_at = instant(intent["created_at"])
+        assert created_at is not None
+        return self._case(self.customer(intent["customer_id"]), intent, created_at)
 
     def _case(self, customer: Customer, intent: dict[str, Any], created_at: int) -> Case:
         said = SaidPlace(intent.get("country"), intent.get("region"))
