@@ -46,6 +46,21 @@ def test_answers_deleted_of_batches_of_which_no_record_is_left_are_not_missed(so
         assert run.found() == {}
 
 
+def test_a_first_batch_record_does_not_prove_that_nothing_was_decided_before(sound: Recorded) -> None:
+    """A gate of before there were batch records decided what was deleted; its answers are deleted as well."""
+    trimmed = sound.edited()
+    for log in trimmed.log.logs.values():
+        batches = log.records[sound.topics.batches]
+        log.records[sound.topics.batches] = batches[len(batches) // 2 :]  # the topic begins at 0 all the same
+        served = document(log.records[sound.topics.batches][0])["served"]
+        for topic in names(sound, *INPUTS):
+            log.starts[topic] = served[topic][0]
+            log.records[topic] = [record for record in log.records[topic] if record.offset >= log.starts[topic]]
+    report = trimmed.compacted().audit()
+    assert report.is_clean, report.as_text()
+    assert report.counts["missing"] > 0
+
+
 @pytest.mark.parametrize("share", SHARES)
 @pytest.mark.parametrize("role", INPUTS)
 def test_deleted_inputs_are_counted(sound: Recorded, role: str, share: float) -> None:

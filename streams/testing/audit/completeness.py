@@ -5,7 +5,9 @@ A difference that something of that could explain is not verifiable: it is count
 
 Invariants
 1. A finding is a broken promise only if nothing that is no longer there could explain it.
-2. Whoever's history is in doubt stays in doubt to the end: what is missing may have been said for good.
+2. That nothing was decided before the first record that is left is never taken for granted: not even a gate's first
+   batch record proves it.
+3. Whoever's history is in doubt stays in doubt to the end: what is missing may have been said for good.
 """
 
 from __future__ import annotations
@@ -49,24 +51,19 @@ class Completeness:
     def __init__(self, log: PartitionLog, topics: Topics, recorded: Sequence[Recorded], traces: Traces) -> None:
         self._topics = topics
         self._doubted: set[str] = set()
-        began = _first_positions(log.starts.get(topics.batches, 0), recorded)
-        missing = {
-            topic: (began.get(topic, 0), start)
-            for topic in topics.inputs
-            if (start := log.starts.get(topic, 0)) > began.get(topic, 0)
-        }
-        self.missing_count = sum(start - first for first, start in missing.values())
-        self.is_whole = all(self._doubt_answered(topic, *missing[topic], traces) for topic in missing)
+        missing = {topic: start for topic in topics.inputs if (start := log.starts.get(topic, 0)) > 0}
+        self.missing_count = sum(missing.values())
+        self.is_whole = all(self._doubt_answered(topic, start, traces) for topic, start in missing.items())
         """Whether every customer is known of whom a record is missing."""
         said = [topic for topic in missing if topic not in topics.intents]
-        intents = {topic: start for topic, (_, start) in missing.items() if topic in topics.intents}
+        intents = {topic: start for topic, start in missing.items() if topic in topics.intents}
         self._said_until_ms = max((_first_moment(log, topic) for topic in said), default=0)
         """Nothing that is missing was said later."""
         self.said_before_ms = self._said_until_ms
         """What was said before may be missing."""
         self.decided_before_ms = _moment_of(recorded, intents)
         """What was approved before is missing."""
-        self.whole_from_ms = _moment_of(recorded, {topic: start for topic, (_, start) in missing.items()}) + 1
+        self.whole_from_ms = _moment_of(recorded, missing) + 1
         """From then on nothing is missing that was served."""
         outputs = (topics.approved, topics.suppressed, topics.dead_letter)
         self._gone_until_ms = {topic: _first_kept_ms(log, topic) for topic in outputs if log.starts.get(topic, 0) > 0}
@@ -111,35 +108,27 @@ class Completeness:
             return (topics.approved,)
         return (topics.dead_letter,) if kind == "dead_letter_missing" else ()
 
-    def _doubt_answered(self, topic: str, first: int, start: int, traces: Traces) -> bool:
+    def _doubt_answered(self, topic: str, start: int, traces: Traces) -> bool:
         """Doubt whoever was answered about a record that is missing; returns whether all of them are known by that."""
         if topic not in self._topics.intents:
             return False
         accounted = 0
         for offset, keys in traces.causes(topic):
-            if first <= offset < start:
+            if offset < start:
                 accounted += 1
                 self._doubted.update((key or b"").decode(errors="replace") for key in keys)
-        return accounted == start - first
-
-
-def _first_positions(start: int, recorded: Sequence[Recorded]) -> Mapping[str, int]:
-    """Where a gate began to read each topic, if the first batch records are still there: nothing before was its."""
-    first: dict[str, int] = {}
-    for batch in recorded if start == 0 else ():
-        for topic, (begin, _) in batch.served.items():
-            first.setdefault(topic, begin)
-    return first
+        return accounted == start
 
 
 def _moment_of(recorded: Sequence[Recorded], starts: Mapping[str, int]) -> int:
-    """The moment of the last batch that served something below these offsets."""
+    """The moment by which everything below these offsets had been served; 0: there is nothing."""
     moments = [
         batch.latest_ms
         for batch in recorded
         if any(batch.served.get(topic, (start, start))[0] < start for topic, start in starts.items())
     ]
-    return max(moments, default=0)
+    # What no record tells of was served before the first that is left.
+    return max(moments, default=recorded[0].latest_ms if recorded and starts else 0)
 
 
 def _first_moment(log: PartitionLog, topic: str) -> int:
