@@ -9,7 +9,8 @@ The order, and why
 4. Before 2 and again before 3 the age of the decisions is checked. Too old: abort, decide again. From a moment that is
    still to come: the clock was wrong when they were made and is right now, or the other way round; the same. A clock
    that jumps to and fro can be right at both looks: so the moment is held against the broker's append time too.
-5. A record larger than its topic takes aborts the transaction; the lane then finds out whose answer it was.
+5. A record larger than its topic takes aborts the transaction; the lane then finds out whose answer it was. A time that
+   the broker refuses is a difference of clocks where its append times say so too, and a refusal where they do not.
 
 Anything but `TransactionAborted` leaves the outcome to the broker, and the process ends.
 """
@@ -20,7 +21,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from aiokafka.errors import MessageSizeTooLargeError, ProducerFenced
+from aiokafka.errors import InvalidTimestampError, MessageSizeTooLargeError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from streams.exactly_once.batch_log import encode_batch
@@ -67,12 +68,12 @@ class TransactionAborted(Exception):
         self.detail = detail
 
 
-class Written(NamedTuple):
-    """One record batch under way."""
+class Answer(NamedTuple):
+    """What the broker said to one record batch: an acknowledgement or the error."""
 
     topic: str
     partition: int
-    acknowledged: asyncio.Future[Any]
+    said: Any
 
 
 class TransactionWriter:
@@ -129,11 +130,12 @@ class TransactionWriter:
         batches = _build(producer, self.sizes, self._settings, contributions, results)
         await producer.begin_transaction()
         sent_at_ms = self._clock.now_ms()
-        acknowledgements = await self._produce(producer, batches)
+        answers = await self._produce(producer, batches)
+        latest_ms = max(contribution.latest_ms for contribution in contributions)
+        difference_ms = self._clock_difference_ms(answers, sent_at_ms, decided_at_ms, latest_ms)
+        await self._check_refused(producer, answers, difference_ms)
         await self._check_age(producer, decided_at_ms)
-        if self._compares_clocks and decided_at_ms is not None:
-            latest_ms = max(contribution.latest_ms for contribution in contributions)
-            await self._compare_clocks(producer, acknowledgements, sent_at_ms, decided_at_ms, latest_ms)
+        await self._check_clocks(producer, difference_ms)
         producer.act_for(self._membership)
         await producer.send_offsets_to_transaction(_offsets(contributions), self._settings.application_id)
         await self._check_age(producer, decided_at_ms)
@@ -145,27 +147,35 @@ class TransactionWriter:
 
     async def _produce(
         self, producer: TransactionalProducer, batches: dict[tuple[str, int], list[ProducedBatch]]
-    ) -> list[Any]:
-        """Send everything, and wait until everything is acknowledged."""
-        under_way = []
+    ) -> list[Answer]:
+        """Send everything, and wait until everything is answered."""
+        where, under_way = [], []
         for (topic, partition), of_partition in batches.items():
             for batch in of_partition:
                 batch.close()
-                future = await producer.send_batch(batch, topic, partition=partition)
-                under_way.append(Written(topic, partition, future))
-        answers = await asyncio.gather(*(written.acknowledged for written in under_way), return_exceptions=True)
-        for written, answer in zip(under_way, answers, strict=True):
-            if isinstance(answer, ProducerFenced):
-                raise LaneError(f"another worker runs under slot {self._settings.worker_slot}: give each its own")
-            if isinstance(answer, BaseException):
-                await self._abort_refused(producer)
-                is_too_large = isinstance(answer, MessageSizeTooLargeError)
-                if is_too_large:
-                    await self.sizes.read(self._clients)  # it takes less than it did when we last asked
-                where = f"{type(answer).__name__} from {written.topic}-{written.partition}"
-                reason = TransactionAborted.TOO_LARGE if is_too_large else TransactionAborted.REFUSED
-                raise TransactionAborted(reason, where)
-        return answers
+                where.append((topic, partition))
+                under_way.append(await producer.send_batch(batch, topic, partition=partition))
+        said = await asyncio.gather(*under_way, return_exceptions=True)
+        return [Answer(topic, partition, answer) for (topic, partition), answer in zip(where, said, strict=True)]
+
+    async def _check_refused(
+        self, producer: TransactionalProducer, answers: Sequence[Answer], difference_ms: int
+    ) -> None:
+        refused = next((answer for answer in answers if isinstance(answer.said, BaseException)), None)
+        if refused is None:
+            return
+        if isinstance(refused.said, ProducerFenced):
+            raise LaneError(f"another worker runs under slot {self._settings.worker_slot}: give each its own")
+        await self._abort_refused(producer)
+        reason = TransactionAborted.REFUSED
+        if isinstance(refused.said, MessageSizeTooLargeError):
+            reason = TransactionAborted.TOO_LARGE
+            await self.sizes.read(self._clients)  # it takes less than it did when we last asked
+        elif isinstance(refused.said, InvalidTimestampError) and self._is_too_different(difference_ms):
+            reason = TransactionAborted.CLOCK
+            self._observer.clock_difference(difference_ms / 1000)
+        where = f"{type(refused.said).__name__} from {refused.topic}-{refused.partition}"
+        raise TransactionAborted(reason, where)
 
     async def _abort_refused(self, producer: TransactionalProducer) -> None:
         """Abort, and begin anew: the refused batch has left a hole in the producer's sequence numbers."""
@@ -187,30 +197,33 @@ class TransactionWriter:
             await producer.abort_transaction()
             raise TransactionAborted(TransactionAborted.CLOCK, f"{-age_ms} ms ahead of now when it was decided")
 
-    async def _compare_clocks(
-        self,
-        producer: TransactionalProducer,
-        acknowledgements: list[Any],
-        sent_at_ms: int,
-        decided_at_ms: int,
-        latest_ms: int,
-    ) -> None:
+    def _clock_difference_ms(
+        self, answers: Sequence[Answer], sent_at_ms: int, decided_at_ms: int | None, latest_ms: int
+    ) -> int:
         """The broker stamped our records between sending and acknowledging, and not long after they were decided;
         anything outside is a difference. The moments themselves are compared, because a clock that jumps to and fro may
         be right whenever it is looked at again.
         """
+        if not self._compares_clocks or decided_at_ms is None:
+            return 0
         acknowledged_at_ms = self._clock.now_ms()
         difference_ms = 0
-        for acknowledgement in acknowledgements:
-            if acknowledgement.topic != self._settings.changelog_topic:
+        for answer in answers:
+            if answer.topic != self._settings.changelog_topic or isinstance(answer.said, BaseException):
                 continue
-            if acknowledgement.timestamp_type == LOG_APPEND_TIME:
-                stamped_ms = acknowledgement.timestamp
+            if answer.said.timestamp_type == LOG_APPEND_TIME:
+                stamped_ms = answer.said.timestamp
                 late_ms = stamped_ms - DECISION_TO_COMMIT_MAX_MS - decided_at_ms
                 outside_ms = sent_at_ms - stamped_ms, stamped_ms - acknowledged_at_ms
                 difference_ms = max(difference_ms, *outside_ms, latest_ms - stamped_ms, late_ms)
+        return difference_ms
+
+    def _is_too_different(self, difference_ms: int) -> bool:
+        return difference_ms > self._settings.clock_difference_limit_seconds * 1000
+
+    async def _check_clocks(self, producer: TransactionalProducer, difference_ms: int) -> None:
         self._observer.clock_difference(difference_ms / 1000)
-        if difference_ms > self._settings.clock_difference_limit_seconds * 1000:
+        if self._is_too_different(difference_ms):
             await producer.abort_transaction()
             raise TransactionAborted(TransactionAborted.CLOCK, f"{difference_ms} ms from the broker's")
 

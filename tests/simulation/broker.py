@@ -16,12 +16,14 @@ Behaviour is Apache Kafka's as far as `test_log_contract.py` compares them.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from aiokafka.errors import (
     IllegalGenerationError,
+    InvalidTimestampError,
     InvalidTxnState,
     MessageSizeTooLargeError,
     ProducerFenced,
@@ -105,6 +107,8 @@ class SimulatedBroker:
         """So many of the next batches are not stored, and their producers are told so."""
         self.slow_markers_seconds = 0.0
         self.batch_limits: dict[str, int] = {}
+        self.ahead_limits_ms: dict[str, int] = {}
+        """`message.timestamp.after.max.ms` of topics that keep their producers' times (KIP-937)."""
         self.session_timeout_seconds = 10.0
         self.generation = 0
         self._loop = loop
@@ -155,9 +159,11 @@ class SimulatedBroker:
         if self.refuse_next:
             self.refuse_next -= 1
             raise RequestTimedOutError
+        now_ms = self.now_ms()
+        if max(record.timestamp_ms for record in records) - now_ms > self.ahead_limits_ms.get(where.topic, sys.maxsize):
+            raise InvalidTimestampError
         transaction = self._open(found)
         found.partitions[where] = None
-        now_ms = self.now_ms()
         offset = self.logs[where].append([Stored(*record, now_ms, transaction) for record in records])
         self._wake(where)
         return Acknowledgement(where.topic, where.partition, offset, now_ms, LOG_APPEND_TIME)

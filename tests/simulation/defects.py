@@ -43,16 +43,10 @@ STALE_SECONDS: Final = 0.5
 def _commit_with_a_send_unacknowledged() -> Iterator[Any]:
     """As aiokafka does it by itself: a batch that failed does not keep the transaction from committing."""
 
-    async def produce(self: TransactionWriter, producer: Any, batches: Any) -> list[Any]:
-        under_way = [
-            await producer.send_batch(batch, topic, partition=partition)
-            for (topic, partition), of_partition in batches.items()
-            for batch in of_partition
-        ]
-        answers = await asyncio.gather(*under_way, return_exceptions=True)
-        return [answer for answer in answers if not isinstance(answer, BaseException)]
+    async def check_nothing(*_: Any) -> None:
+        pass
 
-    yield patch.object(TransactionWriter, "_produce", produce)
+    yield patch.object(TransactionWriter, "_check_refused", check_nothing)
 
 
 def _merge_before_commit() -> Iterator[Any]:
@@ -84,9 +78,11 @@ def _offsets_before_acknowledgements() -> Iterator[Any]:
         producer.act_for(self._membership)
         await producer.send_offsets_to_transaction(_offsets(contributions), self._settings.application_id)
         sent_at_ms = self._clock.now_ms()
-        acknowledgements = await self._produce(producer, batches)
+        answers = await self._produce(producer, batches)
         latest_ms = max(contribution.latest_ms for contribution in contributions)
-        await self._compare_clocks(producer, acknowledgements, sent_at_ms, decided_at_ms, latest_ms)
+        difference_ms = self._clock_difference_ms(answers, sent_at_ms, decided_at_ms, latest_ms)
+        await self._check_refused(producer, answers, difference_ms)
+        await self._check_clocks(producer, difference_ms)
         await producer.commit_transaction()
         return int(self._clock.now_ms())
 
@@ -220,13 +216,13 @@ def _moment_not_looked_at_again() -> Iterator[Any]:
             await producer.abort_transaction()
             raise TransactionAborted(TransactionAborted.LATE)
 
-    compare_clocks = TransactionWriter._compare_clocks
+    clock_difference_ms = TransactionWriter._clock_difference_ms
 
-    async def compare(self: Any, producer: Any, acknowledgements: Any, sent_at_ms: int, *_: int) -> None:
-        await compare_clocks(self, producer, acknowledgements, sent_at_ms, sent_at_ms, 0)
+    def difference_ms(self: Any, answers: Any, sent_at_ms: int, *_: int) -> int:
+        return clock_difference_ms(self, answers, sent_at_ms, sent_at_ms, 0)
 
     yield patch.object(TransactionWriter, "_check_age", check_age)
-    yield patch.object(TransactionWriter, "_compare_clocks", compare)
+    yield patch.object(TransactionWriter, "_clock_difference_ms", difference_ms)
 
 
 def _uncommitted_records_restored() -> Iterator[Any]:

@@ -8,6 +8,7 @@ invention. Waiting is for conditions: on the simulated broker time passes by its
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from contextlib import AsyncExitStack
 from random import Random
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerFenced
+from aiokafka.errors import InvalidTimestampError, KafkaError, MessageSizeTooLargeError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from streams.exactly_once.clients import KafkaClients
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 DEADLINE_SECONDS = 60.0
 TRANSACTION_SECONDS = 2.0
 SMALL_BYTES = 500
+AHEAD_LIMIT_MS = 3_600_000
+"""Apache Kafka's own, since 4.0."""
 LOG_APPEND_TIME = 1
 
 
@@ -61,6 +64,7 @@ class SimulatedBench:
         self._network = Network(loop, random, slow_share=0.1, stuck_share=0.0)
         self._broker = SimulatedBroker(loop, random, ("log", "small"), 1, base_ms=0)
         self._broker.batch_limits["small"] = SMALL_BYTES
+        self._broker.ahead_limits_ms["small"] = AHEAD_LIMIT_MS
         self.clients: Clients = SimulatedClients(
             self._network, self._broker, process, random, transaction_timeout_seconds=TRANSACTION_SECONDS
         )
@@ -81,7 +85,8 @@ class KafkaBench:
         name = f"contract-{uuid.uuid4().hex[:12]}"
         self.log, self.small, self.group = TopicPartition(f"{name}-log", 0), TopicPartition(f"{name}-small", 0), name
         broker.create_topics([self.log.topic], partitions=1, config={"message.timestamp.type": "LogAppendTime"})
-        broker.create_topics([self.small.topic], partitions=1, config={"max.message.bytes": str(SMALL_BYTES)})
+        small = {"max.message.bytes": str(SMALL_BYTES), "message.timestamp.after.max.ms": str(AHEAD_LIMIT_MS)}
+        broker.create_topics([self.small.topic], partitions=1, config=small)
         self._broker, self._stack = broker, stack
         settings = EngineSettings(
             bootstrap_servers=broker.bootstrap_servers,
@@ -166,11 +171,11 @@ def _on_simulation(contract: Callable[[Bench], Awaitable[None]]) -> None:
 # --- what contracts are made of ---------------------------------------------------------------------------------------
 
 
-async def send(producer: TransactionalProducer, where: TopicPartition, *values: bytes) -> Any:
+async def send(producer: TransactionalProducer, where: TopicPartition, *values: bytes, timestamp_ms: int = 0) -> Any:
     """Send as one batch and wait for its acknowledgement."""
     batch = producer.create_batch()
     for value in values:
-        batch.append(timestamp=0, key=b"k", value=value, headers=[])
+        batch.append(timestamp=timestamp_ms, key=b"k", value=value, headers=[])
     batch.close()
     return await (await producer.send_batch(batch, where.topic, partition=where.partition))
 
@@ -333,6 +338,20 @@ def test_a_client_commits_although_one_of_its_batches_was_refused(holds: Any) ->
             await send(producer, bench.small, b"x" * 2 * SMALL_BYTES)
         await producer.commit_transaction()
         assert await read_to_end(bench) == [b"accepted"]
+        await producer.stop()
+
+    holds(contract)
+
+
+def test_a_time_too_far_ahead_is_refused_where_the_topic_keeps_it(holds: Any) -> None:
+    async def contract(bench: Bench) -> None:
+        producer = await bench.clients.producer(bench.group)
+        await producer.begin_transaction()
+        far_ms = int(time.time() * 1000) + 2 * AHEAD_LIMIT_MS
+        await send(producer, bench.log, b"stamped by the broker", timestamp_ms=far_ms)
+        with pytest.raises(InvalidTimestampError):
+            await send(producer, bench.small, b"not taken", timestamp_ms=far_ms)
+        await producer.abort_transaction()
         await producer.stop()
 
     holds(contract)

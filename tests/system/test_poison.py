@@ -12,7 +12,6 @@ import gc
 import json
 import os
 import re
-import warnings
 from collections import Counter
 from functools import partial
 from itertools import count
@@ -52,7 +51,11 @@ if TYPE_CHECKING:
     from streams.settings import WorkerSettings
     from streams.testing.broker import Broker
 
-pytestmark = pytest.mark.kafka
+pytestmark = [
+    pytest.mark.kafka,
+    # A worker's connections end with its process. In this one they are left over, collected at any moment.
+    pytest.mark.filterwarnings("ignore:Unclosed AIOKafka:ResourceWarning"),
+]
 
 TOPICS = ("outbound-intent", "opt-out", "contact-outcome", "mesura-rerouted")
 RUN_SECONDS = 120.0
@@ -158,10 +161,7 @@ def run_gate(settings: WorkerSettings, is_done: Callable[[], bool] = lambda: Fal
     try:
         return asyncio.run(run())
     finally:
-        # A worker's connections end with its process. In this one they are left over, and nobody else's warning.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)
-            gc.collect()
+        gc.collect()  # here, where nobody else is warned of what is left over
 
 
 def unreadable_of(topic: str) -> list[Poison]:
