@@ -30,7 +30,7 @@ from streams.contracts.decode import decode_intent
 from streams.decision.decide import decide
 from streams.decision.decision import Decision
 from streams.decision.intent import Intent
-from streams.decision.ledger import Contact, Ledger, Tag, encode_ledger
+from streams.decision.ledger import Contact, LabelSet, Ledger, encode_ledger
 from streams.decision.ledger_changes import decode_ledger, with_contact
 from streams.decision.policy import Policy, compile_policy
 from streams.decision.preference import PreferenceEvent
@@ -93,7 +93,9 @@ def make_ledger(intent: dict[str, Any], source: random.Random, policy: Policy) -
         event_id="consent", customer_id=intent["customer_id"], type="consent_granted", evidence_ref="form-1"
     )
     agreed_ms = NOW - 60 * DAY_MS
-    ledger = apply_preference(grant, Ledger(), recorded_ms=agreed_ms, now=agreed_ms, words=policy.words).ledger
+    ledger = apply_preference(
+        grant, Ledger(), recorded_ms=agreed_ms, now=agreed_ms, vocabulary=policy.vocabulary
+    ).ledger
     ages = sorted(
         (source.uniform(7.5, 34) if source.random() < 0.9 else source.uniform(0.2, 7)) for _ in range(CONTACTS)
     )
@@ -101,7 +103,7 @@ def make_ledger(intent: dict[str, Any], source: random.Random, policy: Policy) -
         decided = NOW - int(age * DAY_MS)
         identity = decision_id(intent["customer_id"], f"earlier-{number}")
         channel = source.choice(CHANNELS)
-        tag = Tag(
+        label_set = LabelSet(
             channel,
             source.choice(PURPOSES[:3]),
             intent["topic"],
@@ -110,7 +112,7 @@ def make_ledger(intent: dict[str, Any], source: random.Random, policy: Policy) -
             sender_of(channel, intent["country"].lower()),
         )
         contact = Contact(identity, decided, decided + 5 * MINUTE_MS, 0, 0)
-        ledger = with_contact(ledger, contact, tag, created_ms=decided)
+        ledger = with_contact(ledger, contact, label_set, created_ms=decided)
     return ledger
 
 

@@ -40,8 +40,8 @@ from bench import meter
 from bench.contenders import ERASURE_KEY, ROOT, Contender, faust_peer, workers, yardstick
 from bench.report import keep, table
 from bench.workload import Workload
+from streams.audit import AuditSettings, audit
 from streams.settings import WorkerSettings
-from streams.testing.audit import AuditSettings, audit
 from streams.testing.kafka_io import publish
 from streams.testing.policies import open_all_hours
 from streams.testing.real_kafka import RealKafka

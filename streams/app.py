@@ -25,15 +25,15 @@ import faust
 import structlog
 from faust.types.enums import ProcessingGuarantee
 
-from streams.ends import ENDED, EXIT_ENDED, EXIT_START_AGAIN, WorkerEnd
+from streams.exactly_once.assignment import EngineTableManager, watch_group
 from streams.exactly_once.engine import Engine
 from streams.exactly_once.errors import EngineError, diagnosis
 from streams.exactly_once.interfaces import InputTopic
 from streams.exactly_once.settings import STOP_LIMIT_SECONDS, ClockMode, EngineSettings
 from streams.exactly_once.startup import StartupReport, check_topics
-from streams.exactly_once.takeover import EngineTableManager, watch_group
 from streams.exactly_once.topic_watch import watch_topics
-from streams.exactly_once.transport import SCHEME, SliceSchema
+from streams.exactly_once.transport import SCHEME, FetchedRecordsSchema
+from streams.exit_codes import ENDED, EXIT_ENDED, EXIT_START_AGAIN, WorkerEnd
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
@@ -114,7 +114,7 @@ def build_app(settings: EngineSettings, report: StartupReport, engine: Engine, d
     app.engine = engine
     app.engine_settings = settings
     for topic in settings.ranked_topics:
-        declared = app.topic(topic.name, schema=SliceSchema(), acks=False)
+        declared = app.topic(topic.name, schema=FetchedRecordsSchema(), acks=False)
         import_module(f"streams.agents.{topic.agent}").declare(app, declared, engine)
     changelog = app.topic(settings.changelog_topic, key_type=bytes, value_type=bytes, acks=False)
     app.Table("ledger", partitions=report.partition_count, changelog_topic=changelog)
@@ -229,7 +229,7 @@ class _OncePerInterval(logging.Filter):
 
 def _on_revoked(engine: Engine) -> Any:
     async def on_revoked(*_: Any, **__: Any) -> None:
-        await engine.stand_still()
+        await engine.pause()
 
     return on_revoked
 
@@ -265,7 +265,7 @@ async def _first(*waits: Any) -> None:
 
 async def _shut_down(app: faust.App, engine: Engine, running: asyncio.Future[None]) -> None:
     """Finish or abandon the batch, leave the group, disconnect. What fails on the way out is only said."""
-    await engine.stand_still()
+    await engine.pause()
     running.cancel()
     with contextlib.suppress(asyncio.CancelledError, Exception):
         await running

@@ -23,7 +23,7 @@ from streams.contracts.decode import decode_intent, decode_outcome, decode_prefe
 from streams.contracts.encode import encode_approval, encode_suppression, encode_withdrawal, policy_fragment
 from streams.contracts.errors import REMEDIES, PermissionRefused, RecordRefused
 from streams.contracts.origin import Header, applied_headers, origin_headers
-from streams.contracts.routing import FirstPlace, expected_partition, first_place, reroute
+from streams.contracts.routing import OriginalPosition, expected_partition, original_position, reroute
 from streams.decision.decide import decide
 from streams.decision.decision import Decision
 from streams.decision.intent import MOMENT_MAX_MS, Intent
@@ -129,7 +129,7 @@ def encode_decision(intent: Intent, decision: Decision, policy: Fragment, now: i
     )
 
 
-def _timestamp_ms(record: InputRecord, first: FirstPlace | None) -> int:
+def _timestamp_ms(record: InputRecord, first: OriginalPosition | None) -> int:
     """Its timestamp where it first stood: forwarding makes nothing younger. Negative if it has none."""
     return min(record.timestamp_ms if first is None else first.timestamp_ms, MOMENT_MAX_MS)
 
@@ -173,7 +173,7 @@ class _Run:
                 return
             if topic == self._topics.rerouted:
                 # `first` is the place where it first stood, whose topic says what kind of event it is.
-                first = first_place(record.headers)
+                first = original_position(record.headers)
                 topic = first.topic
             if topic in self._topics.intents:
                 self._take_intent(record, first, now)
@@ -192,7 +192,7 @@ class _Run:
             self._next_offsets[record.topic] = record.offset + 1
             self._applied = applied_headers(self._next_offsets)
 
-    def _take_intent(self, record: InputRecord, first: FirstPlace | None, now: int) -> None:
+    def _take_intent(self, record: InputRecord, first: OriginalPosition | None, now: int) -> None:
         if self._batch.too_large and (record.topic, record.offset) in self._batch.too_large:
             raise RecordRefused(
                 "too_large",
@@ -222,7 +222,7 @@ class _Run:
         elif reason == "ledger_full":
             tally.ledger_full += 1
 
-    def _take_preference(self, record: InputRecord, first: FirstPlace | None, now: int) -> None:
+    def _take_preference(self, record: InputRecord, first: OriginalPosition | None, now: int) -> None:
         event, unknown, doubts, refusal = decode_preference(record.value, record.headers, record.key)
         if event is None:
             assert refusal is not None, "what is not applied is refused"
@@ -232,7 +232,7 @@ class _Run:
             return
         said_ms = _timestamp_ms(record, first)
         result = apply_preference(
-            event, self._ledger(customer, now), recorded_ms=said_ms, now=now, words=self._policy.words
+            event, self._ledger(customer, now), recorded_ms=said_ms, now=now, vocabulary=self._policy.vocabulary
         )
         if result.refused is not None:
             raise PermissionRefused(result.refused)
@@ -248,14 +248,14 @@ class _Run:
         tally.preferences[event.type] += 1
         tally.preference_timestamps_ms.append(said_ms if said_ms >= BELIEVED_FROM_MS else now)
 
-    def _take_outcome(self, record: InputRecord, first: FirstPlace | None, now: int) -> None:
+    def _take_outcome(self, record: InputRecord, first: OriginalPosition | None, now: int) -> None:
         outcome, unknown, doubts = decode_outcome(record.value, record.headers, record.key)
         customer = outcome.customer_id.encode()
         if not self._is_at_home(record, outcome.customer_id, customer):
             return
         said_ms = _timestamp_ms(record, first)
         result = apply_outcome(
-            outcome, self._ledger(customer, now), recorded_ms=said_ms, now=now, words=self._policy.words
+            outcome, self._ledger(customer, now), recorded_ms=said_ms, now=now, vocabulary=self._policy.vocabulary
         )
         self._keep(customer, result.ledger)
         self._withdraw(record, first, now, outcome.customer_id, result.withdrawals)
@@ -277,7 +277,7 @@ class _Run:
     def _withdraw(
         self,
         record: InputRecord,
-        first: FirstPlace | None,
+        first: OriginalPosition | None,
         now: int,
         customer_id: str,
         withdrawals: tuple[Withdrawal, ...],
@@ -327,7 +327,7 @@ class _Run:
         elif sent_to == self._topics.outcomes:
             self._tally.unreadable_outcomes += 1
 
-    def _headers(self, record: InputRecord, first: FirstPlace | None) -> tuple[Header, ...]:
+    def _headers(self, record: InputRecord, first: OriginalPosition | None) -> tuple[Header, ...]:
         return origin_headers(record.topic, self._batch.partition, record.offset, self._applied, first)
 
     def _keep(self, customer: bytes, ledger: Ledger) -> None:

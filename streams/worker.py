@@ -3,7 +3,7 @@
     MESURA_WORKER_SETTINGS='{…}' python -m streams.worker
 
 Prints one JSON line, `{"ops": "http://…"}`, once its endpoint listens, and another, `{"ended": {…}}`, when something
-ends it that is not a wish: what it was and where (`streams.ends`, which decides the exit codes, too).
+ends it that is not a wish: what it was and where (`streams.exit_codes`, which decides the exit codes, too).
 
 Rules of this module
 1. Wiring only: no rule is decided here and no record is read.
@@ -39,16 +39,16 @@ from streams.contracts.routing import expected_partition
 from streams.decision.ledger import LedgerUnreadable
 from streams.decision.policy import BUILT_IN, Policy, compile_policy
 from streams.decision.reasons import REASONS, WITHDRAWAL_REASONS
-from streams.ends import EXIT_ENDED, WorkerEnd
 from streams.exactly_once.clients import KafkaClients
 from streams.exactly_once.control import POLICY_KEY, ControlTopic, policy_text_key
 from streams.exactly_once.errors import StartupRefusedError
 from streams.exactly_once.settings import ClockMode, EngineSettings
 from streams.exactly_once.startup import check_topics
+from streams.exit_codes import EXIT_ENDED, WorkerEnd
 from streams.explain import explain, limit_in_words
 from streams.gate import Gate, GateSettings, refuse_from_the_future
-from streams.last_policy import starting_policy
 from streams.policy.findings import PolicyRefused
+from streams.policy.last_good import starting_policy
 from streams.policy.loader import LoadedPolicy
 from streams.policy.reload import PathView, PolicyWatcher, fault_of
 from streams.settings import (
@@ -57,13 +57,13 @@ from streams.settings import (
     SettingsRefused,
     WorkerSettings,
 )
-from streams.telemetry.cells import Cells, SharedCells
 from streams.telemetry.health import Health
 from streams.telemetry.logs import configure_logging, log_what_nobody_catches
 from streams.telemetry.metrics import Telemetry
 from streams.telemetry.observer import TelemetryObserver
 from streams.telemetry.report import report
-from streams.web.machine import EXPLAIN_PATH, REPORT_PATH
+from streams.telemetry.shared_counters import Cells, SharedCells
+from streams.web.merged_ops import EXPLAIN_PATH, REPORT_PATH
 from streams.web.ops import NO_STORE, QUESTION_BYTES_MAX, OpsServer, WorkerSubject, problem
 
 ASKS_TO_STOP: Final = (signal.SIGTERM, signal.SIGINT)

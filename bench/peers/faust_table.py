@@ -105,7 +105,7 @@ async def listen(stream: StreamT[bytes]) -> AsyncIterator[None]:
             if event is None:
                 continue
             customer = event.customer_id.encode()
-            result = apply_preference(event, _ledger(customer), recorded_ms=now, now=now, words=policy.words)
+            result = apply_preference(event, _ledger(customer), recorded_ms=now, now=now, vocabulary=policy.vocabulary)
             _keep(customer, result.ledger, now)
 
 

@@ -13,6 +13,6 @@ def declare(app: Any, topic: Any, engine: Engine) -> None:
     """Let the app's stream of this topic flow into the engine."""
 
     @app.agent(topic, name=f"intents-{topic.get_topic_name()}")  # type: ignore[untyped-decorator]
-    async def intents(slices: Any) -> None:
-        async for arrived in slices:
+    async def intents(batches: Any) -> None:
+        async for arrived in batches:
             engine.arrived(arrived)

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from streams.audit.run import audit as run_audit
+from streams.audit.settings import ACKNOWLEDGED_WITHIN_MS, DEFAULT_PROCESSES, AuditError, AuditSettings
 from streams.cli.errors import EXIT_ANSWER_IS_NO, CommandError
 from streams.cli.options import (
     ERASURE_KEY_FILE_VARIABLE,
@@ -24,9 +26,7 @@ from streams.cli.options import (
     topic_names,
     topic_options,
 )
-from streams.cli.policies import policy_file
-from streams.testing.audit.run import audit as run_audit
-from streams.testing.audit.settings import ACKNOWLEDGED_WITHIN_MS, DEFAULT_PROCESSES, AuditError, AuditSettings
+from streams.cli.policy_source import policy_file
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -30,7 +30,7 @@ from streams.cli.options import bootstrap_option_for, read_text, topic_names, to
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from streams.cli.words import PolicyView
+    from streams.cli.render import PolicyView
     from streams.decision.ledger import Ledger
 
 ANSWER_SECONDS: Final = 10.0
@@ -82,7 +82,7 @@ def explain(
     if as_json:
         click.echo(orjson.dumps(answer, option=orjson.OPT_INDENT_2).decode())
         return
-    from streams.cli.words import in_words
+    from streams.cli.render import in_words
 
     try:
         for line in in_words(answer, view):
@@ -151,8 +151,8 @@ def decide_here(
     intent: bytes, ledger: str | None, policy: str | None, at: str | None
 ) -> tuple[dict[str, Any], PolicyView]:
     """What would be answered on this ledger, under this policy, at this moment; and the policy, for words."""
-    from streams.cli.policies import compiled
-    from streams.cli.words import view_of_policy
+    from streams.cli.policy_source import compiled
+    from streams.cli.render import view_of_policy
     from streams.contracts.decode import decode_intent
     from streams.contracts.errors import RecordRefused
     from streams.explain import explain as explain_intent
@@ -207,8 +207,8 @@ def _moment(text: str) -> int:
 
 def _view_for(decision: Mapping[str, Any], policy: str | None, bootstrap: str | None, control_topic: str) -> PolicyView:
     """The policy a decision was made under. What was decided under another policy is not read with the wrong one."""
-    from streams.cli.policies import PublishedPolicies, compiled
-    from streams.cli.words import view_of_policy
+    from streams.cli.policy_source import PublishedPolicies, compiled
+    from streams.cli.render import view_of_policy
 
     policy_hash = str((decision.get("policy") or {}).get("hash"))
     if policy is not None:
@@ -227,7 +227,7 @@ def _view_for(decision: Mapping[str, Any], policy: str | None, bootstrap: str | 
 
 def _view_of_answer(answer: Mapping[str, Any]) -> PolicyView:
     """What a gate's answer says of its rules itself; nothing for a decision as it stands on its topic."""
-    from streams.cli.words import PolicyView, RuleView
+    from streams.cli.render import PolicyView, RuleView
     from streams.decision.policy import BUILT_IN
 
     rows = answer.get("rules")

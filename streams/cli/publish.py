@@ -29,12 +29,12 @@ from streams.cli.errors import EXIT_ANSWER_IS_NO, CommandError, Unreadable
 from streams.cli.options import bootstrap_option_for, refuse_unreachable, stopped_answering, topic_names, topic_options
 from streams.cli.spellings import Spellings
 from streams.contracts.advice import amiss
+from streams.contracts.bare_envelopes import unwrapped
 from streams.contracts.decode import decode_intent, decode_outcome, decode_preference
 from streams.contracts.errors import RecordRefused
-from streams.contracts.generous import type_meant
+from streams.contracts.lenient import type_meant
 from streams.contracts.refusals import check_text, refusal_of
 from streams.contracts.wire import decode_members
-from streams.contracts.wrapped import unwrapped
 from streams.decision.outcome import OutcomeType
 from streams.decision.preference import RESTRICTIVE, PreferenceType
 from streams.decision.preferences import FUTURE_TOLERANCE_MS

@@ -16,7 +16,7 @@ import click
 from msgspec.structs import replace
 
 from streams.cli.errors import CommandError
-from streams.cli.front import WORKER_HOST, MachineFront
+from streams.cli.ops_gateway import WORKER_HOST, MachineFront
 from streams.cli.options import (
     ERASURE_KEY_FILE_VARIABLE,
     ERASURE_KEY_VARIABLE,

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from streams.decision.words import fold
+from streams.decision.vocabulary import fold
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

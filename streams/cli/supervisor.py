@@ -1,8 +1,8 @@
 """Keep worker processes running: start each again when it ends, stop all when asked, never leave one behind.
 
 Rules of this module
-1. A worker that ended as asked is not started again. One that was refused (`streams.ends` says which ends are refusals)
-   or failed is, under the same slot, so that it takes over its own unfinished transaction.
+1. A worker that ended as asked is not started again. One that was refused (`streams.exit_codes` says which ends are
+   refusals) or failed is, under the same slot, so that it takes over its own unfinished transaction.
 2. Starts are spaced: the longer it fails, the longer the pause, up to a limit, with jitter; after a healthy time they
    begin anew. Each worker has pauses of its own. A refusal, and a failure that comes back at the same place
    (`streams.telemetry.recurrence`), have the longest pause from then on: only what somebody mends outside heals them.
@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
-from streams.cli import leash
+from streams.cli import parent_watch
 from streams.cli.worker_run import WorkerRun, in_words
-from streams.ends import EXIT_ENDED, EXIT_REFUSED, EXIT_START_AGAIN
+from streams.exit_codes import EXIT_ENDED, EXIT_REFUSED, EXIT_START_AGAIN
 from streams.telemetry.recurrence import End
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class Supervisor:
         self._workers = [
             _Worker(
                 number,
-                [sys.executable, "-m", leash.MODULE, str(os.getpid()), module, *arguments],
+                [sys.executable, "-m", parent_watch.MODULE, str(os.getpid()), module, *arguments],
                 environment,
                 name="The worker" if len(environments) == 1 else f"Process {number}",
                 front=front,

@@ -19,7 +19,7 @@ from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, 
 
 from streams.cli.errors import CommandError
 from streams.cli.options import bootstrap_option, refuse_unreachable, stopped_answering, topic_names, topic_options
-from streams.cli.words import PolicyView, moment_in_words, verdict_in_words, zone_of
+from streams.cli.render import PolicyView, moment_in_words, verdict_in_words, zone_of
 from streams.contracts.header_names import ERROR_DETAIL, ERROR_OFFSET, ERROR_PARTITION, ERROR_REASON, ERROR_TOPIC
 
 if TYPE_CHECKING:

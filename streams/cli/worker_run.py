@@ -2,7 +2,7 @@
 
 Rules of this module
 1. What a worker said it was ended by counts, even if it hangs afterwards and has to be killed.
-2. Nothing that it writes is passed on unseen (`streams.cli.overheard`), except to a person at a terminal.
+2. Nothing that it writes is passed on unseen (`streams.cli.child_output`), except to a person at a terminal.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from streams.cli import overheard
-from streams.ends import EXIT_ENDED, EXIT_REFUSED, is_refusal
+from streams.cli import child_output
+from streams.exit_codes import EXIT_ENDED, EXIT_REFUSED, is_refusal
 from streams.telemetry.recurrence import End
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ class WorkerRun:
         self._passed_on = said
         self._linger_seconds = linger_seconds
         self._process: asyncio.subprocess.Process | None = None
-        self._said: overheard.Ended | None = None
-        self._remains = overheard.Remains()
+        self._said: child_output.Ended | None = None
+        self._remains = child_output.Remains()
 
     async def start(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         # A session of its own: Ctrl-C in a terminal reaches us alone, and we pass it on in our own way.
@@ -91,8 +91,8 @@ class WorkerRun:
 
     async def _hear(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
-        async for line in overheard.lines(process.stdout):
-            said = overheard.said(line)
+        async for line in child_output.lines(process.stdout):
+            said = child_output.said(line)
             if said is None:
                 self._no_log(line)
             elif said.ops is not None:
@@ -107,8 +107,8 @@ class WorkerRun:
     async def _overhear(self, process: asyncio.subprocess.Process) -> None:
         if process.stderr is None:
             return
-        async for line in overheard.lines(process.stderr):
-            if overheard.is_log_line(line):
+        async for line in child_output.lines(process.stderr):
+            if child_output.is_log_line(line):
                 with contextlib.suppress(OSError):  # nobody reads our log any more: that is no reason to stop deciding
                     sys.stderr.write(line.decode(errors="replace"))
                     sys.stderr.flush()

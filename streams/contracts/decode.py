@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 from msgspec.structs import astuple
 
 from streams.contracts.advice import amiss
+from streams.contracts.bare_envelopes import unwrapped
+from streams.contracts.duplicate_fields import refuse_repeated, said_twice
 from streams.contracts.envelope import payload_of
 from streams.contracts.errors import PermissionRefused, RecordRefused
 from streams.contracts.fields import what_to_write
-from streams.contracts.generous import generous_outcome, generous_preference, type_meant, unread_preference
+from streams.contracts.lenient import generous_outcome, generous_preference, type_meant, unread_preference
 from streams.contracts.prefixes import INPUT_VALUE_BYTES_MAX
 from streams.contracts.refusals import check_text, refusal_of
-from streams.contracts.repeated import refuse_repeated, said_twice
 from streams.contracts.times import moment_ms
 from streams.contracts.wire import INTENT, OUTCOME, PREFERENCE, Wire, decode_members
-from streams.contracts.wrapped import unwrapped
 from streams.decision.intent import ON_SUPPRESS_DEFAULT, PRIORITY_DEFAULT, Intent
 from streams.decision.outcome import Outcome
 from streams.decision.outcomes import is_stop

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 from msgspec import Raw, Struct
 
+from streams.contracts.duplicate_fields import refuse_repeated
 from streams.contracts.errors import REMEDIES, RecordRefused
 from streams.contracts.prefixes import FIRST_BYTES, INPUT_VALUE_BYTES_MAX, without_prefix
 from streams.contracts.refusals import check_text, refusal_of
-from streams.contracts.repeated import refuse_repeated
 from streams.contracts.text import as_utf8
 
 if TYPE_CHECKING:

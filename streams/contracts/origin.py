@@ -25,7 +25,7 @@ from streams.contracts.header_names import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from streams.contracts.routing import FirstPlace
+    from streams.contracts.routing import OriginalPosition
 
 Header = tuple[str, bytes]
 
@@ -41,7 +41,7 @@ def applied_headers(next_offsets: Mapping[str, int]) -> tuple[Header, ...]:
 
 
 def origin_headers(
-    topic: str, partition: int, offset: int, applied: tuple[Header, ...], first: FirstPlace | None = None
+    topic: str, partition: int, offset: int, applied: tuple[Header, ...], first: OriginalPosition | None = None
 ) -> tuple[Header, ...]:
     """The headers of an output whose record was read at `topic`, `partition`, `offset`; `first` if it was forwarded."""
     if first is None:

@@ -30,7 +30,7 @@ TIMESTAMP_MIN_MS: Final = -(2**63)
 _NOT_HERE: Final = "publish it on the topic of its kind, never on the gate's own"
 
 
-class FirstPlace(NamedTuple):
+class OriginalPosition(NamedTuple):
     """Where a forwarded record first stood. `topic` tells which kind of event it is."""
 
     topic: str
@@ -70,7 +70,7 @@ def reroute(record: InputRecord, partition: int, customer_id: str, *, partitions
     )
 
 
-def first_place(headers: Headers) -> FirstPlace:
+def original_position(headers: Headers) -> OriginalPosition:
     """Where a record of the rerouting topic first stood. If a name stands twice, the last is the gate's.
 
     Raises:
@@ -78,7 +78,7 @@ def first_place(headers: Headers) -> FirstPlace:
     """
     found = dict(headers)
     try:
-        place = FirstPlace(
+        place = OriginalPosition(
             found[ORIGIN_TOPIC].decode(),
             int(found[ORIGIN_PARTITION]),
             int(found[ORIGIN_OFFSET]),

@@ -4,14 +4,14 @@ Rules of this module
 1. A ledger is a value. Every change gives a new one (`ledger_changes.py`); the old one stays true.
 2. Contacts are sorted by their latest moment, newest first, so that counting may stop at the first one outside its
    window.
-3. Tags are stored as they were at the decision: recategorising a campaign later never rewrites history.
+3. Label sets are stored as they were at the decision: recategorising a campaign later never rewrites history.
 4. The binary form is MessagePack of arrays, its first element the format number. A reader refuses a number it does not
    know; fields may be added at the end of a format, never moved.
 
 The fields are columns, because a ledger is read, counted and written once per intent: moments are small numbers
-relative to `base_ms`, one-byte columns are bytes, a word that several tags use is stored once, and the id of an
-approval is stored once although it names both an identity and a contact. `contacts`, `tags` and `identities` give the
-same rows as objects, for everything but the hot path.
+relative to `base_ms`, one-byte columns are bytes, a word that several label sets use is stored once, and the id of an
+approval is stored once although it names both an identity and a contact. `contacts`, `label_sets` and `identities`
+give the same rows as objects, for everything but the hot path.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ CONTACTS_MAX: Final = 1_000
 # Identities are remembered for days only; 4 000 of 17 bytes are 68 kB.
 IDENTITIES_MAX: Final = 4_000
 # Distinct sets of channel, purpose, topic, brand, campaign and sender inside the history: numbered by one byte.
-TAGS_MAX: Final = 256
+LABEL_SETS_MAX: Final = 256
 # Distinct (track, direction, scope) a customer has spoken about.
 PREFERENCES_MAX: Final = 256
 
 # 96 bits: among 10⁹ live decisions two share an id with a probability under 10⁻¹¹.
 DECISION_ID_BYTES: Final = 12
 # Channel, purpose, topic, brand, campaign, sender.
-WORDS_PER_TAG: Final = 6
+VALUES_PER_LABEL_SET: Final = 6
 # No moment on the wire lies further from 1970; sums and differences of a few such moments fit into 64 bits.
 FAR_MS: Final = 1 << 53
 
@@ -56,7 +56,7 @@ class LedgerUnreadable(ValueError):
     """A stored ledger is of an unknown format or damaged. The engine must stop: going on would forget a customer."""
 
 
-class Tag(Struct, array_like=True, frozen=True, gc=False):
+class LabelSet(Struct, array_like=True, frozen=True, gc=False):
     """What a contact (or an intent) was about."""
 
     channel: str
@@ -68,12 +68,12 @@ class Tag(Struct, array_like=True, frozen=True, gc=False):
 
 
 class Contact(Struct, array_like=True, frozen=True, gc=False):
-    """One approved send. `latest_ms` is its `valid_until` until an outcome says when it was sent."""
+    """One approved send. `assumed_sent_ms` is its `valid_until` until an outcome says when it was sent."""
 
     decision_id: bytes
     decided_ms: int
-    latest_ms: int
-    tag: int
+    assumed_sent_ms: int
+    label_set_number: int
     flags: int = 0
 
 
@@ -118,9 +118,9 @@ class Ledger(Struct, array_like=True, frozen=True, gc=False):
 
     `ids` holds the decision ids, 12 bytes each: of the contacts in their order, then of the other identities that are
     remembered. `created` says for each of them when its intent was created, or None where only the contact is still
-    known. `latest`, `decided`, `tag_numbers` and `flags` describe the contacts. All moments of these columns are
-    relative to `base_ms`. `tag_words` has six numbers a tag: 0 for nothing, n for `words[n - 1]`.
-    `archived` counts contacts beyond the history by tag, for lifetime caps.
+    known. `assumed_sent`, `decided`, `label_set_numbers` and `flags` describe the contacts. All moments of these
+    columns are relative to `base_ms`. `label_value_numbers` has six numbers a label set: 0 for nothing, n for
+    `label_values[n - 1]`. `archived` counts contacts beyond the history by label set, for lifetime caps.
     """
 
     format: int = LEDGER_FORMAT
@@ -129,12 +129,12 @@ class Ledger(Struct, array_like=True, frozen=True, gc=False):
     created: tuple[_Moment | None, ...] = ()
     # The earliest of `created`. Tells without looking whether anything is to be forgotten.
     oldest_created: int = NEVER
-    latest: tuple[_Moment, ...] = ()
+    assumed_sent: tuple[_Moment, ...] = ()
     decided: tuple[_Moment, ...] = ()
-    tag_numbers: bytes = b""
+    label_set_numbers: bytes = b""
     flags: bytes = b""
-    tag_words: tuple[Annotated[int, Meta(ge=0)], ...] = ()
-    words: tuple[str, ...] = ()
+    label_value_numbers: tuple[Annotated[int, Meta(ge=0)], ...] = ()
+    label_values: tuple[str, ...] = ()
     preferences: tuple[Preference, ...] = ()
     profile: Profile | None = None
     erased_ms: _Moment | None = None
@@ -148,20 +148,20 @@ class Ledger(Struct, array_like=True, frozen=True, gc=False):
         """The contacts, newest first."""
         size, base_ms = DECISION_ID_BYTES, self.base_ms
         return tuple(
-            Contact(self.ids[n * size : n * size + size], base_ms + decided, base_ms + latest, tag, flags)
-            for n, (decided, latest, tag, flags) in enumerate(
-                zip(self.decided, self.latest, self.tag_numbers, self.flags, strict=True)
+            Contact(self.ids[n * size : n * size + size], base_ms + decided, base_ms + assumed_sent, label_set, flags)
+            for n, (decided, assumed_sent, label_set, flags) in enumerate(
+                zip(self.decided, self.assumed_sent, self.label_set_numbers, self.flags, strict=True)
             )
         )
 
     @property
-    def tags(self) -> tuple[Tag, ...]:
+    def label_sets(self) -> tuple[LabelSet, ...]:
         """What the contacts were about."""
-        named = (None, *self.words)
-        words = [named[number] for number in self.tag_words]
+        named = (None, *self.label_values)
+        words = [named[number] for number in self.label_value_numbers]
         return tuple(
-            Tag(words[n] or "", words[n + 1] or "", *words[n + 2 : n + WORDS_PER_TAG])
-            for n in range(0, len(words), WORDS_PER_TAG)
+            LabelSet(words[n] or "", words[n + 1] or "", *words[n + 2 : n + VALUES_PER_LABEL_SET])
+            for n in range(0, len(words), VALUES_PER_LABEL_SET)
         )
 
     @property

@@ -17,11 +17,11 @@ from streams.decision.ledger_changes import with_changed_contact
 from streams.decision.outcome import NOT_CONFIRMING, Outcome
 from streams.decision.preference import PreferenceEvent
 from streams.decision.preferences import BELIEVED_FROM_MS, FUTURE_TOLERANCE_MS, Withdrawal, apply_preference
-from streams.decision.words import Words, code, fold
+from streams.decision.vocabulary import Vocabulary, code, fold
 
 # A no wherever it stands.
 STOP_CODES: Final = frozenset({"stop", "stopall", "unsubscribe", "optout"})
-# A no in a customer's own words, 47 CFR 64.1200(a)(10). Elsewhere a call may end and a send be cancelled.
+# A no in a customer's own vocabulary, 47 CFR 64.1200(a)(10). Elsewhere a call may end and a send be cancelled.
 STOP_REPLIES: Final = STOP_CODES | {"quit", "end", "revoke", "cancel"}
 # Replies that are understood and change nothing; a yes is given as a preference event.
 OTHER_REPLIES: Final = frozenset({"help", "info", "start", "unstop", "yes"})
@@ -45,14 +45,16 @@ def is_stop(outcome_type: str, detail: str | None) -> bool:
     return detail is not None and code(detail) in (STOP_REPLIES if outcome_type == REPLY else STOP_CODES)
 
 
-def apply_outcome(outcome: Outcome, ledger: Ledger, *, recorded_ms: int, now: int, words: Words) -> OutcomeResult:
+def apply_outcome(
+    outcome: Outcome, ledger: Ledger, *, recorded_ms: int, now: int, vocabulary: Vocabulary
+) -> OutcomeResult:
     """Apply one outcome whose record carries `recorded_ms`, at `now`, under a policy with these words. Total."""
     position = _position(ledger, outcome.decision_id)
     channels: list[str | None] = [] if outcome.channel is None else [outcome.channel]
     doubts: tuple[str, ...] = ()
     if position is not None:
         contact = ledger.contacts[position]
-        contacted = ledger.tags[contact.tag].channel
+        contacted = ledger.label_sets[contact.label_set_number].channel
         if outcome.channel is None or fold(outcome.channel) != fold(contacted):
             channels.append(contacted)
         if outcome.type not in NOT_CONFIRMING:
@@ -71,7 +73,7 @@ def apply_outcome(outcome: Outcome, ledger: Ledger, *, recorded_ms: int, now: in
                 channel=channel,
                 effective_at=outcome.occurred_at,
             )
-            result = apply_preference(stop, ledger, recorded_ms=recorded_ms, now=now, words=words)
+            result = apply_preference(stop, ledger, recorded_ms=recorded_ms, now=now, vocabulary=vocabulary)
             ledger = result.ledger
             withdrawals += result.withdrawals
             doubts += tuple(doubt for doubt in result.not_understood if doubt not in doubts)
@@ -98,7 +100,7 @@ def _position(ledger: Ledger, decision_id: str | None) -> int | None:
 
 def _confirmed(contact: Contact, occurred_ms: int, now: int) -> Contact:
     if contact.flags & CONFIRMED:
-        moment_ms = min(contact.latest_ms, max(occurred_ms, contact.decided_ms))
+        moment_ms = min(contact.assumed_sent_ms, max(occurred_ms, contact.decided_ms))
     else:
-        moment_ms = min(max(occurred_ms, contact.decided_ms), max(contact.latest_ms, now))
-    return replace(contact, latest_ms=moment_ms, flags=contact.flags | CONFIRMED)
+        moment_ms = min(max(occurred_ms, contact.decided_ms), max(contact.assumed_sent_ms, now))
+    return replace(contact, assumed_sent_ms=moment_ms, flags=contact.flags | CONFIRMED)

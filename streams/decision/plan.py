@@ -2,8 +2,8 @@
 
 Rules of this module
 1. What cannot apply to an intent of the channel and purpose is left out when the policy is compiled.
-2. Intents that no rule of the plan can tell apart share a situation, which is made of their key alone. What only says
-   that a word is none of those the policy names is not kept, so there are as many situations as the policy can tell
+2. Intents that no rule of the plan can tell apart share a request, which is made of their key alone. What only says
+   that a word is none of those the policy names is not kept, so there are as many requests as the policy can tell
    apart, not as there are words.
 """
 
@@ -13,23 +13,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from streams.decision.agenda import Agenda, Outline
 from streams.decision.decision import Entry
-from streams.decision.ledger import Tag
+from streams.decision.evaluation_plan import StaticPlan, TimedPlan
+from streams.decision.ledger import LabelSet
 from streams.decision.places import country_and_region
-from streams.decision.rules.rule import LimitingRule, Rule
+from streams.decision.request_context import UNNAMED, RequestContext, RequestKey
+from streams.decision.rules.rule import CountingRule, Rule
 from streams.decision.rules.sender import SenderRule
 from streams.decision.selection import Condition
-from streams.decision.situation import UNNAMED, Key, Situation
 
 if TYPE_CHECKING:
     from streams.decision.intent import Intent
     from streams.decision.ledger import Ledger
     from streams.decision.policy import Policy
 
-# Situations a plan keeps something for: the zones and regions of a continent. Beyond it only time is lost; each takes
+# Requests a plan keeps something for: the zones and regions of a continent. Beyond it only time is lost; each takes
 # 4 kB.
-SITUATIONS_KEPT_MAX: Final = 512
+REQUESTS_KEPT_MAX: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +47,11 @@ class Plan:
     """
 
     __slots__ = (
-        "_agendas",
         "_brands",
         "_campaigns",
-        "_outlines",
         "_senders",
+        "_static_plans",
+        "_timed_plans",
         "_topics",
         "asked",
         "channel",
@@ -83,38 +83,40 @@ class Plan:
         conditions = [each.condition for each in asked] + [condition for _, condition in obligations]
         selectors = [selector for each in conditions if each is not None for selector in each.selectors()]
         for each in asked:
-            if isinstance(each.rule, LimitingRule):
+            if isinstance(each.rule, CountingRule):
                 selectors += each.rule.counting.selectors()
         self._topics = _known(selector.topics for selector in selectors)
         self._brands = _known(selector.brands for selector in selectors)
         self._campaigns = _known(selector.campaigns for selector in selectors)
         self._senders = _known_senders(asked)
-        self._outlines: dict[Key, Outline] = {}
-        # The agenda of the latest moment asked about, by situation.
-        self._agendas: dict[Key, tuple[int, Agenda]] = {}
+        self._static_plans: dict[RequestKey, StaticPlan] = {}
+        # The timed plan of the latest moment asked about, by request.
+        self._timed_plans: dict[RequestKey, tuple[int, TimedPlan]] = {}
 
     @property
-    def situations_kept(self) -> int:
-        """How many situations are kept now."""
-        return len(self._outlines)
+    def requests_kept(self) -> int:
+        """How many requests are kept now."""
+        return len(self._static_plans)
 
-    def agenda(self, intent: Intent, tag: Tag, ledger: Ledger, policy: Policy, now: int) -> Agenda:
-        """What an intent with this tag is asked now."""
-        key = self._key(intent, tag, ledger, policy)
-        kept = self._agendas.get(key)
+    def timed_plan(self, intent: Intent, label_set: LabelSet, ledger: Ledger, policy: Policy, now: int) -> TimedPlan:
+        """What an intent with this label set is asked now."""
+        key = self._key(intent, label_set, ledger, policy)
+        kept = self._timed_plans.get(key)
         if kept is not None and kept[0] == now:
             return kept[1]
-        outline = self._outlines.get(key)
-        if outline is None:
-            if len(self._outlines) >= SITUATIONS_KEPT_MAX:
-                self._outlines.clear()
-                self._agendas.clear()
-            outline = self._outlines[key] = Outline(self, Situation(self.channel, self.purpose, key, policy), now)
-        agenda = Agenda(outline, now, now + policy.specification.time_to_live_ms)
-        self._agendas[key] = now, agenda
-        return agenda
+        static_plan = self._static_plans.get(key)
+        if static_plan is None:
+            if len(self._static_plans) >= REQUESTS_KEPT_MAX:
+                self._static_plans.clear()
+                self._timed_plans.clear()
+            static_plan = self._static_plans[key] = StaticPlan(
+                self, RequestContext(self.channel, self.purpose, key, policy), now
+            )
+        timed_plan = TimedPlan(static_plan, now, now + policy.specification.time_to_live_ms)
+        self._timed_plans[key] = now, timed_plan
+        return timed_plan
 
-    def _key(self, intent: Intent, tag: Tag, ledger: Ledger, policy: Policy) -> Key:
+    def _key(self, intent: Intent, label_set: LabelSet, ledger: Ledger, policy: Policy) -> RequestKey:
         """What of the intent and the profile the rules of this plan can tell apart."""
         country, region, zone, calendar = intent.country, intent.region, intent.timezone, intent.holiday_calendar
         profile, source = ledger.profile, "intent"
@@ -125,10 +127,10 @@ class Plan:
         if region is not None:
             region = None if country is None else policy.places.token(country, region)
         return (
-            self._topics.get(tag.topic),
-            self._brands.get(tag.brand),
-            self._campaigns.get(tag.campaign),
-            self._senders.get(tag.sender, UNNAMED),
+            self._topics.get(label_set.topic),
+            self._brands.get(label_set.brand),
+            self._campaigns.get(label_set.campaign),
+            self._senders.get(label_set.sender, UNNAMED),
             intent.automated,
             country,
             region,

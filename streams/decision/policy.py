@@ -17,12 +17,13 @@ from typing import Final
 
 from streams.decision.counting import Counting
 from streams.decision.intent import Intent
-from streams.decision.ledger import OPT_OUT_EXEMPT, UNCOUNTED, Ledger, Tag
+from streams.decision.ledger import OPT_OUT_EXEMPT, UNCOUNTED, LabelSet, Ledger
 from streams.decision.ledger_changes import pruned
 from streams.decision.places import Places
 from streams.decision.plan import Asked, Plan
 from streams.decision.policy_types import PolicyTables
 from streams.decision.reasons import PASSED
+from streams.decision.request_context import Zones
 from streams.decision.rules.campaign import CampaignRule
 from streams.decision.rules.cap import CalendarCapRule, CapRule, LifetimeCapRule, RollingCapRule
 from streams.decision.rules.consent import ConsentRule
@@ -33,7 +34,6 @@ from streams.decision.rules.rule import Rule
 from streams.decision.rules.sender import SenderRule
 from streams.decision.rules.window import WindowRule
 from streams.decision.selection import condition
-from streams.decision.situation import Zones
 from streams.decision.specification import (
     KINDS,
     CampaignSpecification,
@@ -49,7 +49,7 @@ from streams.decision.specification import (
     WindowSpecification,
 )
 from streams.decision.tables import DAY_MS, ZoneTable
-from streams.decision.words import Words
+from streams.decision.vocabulary import Vocabulary
 
 CountingFor = Callable[[CapSpecification | GapSpecification], Counting]
 
@@ -84,7 +84,7 @@ class Policy:
         "regions",
         "rule_table",
         "specification",
-        "words",
+        "vocabulary",
         "zones",
     )
 
@@ -98,7 +98,7 @@ class Policy:
         zone = specification.recipient_zone
         self.recipient_zone: ZoneTable | None = None if zone is None else self.zones[zone]
         self.places = Places(specification)
-        self.words = Words(specification.channels, specification.purposes, specification.other_names)
+        self.vocabulary = Vocabulary(specification.channels, specification.purposes, specification.other_names)
         self.groups = {channel: group or channel for channel, group in specification.channels.items()}
         self.history_ms = max(specification.history_ms, *(reach_ms(rule) for rule in specification.rules), 0)
         vocabulary = [(channel, purpose) for channel in specification.channels for purpose in specification.purposes]
@@ -134,9 +134,9 @@ class Policy:
             counts_for_life=self._counts_for_life,
         )
 
-    def _counts_for_life(self, tag: Tag) -> bool:
-        """Whether a lifetime cap counts contacts of the tag, so that they must be counted beyond the history."""
-        return any(counting.selects(tag) for counting in self._for_life)
+    def _counts_for_life(self, label_set: LabelSet) -> bool:
+        """Whether a lifetime cap counts contacts of the label set, so that they must be counted beyond the history."""
+        return any(counting.selects(label_set) for counting in self._for_life)
 
     def _distinct(self, names: tuple[str, ...]) -> Zones:
         """One zone for each clock among the names: the first by name."""

@@ -25,16 +25,16 @@ from streams.decision.ledger import (
     PREFERENCES_MAX,
     WITHDRAWN,
     Contact,
+    LabelSet,
     Ledger,
     Preference,
     Profile,
     ProfileValue,
-    Tag,
 )
 from streams.decision.ledger_changes import with_rows
 from streams.decision.preference import RESTRICTIVE, UNREAD, PreferenceEvent
 from streams.decision.tables import MINUTE_MS, NEVER
-from streams.decision.words import SCOPE_FIELDS, Words, covers, fold, names_all_of
+from streams.decision.vocabulary import SCOPE_FIELDS, Vocabulary, covers, fold, names_all_of
 
 # Clocks of producers differ by seconds; five minutes is not a clock difference.
 FUTURE_TOLERANCE_MS: Final = 5 * MINUTE_MS
@@ -104,7 +104,7 @@ class Moments(NamedTuple):
 
 
 def apply_preference(
-    event: PreferenceEvent, ledger: Ledger, *, recorded_ms: int, now: int, words: Words
+    event: PreferenceEvent, ledger: Ledger, *, recorded_ms: int, now: int, vocabulary: Vocabulary
 ) -> PreferenceResult:
     """Apply one event whose record carries `recorded_ms` (negative: no time), at `now`, under a policy's words.
 
@@ -126,7 +126,7 @@ def apply_preference(
         return PreferenceResult(_with_profile(event, ledger, order_ms))
     if event.type == "erasure":
         return _erase(ledger, order_ms, now)._replace(not_understood=doubts)
-    doubts += ("scope_word",) * _unknown_words(event, words)
+    doubts += ("scope_word",) * _unknown_words(event, vocabulary)
     if doubts and not restricts:
         return PreferenceResult(ledger, refused="unknown_word")
     if TRACK_OF[event.type] == CONSENT and ledger.erased_ms is not None and order_ms <= ledger.erased_ms:
@@ -139,8 +139,8 @@ def apply_preference(
     is_kept = any(_same_place(kept, preference) for kept in changed.preferences)
     heard = changed if is_kept else replace(changed, preferences=(*changed.preferences, preference))
 
-    def reason_for(contact: Contact, tag: Tag) -> str | None:
-        return _reason_to_withdraw(event.type, heard, contact, tag, now, words)
+    def reason_for(contact: Contact, label_set: LabelSet) -> str | None:
+        return _reason_to_withdraw(event.type, heard, contact, label_set, now, vocabulary)
 
     return _withdraw(changed, now, reason_for)._replace(not_understood=doubts)
 
@@ -169,7 +169,7 @@ def _clarified_ms(ledger: Ledger) -> int:
     return max((p.order_ms for p in ledger.preferences if p.type == "clarification"), default=0)
 
 
-def _unknown_words(event: PreferenceEvent, words: Words) -> int:
+def _unknown_words(event: PreferenceEvent, vocabulary: Vocabulary) -> int:
     """How many words of the event's scope mean nothing under the policy."""
     named = (event.channel, event.purpose, event.topic, event.brand, event.sender_id)
     if named == (None, None, None, None, None):
@@ -177,7 +177,7 @@ def _unknown_words(event: PreferenceEvent, words: Words) -> int:
     return sum(
         1
         for field, word in zip(SCOPE_FIELDS, named, strict=True)
-        if word is not None and not words.understands(field, word)
+        if word is not None and not vocabulary.understands(field, word)
     )
 
 
@@ -212,24 +212,30 @@ def end_of(preference: Preference) -> int:
     return NEVER if preference.end_ms is None else preference.end_ms
 
 
-def covering(preferences: Iterable[Preference], track: str, tag: Tag, words: Words) -> list[Preference]:
-    """The events of a track that cover the tag."""
+def covering(
+    preferences: Iterable[Preference], track: str, label_set: LabelSet, vocabulary: Vocabulary
+) -> list[Preference]:
+    """The events of a track that cover the label set."""
     return [
-        p for p in preferences if TRACK_OF[p.type] == track and covers(p, tag, words, restricts=p.type in RESTRICTIVE)
+        p
+        for p in preferences
+        if TRACK_OF[p.type] == track and covers(p, label_set, vocabulary, restricts=p.type in RESTRICTIVE)
     ]
 
 
-def covering_by_track(preferences: Iterable[Preference], tag: Tag, words: Words) -> dict[str, list[Preference]]:
-    """The events that cover the tag, by track; tracks without any are absent."""
+def covering_by_track(
+    preferences: Iterable[Preference], label_set: LabelSet, vocabulary: Vocabulary
+) -> dict[str, list[Preference]]:
+    """The events that cover the label set, by track; tracks without any are absent."""
     found: dict[str, list[Preference]] = {}
     for preference in preferences:
-        if covers(preference, tag, words, restricts=preference.type in RESTRICTIVE):
+        if covers(preference, label_set, vocabulary, restricts=preference.type in RESTRICTIVE):
             found.setdefault(TRACK_OF[preference.type], []).append(preference)
     return found
 
 
 def standing(
-    candidates: Iterable[Preference], moment_ms: int, words: Words, end: Callable[[Preference], int] = end_of
+    candidates: Iterable[Preference], moment_ms: int, vocabulary: Vocabulary, end: Callable[[Preference], int] = end_of
 ) -> Preference | None:
     """Of the covering events of one track the no that stands at the moment: the latest that no yes undoes, if any."""
     noes: list[Preference] = []
@@ -239,24 +245,24 @@ def standing(
             (noes if candidate.type in RESTRICTIVE else yeses).append(candidate)
     best: Preference | None = None
     for no in noes:
-        if (best is None or _rank(no) > _rank(best)) and not any(_undoes(yes, no, words) for yes in yeses):
+        if (best is None or _rank(no) > _rank(best)) and not any(_undoes(yes, no, vocabulary) for yes in yeses):
             best = no
     return best
 
 
-def _undoes(yes: Preference, no: Preference, words: Words) -> bool:
+def _undoes(yes: Preference, no: Preference, vocabulary: Vocabulary) -> bool:
     """Whether the yes, which covers what is asked, undoes the no: it is later, and says at least as much."""
-    return yes.order_ms > no.order_ms and yes.source == no.source and names_all_of(yes, no, words)
+    return yes.order_ms > no.order_ms and yes.source == no.source and names_all_of(yes, no, vocabulary)
 
 
 def _rank(no: Preference) -> tuple[int, bool, int]:
     return no.order_ms, no.type == "opt_out", end_of(no)
 
 
-def denying(ledger: Ledger, tag: Tag, moment_ms: int, words: Words) -> Preference | None:
+def denying(ledger: Ledger, label_set: LabelSet, moment_ms: int, vocabulary: Vocabulary) -> Preference | None:
     """The event that forbids contacts like this one at the moment, if any: the opt-out rule."""
     for track in DENYING_TRACKS:
-        no = standing(covering(ledger.preferences, track, tag, words), moment_ms, words)
+        no = standing(covering(ledger.preferences, track, label_set, vocabulary), moment_ms, vocabulary)
         if no is not None:
             return no
     return None
@@ -359,38 +365,38 @@ def _erase(ledger: Ledger, order_ms: int, now: int) -> PreferenceResult:
 
 
 def _reason_to_withdraw(
-    event_type: str, ledger: Ledger, contact: Contact, tag: Tag, now: int, words: Words
+    event_type: str, ledger: Ledger, contact: Contact, label_set: LabelSet, now: int, vocabulary: Vocabulary
 ) -> str | None:
-    denier = None if contact.flags & OPT_OUT_EXEMPT else denying(ledger, tag, now, words)
+    denier = None if contact.flags & OPT_OUT_EXEMPT else denying(ledger, label_set, now, vocabulary)
     if denier is not None:
         return REASON_OF[denier.type]
     track = TRACK_OF.get(event_type)
     if track not in (CONSENT, UNREAD) or not contact.flags & NEEDED_CONSENT:
         return None
-    no = standing(covering(ledger.preferences, track, tag, words), now, words)
+    no = standing(covering(ledger.preferences, track, label_set, vocabulary), now, vocabulary)
     return None if no is None else REASON_OF[no.type]
 
 
-def _withdraw(ledger: Ledger, now: int, reason_for: Callable[[Contact, Tag], str | None]) -> PreferenceResult:
+def _withdraw(ledger: Ledger, now: int, reason_for: Callable[[Contact, LabelSet], str | None]) -> PreferenceResult:
     """Mark every contact still valid, unconfirmed and not yet withdrawn for which there is a reason."""
     withdrawals = []
-    contacts, tags = list(ledger.contacts), ledger.tags
+    contacts, label_sets = list(ledger.contacts), ledger.label_sets
     for position, contact in _open_contacts(ledger, now):
-        tag = tags[contact.tag]
-        reason = reason_for(contact, tag)
+        label_set = label_sets[contact.label_set_number]
+        reason = reason_for(contact, label_set)
         if reason is not None:
             contacts[position] = replace(contact, flags=contact.flags | WITHDRAWN)
-            withdrawals.append(Withdrawal(contact.decision_id.hex(), tag.channel, reason))
+            withdrawals.append(Withdrawal(contact.decision_id.hex(), label_set.channel, reason))
     if not withdrawals:
         return PreferenceResult(ledger)
     return PreferenceResult(with_rows(ledger, contacts=contacts), tuple(withdrawals))
 
 
 def _open_contacts(ledger: Ledger, now: int) -> Iterator[tuple[int, Contact]]:
-    if not ledger.latest or ledger.base_ms + ledger.latest[0] <= now:
+    if not ledger.assumed_sent or ledger.base_ms + ledger.assumed_sent[0] <= now:
         return
     for position, contact in enumerate(ledger.contacts):
-        if contact.latest_ms <= now:
+        if contact.assumed_sent_ms <= now:
             return
         if not contact.flags & (CONFIRMED | WITHDRAWN):
             yield position, contact

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from streams.decision.ledger import Tag
+from streams.decision.ledger import LabelSet
 from streams.decision.places import Place, countries_in_part
-from streams.decision.situation import Situation
+from streams.decision.request_context import RequestContext
 from streams.decision.specification import CountryUnknown, RuleSpecification, Selector
 
 NO: Final = 0
@@ -41,17 +41,17 @@ class Condition:
         """What names the words it tells apart."""
         return [self.applies_to] if self.excepting is None else [self.applies_to, self.excepting]
 
-    def holds(self, situation: Situation) -> int:
+    def holds(self, request: RequestContext) -> int:
         """NO, YES, or COUNTRY_UNKNOWN where the rule is to deny for want of a country."""
         excepting = self.excepting
-        if excepting is not None and _matches(excepting, situation, missing_automated=False):
+        if excepting is not None and _matches(excepting, request, missing_automated=False):
             return NO
-        if self.asks_more and not _matches(self.applies_to, situation, missing_automated=True):
+        if self.asks_more and not _matches(self.applies_to, request, missing_automated=True):
             return NO
         countries = self.countries
         if countries is None:
             return YES
-        place = situation.place
+        place = request.place
         if _is_in(countries, place):
             return YES
         if place.country is None or (place.region is None and place.country in self.countries_in_part):
@@ -85,34 +85,34 @@ def _rest(selector: Selector, channel: str, group: str, purpose: str) -> Selecto
     return replace(selector, channels=None, groups=None, purposes=None)
 
 
-def _matches(selector: Selector, situation: Situation, *, missing_automated: bool) -> bool:
-    tag = situation.tag
-    if not _tag_matches(selector, tag):
+def _matches(selector: Selector, request: RequestContext, *, missing_automated: bool) -> bool:
+    label_set = request.label_set
+    if not _labels_match(selector, label_set):
         return False
     if selector.automated is not None:
-        automated = situation.automated
+        automated = request.automated
         if not missing_automated if automated is None else automated != selector.automated:
             return False
-    return selector.countries is None or _is_in(selector.countries, situation.place)
+    return selector.countries is None or _is_in(selector.countries, request.place)
 
 
 def _is_in(countries: frozenset[str], place: Place) -> bool:
     return place.country in countries or (bool(place.region) and f"{place.country}-{place.region}" in countries)
 
 
-def _tag_matches(selector: Selector, tag: Tag) -> bool:
+def _labels_match(selector: Selector, label_set: LabelSet) -> bool:
     return (
-        (selector.topics is None or tag.topic in selector.topics)
-        and (selector.brands is None or tag.brand in selector.brands)
-        and (selector.campaigns is None or tag.campaign in selector.campaigns)
+        (selector.topics is None or label_set.topic in selector.topics)
+        and (selector.brands is None or label_set.brand in selector.brands)
+        and (selector.campaigns is None or label_set.campaign in selector.campaigns)
     )
 
 
-def contact_matches(selector: Selector, tag: Tag, groups: Mapping[str, str]) -> bool:
-    """Whether contacts with these tags match the selector (which names no country and no `automated`)."""
+def contact_matches(selector: Selector, label_set: LabelSet, groups: Mapping[str, str]) -> bool:
+    """Whether contacts with these label sets match the selector (which names no country and no `automated`)."""
     return (
-        (selector.channels is None or tag.channel in selector.channels)
-        and (selector.groups is None or groups.get(tag.channel, tag.channel) in selector.groups)
-        and (selector.purposes is None or tag.purpose in selector.purposes)
-        and _tag_matches(selector, tag)
+        (selector.channels is None or label_set.channel in selector.channels)
+        and (selector.groups is None or groups.get(label_set.channel, label_set.channel) in selector.groups)
+        and (selector.purposes is None or label_set.purpose in selector.purposes)
+        and _labels_match(selector, label_set)
     )

@@ -16,8 +16,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from streams.cli.words import PolicyView, lines_of, verdict_in_words, zone_of
-from streams.demo.account import Check, Figures, percentile
+from streams.cli.render import PolicyView, lines_of, verdict_in_words, zone_of
+from streams.demo.reconciliation import Check, Figures, percentile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
-from streams.demo.account import Arrival
+from streams.demo.reconciliation import Arrival
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,7 +18,7 @@ import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Final
 
-from streams.cli import leash
+from streams.cli import parent_watch
 from streams.cli.supervisor import STOP_SECONDS
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class GateProcess:
         environment = {**os.environ, "MESURA_ERASURE_KEY": erasure_key}
         environment.pop("MESURA_ERASURE_KEY_FILE", None)
         self._process = subprocess.Popen(  # noqa: S603  # our own module
-            [sys.executable, "-m", leash.MODULE, str(os.getpid()), "streams.cli.main", "run", *arguments],
+            [sys.executable, "-m", parent_watch.MODULE, str(os.getpid()), "streams.cli.main", "run", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

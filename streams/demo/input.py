@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from streams.demo.mishaps import from_the_future, misplaced, unreadable
-from streams.demo.people import People, Person, make_people
-from streams.demo.said import said_by, said_by_the_talkative
+from streams.demo.customers import People, Person, make_people
+from streams.demo.intents import CHANNELS, Wish, make_wishes
+from streams.demo.malformed import from_the_future, misplaced, unreadable
+from streams.demo.preferences import said_by, said_by_the_talkative
+from streams.demo.serialisation import intent_record, outcomes_of, preference_record
 from streams.demo.timeline import HOUR_MS, LiveTimeline, RecordedTimeline, Timeline
-from streams.demo.wishes import CHANNELS, Wish, make_wishes
-from streams.demo.written import intent_record, outcomes_of, preference_record
 
 if TYPE_CHECKING:
     from streams.demo.records import DemoRecord

@@ -21,15 +21,15 @@ from confluent_kafka import KafkaException
 
 from streams.cli.errors import EXIT_ANSWER_IS_NO, CommandError
 from streams.cli.options import refuse_unreachable, stopped_answering
-from streams.cli.policies import compiled, policy_file
+from streams.cli.policy_source import compiled, policy_file
+from streams.cli.render import view_of_policy
 from streams.cli.topics import create_topics
-from streams.cli.words import view_of_policy
-from streams.demo.account import Account, Check
 from streams.demo.display import make_display, print_summary
 from streams.demo.feed import Feed, FeedRefused, partitions_of
 from streams.demo.follow import Follower
 from streams.demo.gate_process import GateProcess
 from streams.demo.input import PARTITIONS, Live, demo_input
+from streams.demo.reconciliation import Account, Check
 from streams.testing.broker import create_plan
 from streams.testing.embedded_broker import EmbeddedBroker
 from streams.testing.errors import OffsetGapError, TestingError

@@ -50,25 +50,25 @@ class Barrier:
             await close(reader)
 
     async def ends(
-        self, partitions: Iterable[TopicPartition], called_off: Callable[[], bool] = lambda: False
+        self, partitions: Iterable[TopicPartition], halted: Callable[[], bool] = lambda: False
     ) -> dict[TopicPartition, int] | None:
         """High watermarks as of some moment after the call. None only when the wait was called off."""
-        return await self._ask("end_offsets", list(partitions), called_off)
+        return await self._ask("end_offsets", list(partitions), halted)
 
     async def starts(
-        self, partitions: Iterable[TopicPartition], called_off: Callable[[], bool] = lambda: False
+        self, partitions: Iterable[TopicPartition], halted: Callable[[], bool] = lambda: False
     ) -> dict[TopicPartition, int] | None:
         """Log starts. None only when the wait was called off."""
-        return await self._ask("beginning_offsets", list(partitions), called_off)
+        return await self._ask("beginning_offsets", list(partitions), halted)
 
     async def _ask(
-        self, question: str, partitions: list[TopicPartition], called_off: Callable[[], bool]
+        self, question: str, partitions: list[TopicPartition], halted: Callable[[], bool]
     ) -> dict[TopicPartition, int] | None:
         assert self._reader is not None, "not started"
         if not partitions:
             return {}
         asked_at = loop_seconds()
-        while not called_off():
+        while not halted():
             try:
                 async with asyncio.timeout(ATTEMPT_SECONDS):
                     answer: dict[TopicPartition, int] = await getattr(self._reader, question)(partitions)

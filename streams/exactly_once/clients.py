@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import aiokafka
 
 from streams.exactly_once.fencing import FencedProducer
-from streams.exactly_once.slices import read_by_entries
+from streams.exactly_once.fetched_records import read_as_entries
 from streams.exactly_once.topic_configs import connected_admin, topic_configs
 from streams.exactly_once.topic_rules import LARGEST_BATCH
 
@@ -205,7 +205,7 @@ class KafkaClients:
         )
         await consumer.start()
         try:
-            read_by_entries(consumer)
+            read_as_entries(consumer)
             consumer.assign(list(partitions))
             await consumer.seek_to_beginning(*partitions)
         except BaseException:

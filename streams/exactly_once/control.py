@@ -18,7 +18,7 @@ import aiokafka
 from aiokafka.structs import TopicPartition
 
 from streams.exactly_once.clients import close
-from streams.exactly_once.slices import read_by_entries
+from streams.exactly_once.fetched_records import read_as_entries
 
 if TYPE_CHECKING:
     from streams.exactly_once.settings import EngineSettings
@@ -73,7 +73,7 @@ class ControlTopic:
         )
         try:
             await self._consumer.start()
-            read_by_entries(self._consumer)
+            read_as_entries(self._consumer)
             self._consumer.assign([self._partition])
             await self.refresh()
         except BaseException:  # nobody leaves what was never entered

@@ -22,6 +22,7 @@ from aiokafka.structs import TopicPartition
 
 from streams.exactly_once.barrier import Barrier
 from streams.exactly_once.clients import KafkaClients, loop_seconds
+from streams.exactly_once.due_scan import DueScan
 from streams.exactly_once.errors import (
     EngineError,
     LaneError,
@@ -32,18 +33,17 @@ from streams.exactly_once.errors import (
     diagnosis,
 )
 from streams.exactly_once.fencing import NO_MEMBERSHIP, Membership
-from streams.exactly_once.intake import Intake
+from streams.exactly_once.fetched_records import NO_FETCH_EPOCH
+from streams.exactly_once.input_queue import InputQueue
 from streams.exactly_once.interfaces import StoredValueUnreadable
 from streams.exactly_once.lag import report_lag
 from streams.exactly_once.lane import Lane, cancel
+from streams.exactly_once.live_scheduler import LiveScheduler
 from streams.exactly_once.partition import PartitionState
-from streams.exactly_once.record_order import RecordOrder, is_finished
+from streams.exactly_once.replay_scheduler import ReplayScheduler, is_finished
 from streams.exactly_once.restore import FIND_SECONDS, Restored, changelog_partitions, offset_of, restore
-from streams.exactly_once.service_order import ServiceOrder
 from streams.exactly_once.settings import ClockMode, EngineSettings
-from streams.exactly_once.slices import NO_READING
 from streams.exactly_once.startup import StartupReport, check_positions
-from streams.exactly_once.timers import Timers
 from streams.exactly_once.transaction import TransactionWriter
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ if TYPE_CHECKING:
 
     from streams.exactly_once.clients import Clients
     from streams.exactly_once.errors import BatchUnreadableError
+    from streams.exactly_once.fetched_records import FetchedRecords
     from streams.exactly_once.interfaces import Clock, Observer, StateMachine
-    from streams.exactly_once.slices import Slice
 
 Found = TypeVar("Found")
 
@@ -77,15 +77,15 @@ class Source(Protocol):
         """What the group has committed."""
         ...
 
-    async def start_at(self, reading: int, positions: Mapping[TopicPartition, int]) -> None:
-        """Begin a reading: from here on, every slice names it."""
+    async def start_at(self, fetch_epoch: int, positions: Mapping[TopicPartition, int]) -> None:
+        """Begin a reading: from here on, every run of fetched records names it."""
         ...
 
-    def pause(self, partition: TopicPartition) -> None:
+    def pause_fetching(self, partition: TopicPartition) -> None:
         """Stop fetching a partition whose queue is full."""
         ...
 
-    def resume(self, partition: TopicPartition) -> None:
+    def resume_fetching(self, partition: TopicPartition) -> None:
         """Fetch it again."""
         ...
 
@@ -114,18 +114,18 @@ class Engine:
         self._barrier = Barrier(self._clients, observer)
         self._source: Source | None = None
         self._membership = NO_MEMBERSHIP
-        self._readings = NO_READING
-        self._reading: int | None = None
+        self._fetch_epochs = NO_FETCH_EPOCH
+        self._fetch_epoch: int | None = None
         self._partition_count = report.partition_count
         self._revocations = 0
-        self._taking_over = asyncio.Lock()
+        self._assigning = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._lanes = [self._new_lane(number, report) for number in range(settings.lanes)]
 
     # Life
 
     async def start(self) -> None:
-        """Connect; fence what is left of a predecessor. Decides nothing until `take_over`."""
+        """Connect; fence what is left of a predecessor. Decides nothing until `on_assigned`."""
         self._observer.ready(False, "starting")
         await self._barrier.start()
         await asyncio.gather(*(lane.start() for lane in self._lanes))
@@ -137,15 +137,15 @@ class Engine:
         """Run a loop until the engine stops; whatever ends it earlier ends the worker."""
         self._tasks.append(asyncio.create_task(self._guard(work)))
 
-    async def stand_still(self) -> None:
+    async def pause(self) -> None:
         """Finish or abandon what is under way; decide nothing until the next take-over."""
         self._revocations += 1
-        self.end_reading()
+        self.end_fetch_epoch()
         self._observer.ready(False, "not assigned")
-        await asyncio.gather(*(lane.stand_still() for lane in self._lanes))
+        await asyncio.gather(*(lane.pause() for lane in self._lanes))
 
     async def stop(self) -> None:
-        """Disconnect. Call `stand_still` first; what is under way after that is left to its timeout."""
+        """Disconnect. Call `pause` first; what is under way after that is left to its timeout."""
         for task in self._tasks:
             await cancel(task)
         for lane in self._lanes:
@@ -159,8 +159,8 @@ class Engine:
             log.error("the engine cannot go on", **diagnosis(error))
             self._observer.ready(False, "failed")
         for lane in self._lanes:
-            lane.rest.called_off = True
-            lane.rest.wake()
+            lane.wake_signal.halted = True
+            lane.wake_signal.wake()
         self.ended.set()
 
     # What others may ask
@@ -177,13 +177,13 @@ class Engine:
     def committed_store(self, partition: int) -> Mapping[bytes, bytes] | None:
         """What is committed of an owned partition, to look into at once and not to keep; None while it is not owned."""
         state = self.partitions.get(partition)
-        if state is None or any(lane.rest.called_off for lane in self._lanes):
+        if state is None or any(lane.wake_signal.halted for lane in self._lanes):
             return None
         return MappingProxyType(state.store)
 
     # Arrivals
 
-    def arrived(self, one: Slice) -> None:
+    def arrived(self, one: FetchedRecords) -> None:
         """Queue what was fetched. Never waits, never raises."""
         try:
             self._queue(one)
@@ -191,36 +191,36 @@ class Engine:
             log.error("a slice was not queued", topic=one.topic, partition=one.partition, **diagnosis(error))
             self.fail(LaneError(f"a slice of {one.topic}-{one.partition} was not queued: {type(error).__name__}"))
 
-    def _queue(self, one: Slice) -> None:
+    def _queue(self, one: FetchedRecords) -> None:
         state = self.partitions.get(one.partition)
-        if state is None or one.reading != self._reading or self.failure is not None:
+        if state is None or one.fetch_epoch != self._fetch_epoch or self.failure is not None:
             return  # of a reading that is over; the next one says where to start
-        intake = state.by_topic[one.topic]
-        if one.start_offset < intake.arrived:
-            self.fail(TopicShrunkError(one.topic, one.partition, intake.arrived, one.start_offset))
+        input_queue = state.by_topic[one.topic]
+        if one.start_offset < input_queue.arrived:
+            self.fail(TopicShrunkError(one.topic, one.partition, input_queue.arrived, one.start_offset))
             return
-        missing = intake.add(one)
+        missing = input_queue.add(one)
         if missing is not None:
             self._missing(one.topic, one.partition, missing.first_offset, missing.offset_count)
         if one.unreadable is not None:
-            self._stops_at(intake, one.unreadable)
-        self._lane_of(one.partition).rest.wake()
+            self._stops_at(input_queue, one.unreadable)
+        self._lane_of(one.partition).wake_signal.wake()
         self._check_finished()
 
-    def end_reading(self) -> None:
+    def end_fetch_epoch(self) -> None:
         """Drop what arrives until the next take-over has said where to start."""
-        self._reading = None
+        self._fetch_epoch = None
 
     # Assignment
 
-    async def take_over(self, source: Source, partitions: frozenset[int]) -> None:
+    async def on_assigned(self, source: Source, partitions: frozenset[int]) -> None:
         """Own exactly these partitions: restore what is new, say where reading starts, let the lanes go on.
 
         Raises:
             StartupRefusedError: the changelog and the topics or the group do not belong together.
             RecordsMissingError: records are gone, and that is not accepted.
         """
-        async with self._taking_over:
+        async with self._assigning:
             unknown = [partition for partition in partitions if partition >= self._partition_count]
             if unknown:
                 raise StartupRefusedError(
@@ -295,40 +295,42 @@ class Engine:
     ) -> PartitionState:
         recorded = restored.meta.positions if restored.meta else {}
         check_positions(self.settings, partition, recorded, committed, ends)
-        intakes = []
+        input_queues = []
         for topic in self.settings.ranked_topics:
             position = recorded.get(topic.name, starts[topic.name])
             if position < starts[topic.name]:
                 self._missing(topic.name, partition, position, starts[topic.name] - position)
                 position = starts[topic.name]
             where = TopicPartition(topic.name, partition)
-            intakes.append(Intake(topic, position, partial(self._pause, where), partial(self._resume, where)))
+            input_queues.append(
+                InputQueue(topic, position, partial(self._pause_fetching, where), partial(self._resume_fetching, where))
+            )
         latest_ms = restored.meta.latest_ms if restored.meta else 0
-        state = PartitionState(partition, intakes, restored.store, latest_ms, recorded)
+        state = PartitionState(partition, input_queues, restored.store, latest_ms, recorded)
         if self.settings.clock_mode is ClockMode.RECORD:
             state.ends = dict(ends)
         return state
 
     async def _begin(self, source: Source, membership: Membership, states: dict[int, PartitionState]) -> None:
         for state in states.values():
-            for intake in state.intakes:
-                intake.restart_at(intake.position)
+            for input_queue in state.input_queues:
+                input_queue.restart_at(input_queue.position)
         positions = {
-            TopicPartition(intake.topic.name, state.partition): intake.position
+            TopicPartition(input_queue.topic.name, state.partition): input_queue.position
             for state in states.values()
-            for intake in state.intakes
+            for input_queue in state.input_queues
         }
         revocations = self._revocations
         self._membership = membership
         self.partitions = states
-        self._readings += 1
-        self._reading = self._readings  # before asking for it: its first slice may be here before the answer
-        await source.start_at(self._reading, positions)
+        self._fetch_epochs += 1
+        self._fetch_epoch = self._fetch_epochs  # before asking for it: its first records may be here before the answer
+        await source.start_at(self._fetch_epoch, positions)
         if self._revocations != revocations or self.failure is not None:
             return
         for lane in self._lanes:
             lane.partitions = {p: state for p, state in sorted(states.items()) if self._lane_of(p) is lane}
-            lane.go_on(membership)
+            lane.resume(membership)
         self._observer.assigned(frozenset(states))
         self._report_ready()
         self._check_finished()
@@ -348,31 +350,31 @@ class Engine:
                 self._observer,
                 compares_clocks=report.compares_clocks,
             ),
-            self._service_order() if in_service else RecordOrder(self._clock),
+            self._live_scheduler() if in_service else ReplayScheduler(self._clock),
             self._observer,
             lambda: self._state_machine,
             decisions_age=in_service,
-            timers=self._timers() if in_service else None,
+            due_scan=self._due_scan() if in_service else None,
             on_progress=self._on_progress,
         )
 
-    def _service_order(self) -> ServiceOrder:
+    def _live_scheduler(self) -> LiveScheduler:
         limit_seconds = self.settings.clock_difference_limit_seconds
-        return ServiceOrder(self._barrier, self._clock, self._observer, ahead_limit_seconds=limit_seconds)
+        return LiveScheduler(self._barrier, self._clock, self._observer, ahead_limit_seconds=limit_seconds)
 
-    def _timers(self) -> Timers:
-        return Timers(self._clock, self._observer, round_seconds=self.settings.due_round_seconds)
+    def _due_scan(self) -> DueScan:
+        return DueScan(self._clock, self._observer, round_seconds=self.settings.due_round_seconds)
 
     def _lane_of(self, partition: int) -> Lane:
         return self._lanes[partition % len(self._lanes)]
 
-    def _pause(self, partition: TopicPartition) -> None:
+    def _pause_fetching(self, partition: TopicPartition) -> None:
         if self._source is not None:
-            self._source.pause(partition)
+            self._source.pause_fetching(partition)
 
-    def _resume(self, partition: TopicPartition) -> None:
+    def _resume_fetching(self, partition: TopicPartition) -> None:
         if self._source is not None:
-            self._source.resume(partition)
+            self._source.resume_fetching(partition)
 
     def _missing(self, topic: str, partition: int, first_offset: int, count: int) -> None:
         self._observer.records_missing(topic, partition, count)
@@ -380,22 +382,22 @@ class Engine:
             error = RecordsMissingError(topic, partition, first_offset, count)
             self.fail(error)
 
-    def _stops_at(self, intake: Intake, unreadable: BatchUnreadableError) -> None:
+    def _stops_at(self, input_queue: InputQueue, unreadable: BatchUnreadableError) -> None:
         """What was read before it is decided first: another worker, or this one again, would come no further."""
-        if intake.is_stopped:
+        if input_queue.is_stopped:
             self.fail(unreadable)
         else:
-            asyncio.get_running_loop().call_later(UNREADABLE_SECONDS, self._still_stops_at, intake, unreadable)
+            asyncio.get_running_loop().call_later(UNREADABLE_SECONDS, self._still_stops_at, input_queue, unreadable)
 
-    def _still_stops_at(self, intake: Intake, unreadable: BatchUnreadableError) -> None:
-        if intake.unreadable is unreadable:
+    def _still_stops_at(self, input_queue: InputQueue, unreadable: BatchUnreadableError) -> None:
+        if input_queue.unreadable is unreadable:
             self.fail(unreadable)
 
     def _check_stopped(self) -> None:
         for state in self.partitions.values():
-            for intake in state.intakes:
-                if intake.is_stopped and intake.unreadable is not None:
-                    self.fail(intake.unreadable)
+            for input_queue in state.input_queues:
+                if input_queue.is_stopped and input_queue.unreadable is not None:
+                    self.fail(input_queue.unreadable)
 
     def _on_progress(self) -> None:
         self._report_ready()

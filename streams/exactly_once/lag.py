@@ -19,19 +19,19 @@ async def report_lag(
     barrier: Barrier,
     clock: Clock,
     observer: Observer,
-    called_off: Callable[[], bool],
+    halted: Callable[[], bool],
 ) -> None:
     """One report per input topic partition. Offsets of transaction markers not yet fetched count as records."""
-    intakes = {
-        TopicPartition(intake.topic.name, state.partition): intake
+    input_queues = {
+        TopicPartition(input_queue.topic.name, state.partition): input_queue
         for state in partitions.values()
-        for intake in state.intakes
+        for input_queue in state.input_queues
     }
-    ends = await barrier.ends(intakes, called_off)
+    ends = await barrier.ends(input_queues, halted)
     if ends is None:
         return
     now_ms = clock.now_ms()
-    for where, intake in intakes.items():
-        records = max(0, ends[where] - intake.oldest_offset)
-        age_ms = now_ms - intake.queue[0].timestamp_ms if intake.queue else 0
+    for where, input_queue in input_queues.items():
+        records = max(0, ends[where] - input_queue.oldest_offset)
+        age_ms = now_ms - input_queue.queue[0].timestamp_ms if input_queue.queue else 0
         observer.lag(where.topic, where.partition, records, max(0, age_ms) / 1000)

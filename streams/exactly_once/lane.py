@@ -5,7 +5,7 @@
 Invariants
 1. Each partition has exactly one lane at a time; everything of a batch happens in this one task.
 2. An aborted batch has changed nothing. The next round chooses and decides from scratch, at a new moment.
-3. While called off, nothing is decided. `stand_still` returns when no batch is under way.
+3. While called off, nothing is decided. `pause` returns when no batch is under way.
 4. What becomes due without a record is found in steps between batches and committed like a batch. Where nothing is to
    be changed there is no transaction.
 5. Anything unforeseen stops the lane for good and is reported; the process ends.
@@ -23,17 +23,17 @@ from streams.exactly_once.clients import loop_seconds
 from streams.exactly_once.errors import LaneError, TransactionRefusedError
 from streams.exactly_once.interfaces import NOTHING_DUE
 from streams.exactly_once.partition import Limits
-from streams.exactly_once.rest import Rest
 from streams.exactly_once.transaction import TransactionAborted
+from streams.exactly_once.wake_signal import WakeSignal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from streams.exactly_once.due_scan import DueScan
     from streams.exactly_once.fencing import Membership
     from streams.exactly_once.interfaces import BatchResult, Observer, StateMachine
-    from streams.exactly_once.partition import Contribution, PartitionState
+    from streams.exactly_once.partition import PartitionBatch, PartitionState
     from streams.exactly_once.settings import EngineSettings
-    from streams.exactly_once.timers import Timers
     from streams.exactly_once.transaction import TransactionWriter
 
 LATE_IN_A_ROW_MAX: Final = 10
@@ -50,15 +50,15 @@ NOTHING_CHOSEN_SECONDS: Final = 0.25
 """Wait after a round that found queued records but could take none; arrivals end it earlier."""
 
 
-class Order(Protocol):
+class Scheduler(Protocol):
     """Which records are decided next, and at which moment."""
 
     is_clock_wrong: bool
     """Whether records were left because the clock is behind what was decided before."""
 
     async def choose(
-        self, partitions: Sequence[PartitionState], limits: Limits, rest: Rest
-    ) -> tuple[list[Contribution], int]: ...
+        self, partitions: Sequence[PartitionState], limits: Limits, wake_signal: WakeSignal
+    ) -> tuple[list[PartitionBatch], int]: ...
 
 
 class Lane:
@@ -69,26 +69,26 @@ class Lane:
         number: int,
         settings: EngineSettings,
         writer: TransactionWriter,
-        order: Order,
+        order: Scheduler,
         observer: Observer,
         state_machine: Callable[[], StateMachine],
         *,
         decisions_age: bool,
-        timers: Timers | None = None,
+        due_scan: DueScan | None = None,
         on_progress: Callable[[], None] = lambda: None,
     ) -> None:
         self.number = number
         self.partitions: dict[int, PartitionState] = {}
-        self.rest = Rest()
+        self.wake_signal = WakeSignal()
         self._clocks_differ = False
         self._is_behind = False
         self._settings = settings
         self._writer = writer
-        self._order = order
+        self._scheduler = order
         self._observer = observer
         self._state_machine = state_machine
         self._decisions_age = decisions_age
-        self._timers = timers
+        self._due_scan = due_scan
         self._on_progress = on_progress
         self._batch_under_way = asyncio.Lock()
         self._limit = BatchLimit(settings.max_batch_records)
@@ -102,87 +102,87 @@ class Lane:
         return self._clocks_differ or self._is_behind
 
     async def start(self) -> None:
-        """Start the producers. Partitions come with `go_on`."""
+        """Start the producers. Partitions come with `resume`."""
         await self._writer.start()
 
     async def stop(self) -> None:
         """Close the producers; the loop must have ended or be called off."""
         await self._writer.stop()
 
-    async def stand_still(self) -> None:
-        """Finish or abandon the batch under way; decide nothing until `go_on`."""
-        self.rest.called_off = True
-        self.rest.wake()
+    async def pause(self) -> None:
+        """Finish or abandon the batch under way; decide nothing until `resume`."""
+        self.wake_signal.halted = True
+        self.wake_signal.wake()
         async with self._batch_under_way:
             pass
 
-    def go_on(self, membership: Membership) -> None:
+    def resume(self, membership: Membership) -> None:
         """Decide again, as this member of the group."""
         self._writer.act_for(membership)
-        if self._timers is not None:
-            self._timers.restart(self.partitions.values())
+        if self._due_scan is not None:
+            self._due_scan.restart(self.partitions.values())
         self._is_behind = False  # that may have been of a partition now gone
-        self.rest.called_off = False
-        self.rest.wake()
+        self.wake_signal.halted = False
+        self.wake_signal.wake()
 
     async def run(self) -> None:
         """The loop. Ends only by cancellation or with the error that stops the worker."""
         while True:
-            if self.rest.called_off or not self._has_work():
-                await self.rest.wait(self._seconds_to_next())
+            if self.wake_signal.halted or not self._has_work():
+                await self.wake_signal.wait(self._seconds_to_next())
                 continue
             async with self._batch_under_way:
                 pause_seconds = await self._round()
             if pause_seconds:
-                await self._pause(pause_seconds)
+                await self._wait(pause_seconds)
 
     def _has_work(self) -> bool:
         return any(state.has_work() for state in self.partitions.values()) or self._seconds_to_next() == 0.0
 
     def _seconds_to_next(self) -> float | None:
         """Until the walk over the stores goes on; None while it does not."""
-        return None if self._timers is None or self.rest.called_off else self._timers.seconds_to_next()
+        return None if self._due_scan is None or self.wake_signal.halted else self._due_scan.seconds_to_next()
 
-    async def _pause(self, seconds: float) -> None:
+    async def _wait(self, seconds: float) -> None:
         """Arrivals cut short the wait for something to choose, but not the wait for clocks to agree."""
         if self._clocks_differ:
             await asyncio.sleep(seconds)
         else:
-            await self.rest.wait(seconds)
+            await self.wake_signal.wait(seconds)
 
     async def _round(self) -> float:
         """One batch. Returns how long to wait before the next."""
-        if self._timers is not None:
-            self._timers.step(self._state_machine())
+        if self._due_scan is not None:
+            self._due_scan.step(self._state_machine())
         states = [state for state in self.partitions.values() if state.has_work()]
         if not states:
             return 0.0
         share = max(1, sum(state.has_queued() for state in states))
         limits = Limits(max(1, self._most_records(states) // share), max(1, self._settings.max_batch_bytes // share))
-        contributions, decided_at_ms = await self._order.choose(states, limits, self.rest)
-        if self.rest.called_off:
+        partition_batches, decided_at_ms = await self._scheduler.choose(states, limits, self.wake_signal)
+        if self.wake_signal.halted:
             return 0.0
-        if self._is_behind != self._order.is_clock_wrong:
-            self._is_behind = self._order.is_clock_wrong
+        if self._is_behind != self._scheduler.is_clock_wrong:
+            self._is_behind = self._scheduler.is_clock_wrong
             self._on_progress()
-        if not contributions:
+        if not partition_batches:
             return NOTHING_CHOSEN_SECONDS
         began_at = loop_seconds()
-        contributions, results = await self._apply(contributions)
-        if not contributions:
+        partition_batches, results = await self._apply(partition_batches)
+        if not partition_batches:
             return 0.0
         try:
             committed_at_ms = await self._writer.write(
-                contributions, results, decided_at_ms if self._decisions_age else None
+                partition_batches, results, decided_at_ms if self._decisions_age else None
             )
         except TransactionAborted as aborted:
             self._observer.batch_aborted(aborted.reason)
             return self._after_abort(aborted)
         if self._decisions_age:
-            records = sum(len(contribution.records) for contribution in contributions)
+            records = sum(len(partition_batch.records) for partition_batch in partition_batches)
             now = loop_seconds()
             self._limit.committed(records, now - began_at, now)
-        self._after_commit(contributions, results, decided_at_ms, committed_at_ms)
+        self._after_commit(partition_batches, results, decided_at_ms, committed_at_ms)
         return 0.0
 
     def _most_records(self, states: Sequence[PartitionState]) -> int:
@@ -192,26 +192,28 @@ class Lane:
         is_urgent = any(state.has_preferred() for state in states)
         return self._limit.next_records(loop_seconds(), is_urgent=is_urgent)
 
-    async def _apply(self, contributions: Sequence[Contribution]) -> tuple[list[Contribution], list[BatchResult]]:
+    async def _apply(
+        self, partition_batches: Sequence[PartitionBatch]
+    ) -> tuple[list[PartitionBatch], list[BatchResult]]:
         """What is to be committed, and what it gave."""
         state_machine = self._state_machine()
         applied, results = [], []
-        for contribution in contributions:
+        for partition_batch in partition_batches:
             apply = (
                 partial(self._writer.sizes.apply, state_machine) if self._looks_for_too_large else state_machine.apply
             )
-            result = apply(contribution.as_batch(), contribution.state.store)
-            if contribution.records or result.outputs or result.changes:
-                applied.append(contribution)
+            result = apply(partition_batch.as_batch(), partition_batch.state.store)
+            if partition_batch.records or result.outputs or result.changes:
+                applied.append(partition_batch)
                 results.append(result)
             else:
-                contribution.state.due = NOTHING_DUE  # it was due when it was found, and is not any more
+                partition_batch.state.due = NOTHING_DUE  # it was due when it was found, and is not any more
             await asyncio.sleep(0)  # arrivals and revocations get their turn between partitions
         return applied, results
 
     def _after_commit(
         self,
-        contributions: Sequence[Contribution],
+        partition_batches: Sequence[PartitionBatch],
         results: Sequence[BatchResult],
         decided_at_ms: int,
         committed_at_ms: int,
@@ -219,10 +221,13 @@ class Lane:
         self._late_in_a_row = self._refused_in_a_row = 0
         self._looks_for_too_large = False
         self._clocks_differ = False
-        for contribution, result in zip(contributions, results, strict=True):
-            contribution.state.merge(contribution, result)
+        for partition_batch, result in zip(partition_batches, results, strict=True):
+            partition_batch.state.merge(partition_batch, result)
             self._observer.committed(
-                contribution.state.partition, result.tally, decided_at_ms=decided_at_ms, committed_at_ms=committed_at_ms
+                partition_batch.state.partition,
+                result.tally,
+                decided_at_ms=decided_at_ms,
+                committed_at_ms=committed_at_ms,
             )
         self._on_progress()
 

@@ -1,8 +1,8 @@
 """Everything a worker holds of one partition: queues, positions, the committed store.
 
 Invariants
-1. `store`, `latest_ms` and the positions of the intakes are what the last committed transaction left; `merge` is the
-   only thing that changes them while the partition is owned, and it is called after a commit only.
+1. `store`, `latest_ms` and the positions of the input queues are what the last committed transaction left; `merge` is
+   the only thing that changes them while the partition is owned, and it is called after a commit only.
 2. What a batch takes is chosen without changing anything, so abandoning a batch needs no undo.
 3. A recorded position is never forgotten and never gets lower, whether or not this run reads its topic.
 """
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from streams.exactly_once.batch_log import ServedBatch, served_batch
 from streams.exactly_once.changelog import Meta
-from streams.exactly_once.intake import Intake, Peeked
+from streams.exactly_once.input_queue import InputQueue, Peeked
 from streams.exactly_once.interfaces import NOTHING_DUE, Batch, BatchResult, InputRecord
 
 
@@ -25,7 +25,7 @@ class Limits(NamedTuple):
     size_bytes: int
 
 
-class Contribution(NamedTuple):
+class PartitionBatch(NamedTuple):
     """What one partition contributes to one transaction, and where that leaves its positions."""
 
     state: PartitionState
@@ -63,17 +63,17 @@ class PartitionState:
     def __init__(
         self,
         partition: int,
-        intakes: Sequence[Intake],
+        input_queues: Sequence[InputQueue],
         store: dict[bytes, bytes],
         latest_ms: int,
         recorded: Mapping[str, int] | None = None,
     ) -> None:
         self.partition = partition
-        self.intakes = tuple(intakes)
+        self.input_queues = tuple(input_queues)
         """By rank."""
-        self.by_topic = {intake.topic.name: intake for intake in intakes}
-        self.barrier_intakes = tuple(intake for intake in intakes if intake.topic.barrier)
-        self.other_intakes = tuple(intake for intake in intakes if not intake.topic.barrier)
+        self.by_topic = {input_queue.topic.name: input_queue for input_queue in input_queues}
+        self.barrier_queues = tuple(input_queue for input_queue in input_queues if input_queue.topic.barrier)
+        self.other_queues = tuple(input_queue for input_queue in input_queues if not input_queue.topic.barrier)
         self.store = store
         self.latest_ms = latest_ms
         self.recorded = dict(recorded or {})
@@ -85,43 +85,43 @@ class PartitionState:
 
     def positions(self) -> dict[str, int]:
         """The next offset of every input topic."""
-        return {intake.topic.name: intake.position for intake in self.intakes}
+        return {input_queue.topic.name: input_queue.position for input_queue in self.input_queues}
 
     def has_queued(self) -> bool:
         """Whether anything waits to be decided."""
-        return any(intake.queue for intake in self.intakes)
+        return any(input_queue.queue for input_queue in self.input_queues)
 
     def has_preferred(self) -> bool:
         """Whether an intent waits that goes before others: a record of any topic but the last in rank."""
-        return any(intake.queue for intake in self.other_intakes[:-1])
+        return any(input_queue.queue for input_queue in self.other_queues[:-1])
 
     def has_work(self) -> bool:
         """Whether anything waits, whether a record asks for it or not."""
         return self.has_queued() or bool(self.due.keys)
 
-    def contribution(
+    def partition_batch(
         self,
         records: list[InputRecord],
         moments_ms: list[int],
         peeked: Mapping[str, Peeked],
         due: Sequence[bytes] = (),
         due_ms: int = 0,
-    ) -> Contribution:
+    ) -> PartitionBatch:
         """Put together what was chosen; topics nothing was taken of keep their position."""
         next_positions = {}
-        for intake in self.intakes:
-            topic = intake.topic.name
+        for input_queue in self.input_queues:
+            topic = input_queue.topic.name
             of_topic = peeked.get(topic)
             if of_topic is not None:
                 position = of_topic.next_position
             else:
-                position = intake.position if intake.queue else intake.arrived
+                position = input_queue.position if input_queue.queue else input_queue.arrived
             # An earlier batch may have recorded a position beyond the markers behind its last record.
             next_positions[topic] = max(position, self.recorded.get(topic, 0))
         counts = {topic: len(of_topic.records) for topic, of_topic in peeked.items()}
-        return Contribution(self, records, moments_ms, counts, next_positions, due, due_ms)
+        return PartitionBatch(self, records, moments_ms, counts, next_positions, due, due_ms)
 
-    def merge(self, contribution: Contribution, result: BatchResult) -> None:
+    def merge(self, partition_batch: PartitionBatch, result: BatchResult) -> None:
         """The transaction has committed: what it changed is true from now on."""
         store = self.store
         for key, value in result.changes.items():
@@ -129,9 +129,9 @@ class PartitionState:
                 store.pop(key, None)
             else:
                 store[key] = value
-        for topic, count in contribution.counts.items():
+        for topic, count in partition_batch.counts.items():
             self.by_topic[topic].advance(count)
-        self.latest_ms = contribution.latest_ms
-        if contribution.due:
+        self.latest_ms = partition_batch.latest_ms
+        if partition_batch.due:
             self.due = NOTHING_DUE
-        self.recorded |= contribution.next_positions
+        self.recorded |= partition_batch.next_positions

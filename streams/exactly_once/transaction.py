@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from streams.exactly_once.clients import Clients, ProducedBatch, TransactionalProducer
     from streams.exactly_once.interfaces import BatchResult, Clock, Headers, Observer
-    from streams.exactly_once.partition import Contribution
+    from streams.exactly_once.partition import PartitionBatch
     from streams.exactly_once.settings import EngineSettings
 
 DECISION_TO_COMMIT_MAX_MS: Final = 2_000
@@ -116,7 +116,7 @@ class TransactionWriter:
         self._membership = membership
 
     async def write(
-        self, contributions: Sequence[Contribution], results: Sequence[BatchResult], decided_at_ms: int | None
+        self, partition_batches: Sequence[PartitionBatch], results: Sequence[BatchResult], decided_at_ms: int | None
     ) -> int:
         """Commit what the batches gave; returns the moment of the commit.
 
@@ -127,17 +127,17 @@ class TransactionWriter:
         """
         self._turn = (self._turn + 1) % len(self._producers)
         producer = self._producers[self._turn]
-        batches = _build(producer, self.sizes, self._settings, contributions, results)
+        batches = _build(producer, self.sizes, self._settings, partition_batches, results)
         await producer.begin_transaction()
         sent_at_ms = self._clock.now_ms()
         answers = await self._produce(producer, batches)
-        latest_ms = max(contribution.latest_ms for contribution in contributions)
+        latest_ms = max(partition_batch.latest_ms for partition_batch in partition_batches)
         difference_ms = self._clock_difference_ms(answers, sent_at_ms, decided_at_ms, latest_ms)
         await self._check_refused(producer, answers, difference_ms)
         await self._check_age(producer, decided_at_ms)
         await self._check_clocks(producer, difference_ms)
         producer.act_for(self._membership)
-        await producer.send_offsets_to_transaction(_offsets(contributions), self._settings.application_id)
+        await producer.send_offsets_to_transaction(_offsets(partition_batches), self._settings.application_id)
         await self._check_age(producer, decided_at_ms)
         await producer.commit_transaction()
         return self._clock.now_ms()
@@ -228,17 +228,17 @@ class TransactionWriter:
             raise TransactionAborted(TransactionAborted.CLOCK, f"{difference_ms} ms from the broker's")
 
 
-def _offsets(contributions: Sequence[Contribution]) -> dict[TopicPartition, OffsetAndMetadata]:
+def _offsets(partition_batches: Sequence[PartitionBatch]) -> dict[TopicPartition, OffsetAndMetadata]:
     """The positions that differ from those of the latest meta record; where none does, all: each partition has some,
     because an accepted offset is what proves that the partition is still ours.
     """
     found = {}
-    for contribution in contributions:
-        recorded = contribution.state.recorded
-        positions = contribution.next_positions
+    for partition_batch in partition_batches:
+        recorded = partition_batch.state.recorded
+        positions = partition_batch.next_positions
         moved = {topic: offset for topic, offset in positions.items() if recorded.get(topic) != offset}
         for topic, offset in (moved or positions).items():
-            found[TopicPartition(topic, contribution.state.partition)] = OffsetAndMetadata(offset, COMMIT_MARK)
+            found[TopicPartition(topic, partition_batch.state.partition)] = OffsetAndMetadata(offset, COMMIT_MARK)
     return found
 
 
@@ -246,7 +246,7 @@ def _build(
     producer: TransactionalProducer,
     sizes: SizeLimits,
     settings: EngineSettings,
-    contributions: Sequence[Contribution],
+    partition_batches: Sequence[PartitionBatch],
     results: Sequence[BatchResult],
 ) -> dict[tuple[str, int], list[ProducedBatch]]:
     """Record batches per topic partition, each below the size its topic takes.
@@ -265,17 +265,17 @@ def _build(
             of_partition.append(sizes.new_batch(producer, topic))
             of_partition[-1].append(timestamp=at_ms, key=key, value=value, headers=as_list)
 
-    for contribution, result in zip(contributions, results, strict=True):
-        home = contribution.state.partition
-        at_ms = contribution.latest_ms
+    for partition_batch, result in zip(partition_batches, results, strict=True):
+        home = partition_batch.state.partition
+        at_ms = partition_batch.latest_ms
         for output in result.outputs:
             partition = home if output.partition is None else output.partition
             put(output.topic, partition, output.key, output.value, output.headers, at_ms)
         for key, value in result.changes.items():
             put(settings.changelog_topic, home, key, value, (), at_ms)
-        put(settings.changelog_topic, home, META_KEY, encode_meta(contribution.meta()), (), at_ms)
+        put(settings.changelog_topic, home, META_KEY, encode_meta(partition_batch.meta()), (), at_ms)
         if settings.batches_topic is not None:
-            put(settings.batches_topic, home, None, encode_batch(contribution.served()), (), at_ms)
+            put(settings.batches_topic, home, None, encode_batch(partition_batch.served()), (), at_ms)
     for (topic, partition), of_partition in batches.items():
         if not all(sizes.takes(topic, batch) for batch in of_partition):
             raise TransactionAborted(TransactionAborted.TOO_LARGE, f"a record for {topic}-{partition}")

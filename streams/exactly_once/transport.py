@@ -1,12 +1,13 @@
 # ruff: noqa: SLF001, ANN401 - one of the places for private names (private_names.py); Faust is untyped
-"""Record batches through Faust: one Faust message per poll of one partition, whatever it holds (`slices.py`).
+"""Record batches through Faust: one Faust message per poll of one partition, whatever it holds (`fetched_records.py`).
 
 Rules of this module
-1. Where reading starts is said by `start_at` alone, which begins a new reading. Every slice names its reading, and no
-   poll spans two of them, so what was fetched before cannot be taken for what comes after. The group's committed
-   offsets move nobody.
+1. Where reading starts is said by `start_at` alone, which begins a new reading. Every run of fetched records names its
+   reading, and no poll spans two of them, so what was fetched before cannot be taken for what comes after. The group's
+   committed offsets move nobody.
 
-Why: per record Faust spends about 150 µs on tasks, queues and acknowledgements; per slice that cost vanishes.
+Why: per record Faust spends about 150 µs on tasks, queues and acknowledgements; per run of fetched records that cost
+vanishes.
 """
 
 from __future__ import annotations
@@ -23,18 +24,18 @@ from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
-from streams.exactly_once.slices import NO_READING, merge, read_by_slices
+from streams.exactly_once.fetched_records import NO_FETCH_EPOCH, merge, read_as_records
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from aiokafka.structs import OffsetAndMetadata
 
+    from streams.exactly_once.fetched_records import FetchedRecords
     from streams.exactly_once.settings import EngineSettings
-    from streams.exactly_once.slices import Slice
 
-SCHEME: Final = "slices"
-"""Brokers are given to Faust as `slices://host:port`."""
+SCHEME: Final = "records"
+"""Brokers are given to Faust as `records://host:port`."""
 
 POLL_SECONDS: Final = 0.25
 """Longest wait for records in one poll. Revocation may have to wait for it; a shorter one only costs empty polls."""
@@ -43,7 +44,8 @@ ALL_FULL_SECONDS: Final = 0.01
 """Pause between looks at the queues while every partition is full."""
 
 MAX_PARTITION_FETCH_BYTES: Final = 1024 * 1024
-"""Of one partition in one fetch; a larger record batch comes alone. More only makes slices larger, and latencies."""
+"""Of one partition in one fetch; a larger record batch comes alone. More only makes fetched records larger, and
+latencies."""
 
 UNREAD_WAIT_SECONDS: Final = 0.01
 """How long the next fetch waits for somebody to take what the last one brought of a partition. Of a partition whose
@@ -62,14 +64,14 @@ QUIET_FETCH_WAIT_MS: Final = 100
 more of nothing, and keep a partition waiting that was added meanwhile."""
 
 
-class SliceMessage(ConsumerMessage):  # type: ignore[misc]
-    """A Faust message whose value is a `Slice`."""
+class FetchedRecordsMessage(ConsumerMessage):  # type: ignore[misc]
+    """A Faust message whose value is a `FetchedRecords`."""
 
     __slots__ = ()
 
 
-class SliceSchema(Schema):  # type: ignore[misc]
-    """Hands a slice to the stream as it is."""
+class FetchedRecordsSchema(Schema):  # type: ignore[misc]
+    """Hands a run of fetched records to the stream as it is."""
 
     def compile(self, app: Any, **_: Any) -> Callable[..., Awaitable[Any]]:
         create_event = app.create_event
@@ -105,7 +107,7 @@ class Pace:
             self._arrived_at = now
 
 
-class SliceConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+class FetchedRecordsConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     """Faust's consumer thread, with a consumer of our own making."""
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:  # noqa: ARG002 - Faust calls it so
@@ -130,7 +132,7 @@ class SliceConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         )
 
     is_connected = False
-    _reading = NO_READING
+    _fetch_epoch = NO_FETCH_EPOCH
     _polling: asyncio.Lock
     _pace: Pace
 
@@ -139,7 +141,7 @@ class SliceConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         self._pace = Pace(self.app.engine_settings)
         await super().on_start()
         consumer = self._ensure_consumer()
-        read_by_slices(consumer)
+        read_as_records(consumer)
         consumer._fetcher._prefetch_backoff = UNREAD_WAIT_SECONDS
         self.is_connected = True
 
@@ -148,8 +150,8 @@ class SliceConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer: aiokafka.AIOKafkaConsumer,
         active_partitions: set[TP],
         timeout: float | None = None,  # noqa: ASYNC109 - Faust calls it so
-        max_records: int | None = None,  # noqa: ARG002 - slices are bounded by bytes, not by records
-    ) -> dict[TopicPartition, list[Slice]]:
+        max_records: int | None = None,  # noqa: ARG002 - fetched records are bounded by bytes, not by records
+    ) -> dict[TopicPartition, list[FetchedRecords]]:
         if not self.consumer.flow_active:
             return {}
         fetcher = consumer._fetcher
@@ -157,23 +159,23 @@ class SliceConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             raise ConsumerStoppedError
         async with self._polling:
             with fetcher._subscriptions.fetch_context():
-                fetched: dict[TopicPartition, list[Slice]] = await fetcher.fetched_records(
+                fetched: dict[TopicPartition, list[FetchedRecords]] = await fetcher.fetched_records(
                     active_partitions, timeout=min(timeout or 0.0, POLL_SECONDS)
                 )
             self._pace.polled(bool(fetched))
             fetcher._fetch_max_wait_ms, fetcher._fetch_min_bytes = self._pace.max_wait_ms, self._pace.min_bytes
-            for slices in fetched.values():
-                slices[0].reading = self._reading
+            for of_partition in fetched.values():
+                of_partition[0].fetch_epoch = self._fetch_epoch
             return fetched
 
-    async def start_at(self, reading: int, positions: Mapping[TP, int], unread: set[TP]) -> None:
+    async def start_at(self, fetch_epoch: int, positions: Mapping[TP, int], unread: set[TP]) -> None:
         """Begin a reading at these positions; of `unread` nothing is fetched. Waits for the poll under way."""
-        await self.call_thread(self._start_at, reading, positions, unread)
+        await self.call_thread(self._start_at, fetch_epoch, positions, unread)
 
-    async def _start_at(self, reading: int, positions: Mapping[TP, int], unread: set[TP]) -> None:
+    async def _start_at(self, fetch_epoch: int, positions: Mapping[TP, int], unread: set[TP]) -> None:
         consumer = self._ensure_consumer()
         async with self._polling:
-            self._reading = reading
+            self._fetch_epoch = fetch_epoch
             assigned = consumer.assignment()
             for partition, offset in positions.items():
                 consumer.seek(TopicPartition(*partition), offset)
@@ -203,22 +205,22 @@ class SliceConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         return found
 
 
-class SliceConsumer(driver.Consumer):  # type: ignore[misc]
-    """Faust's consumer, delivering slices."""
+class FetchedRecordsConsumer(driver.Consumer):  # type: ignore[misc]
+    """Faust's consumer, delivering fetched records."""
 
-    def _new_consumer_thread(self) -> SliceConsumerThread:
-        return SliceConsumerThread(self, loop=self.loop, beacon=self.beacon)
+    def _new_consumer_thread(self) -> FetchedRecordsConsumerThread:
+        return FetchedRecordsConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     @property
-    def slice_thread(self) -> SliceConsumerThread:
+    def consumer_thread(self) -> FetchedRecordsConsumerThread:
         """The thread that owns the Kafka consumer."""
-        thread: SliceConsumerThread = self._thread
+        thread: FetchedRecordsConsumerThread = self._thread
         return thread
 
     def stop_flow(self) -> None:
-        """From here on slices may be lost on their way, so the reading is over."""
+        """From here on fetched records may be lost on their way, so the reading is over."""
         super().stop_flow()
-        self.app.engine.end_reading()
+        self.app.engine.end_fetch_epoch()
 
     async def perform_seek(self) -> None:
         """Nothing: Faust would seek to the group's committed offsets (rule 1)."""
@@ -233,25 +235,25 @@ class SliceConsumer(driver.Consumer):  # type: ignore[misc]
             return
         # A copy: the set changes meanwhile, and aiokafka takes an empty one for all partitions.
         fetched = await self._getmany(active_partitions=set(active), timeout=timeout)
-        for partition, slices in fetched.items():
+        for partition, of_partition in fetched.items():
             if self.should_stop or not self.flow_active:
                 return  # a revocation; the next take-over begins a reading
             tp = TP(partition.topic, partition.partition)
-            self._read_offset[tp] = None  # Faust's own filter by last offset knows nothing of slices
-            yield tp, self._message(tp, merge(slices), generation)
+            self._read_offset[tp] = None  # Faust's own filter by last offset knows nothing of fetched records
+            yield tp, self._message(tp, merge(of_partition), generation)
 
-    def _message(self, tp: TP, arrived: Slice, generation: int) -> SliceMessage:
+    def _message(self, tp: TP, arrived: FetchedRecords, generation: int) -> FetchedRecordsMessage:
         timestamp = arrived.records[-1].timestamp_ms / 1000 if arrived.records else 0.0
-        return SliceMessage(
+        return FetchedRecordsMessage(
             tp.topic, tp.partition, arrived.next_offset - 1, timestamp, 0, [], None, arrived, None, -1, -1, tp,
             generation_id=generation,
         )  # fmt: skip
 
 
 class Transport(driver.Transport):  # type: ignore[misc]
-    """Faust's Kafka transport with slices."""
+    """Faust's Kafka transport with fetched records."""
 
-    Consumer = SliceConsumer
+    Consumer = FetchedRecordsConsumer
 
 
 TRANSPORTS.aliases[SCHEME] = f"{__name__}:Transport"

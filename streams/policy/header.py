@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from streams.decision.tables import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
-from streams.decision.words import EVERYTHING, fold
+from streams.decision.vocabulary import EVERYTHING, fold
 from streams.policy import holidays
 from streams.policy.findings import Finding, did_you_mean
 from streams.policy.subdivisions import subdivisions

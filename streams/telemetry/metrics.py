@@ -2,8 +2,8 @@
 
 Rules of this module
 1. A batch is counted whole and published once, after its transaction has committed.
-2. Where the counts stand in memory that outlives the process (`streams.telemetry.cells`), a process that is started
-   again counts on from what the one before it published.
+2. Where the counts stand in memory that outlives the process (`streams.telemetry.shared_counters`), a process that is
+   started again counts on from what the one before it published.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from streams.build import is_compiled
 from streams.telemetry import registry
-from streams.telemetry.cells import Cells
 from streams.telemetry.registry import NO_REASON, OTHER, MetricSpec, Vocabulary
 from streams.telemetry.series import CounterSeries, GaugeSeries, HistogramSeries, Labels
+from streams.telemetry.shared_counters import Cells
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -1,6 +1,7 @@
 """What a worker process tells its supervisor about this moment: its gauges and its standing.
 
-What it counts is not told but published (`streams.telemetry.cells`): a count must survive the process, a moment not.
+What it counts is not told but published (`streams.telemetry.shared_counters`): a count must survive the process, a
+moment not.
 """
 
 from __future__ import annotations

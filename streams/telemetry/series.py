@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.utils import floatToGoString
 
-from streams.telemetry.cells import Cells
+from streams.telemetry.shared_counters import Cells
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -41,7 +41,7 @@ from typing import TYPE_CHECKING, Final
 
 from streams.testing.errors import BrokerNotAvailableError
 from streams.testing.held_process import HeldProcess
-from streams.testing.lifeline import Answer, Command, Lifeline, write_line
+from streams.testing.parent_watch import Answer, Command, Lifeline, write_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from streams.testing.errors import BrokerNotAvailableError, RefusedError
 
 if TYPE_CHECKING:
-    from streams.testing.lifeline import Answer, Command
+    from streams.testing.parent_watch import Answer, Command
 
 ANSWER_SECONDS = 10.0
 """How long a command may take. Every one is a function call in the child; beyond this it hangs."""

@@ -30,13 +30,13 @@ from typing import TYPE_CHECKING, Final
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from streams.testing import keeper
+from streams.testing import foreign_program
 from streams.testing.broker import KafkaAdmin
 from streams.testing.errors import BrokerNotAvailableError
 from streams.testing.held_process import HeldProcess
 from streams.testing.kafka_directory import prepare_directory
 from streams.testing.kafka_installation import KafkaInstallation, install_kafka
-from streams.testing.lifeline import write_line
+from streams.testing.parent_watch import write_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -123,7 +123,7 @@ class RealKafka(KafkaAdmin):
                 self._directory, self._port = prepare_directory(installation, self._properties)
             assert self._directory is not None
             self._process = HeldProcess(
-                keeper.MODULE,
+                foreign_program.MODULE,
                 *keeper_arguments(installation, self._directory, self._heap_megabytes, self._java_options),
             )
             try:

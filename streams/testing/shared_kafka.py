@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streams.testing import keeper
+from streams.testing import foreign_program
 from streams.testing.errors import BrokerNotAvailableError
 from streams.testing.kafka_directory import prepare_directory
 from streams.testing.kafka_installation import install_kafka, locked
@@ -76,7 +76,13 @@ def _start_shared(note: Path) -> tuple[socket.socket, str]:
     greeting = json.dumps({"bootstrap_servers": f"127.0.0.1:{port}"})
     options = ["--socket", str(path), "--greeting", greeting]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
-    command = [sys.executable, "-m", keeper.MODULE, *options, *keeper_arguments(installation, directory, 512, ())]
+    command = [
+        sys.executable,
+        "-m",
+        foreign_program.MODULE,
+        *options,
+        *keeper_arguments(installation, directory, 512, ()),
+    ]
     subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)  # noqa: S603  # our own module
     note.write_text(json.dumps({"socket": str(path)}), encoding="utf-8")
     until = time.monotonic() + START_SECONDS

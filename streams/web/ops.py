@@ -1,9 +1,9 @@
 """The operations endpoint: metrics, liveness, readiness, and the routes its owner adds.
 
-The supervisor of `mesura run` serves one for all its workers (`streams.web.machine`), and asks each worker at its own.
-What it serves itself names no customer. The worker adds `/explain`, which does answer about one: what would be decided
-on what is known of that customer. There is no authentication, so the port is to be kept private (`--no-explain` leaves
-the route out).
+The supervisor of `mesura run` serves one for all its workers (`streams.web.merged_ops`), and asks each worker at its
+own. What it serves itself names no customer. The worker adds `/explain`, which does answer about one: what would be
+decided on what is known of that customer. There is no authentication, so the port is to be kept private
+(`--no-explain` leaves the route out).
 
 A worker answers on the event loop the lanes run on, on purpose: an answer shows that the loop turns.
 

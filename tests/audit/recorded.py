@@ -10,11 +10,11 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from streams.testing.audit.kafka_log import KafkaLog
-from streams.testing.audit.log import PartitionLog, Record
-from streams.testing.audit.run import audit_log
-from streams.testing.audit.settings import AuditSettings, Topics
-from streams.testing.oracle.model import decision_id
+from streams.audit.kafka_log import KafkaLog
+from streams.audit.log import PartitionLog, Record
+from streams.audit.run import audit_log
+from streams.audit.settings import AuditSettings, Topics
+from streams.oracle.model import decision_id
 from streams.testing.records import OutgoingRecord, intent, murmur2_partition, outcome, preference
 from tests.system.conftest import now_ms
 from tests.system.harness import ERASURE_KEY, World, running, until_all_decided
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from streams.testing.audit import AuditReport
+    from streams.audit import AuditReport
     from streams.testing.broker import Broker
 
 PARTITIONS = 2

@@ -7,7 +7,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from streams.testing.audit.ledgers import (
+from streams.audit.ledgers import (
     ContactMeaning,
     Horizons,
     Meaning,

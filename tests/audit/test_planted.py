@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from streams.testing.audit.report import KINDS, Place
+from streams.audit.report import KINDS, Place
 from tests.audit.recorded import META, UNKNOWN_DECISION, Recorded, counted, document, with_header, wrong_partition
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from streams.testing.audit.log import Record
+    from streams.audit.log import Record
 
 PLANTS: dict[str, tuple[Callable[[Recorded], None], dict[str, int]]] = {}
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from streams.testing.audit.documents import BadRecord
-from streams.testing.audit.events import moment, read_event
-from streams.testing.audit.log import PartitionLog, Record
-from streams.testing.audit.murmur import murmur2
-from streams.testing.audit.service import Said, Service
-from streams.testing.audit.timeline import read_metas
+from streams.audit.documents import BadRecord
+from streams.audit.events import moment, read_event
+from streams.audit.log import PartitionLog, Record
+from streams.audit.murmur import murmur2
+from streams.audit.service import Said, Service
+from streams.audit.timeline import read_metas
 from tests.contracts.hostile import HostileRecord, hostile_records
 
 RECORDS = hostile_records()

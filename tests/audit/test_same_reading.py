@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import asdict
 
+from streams.audit.documents import BadRecord
+from streams.audit.events import read_event
 from streams.contracts.decode import decode_intent, decode_outcome, decode_preference
 from streams.contracts.errors import RecordRefused
-from streams.testing.audit.documents import BadRecord
-from streams.testing.audit.events import read_event
 
 NOW_MS = 1_795_514_400_000
 EVENTS: list[tuple[str, dict[str, Any]]] = [

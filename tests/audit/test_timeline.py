@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from streams.testing.audit.log import Record
-from streams.testing.audit.timeline import Batch, Timeline, read_batches, read_metas
+from streams.audit.log import Record
+from streams.audit.timeline import Batch, Timeline, read_batches, read_metas
 
 LEDGER, BATCHES = "ledger", "batches"
 

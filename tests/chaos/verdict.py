@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
 
-from streams.testing.audit import AuditSettings, audit
+from streams.audit import AuditSettings, audit
 from tests.chaos.follower import CLOCK_LIMIT_MS
 from tests.chaos.plan import CLOCK_OFF
 from tests.system.aging import AS_IT_IS, Stage, aged, unsound

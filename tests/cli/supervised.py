@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 SUPERVISE = """
 import os, sys
-from streams.cli.front import MachineFront
+from streams.cli.ops_gateway import MachineFront
 from streams.cli.supervisor import Supervisor
 from streams.telemetry.logs import configure_logging
 from streams.telemetry.recurrence import Recurrence

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from streams.cli.main import mesura
 from streams.contracts.control import PolicyRecord, encode_policy
 from streams.contracts.decode import decode_intent
-from streams.decision.ledger import EMPTY_LEDGER, Contact, Tag, encode_ledger
+from streams.decision.ledger import EMPTY_LEDGER, Contact, LabelSet, encode_ledger
 from streams.decision.ledger_changes import with_contact
 from streams.decision.policy import compile_policy
 from streams.exactly_once.control import policy_text_key
@@ -54,7 +54,7 @@ def answer() -> dict[str, Any]:
 @pytest.fixture
 def ledger(tmp_path: Path) -> Path:
     contact = Contact(b"1" * 12, AT_MS - 60_000, AT_MS - 60_000, 0)
-    known = with_contact(EMPTY_LEDGER, contact, Tag("sms", "service"), created_ms=AT_MS - 60_000)
+    known = with_contact(EMPTY_LEDGER, contact, LabelSet("sms", "service"), created_ms=AT_MS - 60_000)
     path = tmp_path / "ledger"
     path.write_bytes(encode_ledger(known))
     (tmp_path / "ledger.json").write_bytes(msgspec.json.encode(known))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.cli.overheard import Ended, Remains, is_log_line, lines, said
+from streams.cli.child_output import Ended, Remains, is_log_line, lines, said
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

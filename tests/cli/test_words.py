@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from streams.cli.words import (
+from streams.cli.render import (
     PolicyView,
     RuleView,
     in_words,

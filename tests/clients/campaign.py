@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import msgspec
 from msgspec import Struct
 
-from streams.testing.audit import AuditReport, AuditSettings, audit
+from streams.audit import AuditReport, AuditSettings, audit
 from streams.testing.real_kafka import RealKafka
 from streams.testing.records import intent
 from tests.clients.plan import CLIENTS, Task, Topics, planned

@@ -34,9 +34,9 @@ def run_in(tree: Path, *arguments: str) -> str:
 
 
 def test_the_copy_is_compiled_and_the_sources_are_not(compiled: Path) -> None:
-    question = "from streams.build import is_compiled; print(is_compiled())"
-    assert run_in(compiled, "-c", question).strip() == "True"
-    assert run_in(ROOT, "-c", question).strip() == "False"
+    context = "from streams.build import is_compiled; print(is_compiled())"
+    assert run_in(compiled, "-c", context).strip() == "True"
+    assert run_in(ROOT, "-c", context).strip() == "False"
     assert not list((ROOT / "streams").rglob("*.so"))
 
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec.structs import asdict
 
+from streams.audit.murmur import murmur2
 from streams.contracts.decode import decode_preference
-from streams.testing.audit.murmur import murmur2
 from tests.contracts.decoders import reading
 from tests.contracts.hostile import HostileRecord, document, hostile_records
 from tests.contracts.test_producers_of_times import ROWS

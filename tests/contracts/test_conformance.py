@@ -14,13 +14,13 @@ import pytest
 from click.testing import CliRunner
 from msgspec.structs import asdict
 
+from streams.audit.documents import BadRecord
+from streams.audit.events import read_event
+from streams.audit.murmur import home
 from streams.cli.main import mesura
 from streams.contracts.decode import PreferenceReading
 from streams.contracts.errors import REFUSALS, RecordRefused
 from streams.contracts.routing import expected_partition
-from streams.testing.audit.documents import BadRecord
-from streams.testing.audit.events import read_event
-from streams.testing.audit.murmur import home
 from streams.testing.kafka_installation import install_kafka
 from tests.contracts.conformance import CLOCK, DIRECTORY, FILES, TOPICS, text_of
 from tests.contracts.decoders import reading

@@ -14,9 +14,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from streams.audit.documents import BadRecord
+from streams.audit.events import read_event
 from streams.contracts.errors import RecordRefused
-from streams.testing.audit.documents import BadRecord
-from streams.testing.audit.events import read_event
 from tests.contracts.decoders import read
 from tests.contracts.schema_files import INPUTS, validator
 

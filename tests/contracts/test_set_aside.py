@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from streams.contracts.dead_letters import dead_letter
 from streams.contracts.errors import REFUSALS, RecordRefused
 from streams.contracts.origin import applied_headers, origin_headers
-from streams.contracts.routing import FirstPlace, expected_partition, first_place, reroute
+from streams.contracts.routing import OriginalPosition, expected_partition, original_position, reroute
 from streams.exactly_once.interfaces import InputRecord, OutputRecord
 from tests.contracts.schema_files import validator
 
@@ -111,8 +111,8 @@ def test_a_misrouted_record_goes_home_once_and_says_where_it_was(
     assert forwarded.key == customer_id.encode()
     assert forwarded.partition == expected_partition(forwarded.key, partitions)
     assert tuple(forwarded.headers[: len(record.headers)]) == record.headers
-    place = FirstPlace(record.topic, partition, record.offset, record.timestamp_ms)
-    assert first_place(forwarded.headers) == place
+    place = OriginalPosition(record.topic, partition, record.offset, record.timestamp_ms)
+    assert original_position(forwarded.headers) == place
     arrived = InputRecord("rerouted", 7, 9, forwarded.key, forwarded.value, forwarded.headers)
     with pytest.raises(RecordRefused) as caught:
         reroute(arrived, 0, customer_id, partitions=partitions, topic="rerouted")
@@ -122,7 +122,7 @@ def test_a_misrouted_record_goes_home_once_and_says_where_it_was(
 def test_a_forged_first_place_does_not_survive_forwarding() -> None:
     forged = (("mesura.origin.topic", b"elsewhere"), ("mesura.origin.offset", b"99"))
     forwarded = reroute(InputRecord("opt-out", 3, 4, None, b"", forged), 5, "c", partitions=8, topic="rerouted")
-    assert first_place(forwarded.headers) == FirstPlace("opt-out", 5, 3, 4)
+    assert original_position(forwarded.headers) == OriginalPosition("opt-out", 5, 3, 4)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_a_forged_first_place_does_not_survive_forwarding() -> None:
 )
 def test_a_record_nobody_forwarded_has_no_first_place(headers: Any) -> None:  # noqa: ANN401 - also what is not allowed
     with pytest.raises(RecordRefused) as caught:
-        first_place(headers)
+        original_position(headers)
     assert caught.value.reason == "misrouted_again"
 
 
@@ -161,7 +161,7 @@ def test_an_output_says_where_its_record_stood_and_what_had_been_applied() -> No
         ("mesura.applied.contact-outcome", b"5120"),
         ("mesura.applied.opt-out", b"977"),
     )
-    forwarded = origin_headers("mesura-rerouted", 3, 0, applied, FirstPlace("outbound-intent", 5, 12, 1))
+    forwarded = origin_headers("mesura-rerouted", 3, 0, applied, OriginalPosition("outbound-intent", 5, 12, 1))
     assert dict(forwarded) == {
         "mesura.origin.topic": b"outbound-intent",
         "mesura.origin.partition": b"5",

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
+from streams.audit.documents import BadRecord
+from streams.audit.events import read_event
+from streams.contracts.bare_envelopes import LAYERS_MAX, unwrapped
 from streams.contracts.decode import decode_intent, decode_outcome, decode_preference
 from streams.contracts.envelope import payload_of
 from streams.contracts.errors import PermissionRefused, RecordRefused
-from streams.contracts.wrapped import LAYERS_MAX, unwrapped
-from streams.testing.audit.documents import BadRecord
-from streams.testing.audit.events import read_event
 
 INTENT = {"intent_id": "i", "customer_id": "c", "channel": "sms", "created_at": 1_795_514_400_000}
 OPT_OUT = {"event_id": "e", "customer_id": "c", "type": "opt_out", "channel": "sms"}

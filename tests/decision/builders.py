@@ -9,14 +9,14 @@ from typing import Any
 from streams.decision.decide import decide
 from streams.decision.decision import Decision
 from streams.decision.intent import Intent
-from streams.decision.ledger import EMPTY_LEDGER, Contact, Ledger, Tag
+from streams.decision.ledger import EMPTY_LEDGER, Contact, LabelSet, Ledger
 from streams.decision.ledger_changes import with_rows
 from streams.decision.outcome import Outcome
 from streams.decision.outcomes import OutcomeResult, apply_outcome
 from streams.decision.policy import Policy
 from streams.decision.preference import PreferenceEvent
 from streams.decision.preferences import PreferenceResult, apply_preference
-from streams.decision.words import Words
+from streams.decision.vocabulary import Vocabulary
 from tests.golden.cases import policy
 from tests.golden.sides import compiled
 
@@ -24,7 +24,7 @@ SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
 # Tuesday 2026-07-07 15:00 UTC, 10:00 in Bogota.
 NOW = 1_783_436_400_000
 # Those of the base policy.
-WORDS = Words(
+WORDS = Vocabulary(
     {"sms": "text", "whatsapp": "text", "voice": "phone", "email": None},
     frozenset({"marketing", "service", "collections", "otp"}),
     {},
@@ -42,26 +42,26 @@ def intent_of(number: int = 1, **fields: Any) -> Intent:  # noqa: ANN401 - field
     return Intent(**{**wanted, **fields})
 
 
-def contact(latest_ms: int, *, tag: int = 0, flags: int = 0, number: int = 0) -> Contact:
+def contact(assumed_sent_ms: int, *, label_set: int = 0, flags: int = 0, number: int = 0) -> Contact:
     """A contact that was decided five minutes before its latest moment."""
-    return Contact(number.to_bytes(12, "big"), latest_ms - 5 * MINUTE, latest_ms, tag, flags)
+    return Contact(number.to_bytes(12, "big"), assumed_sent_ms - 5 * MINUTE, assumed_sent_ms, label_set, flags)
 
 
-def ledger_of(*contacts: Contact, tags: tuple[Tag, ...] = (Tag("sms", "marketing"),)) -> Ledger:
+def ledger_of(*contacts: Contact, label_sets: tuple[LabelSet, ...] = (LabelSet("sms", "marketing"),)) -> Ledger:
     """A ledger of contacts, newest first."""
-    return ledger_with(contacts=sorted(contacts, key=lambda c: -c.latest_ms), tags=tags)
+    return ledger_with(contacts=sorted(contacts, key=lambda c: -c.assumed_sent_ms), label_sets=label_sets)
 
 
 def ledger_with(
     *,
     contacts: Sequence[Contact] = (),
     identities: Mapping[bytes, int] | None = None,
-    tags: Sequence[Tag] = (),
+    label_sets: Sequence[LabelSet] = (),
     **fields: Any,  # noqa: ANN401 - fields of the ledger
 ) -> Ledger:
     """A ledger written down by rows; identities may be named by any short bytes."""
     known = {name.rjust(12, b"."): created_ms for name, created_ms in (identities or {}).items()}
-    return with_rows(Ledger(**fields), contacts=contacts, identities=known, tags=tags)
+    return with_rows(Ledger(**fields), contacts=contacts, identities=known, label_sets=label_sets)
 
 
 def decided(policy: Policy, ledger: Ledger = EMPTY_LEDGER, now: int = NOW, **fields: Any) -> Decision:  # noqa: ANN401
@@ -71,9 +71,9 @@ def decided(policy: Policy, ledger: Ledger = EMPTY_LEDGER, now: int = NOW, **fie
 
 def heard(event: PreferenceEvent, ledger: Ledger = EMPTY_LEDGER, *, at: int = NOW, now: int = NOW) -> PreferenceResult:
     """The event, applied now under the words of the base policy; `at` is its record's time."""
-    return apply_preference(event, ledger, recorded_ms=at, now=now, words=WORDS)
+    return apply_preference(event, ledger, recorded_ms=at, now=now, vocabulary=WORDS)
 
 
 def reported(outcome: Outcome, ledger: Ledger = EMPTY_LEDGER, *, at: int = NOW, now: int = NOW) -> OutcomeResult:
     """The outcome, applied now under the words of the base policy; `at` is its record's time."""
-    return apply_outcome(outcome, ledger, recorded_ms=at, now=now, words=WORDS)
+    return apply_outcome(outcome, ledger, recorded_ms=at, now=now, vocabulary=WORDS)

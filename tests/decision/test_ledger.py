@@ -13,12 +13,12 @@ from streams.decision.ledger import (
     LEDGER_FORMAT,
     UNCOUNTED,
     Contact,
+    LabelSet,
     Ledger,
     LedgerUnreadable,
     Preference,
     Profile,
     ProfileValue,
-    Tag,
     encode_ledger,
 )
 from streams.decision.ledger_changes import (
@@ -32,11 +32,11 @@ from streams.decision.ledger_changes import (
 )
 from tests.decision.builders import DAY, NOW, contact, ledger_of, ledger_with
 
-SMS, VOICE = Tag("sms", "marketing"), Tag("voice", "service", topic="loans", sender="acme")
+SMS, VOICE = LabelSet("sms", "marketing"), LabelSet("voice", "service", topic="loans", sender="acme")
 FULL = ledger_with(
-    contacts=(contact(NOW, number=2), contact(NOW - DAY, tag=1, flags=CONFIRMED, number=1)),
+    contacts=(contact(NOW, number=2), contact(NOW - DAY, label_set=1, flags=CONFIRMED, number=1)),
     identities={b"a" * 12: NOW, b"b" * 12: NOW - 1},
-    tags=(SMS, VOICE),
+    label_sets=(SMS, VOICE),
     preferences=(Preference("consent_granted", NOW, NOW + 1, None, channel="sms", evidence_ref="doc-1"),),
     profile=Profile(timezone=ProfileValue("America/Bogota", NOW), minor=ProfileValue(True, NOW)),
     erased_ms=NOW - DAY,
@@ -68,13 +68,13 @@ def test_the_binary_form_is_an_array_of_columns_that_begins_with_its_format() ->
 
 
 def test_the_rows_are_what_the_columns_were_made_of() -> None:
-    assert FULL.contacts == (contact(NOW, number=2), contact(NOW - DAY, tag=1, flags=CONFIRMED, number=1))
+    assert FULL.contacts == (contact(NOW, number=2), contact(NOW - DAY, label_set=1, flags=CONFIRMED, number=1))
     assert FULL.identities == {b"a" * 12: NOW, b"b" * 12: NOW - 1}
-    assert FULL.tags == (SMS, VOICE)
+    assert FULL.label_sets == (SMS, VOICE)
 
 
 def test_what_most_ledgers_do_not_say_is_left_out_and_read_as_nothing() -> None:
-    plain = ledger_with(contacts=FULL.contacts, tags=FULL.tags, preferences=FULL.preferences)
+    plain = ledger_with(contacts=FULL.contacts, label_sets=FULL.label_sets, preferences=FULL.preferences)
     value = encode_ledger(plain)
     assert msgspec.msgpack.decode(value) == msgspec.msgpack.decode(msgspec.msgpack.encode(plain))[:-5]
     assert decode_ledger(value) == plain
@@ -91,13 +91,13 @@ DAMAGED: dict[str, dict[str, Any]] = {
     "an id cut short": {"ids": FULL.ids[:-1]},
     "an identity without its moment": {"created": FULL.created[:-1]},
     "a contact without a decision": {"decided": FULL.decided[:-1]},
-    "a contact without a tag": {"tag_numbers": b"\0"},
+    "a contact without a tag": {"label_set_numbers": b"\0"},
     "a contact without flags": {"flags": b"\0"},
     "more contacts than ids": {"ids": b"", "created": ()},
-    "a tag that is not there": {"tag_numbers": b"\0\2"},
-    "a tag cut short": {"tag_words": FULL.tag_words[:-1]},
-    "a word that is not there": {"words": FULL.words[:-1]},
-    "a word before the first": {"tag_words": (-1, *FULL.tag_words[1:])},
+    "a tag that is not there": {"label_set_numbers": b"\0\2"},
+    "a tag cut short": {"label_value_numbers": FULL.label_value_numbers[:-1]},
+    "a word that is not there": {"label_values": FULL.label_values[:-1]},
+    "a word before the first": {"label_value_numbers": (-1, *FULL.label_value_numbers[1:])},
     "an archived tag that is not there": {"archived": {2: 1}},
 }
 
@@ -111,17 +111,17 @@ def test_columns_that_do_not_belong_together_are_refused(damage: dict[str, Any])
 
 def test_a_tag_that_is_not_there_is_found_between_others_that_are() -> None:
     ledger = ledger_of(contact(NOW + 2, number=1), contact(NOW + 1, number=2), contact(NOW, number=3))
-    value = encode_ledger(msgspec.structs.replace(ledger, tag_numbers=b"\0\1\0"))
+    value = encode_ledger(msgspec.structs.replace(ledger, label_set_numbers=b"\0\1\0"))
     with pytest.raises(LedgerUnreadable, match="damaged"):
         decode_ledger(value)
 
 
 def test_a_tag_of_known_words_in_another_order_is_another_tag() -> None:
-    ledger = with_contact(EMPTY_LEDGER, contact(NOW, number=1), Tag("sms", "otp", "a", "b"), created_ms=NOW)
-    ledger = with_contact(ledger, contact(NOW, number=2), Tag("sms", "otp", "b", "a"), created_ms=NOW)
-    ledger = with_contact(ledger, contact(NOW, number=3), Tag("sms", "otp", "a", "b"), created_ms=NOW)
-    assert ledger.tags == (Tag("sms", "otp", "a", "b"), Tag("sms", "otp", "b", "a"))
-    assert (ledger.words, ledger.tag_numbers) == (("sms", "otp", "a", "b"), b"\0\1\0")
+    ledger = with_contact(EMPTY_LEDGER, contact(NOW, number=1), LabelSet("sms", "otp", "a", "b"), created_ms=NOW)
+    ledger = with_contact(ledger, contact(NOW, number=2), LabelSet("sms", "otp", "b", "a"), created_ms=NOW)
+    ledger = with_contact(ledger, contact(NOW, number=3), LabelSet("sms", "otp", "a", "b"), created_ms=NOW)
+    assert ledger.label_sets == (LabelSet("sms", "otp", "a", "b"), LabelSet("sms", "otp", "b", "a"))
+    assert (ledger.label_values, ledger.label_set_numbers) == (("sms", "otp", "a", "b"), b"\0\1\0")
 
 
 @pytest.mark.parametrize(
@@ -142,14 +142,14 @@ def test_a_ledger_of_an_unknown_format_is_refused_by_its_number() -> None:
 
 def test_a_contact_takes_its_place_newest_first_with_its_tag_and_identity() -> None:
     ledger = EMPTY_LEDGER
-    for number, (latest, tag) in enumerate([(NOW, SMS), (NOW + 2, VOICE), (NOW + 1, SMS)]):
-        ledger = with_contact(ledger, contact(latest, number=number), tag, created_ms=latest - 9)
-    assert [(c.latest_ms, ledger.tags[c.tag]) for c in ledger.contacts] == [
+    for number, (assumed_sent, label_set) in enumerate([(NOW, SMS), (NOW + 2, VOICE), (NOW + 1, SMS)]):
+        ledger = with_contact(ledger, contact(assumed_sent, number=number), label_set, created_ms=assumed_sent - 9)
+    assert [(c.assumed_sent_ms, ledger.label_sets[c.label_set_number]) for c in ledger.contacts] == [
         (NOW + 2, VOICE),
         (NOW + 1, SMS),
         (NOW, SMS),
     ]
-    assert ledger.tags == (SMS, VOICE)
+    assert ledger.label_sets == (SMS, VOICE)
     ids = [number.to_bytes(12, "big") for number in range(3)]
     assert ledger.identities == {ids[0]: NOW - 9, ids[1]: NOW - 7, ids[2]: NOW - 8}
 
@@ -158,7 +158,7 @@ def test_a_new_contact_leaves_all_else_as_it_was() -> None:
     after = with_contact(FULL, contact(NOW + 1, number=3), VOICE, created_ms=NOW)
     assert with_rows(after, contacts=after.contacts[1:], identities=FULL.identities) == FULL
     assert after.identities == {**FULL.identities, (3).to_bytes(12, "big"): NOW}
-    assert after.contacts[0] == contact(NOW + 1, tag=1, number=3)
+    assert after.contacts[0] == contact(NOW + 1, label_set=1, number=3)
 
 
 def test_a_new_identity_leaves_all_else_as_it_was() -> None:
@@ -186,8 +186,8 @@ def test_of_contacts_of_one_moment_the_last_added_comes_first() -> None:
 def test_a_changed_contact_moves_to_its_new_place() -> None:
     ledger = ledger_of(contact(NOW, number=1), contact(NOW + 1, number=2), contact(NOW + 2, number=3))
     first = ledger.contacts[0]
-    changed = with_changed_contact(ledger, 0, msgspec.structs.replace(first, latest_ms=NOW))
-    assert [c.latest_ms for c in changed.contacts] == [NOW + 1, NOW, NOW]
+    changed = with_changed_contact(ledger, 0, msgspec.structs.replace(first, assumed_sent_ms=NOW))
+    assert [c.assumed_sent_ms for c in changed.contacts] == [NOW + 1, NOW, NOW]
     assert sorted(c.decision_id for c in changed.contacts) == sorted(c.decision_id for c in ledger.contacts)
 
 
@@ -217,13 +217,13 @@ def test_identities_leave_when_their_intent_was_created_before_the_horizon() -> 
 
 
 def test_a_ledger_that_loses_nothing_is_the_same_object() -> None:
-    ledger = ledger_with(contacts=(contact(NOW),), tags=(SMS,), identities={b"in": NOW - 2 * DAY})
+    ledger = ledger_with(contacts=(contact(NOW),), label_sets=(SMS,), identities={b"in": NOW - 2 * DAY})
     assert horizon(ledger) is ledger
 
 
 def test_contacts_and_identities_leave_together() -> None:
     ledger = ledger_with(
-        contacts=(contact(NOW - 20 * DAY),), tags=(SMS,), identities={b"out": NOW - 20 * DAY, b"in": NOW}
+        contacts=(contact(NOW - 20 * DAY),), label_sets=(SMS,), identities={b"out": NOW - 20 * DAY, b"in": NOW}
     )
     assert horizon(ledger) == ledger_with(identities={b"in": NOW}, forgotten_ms=NOW - 2 * DAY)
 
@@ -237,46 +237,62 @@ def test_what_has_been_forgotten_stays_forgotten() -> None:
 
 
 def test_what_no_cap_for_life_counts_any_more_leaves_the_archive() -> None:
-    ledger = ledger_with(contacts=(contact(NOW - 20 * DAY, tag=0),), tags=(SMS, VOICE), archived={0: 2, 1: 5})
-    left = pruned(
-        ledger, now=NOW, history_ms=10 * DAY, identities_ms=DAY, counts_for_life=lambda tag: tag.channel == "sms"
+    ledger = ledger_with(
+        contacts=(contact(NOW - 20 * DAY, label_set=0),), label_sets=(SMS, VOICE), archived={0: 2, 1: 5}
     )
-    assert (left.tags, left.archived) == ((SMS,), {0: 3})
+    left = pruned(
+        ledger,
+        now=NOW,
+        history_ms=10 * DAY,
+        identities_ms=DAY,
+        counts_for_life=lambda label_set: label_set.channel == "sms",
+    )
+    assert (left.label_sets, left.archived) == ((SMS,), {0: 3})
 
 
 def test_everything_else_outlives_pruning() -> None:
-    old = msgspec.structs.replace(with_rows(FULL, contacts=(contact(NOW - 20 * DAY, tag=1),)), archived={})
-    assert horizon(old) == msgspec.structs.replace(with_rows(FULL, contacts=(), tags=()), archived={})
+    old = msgspec.structs.replace(with_rows(FULL, contacts=(contact(NOW - 20 * DAY, label_set=1),)), archived={})
+    assert horizon(old) == msgspec.structs.replace(with_rows(FULL, contacts=(), label_sets=()), archived={})
 
 
 def test_tags_nobody_uses_any_more_leave_and_the_others_are_numbered_anew() -> None:
     ledger = ledger_of(
-        contact(NOW, tag=2, flags=CONFIRMED, number=7),
-        contact(NOW - 20 * DAY, tag=0),
-        tags=(SMS, Tag("email", "otp"), VOICE),
+        contact(NOW, label_set=2, flags=CONFIRMED, number=7),
+        contact(NOW - 20 * DAY, label_set=0),
+        label_sets=(SMS, LabelSet("email", "otp"), VOICE),
     )
     left = horizon(ledger)
-    assert left.tags == (VOICE,)
+    assert left.label_sets == (VOICE,)
     assert left.contacts == (Contact((7).to_bytes(12, "big"), NOW - 300_000, NOW, 0, CONFIRMED),)
 
 
 def test_tags_all_in_use_stay_as_they_are() -> None:
-    ledger = ledger_of(contact(NOW, tag=1), contact(NOW - 1, tag=0), contact(NOW - 20 * DAY, tag=0), tags=(SMS, VOICE))
+    ledger = ledger_of(
+        contact(NOW, label_set=1),
+        contact(NOW - 1, label_set=0),
+        contact(NOW - 20 * DAY, label_set=0),
+        label_sets=(SMS, VOICE),
+    )
     left = horizon(ledger)
-    assert left.tags == (SMS, VOICE)
-    assert [c.tag for c in left.contacts] == [1, 0]
+    assert left.label_sets == (SMS, VOICE)
+    assert [c.label_set_number for c in left.contacts] == [1, 0]
 
 
 def test_for_caps_for_life_contacts_that_leave_are_counted_by_their_tag() -> None:
-    gone = [contact(NOW - 20 * DAY, tag=1), contact(NOW - 21 * DAY, tag=1), contact(NOW - 22 * DAY, tag=2)]
-    uncounted = contact(NOW - 23 * DAY, tag=0, flags=UNCOUNTED)
+    gone = [
+        contact(NOW - 20 * DAY, label_set=1),
+        contact(NOW - 21 * DAY, label_set=1),
+        contact(NOW - 22 * DAY, label_set=2),
+    ]
+    uncounted = contact(NOW - 23 * DAY, label_set=0, flags=UNCOUNTED)
     ledger = msgspec.structs.replace(
-        ledger_of(contact(NOW, tag=2), *gone, uncounted, tags=(SMS, VOICE, Tag("email", "otp"))), archived={1: 5}
+        ledger_of(contact(NOW, label_set=2), *gone, uncounted, label_sets=(SMS, VOICE, LabelSet("email", "otp"))),
+        archived={1: 5},
     )
     left = horizon(ledger, keep_lifetime=True)
-    assert left.tags == (VOICE, Tag("email", "otp"))
+    assert left.label_sets == (VOICE, LabelSet("email", "otp"))
     assert left.archived == {0: 7, 1: 1}
-    assert [c.tag for c in left.contacts] == [1]
+    assert [c.label_set_number for c in left.contacts] == [1]
 
 
 def test_without_a_cap_for_life_nothing_is_counted_beyond_the_history() -> None:

@@ -9,12 +9,12 @@ from streams.decision.ledger import (
     CONTACTS_MAX,
     EMPTY_LEDGER,
     IDENTITIES_MAX,
+    LABEL_SETS_MAX,
     NEEDED_CONSENT,
     PREFERENCES_MAX,
-    TAGS_MAX,
     UNCOUNTED,
+    LabelSet,
     Ledger,
-    Tag,
     encode_ledger,
 )
 from streams.decision.ledger_changes import decode_ledger
@@ -57,12 +57,15 @@ def test_what_no_longer_counts_takes_no_room_though_nobody_has_pruned() -> None:
 
 
 def test_a_new_tag_takes_the_place_of_one_that_no_longer_counts_though_nobody_has_pruned() -> None:
-    tags = tuple(Tag("sms", "marketing", campaign=f"k-{number}") for number in range(TAGS_MAX))
-    live = [contact(NOW - HOUR, tag=number, number=number) for number in range(1, TAGS_MAX)]
-    ledger = ledger_of(*live, contact(NOW - 40 * DAY), tags=tags)
+    label_sets = tuple(LabelSet("sms", "marketing", campaign=f"k-{number}") for number in range(LABEL_SETS_MAX))
+    live = [contact(NOW - HOUR, label_set=number, number=number) for number in range(1, LABEL_SETS_MAX)]
+    ledger = ledger_of(*live, contact(NOW - 40 * DAY), label_sets=label_sets)
     decision = decided(policy_of(), ledger, campaign_id="new")
     assert decision.is_approved
-    assert [tag.campaign for tag in decision.ledger.tags] == [*(tag.campaign for tag in tags[1:]), "new"]
+    assert [label_set.campaign for label_set in decision.ledger.label_sets] == [
+        *(label_set.campaign for label_set in label_sets[1:]),
+        "new",
+    ]
     assert decode_ledger(encode_ledger(decision.ledger)) == decision.ledger
 
 
@@ -78,7 +81,9 @@ def test_a_cap_for_life_counts_from_the_first_millisecond() -> None:
 
 
 def test_a_cap_for_life_counts_of_the_archive_only_its_own() -> None:
-    ledger = ledger_with(tags=(Tag("sms", "marketing"), Tag("email", "marketing")), archived={0: 2, 1: 5})
+    ledger = ledger_with(
+        label_sets=(LabelSet("sms", "marketing"), LabelSet("email", "marketing")), archived={0: 2, 1: 5}
+    )
     of_sms = EVER | {"applies_to": {"channels": ["sms"]}}
     assert decided(policy_of(of_sms), ledger).entries[-1][2] == 2
 
@@ -93,8 +98,8 @@ def test_contacts_on_channels_no_longer_declared_count_by_their_own_name() -> No
     by_group = {"id": "it", "kind": "cap", "limit": 1, "window": {"rolling": "1d"}, "scope": ["channel_group"]}
     of_group = by_group | {"scope": [], "counts": {"groups": ["telex"]}}
     all_of_it = by_group | {"scope": []}
-    for tag, counts in ((Tag("telex", "marketing"), True), (Tag("telegram", "marketing"), False)):
-        ledger = ledger_of(contact(NOW - HOUR), tags=(tag,))
+    for label_set, counts in ((LabelSet("telex", "marketing"), True), (LabelSet("telegram", "marketing"), False)):
+        ledger = ledger_of(contact(NOW - HOUR), label_sets=(label_set,))
         for rule in (by_group, of_group):
             assert decided(policy_of(rule, channels=channels), ledger, channel="fax").is_approved is not counts
         assert decided(policy_of(all_of_it, channels=channels), ledger, channel="fax").is_approved is False
@@ -109,10 +114,10 @@ def test_pruning_archives_for_a_cap_for_life_and_forgets_without_one() -> None:
 
 def test_for_a_cap_for_life_only_what_it_counts_is_archived() -> None:
     of_sms = EVER | {"counts": {"channels": ["sms"]}}
-    tags = (Tag("sms", "marketing"), Tag("email", "marketing"))
-    ledger = ledger_of(contact(NOW - 36 * DAY), contact(NOW - 36 * DAY, tag=1, number=1), tags=tags)
+    label_sets = (LabelSet("sms", "marketing"), LabelSet("email", "marketing"))
+    ledger = ledger_of(contact(NOW - 36 * DAY), contact(NOW - 36 * DAY, label_set=1, number=1), label_sets=label_sets)
     left = policy_of(of_sms).prune(ledger, NOW)
-    assert (left.tags, left.archived) == (tags[:1], {0: 1})
+    assert (left.label_sets, left.archived) == (label_sets[:1], {0: 1})
 
 
 def test_a_cap_switched_off_still_keeps_its_count_for_life() -> None:
@@ -233,9 +238,9 @@ def test_a_region_older_than_its_country_is_not_used() -> None:
 
 
 def test_once_what_is_old_is_left_out_a_known_kind_of_message_has_room() -> None:
-    tags = tuple(Tag("sms", "marketing", campaign=f"k-{number}") for number in range(TAGS_MAX))
-    live = [contact(NOW - HOUR, tag=number, number=number) for number in range(TAGS_MAX)]
-    old = [contact(NOW - 40 * DAY, number=number) for number in range(CONTACTS_MAX - TAGS_MAX)]
-    ledger = ledger_of(*live, *old, tags=tags)
+    label_sets = tuple(LabelSet("sms", "marketing", campaign=f"k-{number}") for number in range(LABEL_SETS_MAX))
+    live = [contact(NOW - HOUR, label_set=number, number=number) for number in range(LABEL_SETS_MAX)]
+    old = [contact(NOW - 40 * DAY, number=number) for number in range(CONTACTS_MAX - LABEL_SETS_MAX)]
+    ledger = ledger_of(*live, *old, label_sets=label_sets)
     assert decided(policy_of(), ledger, campaign_id="k-7").is_approved
     assert decided(policy_of(), ledger, campaign_id="k-new").reason == "ledger_full"

@@ -32,7 +32,7 @@ def test_an_outcome_says_whether_its_decision_is_known() -> None:
 
 def test_an_outcome_confirms_its_contact() -> None:
     (found,) = said("sent", one_contact(), decision_id=KNOWN).ledger.contacts
-    assert (found.latest_ms, found.flags) == (NOW, CONFIRMED)
+    assert (found.assumed_sent_ms, found.flags) == (NOW, CONFIRMED)
 
 
 def test_an_outcome_of_a_decision_nobody_knows_changes_no_ledger() -> None:

@@ -10,7 +10,7 @@ from streams.decision.policy import BUILT_IN, compile_policy
 from streams.decision.reasons import EXEMPT, PASSED, REASON_BY_NUMBER, REASON_NUMBERS, REASONS, WITHDRAWAL_REASONS
 from streams.decision.specification import RuleSpecification
 from streams.decision.tables import DAY_MS
-from streams.testing.oracle.model import REASON_NUMBERS as PUBLISHED
+from streams.oracle.model import REASON_NUMBERS as PUBLISHED
 from tests.decision.builders import NOW, contact, ledger_of, policy_of
 
 CAP = {"id": "daily", "kind": "cap", "limit": 1, "window": {"rolling": "1d"}}

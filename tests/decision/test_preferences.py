@@ -10,11 +10,11 @@ from streams.decision.ledger import (
     EMPTY_LEDGER,
     PREFERENCES_MAX,
     WITHDRAWN,
+    LabelSet,
     Ledger,
     Preference,
     Profile,
     ProfileValue,
-    Tag,
 )
 from streams.decision.preference import PreferenceEvent
 from streams.decision.preferences import Withdrawal
@@ -100,7 +100,7 @@ def test_of_an_opt_out_and_an_objection_alike_in_all_else_the_opt_out_stays() ->
 def test_what_there_is_no_room_to_keep_takes_approvals_back_all_the_same() -> None:
     full = tuple(Preference("opt_out", NOW, NOW, None, topic=f"t-{number}") for number in range(PREFERENCES_MAX))
     ledger = msgspec.structs.replace(
-        ledger_of(contact(NOW + 9, number=1), tags=(Tag("voice", "marketing", "other"),)), preferences=full
+        ledger_of(contact(NOW + 9, number=1), label_sets=(LabelSet("voice", "marketing", "other"),)), preferences=full
     )
     event = PreferenceEvent(event_id="e-1", customer_id="c-1", type="opt_out", topic="other")
     result = heard(event, ledger)
@@ -130,7 +130,7 @@ def test_an_event_replaces_just_the_one_before_it_in_its_place() -> None:
 
 
 def test_a_withdrawal_names_decision_channel_and_reason() -> None:
-    ledger = ledger_of(contact(NOW + 9, number=1), contact(NOW, number=2), tags=(Tag("voice", "marketing"),))
+    ledger = ledger_of(contact(NOW + 9, number=1), contact(NOW, number=2), label_sets=(LabelSet("voice", "marketing"),))
     event = PreferenceEvent(event_id="e-1", customer_id="c-1", type="objection")
     result = heard(event, ledger)
     assert result.withdrawals == (Withdrawal((1).to_bytes(12, "big").hex(), "voice", "objection"),)

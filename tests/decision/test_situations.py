@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from streams.decision.decide import decide
 from streams.decision.intent import Intent
 from streams.decision.ledger import EMPTY_LEDGER, Ledger, Profile, ProfileValue
-from streams.decision.plan import SITUATIONS_KEPT_MAX
+from streams.decision.plan import REQUESTS_KEPT_MAX
 from streams.decision.policy import compile_policy
-from streams.decision.situation import Situation
+from streams.decision.request_context import RequestContext
 from streams.policy.loader import load_policy
 from streams.policy.packs import pack_path
 from streams.testing.policies import open_all_hours
@@ -97,16 +97,16 @@ def test_words_that_no_rule_names_share_one_situation() -> None:
         words = {"campaign_id": f"campaign-{number}", "topic": f"topic-{number}", "brand": f"brand-{number}"}
         words |= {"region": f"{number}", "timezone": f"Nowhere/{number}", "holiday_calendar": f"calendar-{number}"}
         decide(intent(**words), EMPTY_LEDGER, policy, DIADA)
-    assert policy.plans["voice", "marketing"].situations_kept == 1
+    assert policy.plans["voice", "marketing"].requests_kept == 1
 
 
 def test_only_so_many_situations_are_kept() -> None:
     policy = compile_policy(SPECIFICATION)
-    zones = sorted(SPECIFICATION.zones)[: SITUATIONS_KEPT_MAX // 2 + 5]
+    zones = sorted(SPECIFICATION.zones)[: REQUESTS_KEPT_MAX // 2 + 5]
     for country in ("ES", "CO"):
         for zone in zones:
             decide(intent(country=country, timezone=zone), EMPTY_LEDGER, policy, DIADA)
-    assert policy.plans["voice", "marketing"].situations_kept == 2 * len(zones) - SITUATIONS_KEPT_MAX
+    assert policy.plans["voice", "marketing"].requests_kept == 2 * len(zones) - REQUESTS_KEPT_MAX
 
 
 _fields = {
@@ -138,14 +138,14 @@ def test_intents_that_share_a_key_have_the_same_situation_whoever_came_first(
     for each in asked:
         decide(*each, policy, DIADA)
     for purpose in ("marketing", "service"):
-        kept = {key: outline.situation for key, outline in policy.plans["voice", purpose]._outlines.items()}
+        kept = {key: static_plan.request for key, static_plan in policy.plans["voice", purpose]._static_plans.items()}
         for each, ledger in asked:
             if each.purpose != purpose:
                 continue
             alone = compile_policy(SPECIFICATION)
             decide(each, ledger, alone, DIADA)
-            ((key, outline),) = alone.plans["voice", purpose]._outlines.items()
-            assert plain(kept[key]) == plain(outline.situation)
+            ((key, static_plan),) = alone.plans["voice", purpose]._static_plans.items()
+            assert plain(kept[key]) == plain(static_plan.request)
 
 
 @given(_intents, _profiles)
@@ -153,20 +153,20 @@ def test_intents_that_share_a_key_have_the_same_situation_whoever_came_first(
 def test_a_situation_is_made_of_nothing_but_its_key(asked: Intent, ledger: Ledger) -> None:
     policy = compile_policy(SPECIFICATION)
     decide(asked, ledger, policy, DIADA)
-    ((key, outline),) = policy.plans["voice", str(asked.purpose)]._outlines.items()
-    again = Situation("voice", str(asked.purpose), key, policy)
-    assert plain(outline.situation) == plain(again)
-    assert list(inspect.signature(Situation).parameters) == ["channel", "purpose", "key", "policy"]
+    ((key, static_plan),) = policy.plans["voice", str(asked.purpose)]._static_plans.items()
+    again = RequestContext("voice", str(asked.purpose), key, policy)
+    assert plain(static_plan.request) == plain(again)
+    assert list(inspect.signature(RequestContext).parameters) == ["channel", "purpose", "key", "policy"]
 
 
-SLOTS = ("automated", "calendar", "place", "tag", "zone_label", "zones")
+SLOTS = ("automated", "calendar", "label_set", "place", "zone_label", "zones")
 
 
-def plain(situation: Situation) -> dict[str, object]:
+def plain(request: RequestContext) -> dict[str, object]:
     """Every slot. Calendars of two policies are two objects that say the same."""
-    assert getattr(Situation, "__slots__", SLOTS) == SLOTS  # compiled, a class does not name them
-    slots = {slot: getattr(situation, slot) for slot in SLOTS}
-    days = situation.calendar
+    assert getattr(RequestContext, "__slots__", SLOTS) == SLOTS  # compiled, a class does not name them
+    slots = {slot: getattr(request, slot) for slot in SLOTS}
+    days = request.calendar
     return {**slots, "calendar": days and (days.name, days.days, days.first_day, days.last_day)}
 
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from streams.decision.ledger import Preference, Tag
-from streams.decision.words import EVERYTHING, SCOPE_FIELDS, Words, covers, fold, names_all_of, scope_of
+from streams.decision.ledger import LabelSet, Preference
+from streams.decision.vocabulary import EVERYTHING, SCOPE_FIELDS, Vocabulary, covers, fold, names_all_of, scope_of
 
-WORDS = Words(
+WORDS = Vocabulary(
     {"sms": "text", "WhatsApp": "text", "voice": "voice", "push": "chat", "chat": None, "email": None},
     frozenset({"marketing", "service"}),
     {
@@ -163,14 +163,14 @@ def test_what_is_understood() -> None:
 
 
 def test_every_field_that_is_named_must_cover() -> None:
-    tag = Tag("sms", "marketing", "loans", "north", None, "acme")
+    label_set = LabelSet("sms", "marketing", "loans", "north", None, "acme")
     whole = {"channel": "SMS", "purpose": "promotions", "topic": "LOANS", "brand": "norte", "sender": "Acme"}
     others = {"channel": "email", "purpose": "service", "topic": "cards", "brand": "south", "sender": "else"}
     for restricts in (True, False):
-        assert covers(said(), tag, WORDS, restricts=restricts)
-        assert covers(said(**whole), tag, WORDS, restricts=restricts)
+        assert covers(said(), label_set, WORDS, restricts=restricts)
+        assert covers(said(**whole), label_set, WORDS, restricts=restricts)
         for field, other in others.items():
-            assert not covers(said(**{**whole, field: other}), tag, WORDS, restricts=restricts)
+            assert not covers(said(**{**whole, field: other}), label_set, WORDS, restricts=restricts)
 
 
 def test_a_yes_that_names_every_field_of_the_no_alike_undoes_it() -> None:

@@ -14,7 +14,7 @@ from streams.contracts.header_names import (
     ORIGIN_PARTITION,
     ORIGIN_TOPIC,
 )
-from streams.demo.account import Account, Arrival, percentile
+from streams.demo.reconciliation import Account, Arrival, percentile
 from streams.exactly_once.changelog import META_KEY, Meta, encode_meta
 from streams.topics import TopicNames
 

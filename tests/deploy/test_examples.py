@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import pytest
 import yaml
 
-from streams.testing.oracle.model import PERMISSIVE
+from streams.oracle.model import PERMISSIVE
 from tests.deploy.test_prometheus import PROMETHEUS
 from tests.golden.cases import Case, cases
 from tests.golden.play import Played, expected, readable

@@ -11,11 +11,11 @@ import yaml
 from prometheus_client import generate_latest
 
 from streams.telemetry import registry
-from streams.telemetry.cells import PublishedCells, SharedCells, shared_memory
 from streams.telemetry.health import Health
-from streams.telemetry.machine import MachineTelemetry, ProcessState
+from streams.telemetry.merged_metrics import MachineTelemetry, ProcessState
 from streams.telemetry.metrics import Telemetry
 from streams.telemetry.report import report
+from streams.telemetry.shared_counters import PublishedCells, SharedCells, shared_memory
 from streams.telemetry.tally import Tally
 
 if TYPE_CHECKING:

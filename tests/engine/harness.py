@@ -27,7 +27,7 @@ from tests.engine.toy import Clock, Greeter, Recorder, Topics, judge
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
-    from streams.ends import WorkerEnd
+    from streams.exit_codes import WorkerEnd
     from streams.testing.broker import Broker
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from streams.exactly_once.private_names import ATTRIBUTES, IN_SOURCE, PrivateName
+from streams.exactly_once.library_internals import ATTRIBUTES, IN_SOURCE, PrivateName
 
 
 def _look_up(owner: str) -> Any:  # noqa: ANN401

@@ -12,11 +12,11 @@ from streams.exactly_once import engine as engine_module
 from streams.exactly_once.engine import Engine
 from streams.exactly_once.errors import BatchUnreadableError, TopicShrunkError
 from streams.exactly_once.fencing import Membership
-from streams.exactly_once.intake import Intake
+from streams.exactly_once.fetched_records import FetchedRecords
+from streams.exactly_once.input_queue import InputQueue
 from streams.exactly_once.interfaces import InputRecord
 from streams.exactly_once.partition import PartitionState
 from streams.exactly_once.settings import EngineSettings
-from streams.exactly_once.slices import Slice
 from streams.exactly_once.startup import StartupReport
 from tests.engine.harness import create, keys, load, publish, running
 from tests.engine.toy import Clock, Greeter, Recorder, Topics
@@ -32,11 +32,11 @@ async def engine() -> Engine:
     """Owns partitions 0 and 1 in generation 5, in reading 1."""
     made = Engine(SETTINGS, StartupReport(4, compares_clocks=False), Greeter(Topics("t")), Recorder(), Clock())
     made.partitions = {
-        partition: PartitionState(partition, [Intake(topic, 0) for topic in SETTINGS.ranked_topics], {}, 0)
+        partition: PartitionState(partition, [InputQueue(topic, 0) for topic in SETTINGS.ranked_topics], {}, 0)
         for partition in (0, 1)
     }
     made._membership = Membership(5, "me")
-    made._reading = 1
+    made._fetch_epoch = 1
     return made
 
 
@@ -56,21 +56,21 @@ async def test_a_store_survives_only_into_the_next_generation(
     assert engine._kept(membership, frozenset({0, 2})).keys() == kept
 
 
-def _slice(reading: int, start: int, count: int) -> Slice:
+def _slice(fetch_epoch: int, start: int, count: int) -> FetchedRecords:
     topic = SETTINGS.ranked_topics[0].name
     records = [InputRecord(topic, offset, 0, b"k", b"v", ()) for offset in range(start, start + count)]
-    made = Slice(topic, 0, records, start, start + count, 0)
-    made.reading = reading
+    made = FetchedRecords(topic, 0, records, start, start + count, 0)
+    made.fetch_epoch = fetch_epoch
     return made
 
 
 async def test_slices_of_another_reading_are_dropped(engine: Engine) -> None:
-    queue = engine.partitions[0].intakes[0].queue
+    queue = engine.partitions[0].input_queues[0].queue
     engine.arrived(_slice(0, 0, 5))
     assert not queue
     engine.arrived(_slice(1, 0, 5))
     assert len(queue) == 5
-    engine.end_reading()
+    engine.end_fetch_epoch()
     engine.arrived(_slice(1, 5, 5))
     assert len(queue) == 5
 
@@ -87,14 +87,14 @@ async def test_what_cannot_be_read_ends_the_worker_at_once_if_nothing_lies_befor
 
 
 async def test_what_lies_before_it_is_decided_first(engine: Engine) -> None:
-    intake = engine.partitions[0].intakes[0]
+    input_queue = engine.partitions[0].input_queues[0]
     one = _slice(1, 0, 5)
     one.unreadable = _unreadable(5)
     engine.arrived(one)
-    intake.advance(4)
+    input_queue.advance(4)
     engine._on_progress()
     assert engine.failure is None
-    intake.advance(1)
+    input_queue.advance(1)
     engine._on_progress()
     assert engine.failure is one.unreadable
 
@@ -117,7 +117,7 @@ async def test_a_topic_that_begins_anew_behind_what_was_read_is_refused(engine: 
     engine.arrived(_slice(1, 3, 5))
     assert isinstance(engine.failure, TopicShrunkError)
     assert (engine.failure.topic, engine.failure.offset) == (SETTINGS.ranked_topics[0].name, 5)
-    assert len(engine.partitions[0].intakes[0].queue) == 5
+    assert len(engine.partitions[0].input_queues[0].queue) == 5
 
 
 async def test_the_first_failure_is_kept_and_ends_everything(engine: Engine) -> None:

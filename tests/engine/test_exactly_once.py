@@ -10,13 +10,13 @@ import orjson
 import pytest
 import structlog
 
-from streams.ends import EXIT_ENDED, EXIT_START_AGAIN
 from streams.exactly_once.changelog import META_KEY, customer_key, decode_meta
 from streams.exactly_once.clients import KafkaClients
 from streams.exactly_once.errors import RestoreStalledError
-from streams.exactly_once.intake import Intake
+from streams.exactly_once.input_queue import InputQueue
 from streams.exactly_once.restore import restore
-from streams.exactly_once.transport import SliceConsumerThread
+from streams.exactly_once.transport import FetchedRecordsConsumerThread
+from streams.exit_codes import EXIT_ENDED, EXIT_START_AGAIN
 from streams.telemetry.logs import ALLOWED_KEYS
 from streams.testing.broker import Broker
 from streams.testing.waiting import wait_until_async
@@ -256,7 +256,7 @@ async def test_anything_unforeseen_ends_the_worker_without_telling_values(
     if where == "apply":
         monkeypatch.setattr(machine, "apply", fail)
     else:
-        monkeypatch.setattr(Intake, "add", fail)
+        monkeypatch.setattr(InputQueue, "add", fail)
     async with load(embedded_broker) as producer:
         await publish(producer, topics.intents, keys(1))
     with structlog.testing.capture_logs() as said:
@@ -280,7 +280,7 @@ async def test_a_crash_of_the_framework_ends_the_worker(
         raise RuntimeError(SECRET)
 
     create(embedded_broker, topics)
-    monkeypatch.setattr(SliceConsumerThread, "_fetch_records", fail)
+    monkeypatch.setattr(FetchedRecordsConsumerThread, "_fetch_records", fail)
     with structlog.testing.capture_logs() as said:
         end = await Running(embedded_broker, topics).ended()
     assert end.exit_code == EXIT_START_AGAIN

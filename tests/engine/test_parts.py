@@ -14,20 +14,20 @@ from hypothesis import strategies as st
 from streams.app import input_topics
 from streams.exactly_once import changelog, topic_rules
 from streams.exactly_once.errors import BatchUnreadableError, StartupRefusedError, TopicUnfitError
-from streams.exactly_once.intake import FULL_BYTES, FULL_RECORDS, Intake, Missing
+from streams.exactly_once.fetched_records import FetchedRecords
+from streams.exactly_once.input_queue import FULL_BYTES, FULL_RECORDS, InputQueue, Missing
 from streams.exactly_once.interfaces import BatchResult, InputRecord, InputTopic
+from streams.exactly_once.live_scheduler import ALARM_SECONDS, LiveScheduler
 from streams.exactly_once.partition import Limits, PartitionState
-from streams.exactly_once.record_order import is_finished, merge_heads
-from streams.exactly_once.rest import Rest
-from streams.exactly_once.service_order import ALARM_SECONDS, ServiceOrder
+from streams.exactly_once.replay_scheduler import is_finished, merge_heads
 from streams.exactly_once.settings import COMMIT_MARK, EngineSettings
-from streams.exactly_once.slices import Slice
 from streams.exactly_once.startup import (
     check_counts,
     check_positions,
     check_recorded_count,
 )
 from streams.exactly_once.topic_rules import refuse_unfit
+from streams.exactly_once.wake_signal import WakeSignal
 from tests.engine.toy import Clock, Recorder
 
 if TYPE_CHECKING:
@@ -45,22 +45,22 @@ def record(topic: InputTopic, offset: int, timestamp_ms: int = 0, value: bytes =
 
 
 def arrive(
-    intake: Intake, records: Iterable[InputRecord], *, start: int | None = None, end: int | None = None
+    input_queue: InputQueue, records: Iterable[InputRecord], *, start: int | None = None, end: int | None = None
 ) -> Missing | None:
     listed = list(records)
-    start = intake.arrived if start is None else start
+    start = input_queue.arrived if start is None else start
     end = listed[-1].offset + 1 if end is None else end
-    return intake.add(Slice(intake.topic.name, 0, listed, start, end, 0))
+    return input_queue.add(FetchedRecords(input_queue.topic.name, 0, listed, start, end, 0))
 
 
-def state_of(*intakes: Intake) -> PartitionState:
-    return PartitionState(0, intakes, {}, 0)
+def state_of(*input_queues: InputQueue) -> PartitionState:
+    return PartitionState(0, input_queues, {}, 0)
 
 
 def test_an_intent_goes_before_others_unless_its_topic_is_the_last() -> None:
-    urgent = Intake(InputTopic("urgent", 1, barrier=False), 0)
-    ordinary = Intake(InputTopic("ordinary", 2, barrier=False), 0)
-    stops = Intake(STOPS, 0)
+    urgent = InputQueue(InputTopic("urgent", 1, barrier=False), 0)
+    ordinary = InputQueue(InputTopic("ordinary", 2, barrier=False), 0)
+    stops = InputQueue(STOPS, 0)
     state = state_of(stops, urgent, ordinary)
     arrive(stops, [record(STOPS, 0)])
     arrive(ordinary, [record(ordinary.topic, 0)])
@@ -71,57 +71,57 @@ def test_an_intent_goes_before_others_unless_its_topic_is_the_last() -> None:
 
 class TestIntake:
     def test_looking_changes_nothing_and_advancing_moves_the_position(self) -> None:
-        intake = Intake(ASKS, 5)
-        arrive(intake, [record(ASKS, offset) for offset in range(5, 10)])
-        assert [r.offset for r in intake.peek(3, 100).records] == [5, 6, 7]
-        assert intake.position == 5
-        intake.advance(3)
-        assert (intake.position, intake.oldest_offset, len(intake.queue)) == (8, 8, 2)
+        input_queue = InputQueue(ASKS, 5)
+        arrive(input_queue, [record(ASKS, offset) for offset in range(5, 10)])
+        assert [r.offset for r in input_queue.peek(3, 100).records] == [5, 6, 7]
+        assert input_queue.position == 5
+        input_queue.advance(3)
+        assert (input_queue.position, input_queue.oldest_offset, len(input_queue.queue)) == (8, 8, 2)
 
     def test_markers_move_what_has_arrived_but_not_the_position(self) -> None:
-        intake = Intake(ASKS, 0)
-        arrive(intake, [record(ASKS, 0)], end=2)  # offset 1 is a marker
-        assert intake.peek(10, 100).next_position == 2
-        intake.advance(1)
-        assert (intake.position, intake.arrived, intake.oldest_offset) == (1, 2, 2)
+        input_queue = InputQueue(ASKS, 0)
+        arrive(input_queue, [record(ASKS, 0)], end=2)  # offset 1 is a marker
+        assert input_queue.peek(10, 100).next_position == 2
+        input_queue.advance(1)
+        assert (input_queue.position, input_queue.arrived, input_queue.oldest_offset) == (1, 2, 2)
 
     def test_a_jump_forward_is_missing_records(self) -> None:
-        intake = Intake(ASKS, 5)
-        assert arrive(intake, [record(ASKS, 8)], start=8) == Missing(first_offset=5, offset_count=3)
+        input_queue = InputQueue(ASKS, 5)
+        assert arrive(input_queue, [record(ASKS, 8)], start=8) == Missing(first_offset=5, offset_count=3)
 
     def test_what_has_arrived_before_is_not_queued_again(self) -> None:
-        intake = Intake(ASKS, 5)
-        arrive(intake, [record(ASKS, 5), record(ASKS, 6)])
-        assert arrive(intake, [record(ASKS, 6), record(ASKS, 7)], start=6) is None
-        assert [r.offset for r in intake.queue] == [5, 6, 7]
+        input_queue = InputQueue(ASKS, 5)
+        arrive(input_queue, [record(ASKS, 5), record(ASKS, 6)])
+        assert arrive(input_queue, [record(ASKS, 6), record(ASKS, 7)], start=6) is None
+        assert [r.offset for r in input_queue.queue] == [5, 6, 7]
 
     def test_behind_what_cannot_be_read_nothing_is_asked_for(self) -> None:
         calls: list[str] = []
-        intake = Intake(ASKS, 0, lambda: calls.append("pause"), lambda: calls.append("resume"))
-        last = Slice("asks", 0, [record(ASKS, offset) for offset in range(FULL_RECORDS)], 0, FULL_RECORDS, 0)
+        input_queue = InputQueue(ASKS, 0, lambda: calls.append("pause"), lambda: calls.append("resume"))
+        last = FetchedRecords("asks", 0, [record(ASKS, offset) for offset in range(FULL_RECORDS)], 0, FULL_RECORDS, 0)
         last.unreadable = BatchUnreadableError("asks", 0, FULL_RECORDS, "its checksum is wrong")
-        intake.add(last)
+        input_queue.add(last)
         assert calls == ["pause", "pause"]
-        intake.advance(FULL_RECORDS - 1)
-        assert not intake.is_stopped
-        intake.advance(1)
-        assert intake.is_stopped
+        input_queue.advance(FULL_RECORDS - 1)
+        assert not input_queue.is_stopped
+        input_queue.advance(1)
+        assert input_queue.is_stopped
         assert "resume" not in calls
-        intake.restart_at(0)
-        assert not intake.is_stopped
+        input_queue.restart_at(0)
+        assert not input_queue.is_stopped
 
     def test_the_byte_limit_lets_at_least_one_record_through(self) -> None:
-        intake = Intake(ASKS, 0)
-        arrive(intake, [record(ASKS, 0, value=b"x" * 100), record(ASKS, 1)])
-        assert len(intake.peek(10, 50).records) == 1
+        input_queue = InputQueue(ASKS, 0)
+        arrive(input_queue, [record(ASKS, 0, value=b"x" * 100), record(ASKS, 1)])
+        assert len(input_queue.peek(10, 50).records) == 1
 
     @pytest.mark.parametrize(("count", "size"), [(FULL_RECORDS, 1), (5, FULL_BYTES // 5)])
     def test_a_full_queue_pauses_and_half_a_queue_resumes(self, count: int, size: int) -> None:
         calls: list[str] = []
-        intake = Intake(ASKS, 0, lambda: calls.append("pause"), lambda: calls.append("resume"))
-        arrive(intake, [record(ASKS, offset, value=b"x" * size) for offset in range(count)])
+        input_queue = InputQueue(ASKS, 0, lambda: calls.append("pause"), lambda: calls.append("resume"))
+        arrive(input_queue, [record(ASKS, offset, value=b"x" * size) for offset in range(count)])
         assert calls == ["pause"]
-        intake.advance(count // 2 + 1)
+        input_queue.advance(count // 2 + 1)
         assert calls == ["pause", "resume"]
 
 
@@ -217,25 +217,25 @@ class TestRefusals:
 
 class TestRecordedPositions:
     def test_those_of_topics_that_are_not_read_are_kept(self) -> None:
-        asks = Intake(ASKS, 4)
+        asks = InputQueue(ASKS, 4)
         state = PartitionState(0, [asks], {}, 0, {"asks": 4, "elsewhere": 9})
         arrive(asks, [record(ASKS, 4)])
-        contribution = state.contribution([record(ASKS, 4)], [1], {"asks": asks.peek(1, 100)})
-        assert contribution.meta().positions == {"asks": 5, "elsewhere": 9}
-        assert contribution.next_positions == {"asks": 5}
-        state.merge(contribution, BatchResult())
+        partition_batch = state.partition_batch([record(ASKS, 4)], [1], {"asks": asks.peek(1, 100)})
+        assert partition_batch.meta().positions == {"asks": 5, "elsewhere": 9}
+        assert partition_batch.next_positions == {"asks": 5}
+        state.merge(partition_batch, BatchResult())
         assert state.recorded == {"asks": 5, "elsewhere": 9}
 
     def test_they_never_get_lower(self) -> None:
-        stops, asks = Intake(STOPS, 0), Intake(ASKS, 0)
+        stops, asks = InputQueue(STOPS, 0), InputQueue(ASKS, 0)
         state = state_of(stops, asks)
         arrive(asks, [record(ASKS, 0)], end=2)  # offset 1 is a marker
-        first = state.contribution([record(ASKS, 0)], [1], {"asks": asks.peek(1, 100)})
+        first = state.partition_batch([record(ASKS, 0)], [1], {"asks": asks.peek(1, 100)})
         assert first.next_positions == {"stops": 0, "asks": 2}
         state.merge(first, BatchResult())
         arrive(stops, [record(STOPS, 0)])
         arrive(asks, [record(ASKS, 2)], start=2)  # waits, while what came on the other topic goes first
-        second = state.contribution([record(STOPS, 0)], [2], {"stops": stops.peek(1, 100)})
+        second = state.partition_batch([record(STOPS, 0)], [2], {"stops": stops.peek(1, 100)})
         assert second.next_positions == {"stops": 1, "asks": 2}
 
 
@@ -252,87 +252,87 @@ class FixedBarrier:
 
 
 class TestServiceOrder:
-    def order(self, end: int) -> tuple[ServiceOrder, Rest]:
-        rest = Rest()
-        rest.called_off = False
-        order = ServiceOrder(FixedBarrier(end), Clock(), Recorder(), ahead_limit_seconds=5)  # type: ignore[arg-type]
-        return order, rest
+    def order(self, end: int) -> tuple[LiveScheduler, WakeSignal]:
+        wake_signal = WakeSignal()
+        wake_signal.halted = False
+        order = LiveScheduler(FixedBarrier(end), Clock(), Recorder(), ahead_limit_seconds=5)  # type: ignore[arg-type]
+        return order, wake_signal
 
     async def test_preferences_come_first(self) -> None:
-        stops, asks = Intake(STOPS, 0), Intake(ASKS, 0)
+        stops, asks = InputQueue(STOPS, 0), InputQueue(ASKS, 0)
         arrive(asks, [record(ASKS, 0)])
         arrive(stops, [record(STOPS, 0)])
-        order, rest = self.order(1)
-        [contribution], moment_ms = await order.choose([state_of(stops, asks)], MANY, rest)
-        assert [r.topic for r in contribution.records] == ["stops", "asks"]
-        assert list(contribution.moments_ms) == [moment_ms, moment_ms]
-        assert contribution.next_positions == {"stops": 1, "asks": 1}
+        order, wake_signal = self.order(1)
+        [partition_batch], moment_ms = await order.choose([state_of(stops, asks)], MANY, wake_signal)
+        assert [r.topic for r in partition_batch.records] == ["stops", "asks"]
+        assert list(partition_batch.moments_ms) == [moment_ms, moment_ms]
+        assert partition_batch.next_positions == {"stops": 1, "asks": 1}
 
     async def test_while_the_barrier_is_not_reached_preferences_go_alone(self) -> None:
-        stops, asks = Intake(STOPS, 0), Intake(ASKS, 0)
+        stops, asks = InputQueue(STOPS, 0), InputQueue(ASKS, 0)
         arrive(asks, [record(ASKS, 0)])
         arrive(stops, [record(STOPS, 0)])
-        order, rest = self.order(5)
-        [contribution], _ = await order.choose([state_of(stops, asks)], MANY, rest)
-        assert [r.topic for r in contribution.records] == ["stops"]
+        order, wake_signal = self.order(5)
+        [partition_batch], _ = await order.choose([state_of(stops, asks)], MANY, wake_signal)
+        assert [r.topic for r in partition_batch.records] == ["stops"]
 
     async def test_more_preferences_than_fit_leave_no_room_for_decisions(self) -> None:
-        stops, asks = Intake(STOPS, 0), Intake(ASKS, 0)
+        stops, asks = InputQueue(STOPS, 0), InputQueue(ASKS, 0)
         arrive(asks, [record(ASKS, 0)])
         arrive(stops, [record(STOPS, offset) for offset in range(10)])
-        order, rest = self.order(10)
-        [contribution], _ = await order.choose([state_of(stops, asks)], Limits(5, 1_000), rest)
-        assert [r.topic for r in contribution.records] == ["stops"] * 5
+        order, wake_signal = self.order(10)
+        [partition_batch], _ = await order.choose([state_of(stops, asks)], Limits(5, 1_000), wake_signal)
+        assert [r.topic for r in partition_batch.records] == ["stops"] * 5
 
     async def test_a_partition_behind_its_barrier_does_not_hold_up_others(self) -> None:
-        behind = state_of(Intake(STOPS, 0), Intake(ASKS, 0))
-        ready = PartitionState(1, [Intake(STOPS, 5), Intake(ASKS, 0)], {}, 0)
+        behind = state_of(InputQueue(STOPS, 0), InputQueue(ASKS, 0))
+        ready = PartitionState(1, [InputQueue(STOPS, 5), InputQueue(ASKS, 0)], {}, 0)
         arrive(behind.by_topic["asks"], [record(ASKS, 0)])
         arrive(ready.by_topic["asks"], [record(ASKS, 0)])
-        order, rest = self.order(5)
-        contributions, _ = await order.choose([behind, ready], MANY, rest)
-        assert [contribution.state.partition for contribution in contributions] == [1]
+        order, wake_signal = self.order(5)
+        partition_batches, _ = await order.choose([behind, ready], MANY, wake_signal)
+        assert [partition_batch.state.partition for partition_batch in partition_batches] == [1]
 
     async def test_a_partition_that_stays_behind_is_reported_though_others_go_on(self) -> None:
-        behind = state_of(Intake(STOPS, 0), Intake(ASKS, 0))
-        ready = PartitionState(1, [Intake(STOPS, 5), Intake(ASKS, 0)], {}, 0)
+        behind = state_of(InputQueue(STOPS, 0), InputQueue(ASKS, 0))
+        ready = PartitionState(1, [InputQueue(STOPS, 5), InputQueue(ASKS, 0)], {}, 0)
         for state in (behind, ready):
             arrive(state.by_topic["asks"], [record(ASKS, 0)])
-        rest, recorder, seconds = Rest(), Recorder(), count(0.0, 0.1)
-        rest.called_off = False
+        wake_signal, recorder, seconds = WakeSignal(), Recorder(), count(0.0, 0.1)
+        wake_signal.halted = False
         barrier = FixedBarrier(5)
-        order = ServiceOrder(barrier, Clock(), recorder, lambda: next(seconds), ahead_limit_seconds=5)  # type: ignore[arg-type]
-        await order.choose([behind, ready], MANY, rest)
+        order = LiveScheduler(barrier, Clock(), recorder, lambda: next(seconds), ahead_limit_seconds=5)  # type: ignore[arg-type]
+        await order.choose([behind, ready], MANY, wake_signal)
         assert recorder.unanswered == 0
         while next(seconds) < 2 * ALARM_SECONDS:
-            await order.choose([behind, ready], MANY, rest)
+            await order.choose([behind, ready], MANY, wake_signal)
         assert recorder.unanswered >= 1
 
     async def test_a_partition_decided_too_far_ahead_of_the_clock_chooses_nothing(self) -> None:
-        clock, recorder, rest = Clock(), Recorder(), Rest()
-        rest.called_off = False
-        order = ServiceOrder(FixedBarrier(1), clock, recorder, ahead_limit_seconds=5)  # type: ignore[arg-type]
-        ahead = PartitionState(0, [Intake(STOPS, 0), Intake(ASKS, 0)], {}, clock.now_ms() + 60_000)
-        near = PartitionState(1, [Intake(STOPS, 0), Intake(ASKS, 0)], {}, clock.now_ms() + 4_000)
+        clock, recorder, wake_signal = Clock(), Recorder(), WakeSignal()
+        wake_signal.halted = False
+        order = LiveScheduler(FixedBarrier(1), clock, recorder, ahead_limit_seconds=5)  # type: ignore[arg-type]
+        ahead = PartitionState(0, [InputQueue(STOPS, 0), InputQueue(ASKS, 0)], {}, clock.now_ms() + 60_000)
+        near = PartitionState(1, [InputQueue(STOPS, 0), InputQueue(ASKS, 0)], {}, clock.now_ms() + 4_000)
         for state in (ahead, near):
             arrive(state.by_topic["stops"], [record(STOPS, 0)])
             arrive(state.by_topic["asks"], [record(ASKS, 0)])
-        [contribution], _ = await order.choose([ahead, near], MANY, rest)
-        assert contribution.state is near
-        assert contribution.moments_ms == [near.latest_ms] * 2
+        [partition_batch], _ = await order.choose([ahead, near], MANY, wake_signal)
+        assert partition_batch.state is near
+        assert partition_batch.moments_ms == [near.latest_ms] * 2
         assert order.is_clock_wrong
         assert recorder.differences == [pytest.approx(60, abs=1)]
         clock.shift_ms = 58_000
-        contributions, _ = await order.choose([ahead, near], MANY, rest)
-        assert [contribution.state for contribution in contributions] == [ahead, near]
+        partition_batches, _ = await order.choose([ahead, near], MANY, wake_signal)
+        assert [partition_batch.state for partition_batch in partition_batches] == [ahead, near]
         assert not order.is_clock_wrong
 
     async def test_called_off_while_waiting_it_chooses_nothing(self) -> None:
-        stops, asks = Intake(STOPS, 0), Intake(ASKS, 0)
+        stops, asks = InputQueue(STOPS, 0), InputQueue(ASKS, 0)
         arrive(asks, [record(ASKS, 0)])
-        order, rest = self.order(5)
-        rest.called_off = True
-        assert (await order.choose([state_of(stops, asks)], MANY, rest))[0] == []
+        order, wake_signal = self.order(5)
+        wake_signal.halted = True
+        assert (await order.choose([state_of(stops, asks)], MANY, wake_signal))[0] == []
 
 
 stamps = st.lists(st.integers(0, 20), max_size=15)
@@ -357,32 +357,32 @@ class TestRecordOrder:
     def _run(
         self, inputs: Mapping[InputTopic, list[InputRecord]], limits: Limits, cuts: list[int]
     ) -> list[tuple[InputRecord, int]]:
-        intakes = [Intake(topic, 0) for topic in inputs]
-        state = state_of(*intakes)
+        input_queues = [InputQueue(topic, 0) for topic in inputs]
+        state = state_of(*input_queues)
         state.ends = {topic.name: len(records) for topic, records in inputs.items()}
         given_so_far = [0, 0]
         decided: list[tuple[InputRecord, int]] = []
         for turn, cut in enumerate(cuts):
-            intake = intakes[turn % 2]
-            records = inputs[intake.topic][given_so_far[turn % 2] :][:cut]
+            input_queue = input_queues[turn % 2]
+            records = inputs[input_queue.topic][given_so_far[turn % 2] :][:cut]
             given_so_far[turn % 2] += len(records)
             if records:
-                arrive(intake, records)
-            while (contribution := merge_heads(state, limits)) is not None:
-                decided += zip(contribution.records, contribution.moments_ms, strict=True)
-                state.merge(contribution, BatchResult())
+                arrive(input_queue, records)
+            while (partition_batch := merge_heads(state, limits)) is not None:
+                decided += zip(partition_batch.records, partition_batch.moments_ms, strict=True)
+                state.merge(partition_batch, BatchResult())
         assert is_finished(state)
         return decided
 
     def test_records_beyond_the_end_are_left_alone(self) -> None:
-        asks = Intake(ASKS, 0)
+        asks = InputQueue(ASKS, 0)
         state = state_of(asks)
         state.ends = {"asks": 2}
         arrive(asks, [record(ASKS, offset) for offset in range(5)])
-        contribution = merge_heads(state, MANY)
-        assert contribution is not None
-        assert len(contribution.records) == 2
-        state.merge(contribution, BatchResult())
+        partition_batch = merge_heads(state, MANY)
+        assert partition_batch is not None
+        assert len(partition_batch.records) == 2
+        state.merge(partition_batch, BatchResult())
         assert merge_heads(state, MANY) is None
         assert is_finished(state)
-        assert contribution.next_positions == {"asks": 2}
+        assert partition_batch.next_positions == {"asks": 2}

@@ -16,9 +16,9 @@ from aiokafka.structs import TopicPartition
 
 from streams.exactly_once.changelog import META_KEY, Meta, encode_meta
 from streams.exactly_once.errors import BatchUnreadableError
+from streams.exactly_once.fetched_records import EntryPartitionRecords, FetchedPartitionRecords, FetchedRecords
 from streams.exactly_once.record_batches import FetchedBatches, unpack_with_limits
 from streams.exactly_once.restore import Restored
-from streams.exactly_once.slices import EntriesPartitionRecords, Slice, SlicedPartitionRecords
 from tests.engine.harness import create, keys, load, publish, read, running
 from tests.engine.toy import Greeter, Topics
 
@@ -43,7 +43,7 @@ class _StrangeNames(_DefaultRecordBatchBuilderPy):  # type: ignore[misc]
         return packed
 
 
-def _fetched(fetched: bytes, position: int, reader: type[SlicedPartitionRecords]) -> SlicedPartitionRecords:
+def _fetched(fetched: bytes, position: int, reader: type[FetchedPartitionRecords]) -> FetchedPartitionRecords:
     records = PartitionRecords(
         TopicPartition("t", 0), FetchedBatches(fetched), None, position, None, None, True, READ_COMMITTED
     )
@@ -51,12 +51,12 @@ def _fetched(fetched: bytes, position: int, reader: type[SlicedPartitionRecords]
     return records
 
 
-def _read(fetched: bytes, position: int) -> list[Slice]:
-    return list(_fetched(fetched, position, SlicedPartitionRecords)._unpack_records())
+def _read(fetched: bytes, position: int) -> list[FetchedRecords]:
+    return list(_fetched(fetched, position, FetchedPartitionRecords)._unpack_records())
 
 
 def _read_pairs(fetched: bytes, position: int) -> list[list[tuple[bytes | None, bytes | None]]]:
-    return [entries.pairs() for entries in _fetched(fetched, position, EntriesPartitionRecords)._unpack_records()]
+    return [entries.pairs() for entries in _fetched(fetched, position, EntryPartitionRecords)._unpack_records()]
 
 
 def _batch(first_offset: int, count: int, builder: Callable[..., Any] = DefaultRecordBatchBuilder) -> bytes:
@@ -88,9 +88,9 @@ def test_batches_that_do_not_say_where_they_begin_are_read(magic: int) -> None:
     made = LegacyRecordBatchBuilder(magic, 0, 1_000_000)
     for offset in (7, 8):
         assert made.append(offset, 5 if magic else None, b"k", b"v")
-    slices = _read(bytes(made.build()), 5)
-    assert [[record.offset for record in one.records] for one in slices] == [[7], [8]]
-    assert [one.missing_count for one in slices] == [2, 0]
+    fetched = _read(bytes(made.build()), 5)
+    assert [[record.offset for record in one.records] for one in fetched] == [[7], [8]]
+    assert [one.missing_count for one in fetched] == [2, 0]
 
 
 @pytest.mark.parametrize(("magic", "codec"), [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (1, 3)])
@@ -107,8 +107,8 @@ def test_old_messages_of_nonsense_under_a_right_checksum_are_refused_or_read(mag
             packed[chance.randrange(17, len(packed))] = chance.choice([0, 127, 128, 255, chance.randrange(256)])
         end = 12 + int.from_bytes(packed[8:12], "big")
         packed[12:16] = zlib.crc32(packed[16:end]).to_bytes(4, "big")
-        slices = _read(bytes(packed), 0)
-        assert all(one.unreadable is None for one in slices[:-1])
+        fetched = _read(bytes(packed), 0)
+        assert all(one.unreadable is None for one in fetched[:-1])
 
 
 def test_a_restore_reads_such_batches_too_and_may_begin_inside_one() -> None:

@@ -105,8 +105,8 @@ def arm(fault: Fault) -> None:
     _arm_awaited(TransactionWriter, "_produce", fault, after=AFTER_ACKNOWLEDGEMENTS)
     _arm_awaited(FencedProducer, "send_offsets_to_transaction", fault, before=BEFORE_OFFSETS, after=AFTER_OFFSETS)
     _arm_awaited(FencedProducer, "commit_transaction", fault, before=BEFORE_END)
-    _arm_awaited(Engine, "stand_still", fault, before=REVOKED, after=STOOD_STILL)
-    _arm_awaited(Engine, "take_over", fault, before=TAKING_OVER)
+    _arm_awaited(Engine, "pause", fault, before=REVOKED, after=STOOD_STILL)
+    _arm_awaited(Engine, "on_assigned", fault, before=TAKING_OVER)
     _arm_requests(fault)
     _arm_restore(fault)
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
+from streams.audit import AuditSettings, audit
 from streams.contracts.header_names import ERROR_DETAIL, ERROR_REASON
 from streams.exactly_once.changelog import customer_key
-from streams.testing.audit import AuditSettings, audit
 from streams.testing.policies import open_all_hours
 from streams.testing.records import OutgoingRecord, intent
 from tests.system.harness import World, account_for, header, running, until_all_decided, value_of

@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from streams.testing.audit import AuditSettings, audit
+from streams.audit import AuditSettings, audit
 from tests.system.aging import AS_IT_IS, Stage, aged, unsound
 from tests.system.harness import ERASURE_KEY, ends_of
 

@@ -21,8 +21,8 @@ from aiokafka.record.util import calc_crc32c
 from aiokafka.structs import TopicPartition
 
 from streams.exactly_once.errors import BatchUnreadableError
+from streams.exactly_once.fetched_records import EntryPartitionRecords, FetchedPartitionRecords
 from streams.exactly_once.record_batches import FetchedBatches, unpack_with_limits
-from streams.exactly_once.slices import EntriesPartitionRecords, SlicedPartitionRecords
 from tests.fuzz.frames import Frame, piece
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def _read(fetched: bytes, position: int, aborted: list[tuple[int, int]]) -> tupl
     """The records as the gate reads them, keys and values as a restore does, and the offsets that are missing."""
     seen, missing, end = [], [], position
     unreadable = None
-    for one in _partition(fetched, position, aborted, SlicedPartitionRecords)._unpack_records():
+    for one in _partition(fetched, position, aborted, FetchedPartitionRecords)._unpack_records():
         assert unreadable is None, "read behind what is unreadable"
         assert one.start_offset == end, "a slice does not continue the one before"
         unreadable = one.unreadable
@@ -160,7 +160,7 @@ def _read(fetched: bytes, position: int, aborted: list[tuple[int, int]]) -> tupl
         seen += [(r.offset, r.key, r.value, list(r.headers)) for r in one.records]
         assert all(type(part) in {bytes, type(None)} for r in one.records for part in (r.key, r.value))
     try:
-        entries = _partition(fetched, position, aborted, EntriesPartitionRecords)._unpack_records()
+        entries = _partition(fetched, position, aborted, EntryPartitionRecords)._unpack_records()
         pairs = [pair for one in entries for pair in one.pairs()]  # type: ignore[attr-defined]
     except BatchUnreadableError:
         assert unreadable is not None, "a restore refuses what is read in service"
@@ -171,9 +171,9 @@ def _read(fetched: bytes, position: int, aborted: list[tuple[int, int]]) -> tupl
 
 
 def _partition(
-    fetched: bytes, position: int, aborted: list[tuple[int, int]], reader: type[SlicedPartitionRecords]
-) -> SlicedPartitionRecords:
-    records: SlicedPartitionRecords = PartitionRecords(
+    fetched: bytes, position: int, aborted: list[tuple[int, int]], reader: type[FetchedPartitionRecords]
+) -> FetchedPartitionRecords:
+    records: FetchedPartitionRecords = PartitionRecords(
         TopicPartition("t", 0), FetchedBatches(fetched), aborted, position, None, None, True, READ_COMMITTED
     )
     records.__class__ = reader

@@ -17,9 +17,9 @@ from zlib import crc32
 
 import msgspec
 
+from streams.contracts.bare_envelopes import unwrapped
 from streams.contracts.decode import PreferenceReading
 from streams.contracts.errors import REFUSALS, PermissionRefused, RecordRefused
-from streams.contracts.wrapped import unwrapped
 from streams.decision.intent import Intent
 from streams.decision.outcome import Outcome
 from streams.decision.preference import PreferenceEvent

@@ -20,7 +20,7 @@ import orjson
 from streams.contracts.encode import policy_fragment
 from streams.decision.decide import decide
 from streams.decision.intent import Intent
-from streams.decision.ledger import EMPTY_LEDGER, FAR_MS, Contact, Ledger, LedgerUnreadable, Tag, encode_ledger
+from streams.decision.ledger import EMPTY_LEDGER, FAR_MS, Contact, LabelSet, Ledger, LedgerUnreadable, encode_ledger
 from streams.decision.ledger_changes import (
     created_of,
     decode_ledger,
@@ -111,7 +111,7 @@ def ledger(data: bytes) -> None:
 
 def is_near(found: Ledger) -> bool:
     """Whether every moment of the columns is one that can be read whatever it is written relative to."""
-    relative = [moment for moment in (*found.created, *found.latest, *found.decided) if moment is not None]
+    relative = [moment for moment in (*found.created, *found.assumed_sent, *found.decided) if moment is not None]
     return all(abs(found.base_ms + moment) <= FAR_MS // 2 for moment in relative)
 
 
@@ -131,7 +131,7 @@ def works(found: Ledger, number: int) -> None:
     """Everything the gate does with a ledger; which of several events is told by the number."""
     identities, contacts = found.identities, found.contacts
     far = not is_near(found)
-    assert len(found.tags) * 6 == len(found.tag_words)
+    assert len(found.label_sets) * 6 == len(found.label_value_numbers)
     assert created_of(found, _FIRST) == identities.get(_FIRST), "columns and rows remember another moment"
     stored(policy().prune(found, NOW), may_be_refused=far)
     stored(retained(policy(), found, NOW + 366 * DAY_MS), may_be_refused=far)
@@ -140,9 +140,9 @@ def works(found: Ledger, number: int) -> None:
     stored(decision.ledger, may_be_refused=far)
     assert orjson.loads(encode_decision(intent, decision, policy_fragment("p", "1", "0"), NOW))
     event = EVENTS[number // len(INTENTS) % len(EVENTS)]
-    after = apply_preference(event, found, recorded_ms=NOW - DAY_MS, now=NOW, words=policy().words).ledger
+    after = apply_preference(event, found, recorded_ms=NOW - DAY_MS, now=NOW, vocabulary=policy().vocabulary).ledger
     stored(after, may_be_refused=far)
-    once_more = apply_preference(event, after, recorded_ms=NOW - DAY_MS, now=NOW, words=policy().words).ledger
+    once_more = apply_preference(event, after, recorded_ms=NOW - DAY_MS, now=NOW, vocabulary=policy().vocabulary).ledger
     assert after.preference_refused or once_more == after, "said twice it leaves another ledger"
     named = contacts[-1].decision_id if contacts else next(iter(identities), b"\1" * 12)
     for kind, detail in (("delivered", None), ("reply", "stop")):
@@ -153,7 +153,7 @@ def works(found: Ledger, number: int) -> None:
             decision_id=named.hex(),
             detail=detail,
         )
-        told = apply_outcome(outcome, found, recorded_ms=NOW - 1, now=NOW, words=policy().words)
+        told = apply_outcome(outcome, found, recorded_ms=NOW - 1, now=NOW, vocabulary=policy().vocabulary)
         stored(told.ledger, may_be_refused=far)
 
 
@@ -169,7 +169,7 @@ def one_more(ledger: Ledger, chance: random.Random) -> Ledger:
     """One thing that happens to a customer."""
     moment = NOW - chance.choice((0, 1, 60_000, 299_999, DAY_MS, 6 * DAY_MS, 34 * DAY_MS, 36 * DAY_MS, 400 * DAY_MS))
     identity = chance.choice((bytes(chance.randrange(256) for _ in range(12)), _FIRST, b"\1" * 12))
-    tag = Tag(
+    label_set = LabelSet(
         chance.choice(("sms", "voice", "email", "fax")),
         chance.choice(("marketing", "service", "otp")),
         chance.choice((None, "loans", TOKEN)),
@@ -180,21 +180,23 @@ def one_more(ledger: Ledger, chance: random.Random) -> Ledger:
     match chance.randrange(6):
         case 0 | 1:
             contact = Contact(identity, moment, moment + chance.choice((0, 300_000, DAY_MS)), 0, chance.randrange(32))
-            if len(ledger.tag_words) < 240 * 6 or knows_tag(ledger, tag):
-                return with_contact(ledger, contact, tag, moment - chance.choice((0, 60_000)))
+            if len(ledger.label_value_numbers) < 240 * 6 or knows_tag(ledger, label_set):
+                return with_contact(ledger, contact, label_set, moment - chance.choice((0, 60_000)))
             return ledger
         case 2:
             return with_identity(ledger, identity, moment)
         case 3:
             return policy().prune(ledger, NOW)
-        case 4 if ledger.latest:
-            position = chance.randrange(len(ledger.latest))
+        case 4 if ledger.assumed_sent:
+            position = chance.randrange(len(ledger.assumed_sent))
             contact = ledger.contacts[position]
-            sooner = msgspec.structs.replace(contact, latest_ms=min(contact.latest_ms, moment), flags=contact.flags | 1)
+            sooner = msgspec.structs.replace(
+                contact, assumed_sent_ms=min(contact.assumed_sent_ms, moment), flags=contact.flags | 1
+            )
             return with_changed_contact(ledger, position, sooner)
         case _:
             return apply_preference(
-                chance.choice(EVENTS), ledger, recorded_ms=moment, now=NOW, words=policy().words
+                chance.choice(EVENTS), ledger, recorded_ms=moment, now=NOW, vocabulary=policy().vocabulary
             ).ledger
 
 

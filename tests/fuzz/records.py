@@ -25,7 +25,7 @@ from streams.contracts.header_names import (
     ORIGIN_TIMESTAMP,
     ORIGIN_TOPIC,
 )
-from streams.decision.ledger import EMPTY_LEDGER, Contact, Tag, encode_ledger
+from streams.decision.ledger import EMPTY_LEDGER, Contact, LabelSet, encode_ledger
 from streams.decision.ledger_changes import decode_ledger, with_contact, with_identity
 from streams.exactly_once.changelog import CUSTOMER_PREFIX
 from streams.exactly_once.interfaces import Batch, InputRecord
@@ -100,7 +100,7 @@ def _known() -> tuple[bytes | None, ...]:
     open_ones = EMPTY_LEDGER
     for place in range(3):
         contact = Contact(bytes((place,)) * 12, NOW - 9, NOW + 200_000, 0, 16 if place else 0)
-        open_ones = with_contact(open_ones, contact, Tag("sms", "marketing"), NOW - 10)
+        open_ones = with_contact(open_ones, contact, LabelSet("sms", "marketing"), NOW - 10)
     full = msgspec.structs.replace(open_ones, preference_refused=True)
     past = with_identity(EMPTY_LEDGER, b"\7" * 12, NOW - 6 * DAY_MS)
     mark = msgspec.structs.replace(EMPTY_LEDGER, forgotten_ms=NOW - 10 * DAY_MS)

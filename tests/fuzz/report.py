@@ -19,7 +19,7 @@ REASONS: Final[Mapping[tuple[str, str], str]] = {
         "`check_text` has refused deep nesting before anything is decoded a second time"
     ),
     (
-        "streams.exactly_once.slices:SlicedPartitionRecords._is_data",
+        "streams.exactly_once.fetched_records:FetchedPartitionRecords._is_data",
         "if self._isolation_level == READ_COMMITTED and batch.producer_id is not None:",
     ): "batches of before Kafka 0.11, which the target does not write (tests/engine/test_strange_records.py does)",
     ("streams.gate", "if len(self._ledgers) >= LEDGERS_OPEN_MAX:"): "a batch of many customers; the target's have one",

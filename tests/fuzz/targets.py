@@ -26,14 +26,14 @@ POLICY_BYTES_MAX: Final = 1_200
 _DECODER: Final = (
     "streams.contracts.envelope",
     "streams.contracts.text",
-    "streams.contracts.wrapped",
+    "streams.contracts.bare_envelopes",
     "streams.contracts.errors",
     "streams.contracts.refusals",
-    "streams.contracts.repeated",
+    "streams.contracts.duplicate_fields",
     "streams.contracts.text",
     "streams.contracts.times",
     "streams.contracts.wire",
-    "streams.contracts.wrapped",
+    "streams.contracts.bare_envelopes",
     "streams.contracts.decode:_tolerant",
     "streams.contracts.decode:_not_a_country",
     "streams.contracts.decode:_not_a_region",
@@ -69,7 +69,7 @@ def _event(kind: str, run: Callable[[bytes], None], counted: tuple[str, ...]) ->
     return Target(run, partial(events.seeds, kind), mutate, counted)  # type: ignore[arg-type]
 
 
-_GENEROUS: Final = ("streams.contracts.generous",)
+_GENEROUS: Final = ("streams.contracts.lenient",)
 _WITHOUT_PLACES: Final = tuple(name for name in _DECODER if "_not_a" not in name)
 
 TARGETS: Final[dict[str, Target]] = {
@@ -101,14 +101,14 @@ TARGETS: Final[dict[str, Target]] = {
             "streams.exactly_once.codecs",
             "streams.exactly_once.record_batches",
             *(
-                f"streams.exactly_once.slices:{name}"
+                f"streams.exactly_once.fetched_records:{name}"
                 for name in (
-                    "SlicedPartitionRecords._unpack_records",
-                    "SlicedPartitionRecords._batches",
-                    "SlicedPartitionRecords._slice",
-                    "SlicedPartitionRecords._is_data",
-                    "SlicedPartitionRecords._is_abort_marker",
-                    "EntriesPartitionRecords._unpack_records",
+                    "FetchedPartitionRecords._unpack_records",
+                    "FetchedPartitionRecords._batches",
+                    "FetchedPartitionRecords._slice",
+                    "FetchedPartitionRecords._is_data",
+                    "FetchedPartitionRecords._is_abort_marker",
+                    "EntryPartitionRecords._unpack_records",
                     "Entries.__init__",
                     "Entries.pairs",
                     "Entries._read",

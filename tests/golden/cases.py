@@ -19,7 +19,7 @@ from typing import Any
 import jsonschema
 import yaml
 
-from streams.testing.oracle.policy import zone
+from streams.oracle.policy import zone
 
 FOLDER = Path(__file__).parents[1] / "cases"
 POLICIES = FOLDER / "policies"
@@ -34,7 +34,11 @@ class PlainLoader(yaml.SafeLoader):
 
 
 PlainLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in found if tag.rpartition(":")[2] not in {"timestamp", "bool"}]
+    first: [
+        (label_set, pattern)
+        for label_set, pattern in found
+        if label_set.rpartition(":")[2] not in {"timestamp", "bool"}
+    ]
     for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 PlainLoader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("true|false"), list("tf"))

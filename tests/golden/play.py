@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from streams.testing.oracle.model import REASON_NUMBERS, decision_id
+from streams.oracle.model import REASON_NUMBERS, decision_id
 from tests.golden.cases import Case, duration, policy
 from tests.golden.raw import Raw
 from tests.golden.sides import Answer, Core, Event, Independent, Side

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from streams.testing.audit.documents import BadRecord
-from streams.testing.audit.events import read_event
-from streams.testing.oracle.model import DeadLetter, Model
+from streams.audit.documents import BadRecord
+from streams.audit.events import read_event
+from streams.oracle.model import DeadLetter, Model
 
 Headers = tuple[tuple[str, bytes], ...]
 

@@ -25,8 +25,8 @@ from streams.decision.policy import Policy, compile_policy
 from streams.decision.preference import PreferenceEvent
 from streams.decision.preferences import FUTURE_TOLERANCE_MS, Withdrawal, apply_preference
 from streams.decision.specification import PolicySpecification
+from streams.oracle.model import DeadLetter, Model
 from streams.policy.loader import load_policy
-from streams.testing.oracle.model import DeadLetter, Model
 from tests.golden.raw import Raw, ordered, raw_of, taken_by_model
 
 Event = dict[str, Any]
@@ -113,8 +113,8 @@ class Core:
         if event is None:
             assert refusal is not None
             raise refusal
-        before, words = self.ledger(event.customer_id), self.policy.words
-        result = apply_preference(event, before, recorded_ms=recorded_ms, now=now, words=words)
+        before, words = self.ledger(event.customer_id), self.policy.vocabulary
+        result = apply_preference(event, before, recorded_ms=recorded_ms, now=now, vocabulary=words)
         self.ledgers[event.customer_id] = result.ledger
         if result.refused:
             return {"dead_letter": result.refused}
@@ -124,8 +124,8 @@ class Core:
 
     def _reported(self, reading: OutcomeReading, recorded_ms: int, now: int) -> Withdrawals:
         outcome = reading.event
-        before, words = self.ledger(outcome.customer_id), self.policy.words
-        result = apply_outcome(outcome, before, recorded_ms=recorded_ms, now=now, words=words)
+        before, words = self.ledger(outcome.customer_id), self.policy.vocabulary
+        result = apply_outcome(outcome, before, recorded_ms=recorded_ms, now=now, vocabulary=words)
         self.ledgers[outcome.customer_id] = result.ledger
         self.not_understood += reading.not_understood + result.not_understood
         return _plain(result.withdrawals)
@@ -201,7 +201,7 @@ class Independent:
 
 def compiled_names(asked: dict[int, str]) -> list[str]:
     """The rule table: built-in checks, then the rules by number."""
-    from streams.testing.oracle.policy import BUILT_IN
+    from streams.oracle.policy import BUILT_IN
 
     return [*BUILT_IN, *(asked[number] for number in sorted(asked))]
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
-from streams.testing.oracle.model import DeadLetter, Model, decision_id
-from streams.testing.oracle.places import Place, SaidPlace, one_clock, place_of
-from streams.testing.oracle.policy import bucket, hours_of, instant, read_policy, transitions, utc, zones_by_country
-from streams.testing.oracle.policy import zone as zone_of
-from streams.testing.oracle.words import folded
+from streams.oracle.model import DeadLetter, Model, decision_id
+from streams.oracle.places import Place, SaidPlace, one_clock, place_of
+from streams.oracle.policy import bucket, hours_of, instant, read_policy, transitions, utc, zones_by_country
+from streams.oracle.policy import zone as zone_of
+from streams.oracle.words import folded
 
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
 ONLY_ONE_RULE = 7  # built-ins are 0 to 5, opt_out is 6

@@ -10,9 +10,9 @@ import pytest
 from streams.contracts.control import PolicyRecord, encode_policy
 from streams.exactly_once.control import POLICY_KEY, policy_text_key
 from streams.exactly_once.errors import StartupRefusedError
-from streams.last_policy import starting_policy
 from streams.policy import loader
 from streams.policy.findings import PolicyRefused
+from streams.policy.last_good import starting_policy
 from streams.policy.loader import LoadedPolicy, load_policy
 
 if TYPE_CHECKING:

@@ -25,8 +25,8 @@ from streams.decision.intent import Intent
 from streams.decision.ledger import encode_ledger
 from streams.decision.ledger_changes import decode_ledger
 from streams.decision.rules import window
-from streams.testing.oracle.model import Model, applies, duration, shares
-from streams.testing.oracle.policy import Rule, bucket
+from streams.oracle.model import Model, applies, duration, shares
+from streams.oracle.policy import Rule, bucket
 from tests.golden.raw import Raw, raw_of
 from tests.golden.sides import Answer, Core, Independent, compiled, typed
 from tests.property.principle import a_doubtful_yes_changes_nothing, a_garbled_no_opens_nothing
@@ -300,7 +300,7 @@ def keeping_changes_nothing(seed: int) -> None:
     together = compiled(case.policy_text)
     assert [decide(intent, ledger, together, moment) for intent, ledger, moment in asked] == alone
     few = compiled(case.policy_text)
-    with patch.object(plan, "SITUATIONS_KEPT_MAX", 2), patch.object(window, "PLACES_KEPT_MAX", 1):
+    with patch.object(plan, "REQUESTS_KEPT_MAX", 2), patch.object(window, "PLACES_KEPT_MAX", 1):
         assert [decide(intent, ledger, few, moment) for intent, ledger, moment in asked[::-1]] == alone[::-1]
 
 

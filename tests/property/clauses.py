@@ -13,13 +13,13 @@ from unittest.mock import patch
 
 import msgspec
 
-from streams.contracts import decode, generous
+from streams.contracts import decode, lenient
 from streams.contracts.wire import PREFERENCE
-from streams.decision import outcomes, places, plan, preferences, selection, situation, words
+from streams.decision import outcomes, places, plan, preferences, request_context, selection, vocabulary
 from streams.decision.places import Place, Places
 from streams.decision.rules.consent import ConsentRule
 from streams.decision.tables import ZoneTable
-from streams.decision.words import Words
+from streams.decision.vocabulary import Vocabulary
 from tests.golden import sides
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _ends_kept_where_the_beginning_is_not_believed() -> Iterator[Any]:
             else found
         )
     )
-    yield patch.object(generous, "_TIMES_OF_A_NO", frozenset())
+    yield patch.object(lenient, "_TIMES_OF_A_NO", frozenset())
 
 
 def _implausible_permissions_in_force() -> Iterator[Any]:
@@ -89,40 +89,40 @@ def _unknown_words_cover_nothing() -> Iterator[Any]:
     """A no about a word that nobody knows is about nothing."""
 
     def covering(name: str, covers: Callable[..., bool]) -> Callable[..., bool]:
-        def covers_known(self: Words, named: str, actual: str, *, restricts: bool) -> bool:
+        def covers_known(self: Vocabulary, named: str, actual: str, *, restricts: bool) -> bool:
             return covers(self, named, actual, restricts=restricts and self.understands(name, named))
 
         return covers_known
 
     for name in ("channel", "purpose"):
-        covers = getattr(Words, f"covers_{name}")
-        yield patch.object(Words, f"covers_{name}", covering(name, covers))
+        covers = getattr(Vocabulary, f"covers_{name}")
+        yield patch.object(Vocabulary, f"covers_{name}", covering(name, covers))
 
 
 def _every_is_a_topic() -> Iterator[Any]:
     """`all` is a topic like any other."""
-    yield patch.object(words, "EVERYTHING", frozenset())
+    yield patch.object(vocabulary, "EVERYTHING", frozenset())
 
 
 def _words_compared_as_written() -> Iterator[Any]:
     """A word is itself, and nothing that looks like it."""
-    for module in (words, preferences, outcomes):
+    for module in (vocabulary, preferences, outcomes):
         yield patch.object(module, "fold", lambda word: word)
 
 
 def _other_names_ignored() -> Iterator[Any]:
     """Words have one name."""
-    yield patch.object(Words, "word", lambda _, __, named: words.fold(named))
+    yield patch.object(Vocabulary, "word", lambda _, __, named: vocabulary.fold(named))
 
 
 def _groups_are_no_scopes() -> Iterator[Any]:
     """A group's name is a channel nobody knows."""
-    make = Words.__init__
+    make = Vocabulary.__init__
 
-    def without_groups(self: Words, channels: Any, purposes: Any, other_names: Any) -> None:
+    def without_groups(self: Vocabulary, channels: Any, purposes: Any, other_names: Any) -> None:
         make(self, dict.fromkeys(channels), purposes, other_names)
 
-    yield patch.object(Words, "__init__", without_groups)
+    yield patch.object(Vocabulary, "__init__", without_groups)
 
 
 def _unknown_words_permit() -> Iterator[Any]:
@@ -132,7 +132,7 @@ def _unknown_words_permit() -> Iterator[Any]:
 
 def _words_that_are_none_left_out() -> Iterator[Any]:
     """A no whose channel cannot be read is a no to everything, which a narrow yes undoes."""
-    yield patch.object(generous, "_WORDS", frozenset())
+    yield patch.object(lenient, "_WORDS", frozenset())
 
 
 # ---- what a yes undoes ----------------------------------------------------------------------------------------------
@@ -145,11 +145,11 @@ def _the_latest_wins() -> Iterator[Any]:
 
 def _a_yes_to_everything_names_too_little() -> Iterator[Any]:
     """A yes that names nothing undoes only a no that names nothing."""
-    names_all_of = words.names_all_of
+    names_all_of = vocabulary.names_all_of
 
-    def strictly(yes: Any, no: Any, known: Words) -> bool:
-        same = words.scope_of(yes) == words.scope_of(no)
-        return same if not any(words.scope_of(yes)) else names_all_of(yes, no, known)
+    def strictly(yes: Any, no: Any, known: Vocabulary) -> bool:
+        same = vocabulary.scope_of(yes) == vocabulary.scope_of(no)
+        return same if not any(vocabulary.scope_of(yes)) else names_all_of(yes, no, known)
 
     yield patch.object(preferences, "names_all_of", strictly)
 
@@ -157,9 +157,9 @@ def _a_yes_to_everything_names_too_little() -> Iterator[Any]:
 def _the_yes_wins_at_one_moment() -> Iterator[Any]:
     """Of a yes and a no of one order the yes counts."""
 
-    def undoes(yes: Any, no: Any, known: Words) -> bool:
+    def undoes(yes: Any, no: Any, known: Vocabulary) -> bool:
         is_later = yes.order_ms >= no.order_ms
-        return is_later and yes.source == no.source and words.names_all_of(yes, no, known)
+        return is_later and yes.source == no.source and vocabulary.names_all_of(yes, no, known)
 
     yield patch.object(preferences, "_undoes", undoes)
 
@@ -167,8 +167,8 @@ def _the_yes_wins_at_one_moment() -> Iterator[Any]:
 def _anybody_lifts_a_restriction() -> Iterator[Any]:
     """A register's lift lifts what the customer asked for."""
 
-    def undoes(yes: Any, no: Any, known: Words) -> bool:
-        return yes.order_ms > no.order_ms and words.names_all_of(yes, no, known)
+    def undoes(yes: Any, no: Any, known: Vocabulary) -> bool:
+        return yes.order_ms > no.order_ms and vocabulary.names_all_of(yes, no, known)
 
     yield patch.object(preferences, "_undoes", undoes)
 
@@ -210,12 +210,12 @@ def _permissions_with_fields_that_say_nothing() -> Iterator[Any]:
 
 def _a_no_without_customer_is_a_dead_letter() -> Iterator[Any]:
     """The key is only where it stands."""
-    yield patch.object(generous, "customer_of", lambda _: None)
+    yield patch.object(lenient, "customer_of", lambda _: None)
 
 
 def _a_no_spelled_otherwise_is_unknown() -> Iterator[Any]:
     """A type has one spelling."""
-    yield patch.dict(generous._SPELLINGS, clear=True)
+    yield patch.dict(lenient._SPELLINGS, clear=True)
 
 
 def _a_garbled_no_is_a_dead_letter() -> Iterator[Any]:
@@ -236,8 +236,8 @@ def _an_opt_in_clears_up_what_nobody_read() -> Iterator[Any]:
 def _consent_hears_only_what_was_read() -> Iterator[Any]:
     """What nobody could read was no withdrawal."""
 
-    def no(rule: Any, question: Any, proven: Any, moment_ms: int) -> str | None:
-        withdrawn = preferences.standing(proven, moment_ms, question.policy.words, rule._end)
+    def no(rule: Any, context: Any, proven: Any, moment_ms: int) -> str | None:
+        withdrawn = preferences.standing(proven, moment_ms, context.policy.vocabulary, rule._end)
         return None if withdrawn is None else "consent_withdrawn"
 
     yield patch.object(ConsentRule, "_no", no)
@@ -264,7 +264,7 @@ def _what_comes_later_was_clarified_before() -> Iterator[Any]:
 def _stop_only_in_replies() -> Iterator[Any]:
     """Elsewhere the code is a gateway's."""
     is_stop = outcomes.is_stop
-    for module in (outcomes, generous, decode):
+    for module in (outcomes, lenient, decode):
         yield patch.object(module, "is_stop", lambda kind, detail: kind == "reply" and is_stop(kind, detail))
 
 
@@ -281,7 +281,7 @@ def _of_two_answers_the_last_counts() -> Iterator[Any]:
 def _a_call_that_ends_is_a_no() -> Iterator[Any]:
     """A customer's words are a no wherever they stand."""
     is_stop = outcomes.is_stop
-    for module in (outcomes, generous, decode):
+    for module in (outcomes, lenient, decode):
         yield patch.object(module, "is_stop", lambda _, detail: is_stop("reply", detail))
 
 
@@ -299,9 +299,9 @@ def _stop_is_about_the_contact_alone() -> Iterator[Any]:
 
 def _stop_about_no_channel_anybody_could_read() -> Iterator[Any]:
     """A channel or decision that cannot be read is left out."""
-    is_said = generous._is_said
+    is_said = lenient._is_said
     yield patch.object(
-        generous, "_is_said", lambda members, name: name not in {"channel", "decision_id"} and is_said(members, name)
+        lenient, "_is_said", lambda members, name: name not in {"channel", "decision_id"} and is_said(members, name)
     )
 
 
@@ -357,15 +357,15 @@ def _a_zone_is_believed_whatever_the_country() -> Iterator[Any]:
 
 def _the_country_is_believed_whatever_the_zone() -> Iterator[Any]:
     """Where zone and country contradict each other the country's hours count."""
-    recipient_zones = situation._recipient_zones
+    recipient_zones = request_context._recipient_zones
 
     def believing(named: Any, source: Any, place: Any, policy: Any) -> Any:
         zones, label = recipient_zones(named, source, place, policy)
         if label is not None and len(label) > 2:
-            return situation._zones_of(place, policy)[0], label
+            return request_context._zones_of(place, policy)[0], label
         return zones, label
 
-    yield patch.object(situation, "_recipient_zones", believing)
+    yield patch.object(request_context, "_recipient_zones", believing)
 
 
 CLAUSES: Final[dict[str, Callable[[], Iterator[Any]]]] = {

@@ -27,9 +27,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
-from streams.testing.audit.documents import BadRecord
-from streams.testing.audit.events import read_event
-from streams.testing.oracle.model import BELIEVED_FROM_MS, PERMISSIVE, RESTRICTIVE, is_stop
+from streams.audit.documents import BadRecord
+from streams.audit.events import read_event
+from streams.oracle.model import BELIEVED_FROM_MS, PERMISSIVE, RESTRICTIVE, is_stop
 from tests.golden.raw import Raw
 from tests.golden.sides import Core, Independent, Side
 from tests.property.strategies import (

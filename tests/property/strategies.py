@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 import yaml
 from hypothesis import strategies as st
 
-from streams.testing.oracle.model import PERMISSIVE, RESTRICTIVE, TRACK_OF, Model, decision_id
-from streams.testing.oracle.policy import (
+from streams.oracle.model import PERMISSIVE, RESTRICTIVE, TRACK_OF, Model, decision_id
+from streams.oracle.policy import (
     bucket,
     duration,
     instants_showing,

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from streams.testing.audit import AuditReport, AuditSettings, audit
+from streams.audit import AuditReport, AuditSettings, audit
 from streams.testing.real_kafka import open_kafka
 from streams.testing.records import murmur2_partition
 from tests.races.racer import CUSTOMER_PREFIX, Summary, Task, Trial

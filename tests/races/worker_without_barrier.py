@@ -22,13 +22,13 @@ class NothingToWaitFor(Barrier):
     """Answers 0 to the question how far barrier topics reach; every other question of the engine is answered truly."""
 
     async def ends(
-        self, partitions: Iterable[TopicPartition], called_off: Callable[[], bool] = lambda: False
+        self, partitions: Iterable[TopicPartition], halted: Callable[[], bool] = lambda: False
     ) -> dict[TopicPartition, int] | None:
         asked = list(partitions)
         barrier_topics = {topic.name for topic in self._clients._settings.input_topics if topic.barrier}  # type: ignore[attr-defined]
         if asked and {partition.topic for partition in asked} <= barrier_topics:
             return dict.fromkeys(asked, 0)
-        return await super().ends(asked, called_off)
+        return await super().ends(asked, halted)
 
 
 if __name__ == "__main__":

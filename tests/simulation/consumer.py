@@ -4,7 +4,7 @@ It does what Faust, aiokafka and `takeover.py` do together
 1. Revoked: the reading is over, the take-over under way is called off, the engine stands still; then the group is
    joined again.
 2. Assigned: the take-over runs beside the heartbeats, never in their way.
-3. Every slice names the reading it belongs to. What was fetched in an earlier one may still arrive.
+3. Every run of fetched records names the reading it belongs to. What was fetched in an earlier one may still arrive.
 4. Barrier topics and the others are led by different brokers, so that either may be ahead of the other.
 """
 
@@ -18,10 +18,10 @@ from aiokafka.errors import IllegalGenerationError, RebalanceInProgressError, Un
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from streams.exactly_once.fencing import NO_MEMBERSHIP, Membership
+from streams.exactly_once.fetched_records import FetchedRecords
 from streams.exactly_once.interfaces import InputRecord
 from streams.exactly_once.lane import cancel
 from streams.exactly_once.settings import COMMIT_MARK
-from streams.exactly_once.slices import Slice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,7 +65,7 @@ class SimulatedConsumer:
         self._heartbeat_seconds = heartbeat_seconds
         self._member: str | None = None
         self._membership = NO_MEMBERSHIP
-        self._readings: list[asyncio.Task[None]] = []
+        self._fetch_epochs: list[asyncio.Task[None]] = []
         self._positions: dict[TopicPartition, int] = {}
         self._paused: set[TopicPartition] = set()
         self._resumed = asyncio.Event()
@@ -79,14 +79,14 @@ class SimulatedConsumer:
         while True:
             generation, self._member, partitions = await self._ask(JOIN, lambda: self._broker.join(self._member))
             self._membership = Membership(generation, self._member)
-            taking_over = asyncio.ensure_future(self._take_over(self.engine, partitions))
+            taking_over = asyncio.ensure_future(self._on_assigned(self.engine, partitions))
             await self._until_revoked()
             self._membership = NO_MEMBERSHIP
             await self._stop_reading()
-            self.engine.end_reading()
+            self.engine.end_fetch_epoch()
             if self._random.random() < 0.5:
                 await cancel(taking_over)
-            await self.engine.stand_still()
+            await self.engine.pause()
             await cancel(taking_over)
 
     async def leave(self) -> None:
@@ -96,9 +96,9 @@ class SimulatedConsumer:
         if member is not None:
             await self._ask(LEAVE, lambda: self._broker.leave(member))
 
-    async def _take_over(self, engine: Engine, partitions: frozenset[int]) -> None:
+    async def _on_assigned(self, engine: Engine, partitions: frozenset[int]) -> None:
         try:
-            await engine.take_over(self, partitions)
+            await engine.on_assigned(self, partitions)
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - as the take-over does it: the engine decides what it means
@@ -130,27 +130,29 @@ class SimulatedConsumer:
 
         return await self._ask(COMMITTED, serve)
 
-    async def start_at(self, reading: int, positions: Mapping[TopicPartition, int]) -> None:
+    async def start_at(self, fetch_epoch: int, positions: Mapping[TopicPartition, int]) -> None:
         await self._stop_reading()
         self._positions = dict(sorted(positions.items()))
         self._paused.clear()
-        self._readings = [asyncio.ensure_future(self._read(reading, leads_barrier)) for leads_barrier in (True, False)]
+        self._fetch_epochs = [
+            asyncio.ensure_future(self._read(fetch_epoch, leads_barrier)) for leads_barrier in (True, False)
+        ]
 
-    def pause(self, partition: TopicPartition) -> None:
+    def pause_fetching(self, partition: TopicPartition) -> None:
         self._paused.add(partition)
 
-    def resume(self, partition: TopicPartition) -> None:
+    def resume_fetching(self, partition: TopicPartition) -> None:
         self._paused.discard(partition)
         self._resumed.set()
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
     async def _stop_reading(self) -> None:
-        readings, self._readings = self._readings, []
-        for reading in readings:
-            await cancel(reading)
+        readings, self._fetch_epochs = self._fetch_epochs, []
+        for fetch_epoch in readings:
+            await cancel(fetch_epoch)
 
-    async def _read(self, reading: int, leads_barrier: bool) -> None:
+    async def _read(self, fetch_epoch: int, leads_barrier: bool) -> None:
         while True:
             wanted = {
                 where: at
@@ -165,11 +167,11 @@ class SimulatedConsumer:
             for where, (start, records, after) in (
                 await self._ask(FETCH, lambda wanted=wanted, most=most: self._broker.fetch(wanted, most))
             ).items():
-                self._deliver(reading, where, start, records, after)
+                self._deliver(fetch_epoch, where, start, records, after)
                 self._positions[where] = after
 
     def _deliver(
-        self, reading: int, where: TopicPartition, start: int, records: list[tuple[int, Stored]], after: int
+        self, fetch_epoch: int, where: TopicPartition, start: int, records: list[tuple[int, Stored]], after: int
     ) -> None:
         """Through the agent: a little later, in order, whatever has begun meanwhile."""
         assert self.engine is not None
@@ -178,8 +180,8 @@ class SimulatedConsumer:
             InputRecord(where.topic, offset, stored.timestamp_ms, stored.key, stored.value, stored.headers)
             for offset, stored in records
         ]
-        one = Slice(where.topic, where.partition, arrived, first, after, max(0, start - first))
-        one.reading = reading
+        one = FetchedRecords(where.topic, where.partition, arrived, first, after, max(0, start - first))
+        one.fetch_epoch = fetch_epoch
         loop = asyncio.get_running_loop()
         leads_barrier = where.topic in self._barrier_topics
         arrives_at = max(self._arrives_at[leads_barrier], loop.time() + self._network.delay())

@@ -22,8 +22,8 @@ from streams.exactly_once.barrier import Barrier
 from streams.exactly_once.changelog import META_KEY
 from streams.exactly_once.engine import Engine
 from streams.exactly_once.lane import Lane
+from streams.exactly_once.live_scheduler import LiveScheduler
 from streams.exactly_once.partition import PartitionState
-from streams.exactly_once.service_order import ServiceOrder
 from streams.exactly_once.transaction import (
     DECISION_TO_COMMIT_MAX_MS,
     TransactionAborted,
@@ -53,14 +53,14 @@ def _merge_before_commit() -> Iterator[Any]:
     """Memory is changed when the batch is decided, not when it is committed."""
     write, after_commit = TransactionWriter.write, Lane._after_commit
 
-    async def merged_write(self: Any, contributions: Any, results: Any, decided_at_ms: Any) -> int:
-        for contribution, result in zip(contributions, results, strict=True):
-            contribution.state.merge(contribution, result)
-        return await write(self, contributions, results, decided_at_ms)
+    async def merged_write(self: Any, partition_batches: Any, results: Any, decided_at_ms: Any) -> int:
+        for partition_batch, result in zip(partition_batches, results, strict=True):
+            partition_batch.state.merge(partition_batch, result)
+        return await write(self, partition_batches, results, decided_at_ms)
 
-    def without_merge(self: Any, contributions: Any, results: Any, *moments: Any) -> None:
+    def without_merge(self: Any, partition_batches: Any, results: Any, *moments: Any) -> None:
         with patch.object(PartitionState, "merge", lambda *_: None):
-            after_commit(self, contributions, results, *moments)
+            after_commit(self, partition_batches, results, *moments)
 
     yield patch.object(TransactionWriter, "write", merged_write)
     yield patch.object(Lane, "_after_commit", without_merge)
@@ -69,17 +69,17 @@ def _merge_before_commit() -> Iterator[Any]:
 def _offsets_before_acknowledgements() -> Iterator[Any]:
     """The proof of ownership is asked for before the changelog has the records, and nothing is looked at after it."""
 
-    async def write(self: Any, contributions: Any, results: Any, decided_at_ms: Any) -> int:
+    async def write(self: Any, partition_batches: Any, results: Any, decided_at_ms: Any) -> int:
         self._turn = (self._turn + 1) % len(self._producers)
         producer = self._producers[self._turn]
-        batches = _build(producer, self.sizes, self._settings, contributions, results)
+        batches = _build(producer, self.sizes, self._settings, partition_batches, results)
         await producer.begin_transaction()
         await self._check_age(producer, decided_at_ms)
         producer.act_for(self._membership)
-        await producer.send_offsets_to_transaction(_offsets(contributions), self._settings.application_id)
+        await producer.send_offsets_to_transaction(_offsets(partition_batches), self._settings.application_id)
         sent_at_ms = self._clock.now_ms()
         answers = await self._produce(producer, batches)
-        latest_ms = max(contribution.latest_ms for contribution in contributions)
+        latest_ms = max(partition_batch.latest_ms for partition_batch in partition_batches)
         difference_ms = self._clock_difference_ms(answers, sent_at_ms, decided_at_ms, latest_ms)
         await self._check_refused(producer, answers, difference_ms)
         await self._check_clocks(producer, difference_ms)
@@ -98,9 +98,9 @@ def _restored_to_the_last_stable_offset() -> Iterator[Any]:
     """What an open transaction of the previous owner holds up is not waited for."""
     ends = Barrier.ends
 
-    async def stable_ends(self: Any, partitions: Any, *called_off: Any) -> Any:
+    async def stable_ends(self: Any, partitions: Any, *halted: Any) -> Any:
         partitions = list(partitions)
-        answer = await ends(self, partitions, *called_off)
+        answer = await ends(self, partitions, *halted)
         if answer is not None and all(where.topic == history.TOPICS.ledger for where in answer):
             logs = self._clients.broker.logs
             return {where: logs[where].last_stable for where in answer}
@@ -115,21 +115,21 @@ def _barrier_skipped() -> Iterator[Any]:
     async def passed(self: Any, asking: Any, *_: Any) -> set[int]:
         return {state.partition for state in asking}
 
-    yield patch.object(ServiceOrder, "_pass", passed)
+    yield patch.object(LiveScheduler, "_pass", passed)
 
 
 def _barrier_on_a_stale_answer() -> Iterator[Any]:
     """An answer is good for half a second."""
     ends = Barrier.ends
 
-    async def kept(self: Any, partitions: Any, *called_off: Any) -> Any:
+    async def kept(self: Any, partitions: Any, *halted: Any) -> Any:
         partitions = frozenset(partitions)
         now = asyncio.get_running_loop().time()
         answers = self.__dict__.setdefault("answers", {})
         if any(where.topic == history.TOPICS.ledger for where in partitions):
-            return await ends(self, partitions, *called_off)
+            return await ends(self, partitions, *halted)
         if partitions not in answers or now - answers[partitions][0] > STALE_SECONDS:
-            answers[partitions] = now, await ends(self, partitions, *called_off)
+            answers[partitions] = now, await ends(self, partitions, *halted)
         return answers[partitions][1]
 
     yield patch.object(Barrier, "ends", kept)

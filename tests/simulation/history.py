@@ -195,7 +195,7 @@ class _Worker:
         failure = engine.failure or (membership.exception() if membership.done() else None)
         if failure is not None:
             world.history.ends.append(failure)
-        await engine.stand_still()
+        await engine.pause()
         membership.cancel()
         await asyncio.wait([membership])
         if failure is None:

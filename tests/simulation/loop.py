@@ -97,7 +97,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         """All there ever were."""
         self._now = 0.0
         self._ready: deque[Callback] = deque()
-        self._timers: list[tuple[float, int, Callback]] = []
+        self._due_scan: list[tuple[float, int, Callback]] = []
         self._scheduled = 0
         self._dropped: list[Callback] = []
 
@@ -123,7 +123,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     ) -> Callback:
         timer = Callback(callback, args, context)
         self._scheduled += 1
-        heapq.heappush(self._timers, (when, self._scheduled, timer))
+        heapq.heappush(self._due_scan, (when, self._scheduled, timer))
         return timer
 
     def create_future(self) -> asyncio.Future[Any]:
@@ -182,7 +182,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
                 for handle in handles:
                     if not handle.is_cancelled:
                         self._run_one(handle)
-        self._timers.clear()
+        self._due_scan.clear()
 
     def drop(self, handles: deque[Callback]) -> None:
         """Never run these. They are kept until the end: what is collected would run its `finally`."""
@@ -199,14 +199,14 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def _advance(self, until: float) -> bool:
         """Let time pass to the earliest timer. False if there is none before the end."""
-        timers = self._timers
-        while timers and timers[0][2].is_cancelled:
-            heapq.heappop(timers)
-        if not timers or timers[0][0] > until:
+        due_scan = self._due_scan
+        while due_scan and due_scan[0][2].is_cancelled:
+            heapq.heappop(due_scan)
+        if not due_scan or due_scan[0][0] > until:
             return False
-        self._now = max(self._now, timers[0][0])
-        while timers and timers[0][0] <= self._now:
-            timer = heapq.heappop(timers)[2]
+        self._now = max(self._now, due_scan[0][0])
+        while due_scan and due_scan[0][0] <= self._now:
+            timer = heapq.heappop(due_scan)[2]
             if not timer.is_cancelled:
                 self._ready.append(timer)
         return True

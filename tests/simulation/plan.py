@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from streams.testing.oracle.model import decision_id
+from streams.oracle.model import decision_id
 from streams.testing.records import intent, murmur2_partition, outcome, preference
 from tests.simulation import clients, consumer
 from tests.simulation.network import ANSWERED, BEFORE, SERVED

@@ -1,6 +1,6 @@
 """What a history broke: by the outside check, and by what only a simulation can know.
 
-The outside check (`streams.testing.audit`) shares no code with the gate: every record left one trace, every answer is
+The outside check (`streams.audit`) shares no code with the gate: every record left one trace, every answer is
 the independent model's, every ledger is that of a replay. Beside it
 - the history settled: nothing waits for ever;
 - no worker refused to go on: none of the faults is a reason to;
@@ -21,20 +21,20 @@ from typing import TYPE_CHECKING, Final
 
 from aiokafka.structs import TopicPartition
 
+from streams.audit import AuditSettings, policies
+from streams.audit.forwarding import match_forwarded
+from streams.audit.judge import PartitionJudge
+from streams.audit.log import PartitionLog, Record
+from streams.audit.settings import Topics
+from streams.audit.timeline import META_KEY
 from streams.contracts.header_names import APPLIED_PREFIX, ORIGIN_OFFSET, ORIGIN_PARTITION, ORIGIN_TOPIC
 from streams.exactly_once.errors import RecordsMissingError, RestoreStalledError, StartupRefusedError
-from streams.testing.audit import AuditSettings, policies
-from streams.testing.audit.forwarding import match_forwarded
-from streams.testing.audit.judge import PartitionJudge
-from streams.testing.audit.log import PartitionLog, Record
-from streams.testing.audit.settings import Topics
-from streams.testing.audit.timeline import META_KEY
-from streams.testing.oracle import model
+from streams.oracle import model
 from tests.simulation.history import ERASURE_KEY, POLICY, TOPICS
 from tests.simulation.plan import PARTITIONS
 
 if TYPE_CHECKING:
-    from streams.testing.audit.policies import PolicyBook
+    from streams.audit.policies import PolicyBook
     from tests.simulation.history import History
 
 NAMES: Final = Topics.of(TOPICS)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from streams.testing.audit import AuditReport
+    from streams.audit import AuditReport
     from streams.testing.waiting import wait_until
 from tests.system.harness import World
 

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from streams.audit.events import BadRecord, read_event
 from streams.contracts.decode import decode_intent, decode_outcome, decode_preference
 from streams.contracts.encode import encode_approval, encode_suppression, encode_withdrawal, policy_fragment
 from streams.contracts.errors import RecordRefused
@@ -22,9 +23,8 @@ from streams.decision.ledger_changes import decode_ledger
 from streams.decision.outcomes import apply_outcome
 from streams.decision.policy import Policy, compile_policy
 from streams.decision.preferences import FUTURE_TOLERANCE_MS, apply_preference
+from streams.oracle.model import DeadLetter, Model
 from streams.policy.loader import load_policy
-from streams.testing.audit.events import BadRecord, read_event
-from streams.testing.oracle.model import DeadLetter, Model
 from tests.system.harness import Account, Place, header, place_of, value_of
 
 if TYPE_CHECKING:
@@ -178,8 +178,8 @@ class CoreReplay:
                 raise refusal
             customer_id = event.customer_id
             self._check_home(step, customer_id)
-            before, words = self._ledger(customer_id), self.policy.words
-            applied = apply_preference(event, before, recorded_ms=step.recorded_ms, now=now, words=words)
+            before, words = self._ledger(customer_id), self.policy.vocabulary
+            applied = apply_preference(event, before, recorded_ms=step.recorded_ms, now=now, vocabulary=words)
             if applied.refused is not None:
                 raise RecordRefused(applied.refused)
             ledger, withdrawals = applied.ledger, applied.withdrawals
@@ -187,8 +187,8 @@ class CoreReplay:
             outcome = decode_outcome(record.value, record.headers, record.key).event
             customer_id, refusal = outcome.customer_id, None
             self._check_home(step, customer_id)
-            before, words = self._ledger(customer_id), self.policy.words
-            reported = apply_outcome(outcome, before, recorded_ms=step.recorded_ms, now=now, words=words)
+            before, words = self._ledger(customer_id), self.policy.vocabulary
+            reported = apply_outcome(outcome, before, recorded_ms=step.recorded_ms, now=now, vocabulary=words)
             ledger, withdrawals = reported.ledger, reported.withdrawals
         self._keep(customer_id, ledger, now)
         for withdrawal in withdrawals:

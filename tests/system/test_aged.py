@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streams.testing.audit import AuditReport, AuditSettings, audit
-from streams.testing.oracle.model import decision_id
+from streams.audit import AuditReport, AuditSettings, audit
+from streams.oracle.model import decision_id
 from streams.testing.records import OutgoingRecord, intent, murmur2_partition, outcome, preference
 from tests.system.aging import AS_IT_IS, Stage, aged, unsound
 from tests.system.conftest import now_ms

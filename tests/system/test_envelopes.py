@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from streams.audit import AuditSettings, audit
 from streams.contracts.header_names import ERROR_DETAIL, ERROR_REASON
-from streams.testing.audit import AuditSettings, audit
 from streams.testing.records import OutgoingRecord
 from tests.contracts.hostile import compact, document
 from tests.system.conftest import now_ms

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 import aiokafka
 import pytest
 
-from streams.ends import WorkerEnd
 from streams.exactly_once import log_watch
 from streams.exactly_once.errors import BatchUnreadableError, EngineError, RecordsMissingError
+from streams.exit_codes import WorkerEnd
 from streams.testing.errors import KafkaNotInstalledError
 from streams.testing.raw_log import overwrite
 from streams.testing.real_kafka import RealKafka

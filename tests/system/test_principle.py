@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from streams.testing.audit import AuditSettings, audit
+from streams.audit import AuditSettings, audit
 from streams.testing.kafka_io import read_topic
 from streams.testing.records import OutgoingRecord, intent
 from tests.property import principle

@@ -11,7 +11,7 @@ from confluent_kafka import Producer
 
 from streams.exactly_once.changelog import META_KEY, customer_key, erased_key
 from streams.gate import ERASED_HASH_BYTES
-from streams.testing.oracle.model import decision_id
+from streams.oracle.model import decision_id
 from streams.testing.records import intent, outcome, preference
 from tests.system.conftest import now_ms
 from tests.system.harness import (

@@ -14,11 +14,11 @@ import yaml
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions
 
+from streams.audit import AuditSettings, audit
 from streams.exactly_once.errors import StartupRefusedError
-from streams.exactly_once.intake import FULL_RECORDS
+from streams.exactly_once.input_queue import FULL_RECORDS
 from streams.exactly_once.lane import REFUSED_IN_A_ROW_MAX
 from streams.exactly_once.startup import check_topics
-from streams.testing.audit import AuditSettings, audit
 from streams.testing.kafka_io import read_topic
 from streams.testing.records import intent, murmur2_partition, outcome, preference
 from streams.testing.waiting import wait_until

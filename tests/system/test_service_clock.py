@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 
+from streams.audit.events import RESTRICTIVE_TYPES, BadRecord, read_event
 from streams.contracts.header_names import APPLIED_PREFIX, ERROR_REASON
-from streams.testing.audit.events import RESTRICTIVE_TYPES, BadRecord, read_event
 from tests.system.harness import STARTER, Place, header, origin, place_of, read_at, value_of
 from tests.system.replay import ModelReplay, Step, by_batches
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from streams.ends import ENDED, EXIT_ENDED, EXIT_REFUSED, EXIT_START_AGAIN, WorkerEnd
 from streams.exactly_once.changelog import META_KEY, META_VERSION, Meta, encode_meta
 from streams.exactly_once.errors import (
     BatchUnreadableError,
@@ -20,6 +19,7 @@ from streams.exactly_once.errors import (
     StartupRefusedError,
     StateUnreadableError,
 )
+from streams.exit_codes import ENDED, EXIT_ENDED, EXIT_REFUSED, EXIT_START_AGAIN, WorkerEnd
 from streams.policy.findings import Finding, PolicyRefused
 from streams.settings import SETTINGS_VARIABLE, SettingsRefused
 from streams.testing.kafka_io import publish
@@ -127,7 +127,7 @@ def test_a_worker_without_settings_says_so() -> None:
 ENDING = """
 import os, signal, sys
 from streams import worker
-from streams.ends import WorkerEnd
+from streams.exit_codes import WorkerEnd
 from streams.exactly_once.errors import {error}
 
 class Failed:
@@ -160,7 +160,7 @@ def test_asked_to_stop_while_it_is_ending_it_still_says_why() -> None:
 HANGING = """
 import asyncio, sys, threading
 from streams import app
-from streams.ends import ENDED, WorkerEnd
+from streams.exit_codes import ENDED, WorkerEnd
 from streams.exactly_once.errors import {error}
 
 app.STOP_LIMIT_SECONDS = 0.01

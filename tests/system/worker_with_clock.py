@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final
 
 from streams import worker
 from streams.app import SystemClock
-from streams.exactly_once.intake import Intake
+from streams.exactly_once.input_queue import InputQueue
 
 if TYPE_CHECKING:
-    from streams.exactly_once.intake import Missing
-    from streams.exactly_once.slices import Slice
+    from streams.exactly_once.fetched_records import FetchedRecords
+    from streams.exactly_once.input_queue import Missing
 
 FILE_VARIABLE: Final = "WRONG_CLOCK_FILE"
 QUEUE_IS_FULL: Final = "a queue is full"
@@ -33,18 +33,18 @@ class WrongClock(SystemClock):
         return super().now_ms() + int(self._file.read_text(encoding="ascii"))
 
 
-add = Intake.add
+add = InputQueue.add
 
 
-def add_and_tell(intake: Intake, arrived: Slice) -> Missing | None:
-    was_full = intake.is_full
-    missing = add(intake, arrived)
-    if intake.is_full and not was_full:
+def add_and_tell(input_queue: InputQueue, arrived: FetchedRecords) -> Missing | None:
+    was_full = input_queue.is_full
+    missing = add(input_queue, arrived)
+    if input_queue.is_full and not was_full:
         print(QUEUE_IS_FULL, file=sys.stderr, flush=True)
     return missing
 
 
 if __name__ == "__main__":
-    Intake.add = add_and_tell  # type: ignore[assignment, method-assign]
+    InputQueue.add = add_and_tell  # type: ignore[assignment, method-assign]
     worker.SystemClock = WrongClock  # type: ignore[attr-defined]
     sys.exit(worker.main())

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streams.telemetry.cells import CELLS_MAX, CPU_KEY, KEYS_BYTES, PublishedCells, SharedCells, shared_memory
 from streams.telemetry.metrics import MAX_TEXT, MAX_WORDS, Telemetry
 from streams.telemetry.series import CounterSeries, HistogramSeries
+from streams.telemetry.shared_counters import CELLS_MAX, CPU_KEY, KEYS_BYTES, PublishedCells, SharedCells, shared_memory
 from streams.testing.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ WAIT_SECONDS = 30.0
 # Two counters and a histogram that grow in step, published once for each step.
 WRITER = """
 import sys
-from streams.telemetry.cells import SharedCells
+from streams.telemetry.shared_counters import SharedCells
 from streams.telemetry.series import CounterSeries, HistogramSeries
 cells = SharedCells(int(sys.argv[1]))
 first = CounterSeries("first", "First.", cells=cells)

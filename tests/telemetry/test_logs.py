@@ -134,7 +134,7 @@ def test_of_a_text_put_together_elsewhere_the_words_are_shown_and_no_value(
 
 
 def test_below_a_warning_only_we_speak(out: io.StringIO) -> None:
-    logging.getLogger("streams.exactly_once.takeover").info(
+    logging.getLogger("streams.exactly_once.assignment").info(
         "[^--Recovery]: Seek stream partitions to committed offsets."
     )
     logging.getLogger("aiokafka.consumer.subscription_state").info("Updating subscribed topics to: %s", {"a"})
@@ -148,7 +148,7 @@ def test_below_a_warning_only_we_speak(out: io.StringIO) -> None:
 @pytest.mark.parametrize("begins", LEFT_OUT)
 def test_what_is_ordinary_or_not_so_here_is_left_out(out: io.StringIO, begins: str) -> None:
     logging.getLogger("faust.transport").error("and besides, " + begins.replace("%s", "mesura"))
-    for prefix in ("", "[^-SliceConsumer]: ", "[^--SliceConsumerThread]: "):
+    for prefix in ("", "[^-FetchedRecordsConsumer]: ", "[^--FetchedRecordsConsumerThread]: "):
         logging.getLogger("faust.transport").error(prefix + begins, *(["mesura"] if "%s" in begins else []))
     assert len(lines(out)) == 1
 

@@ -10,12 +10,12 @@ import msgspec
 import pytest
 
 from streams.telemetry import registry
-from streams.telemetry.cells import PublishedCells, SharedCells, shared_memory
 from streams.telemetry.health import Health
-from streams.telemetry.machine import MachineTelemetry, ProcessState, observations
+from streams.telemetry.merged_metrics import MachineTelemetry, ProcessState, observations
 from streams.telemetry.metrics import Telemetry
 from streams.telemetry.observer import TelemetryObserver
 from streams.telemetry.report import Report, report
+from streams.telemetry.shared_counters import PublishedCells, SharedCells, shared_memory
 from streams.telemetry.tally import Tally
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from streams.telemetry.cells import SharedCells, shared_memory
 from streams.telemetry.health import STALL_SECONDS, Health
 from streams.telemetry.metrics import Telemetry
 from streams.telemetry.observer import TelemetryObserver
 from streams.telemetry.recurrence import SAME_TIMES, SETTLED_SECONDS, End, Recurrence
 from streams.telemetry.report import report
-from streams.web.machine import EXPLAIN_PATH, REPORT_PATH, Machine, WorkerProcess
+from streams.telemetry.shared_counters import SharedCells, shared_memory
+from streams.web.merged_ops import EXPLAIN_PATH, REPORT_PATH, Machine, WorkerProcess
 from streams.web.ops import QUESTION_BYTES_MAX, OpsServer, WorkerSubject, problem
 
 if TYPE_CHECKING:

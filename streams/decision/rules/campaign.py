@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from streams.decision.question import Question
-from streams.decision.rules.rule import Answer, SettledRule, denial
-from streams.decision.situation import Situation
+from streams.decision.evaluation_context import EvaluationContext
+from streams.decision.request_context import RequestContext
+from streams.decision.rules.rule import Answer, ContextRule, denial
 from streams.decision.specification import CampaignSpecification
 
 
-class CampaignRule(SettledRule):
+class CampaignRule(ContextRule):
     """Denies every intent of its campaigns; which intents those are, its condition has already said."""
 
     kind = "campaign"
@@ -18,10 +18,10 @@ class CampaignRule(SettledRule):
         super().__init__(number, specification)
         self._denial = denial("campaign_off" if specification.switch == "off" else "campaign_shadow")
 
-    def answer(self, situation: Situation, moment_ms: int) -> Answer:  # noqa: ARG002 - whatever is asked, it is off
+    def answer(self, request: RequestContext, moment_ms: int) -> Answer:  # noqa: ARG002 - whatever is asked, it is off
         """Denies."""
         return self._denial
 
-    def earliest(self, question: Question, moment_ms: int) -> int | None:  # noqa: ARG002 - no date switches it on
+    def earliest(self, context: EvaluationContext, moment_ms: int) -> int | None:  # noqa: ARG002 - no date switches it on
         """None."""
         return None

@@ -12,15 +12,15 @@ Rules of this module (docs/semantics.md, 5)
 from __future__ import annotations
 
 from streams.decision.counting import Counting
+from streams.decision.evaluation_context import EvaluationContext
 from streams.decision.policy_types import PolicyTables
-from streams.decision.question import Question
-from streams.decision.rules.rule import PASS, Answer, Limit, LimitingRule, denial, too_short
-from streams.decision.situation import Situation, Zones
+from streams.decision.request_context import RequestContext, Zones
+from streams.decision.rules.rule import PASS, Answer, CountingRule, Limit, denial, too_short
 from streams.decision.specification import CapSpecification, Period
 from streams.decision.tables import DAY_MS, ZoneTable, first_of_month, weekday
 
 
-class CapRule(LimitingRule):
+class CapRule(CountingRule):
     """What caps of every window have in common."""
 
     kind = "cap"
@@ -40,15 +40,15 @@ class RollingCapRule(CapRule):
         super().__init__(number, specification, counting)
         self._window_ms = window_ms
 
-    def limits(self, situation: Situation, moment_ms: int) -> Answer | list[Limit]:  # noqa: ARG002 - ever the same
+    def limits(self, request: RequestContext, moment_ms: int) -> Answer | list[Limit]:  # noqa: ARG002 - ever the same
         """N in the window before the moment."""
         return [Limit(self.limit, self._window_ms)]
 
-    def earliest(self, question: Question, moment_ms: int) -> int | None:
+    def earliest(self, context: EvaluationContext, moment_ms: int) -> int | None:
         """When the N-th newest counted contact ages out."""
         if self.limit == 0:
             return None
-        oldest_ms = self.counting.greatest(question, self.limit)
+        oldest_ms = self.counting.greatest(context, self.limit)
         return moment_ms if oldest_ms is None else max(moment_ms, oldest_ms + self._window_ms)
 
 
@@ -57,13 +57,13 @@ class LifetimeCapRule(CapRule):
 
     __slots__ = ()
 
-    def limits(self, situation: Situation, moment_ms: int) -> Answer | list[Limit]:  # noqa: ARG002 - ever is ever
+    def limits(self, request: RequestContext, moment_ms: int) -> Answer | list[Limit]:  # noqa: ARG002 - ever is ever
         """N ever."""
         return [Limit(self.limit, 0, is_ever=True)]
 
-    def earliest(self, question: Question, moment_ms: int) -> int | None:
+    def earliest(self, context: EvaluationContext, moment_ms: int) -> int | None:
         """Now or never."""
-        return moment_ms if self.counting.count_ever(question) < self.limit else None
+        return moment_ms if self.counting.count_ever(context) < self.limit else None
 
 
 class CalendarCapRule(CapRule):
@@ -81,9 +81,9 @@ class CalendarCapRule(CapRule):
         self.is_timed = True
         self._allow_missing = specification.on_missing == "allow"
 
-    def limits(self, situation: Situation, moment_ms: int) -> Answer | list[Limit]:
+    def limits(self, request: RequestContext, moment_ms: int) -> Answer | list[Limit]:
         """N in the bucket of each zone. Numbers behind the count: the bucket's start and end."""
-        zones = self._zones if self._zones is not None else situation.zones
+        zones = self._zones if self._zones is not None else request.zones
         if not zones:
             return PASS if self._allow_missing else denial("zone_unknown")
         found = []
@@ -94,14 +94,14 @@ class CalendarCapRule(CapRule):
             found.append(Limit(self.limit, back_ms, False, numbers, end_ms, is_closing))
         return found
 
-    def earliest(self, question: Question, moment_ms: int) -> int | None:
+    def earliest(self, context: EvaluationContext, moment_ms: int) -> int | None:
         """The first bucket start, in every zone, after the N-th newest counted contact."""
-        zones = self._zones if self._zones is not None else question.situation.zones
+        zones = self._zones if self._zones is not None else context.request.zones
         if not zones:
             return moment_ms if self._allow_missing else None
         if self.limit == 0:
             return None
-        newest_ms = self.counting.greatest(question, self.limit)
+        newest_ms = self.counting.greatest(context, self.limit)
         if newest_ms is not None:
             moment_ms = max(moment_ms, *(bucket(zone, self._period, newest_ms)[1] for zone in zones))
         return _first_with_room(zones, self._period, moment_ms)

@@ -11,20 +11,20 @@ from __future__ import annotations
 
 from typing import Final
 
+from streams.decision.evaluation_context import EvaluationContext
 from streams.decision.ledger import Preference
 from streams.decision.preference import UNREAD
 from streams.decision.preferences import CONSENT as CONSENT_TRACK
 from streams.decision.preferences import change_points, end_of, in_force, standing
-from streams.decision.question import Question
 from streams.decision.reasons import PASSED
-from streams.decision.rules.rule import PASS, Answer, HearingRule, denial, too_short
+from streams.decision.rules.rule import PASS, Answer, PreferenceRule, denial, too_short
 from streams.decision.specification import ConsentSpecification
 from streams.decision.tables import NEVER
 
 CONSENT: Final = "consent"
 
 
-class ConsentRule(HearingRule):
+class ConsentRule(PreferenceRule):
     """Passes while a grant is in force, no withdrawal stands, and nothing is unread."""
 
     kind = CONSENT
@@ -36,27 +36,27 @@ class ConsentRule(HearingRule):
         self._max_age_ms = specification.max_age_ms
         self._allow_missing = specification.on_missing == "allow"
 
-    def ask(self, question: Question, moment_ms: int) -> Answer:
+    def ask(self, context: EvaluationContext, moment_ms: int) -> Answer:
         """Number when it passes: the consent's end, if it has one."""
-        candidates = question.covering(CONSENT_TRACK)
+        candidates = context.covering(CONSENT_TRACK)
         proven = self._proven(candidates)
-        reason = self._no(question, proven, moment_ms)
+        reason = self._no(context, proven, moment_ms)
         if reason is not None:
             return denial(reason)
         if not self._is_granted(proven, moment_ms):
             return self._without(candidates, proven, moment_ms)
-        end_ms = self._end_of_pass(question, proven, moment_ms)
+        end_ms = self._end_of_pass(context, proven, moment_ms)
         if end_ms == NEVER:
             return PASS
         if too_short(end_ms, moment_ms):
             return denial("closing")
         return PASSED, end_ms, (end_ms - moment_ms,)
 
-    def earliest(self, question: Question, moment_ms: int) -> int | None:
+    def earliest(self, context: EvaluationContext, moment_ms: int) -> int | None:
         """Now, or the date of a consent or a clarification given ahead."""
-        candidates = question.covering(CONSENT_TRACK) + question.covering(UNREAD)
+        candidates = context.covering(CONSENT_TRACK) + context.covering(UNREAD)
         for point in (moment_ms, *change_points(candidates, moment_ms, self._end)):
-            if self.ask(question, point)[0] == PASSED:
+            if self.ask(context, point)[0] == PASSED:
                 return point
         return None
 
@@ -71,25 +71,25 @@ class ConsentRule(HearingRule):
             return end_ms
         return min(end_ms, preference.effective_ms + self._max_age_ms)
 
-    def _no(self, question: Question, proven: list[Preference], moment_ms: int) -> str | None:
+    def _no(self, context: EvaluationContext, proven: list[Preference], moment_ms: int) -> str | None:
         """The reason to deny whatever was granted, if there is one."""
-        words = question.policy.words
+        words = context.policy.vocabulary
         if standing(proven, moment_ms, words, self._end) is not None:
             return "consent_withdrawn"
-        if standing(question.covering(UNREAD), moment_ms, words) is not None:
+        if standing(context.covering(UNREAD), moment_ms, words) is not None:
             return "not_understood"
         return None
 
     def _is_granted(self, proven: list[Preference], moment_ms: int) -> bool:
         return any(p.type == "consent_granted" and in_force(p, moment_ms, self._end(p)) for p in proven)
 
-    def _end_of_pass(self, question: Question, proven: list[Preference], moment_ms: int) -> int:
+    def _end_of_pass(self, context: EvaluationContext, proven: list[Preference], moment_ms: int) -> int:
         """The first later moment at which no grant is in force, or a no stands."""
-        unread = question.covering(UNREAD)
+        unread = context.covering(UNREAD)
         if len(proven) == 1 and not unread:
             return self._end(proven[0])
         for point in change_points(proven + unread, moment_ms, self._end):
-            if not self._is_granted(proven, point) or self._no(question, proven, point) is not None:
+            if not self._is_granted(proven, point) or self._no(context, proven, point) is not None:
                 return point
         return NEVER
 

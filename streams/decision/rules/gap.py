@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from streams.decision.counting import Counting
-from streams.decision.question import Question
-from streams.decision.rules.rule import Answer, Limit, LimitingRule
-from streams.decision.situation import Situation
+from streams.decision.evaluation_context import EvaluationContext
+from streams.decision.request_context import RequestContext
+from streams.decision.rules.rule import Answer, CountingRule, Limit
 from streams.decision.specification import GapSpecification
 
 
-class GapRule(LimitingRule):
+class GapRule(CountingRule):
     """Denies while a counted contact may lie less than `minimum_ms` back."""
 
     kind = "gap"
@@ -19,11 +19,11 @@ class GapRule(LimitingRule):
         super().__init__(number, specification, counting, "gap")
         self._minimum_ms = specification.minimum_ms
 
-    def limits(self, situation: Situation, moment_ms: int) -> Answer | list[Limit]:  # noqa: ARG002 - ever the same
+    def limits(self, request: RequestContext, moment_ms: int) -> Answer | list[Limit]:  # noqa: ARG002 - ever the same
         """Not one contact inside the gap."""
         return [Limit(1, self._minimum_ms)]
 
-    def earliest(self, question: Question, moment_ms: int) -> int | None:
+    def earliest(self, context: EvaluationContext, moment_ms: int) -> int | None:
         """The end of the gap after the newest counted contact."""
-        newest_ms = self.counting.greatest(question, 1)
+        newest_ms = self.counting.greatest(context, 1)
         return moment_ms if newest_ms is None else max(moment_ms, newest_ms + self._minimum_ms)

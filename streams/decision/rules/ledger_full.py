@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from streams.decision.ledger import CONTACTS_MAX, IDENTITIES_MAX, TAGS_MAX, WORDS_PER_TAG, Ledger, Tag
+from streams.decision.ledger import CONTACTS_MAX, IDENTITIES_MAX, LABEL_SETS_MAX, VALUES_PER_LABEL_SET, LabelSet, Ledger
 from streams.decision.ledger_changes import knows_tag
 from streams.decision.rules.rule import PASS, Answer, denial
 
@@ -15,25 +15,28 @@ if TYPE_CHECKING:
     from streams.decision.policy import Policy
 
 
-def ask_ledger_full(ledger: Ledger, tag: Tag, policy: Policy, now: int) -> Answer:
-    """Is there room for one more contact of this tag, and for its identity?"""
+def ask_ledger_full(ledger: Ledger, label_set: LabelSet, policy: Policy, now: int) -> Answer:
+    """Is there room for one more contact of this label set, and for its identity?"""
     if ledger.preference_refused:
         return denial("ledger_full")
-    if not _is_full(ledger, tag):
+    if not _is_full(ledger, label_set):
         return PASS
-    return denial("ledger_full") if _is_full(policy.prune(ledger, now), tag) else PASS
+    return denial("ledger_full") if _is_full(policy.prune(ledger, now), label_set) else PASS
 
 
-def with_room(ledger: Ledger, tag: Tag, policy: Policy, now: int) -> Ledger:
-    """The ledger a contact of this tag is added to once the check has passed: where there was room only without what
-    is past its horizon, without it. Tags are numbered by one byte, so there is no place for one too many.
+def with_room(ledger: Ledger, label_set: LabelSet, policy: Policy, now: int) -> Ledger:
+    """The ledger a contact of this label set is added to once the check has passed: where there was room only without
+    what is past its horizon, without it. Label sets are numbered by one byte, so there is no place for one too many.
     """
-    return policy.prune(ledger, now) if _is_full(ledger, tag) else ledger
+    return policy.prune(ledger, now) if _is_full(ledger, label_set) else ledger
 
 
-def _is_full(ledger: Ledger, tag: Tag) -> bool:
+def _is_full(ledger: Ledger, label_set: LabelSet) -> bool:
     return (
-        len(ledger.latest) >= CONTACTS_MAX
+        len(ledger.assumed_sent) >= CONTACTS_MAX
         or (len(ledger.created) >= IDENTITIES_MAX and len(ledger.identities) >= IDENTITIES_MAX)
-        or (len(ledger.tag_words) >= TAGS_MAX * WORDS_PER_TAG and not knows_tag(ledger, tag))
+        or (
+            len(ledger.label_value_numbers) >= LABEL_SETS_MAX * VALUES_PER_LABEL_SET
+            and not knows_tag(ledger, label_set)
+        )
     )

@@ -8,29 +8,29 @@ Rules of this module (docs/semantics.md, 1)
 
 from __future__ import annotations
 
+from streams.decision.evaluation_context import EvaluationContext
 from streams.decision.ledger import Preference
 from streams.decision.preference import RESTRICTIVE
 from streams.decision.preferences import DENYING_TRACKS, REASON_OF, change_points, standing
-from streams.decision.question import Question
 from streams.decision.reasons import PASSED
-from streams.decision.rules.rule import PASS, Answer, HearingRule, denial, too_short
+from streams.decision.rules.rule import PASS, Answer, PreferenceRule, denial, too_short
 from streams.decision.tables import NEVER
 
 
-class OptOutRule(HearingRule):
+class OptOutRule(PreferenceRule):
     """Denies while a no stands in any denying track."""
 
     kind = "opt_out"
     __slots__ = ()
 
-    def ask(self, question: Question, moment_ms: int) -> Answer:
+    def ask(self, context: EvaluationContext, moment_ms: int) -> Answer:
         """Numbers when it denies: order of the no that stands, its end."""
-        candidates = self._candidates(question)
+        candidates = self._candidates(context)
         if not candidates:
             return PASS
-        denier = self._denier(question, moment_ms)
+        denier = self._denier(context, moment_ms)
         if denier is None:
-            end_ms = self._end_of_pass(question, candidates, moment_ms)
+            end_ms = self._end_of_pass(context, candidates, moment_ms)
             if too_short(end_ms, moment_ms):
                 return denial("closing")
             return PASS if end_ms == NEVER else (PASSED, end_ms, ())
@@ -38,34 +38,34 @@ class OptOutRule(HearingRule):
             return denial(REASON_OF[denier.type], denier.order_ms - moment_ms)
         return denial(REASON_OF[denier.type], denier.order_ms - moment_ms, denier.end_ms - moment_ms)
 
-    def earliest(self, question: Question, moment_ms: int) -> int | None:
+    def earliest(self, context: EvaluationContext, moment_ms: int) -> int | None:
         """The first moment from which no track denies, and long enough."""
-        if self.ask(question, moment_ms)[0] == PASSED:
+        if self.ask(context, moment_ms)[0] == PASSED:
             return moment_ms
-        for point in change_points(self._candidates(question), moment_ms):
-            if self.ask(question, point)[0] == PASSED:
+        for point in change_points(self._candidates(context), moment_ms):
+            if self.ask(context, point)[0] == PASSED:
                 return point
         return None
 
-    def _candidates(self, question: Question) -> list[Preference]:
+    def _candidates(self, context: EvaluationContext) -> list[Preference]:
         found: list[Preference] = []
-        if question.ledger.preferences:
+        if context.ledger.preferences:
             for track in DENYING_TRACKS:
-                found += question.covering(track)
+                found += context.covering(track)
         return found
 
-    def _denier(self, question: Question, moment_ms: int) -> Preference | None:
+    def _denier(self, context: EvaluationContext, moment_ms: int) -> Preference | None:
         for track in DENYING_TRACKS:
-            no = standing(question.covering(track), moment_ms, question.policy.words)
+            no = standing(context.covering(track), moment_ms, context.policy.vocabulary)
             if no is not None:
                 return no
         return None
 
-    def _end_of_pass(self, question: Question, candidates: list[Preference], moment_ms: int) -> int:
+    def _end_of_pass(self, context: EvaluationContext, candidates: list[Preference], moment_ms: int) -> int:
         """The first later moment at which it denies: when an opt-in that was given for a time runs out."""
         if all(p.type in RESTRICTIVE or p.end_ms is None for p in candidates):
             return NEVER
         for point in change_points(candidates, moment_ms):
-            if self._denier(question, point) is not None:
+            if self._denier(context, point) is not None:
                 return point
         return NEVER

@@ -3,9 +3,9 @@
 Rules of this module
 1. A rule answers two questions and remembers nothing: may this be sent at a moment, and when is the first moment from
    which it may. The second is exact: one millisecond earlier the first says no.
-2. There are three kinds of rule by what the first answer rests on: the situation and the moment alone (settled), how
-   many contacts were counted (limiting), or what the customer said (hearing). What the first two need of situation and
-   moment is worked out once for all intents alike (`agenda.py`).
+2. There are three kinds of rule by what the first answer rests on: the request and the moment alone (settled), how
+   many contacts were counted (limiting), or what the customer said (hearing). What the first two need of request and
+   moment is worked out once for all intents alike (`timed_plan.py`).
 3. An answer is a plain tuple: the reason's number (0 = passed), the moment at which a pass ends (or NEVER), and the
    numbers of the explanation, relative to the moment (docs/semantics.md, 7).
 """
@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from streams.decision.counting import Counting
-from streams.decision.question import Question
+from streams.decision.evaluation_context import EvaluationContext
 from streams.decision.reasons import PASSED, REASON_NUMBERS
-from streams.decision.situation import Situation
+from streams.decision.request_context import RequestContext
 from streams.decision.specification import RuleSpecification
 from streams.decision.tables import NEVER
 
@@ -75,21 +75,21 @@ class Rule(ABC):
         self.is_timed = False
 
     @abstractmethod
-    def earliest(self, question: Question, moment_ms: int) -> int | None:
+    def earliest(self, context: EvaluationContext, moment_ms: int) -> int | None:
         """The first moment ≥ `moment_ms` at which the rule passes, the ledger being as it is; None if there is none."""
 
 
-class SettledRule(Rule):
-    """A rule whose answer rests on the situation and the moment."""
+class ContextRule(Rule):
+    """A rule whose answer rests on the request and the moment."""
 
     __slots__ = ()
 
     @abstractmethod
-    def answer(self, situation: Situation, moment_ms: int) -> Answer:
-        """May an intent in this situation be sent at the moment, as far as this rule goes?"""
+    def answer(self, request: RequestContext, moment_ms: int) -> Answer:
+        """May an intent in this request be sent at the moment, as far as this rule goes?"""
 
 
-class LimitingRule(Rule):
+class CountingRule(Rule):
     """A rule that counts contacts. `reason` is the number of what it says when there are too many."""
 
     __slots__ = ("counting", "reason")
@@ -100,17 +100,17 @@ class LimitingRule(Rule):
         self.reason = REASON_NUMBERS[reason]
 
     @abstractmethod
-    def limits(self, situation: Situation, moment_ms: int) -> Answer | list[Limit]:
-        """The limits an intent in this situation has to keep at the moment, one or more, all with a count in the
+    def limits(self, request: RequestContext, moment_ms: int) -> Answer | list[Limit]:
+        """The limits an intent in this request has to keep at the moment, one or more, all with a count in the
         explanation; or the answer, where there is nothing to count.
         """
 
 
-class HearingRule(Rule):
+class PreferenceRule(Rule):
     """A rule whose answer rests on what the customer said."""
 
     __slots__ = ()
 
     @abstractmethod
-    def ask(self, question: Question, moment_ms: int) -> Answer:
+    def ask(self, context: EvaluationContext, moment_ms: int) -> Answer:
         """May the intent be sent at the moment, as far as this rule goes?"""

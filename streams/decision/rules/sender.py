@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from streams.decision.question import Question
+from streams.decision.evaluation_context import EvaluationContext
 from streams.decision.reasons import PASSED
-from streams.decision.rules.rule import PASS, Answer, SettledRule, denial
-from streams.decision.situation import Situation
+from streams.decision.request_context import RequestContext
+from streams.decision.rules.rule import PASS, Answer, ContextRule, denial
 from streams.decision.specification import SenderSpecification
 
 
-class SenderRule(SettledRule):
+class SenderRule(ContextRule):
     """Passes if the intent's sender is declared."""
 
     kind = "sender"
@@ -20,13 +20,13 @@ class SenderRule(SettledRule):
         self.allowed = specification.allowed
         self._when_missing = PASS if specification.on_missing == "allow" else denial("sender_missing")
 
-    def answer(self, situation: Situation, moment_ms: int) -> Answer:  # noqa: ARG002 - true at every moment or none
+    def answer(self, request: RequestContext, moment_ms: int) -> Answer:  # noqa: ARG002 - true at every moment or none
         """Passes or denies."""
-        sender = situation.tag.sender
+        sender = request.label_set.sender
         if sender is None:
             return self._when_missing
         return PASS if sender in self.allowed else denial("sender_not_allowed")
 
-    def earliest(self, question: Question, moment_ms: int) -> int | None:
+    def earliest(self, context: EvaluationContext, moment_ms: int) -> int | None:
         """Now or never."""
-        return moment_ms if self.answer(question.situation, moment_ms)[0] == PASSED else None
+        return moment_ms if self.answer(context.request, moment_ms)[0] == PASSED else None

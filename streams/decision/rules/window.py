@@ -12,18 +12,18 @@ from __future__ import annotations
 
 from typing import Final, TypeVar
 
+from streams.decision.evaluation_context import EvaluationContext
 from streams.decision.policy_types import PolicyTables
-from streams.decision.question import Question
 from streams.decision.reasons import PASSED
+from streams.decision.request_context import RequestContext, Zones
 from streams.decision.rules.rule import (
     NEXT_ELIGIBLE_HORIZON_MS,
     PASS,
     Answer,
-    SettledRule,
+    ContextRule,
     denial,
     too_short,
 )
-from streams.decision.situation import Situation, Zones
 from streams.decision.specification import DAY_NAMES, Interval, WindowSpecification
 from streams.decision.tables import DAY_MS, NEVER, HolidayCalendar, ZoneTable, weekday
 
@@ -44,7 +44,7 @@ Kept = TypeVar("Kept")
 _CLOSED_DAY: Final[Hours] = ()
 
 
-class WindowRule(SettledRule):
+class WindowRule(ContextRule):
     """Passes while the window is open wherever the recipient may be."""
 
     kind = "window"
@@ -79,12 +79,12 @@ class WindowRule(SettledRule):
         # By place: from which moment on it was asked when it opens, and the answer.
         self._openings: dict[Place, tuple[int, int]] = {}
 
-    def answer(self, situation: Situation, moment_ms: int) -> Answer:
+    def answer(self, request: RequestContext, moment_ms: int) -> Answer:
         """Number: when it closes (if it is open), or the first moment at which it passes."""
-        zones = self._zones if self._zones is not None else situation.zones
+        zones = self._zones if self._zones is not None else request.zones
         if not zones:
             return PASS if self._allow_missing else denial("zone_unknown")
-        calendar = self._calendar_for(situation)
+        calendar = self._calendar_for(request)
         if calendar is None and self._recipient_holidays and not self._allow_missing:
             return denial("calendar_unknown")
         place = (zones, calendar, moment_ms // DAY_MS)
@@ -102,18 +102,18 @@ class WindowRule(SettledRule):
             return denial("closing", end_ms - moment_ms)
         return PASS if end_ms == NEVER else (PASSED, end_ms, (end_ms - moment_ms,))
 
-    def earliest(self, question: Question, moment_ms: int) -> int | None:
+    def earliest(self, context: EvaluationContext, moment_ms: int) -> int | None:
         """The first moment from which it is open for long enough, within the horizon."""
-        zones = self._zones if self._zones is not None else question.situation.zones
+        zones = self._zones if self._zones is not None else context.request.zones
         if not zones:
             return moment_ms if self._allow_missing else None
-        calendar = self._calendar_for(question.situation)
+        calendar = self._calendar_for(context.request)
         if calendar is None and self._recipient_holidays and not self._allow_missing:
             return None
         return self._opening(zones, calendar, moment_ms)
 
-    def _calendar_for(self, situation: Situation) -> HolidayCalendar | None:
-        return situation.calendar if self._recipient_holidays else self._calendar
+    def _calendar_for(self, request: RequestContext) -> HolidayCalendar | None:
+        return request.calendar if self._recipient_holidays else self._calendar
 
     def _known_end(self, place: Place, moment_ms: int) -> int:
         """What `_closing` would answer, as far as it is known without looking; else 0."""

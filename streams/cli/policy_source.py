@@ -1,0 +1,130 @@
+"""Where the commands get a policy from: a file, a ready-made one by name, or the control topic by its hash."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+
+from streams.cli.errors import CommandError, Unreachable, Unreadable
+from streams.cli.options import refuse_unreachable, stopped_answering
+from streams.cli.render import PolicyView, view_of_policy, view_of_record
+from streams.contracts.control import PolicyRecord, decode_policy
+from streams.decision.policy import Policy, compile_policy
+from streams.policy.findings import PolicyRefused
+from streams.policy.loader import load_policy
+from streams.policy.packs import PACKS, pack_path
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+READ_SECONDS: Final = 15.0
+"""The control topic has one partition and a few records; a broker that takes longer does not answer."""
+
+
+_POLL_SECONDS: Final = 0.1
+
+
+def policy_file(name: str) -> Path:
+    """The file of that name, or the ready-made policy called so."""
+    path = Path(name)
+    return pack_path(name) if name in PACKS and not path.exists() else path
+
+
+def compiled(name: str) -> Policy:
+    """The policy of a file, compiled.
+
+    Raises:
+        Unreadable: it cannot be read, or is refused.
+    """
+    try:
+        return compile_policy(load_policy(policy_file(name)).specification)
+    except OSError as error:
+        raise Unreadable(f"The policy {name} cannot be read: {error.strerror}.") from None
+    except PolicyRefused as refused:
+        count = len(refused.findings)
+        findings = f"{count} finding{'s' if count != 1 else ''}"
+        raise Unreadable(
+            f"The policy {name} is refused, with {findings}: `mesura policy check {name}` says each."
+        ) from None
+
+
+class PublishedPolicies:
+    """The policies of a control topic, read once and by hash."""
+
+    def __init__(self, bootstrap: str, control_topic: str) -> None:
+        self._records = {
+            record.hash: record for record in map(_record, read_control(bootstrap, control_topic).values()) if record
+        }
+        self._views: dict[str, PolicyView] = {}
+
+    def view(self, policy_hash: str) -> PolicyView:
+        """The policy with that hash; without rules if it was never published here."""
+        if policy_hash not in self._views:
+            record = self._records.get(policy_hash)
+            self._views[policy_hash] = PolicyView() if record is None else _view(record)
+        return self._views[policy_hash]
+
+
+def read_control(bootstrap: str, topic: str) -> Mapping[bytes, bytes]:
+    """What the control topic says now, by key.
+
+    Raises:
+        Unreachable: no broker answers.
+        CommandError: there is no such topic.
+    """
+    refuse_unreachable(bootstrap)
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": "mesura-explain",  # required, never used: the partition is assigned by hand
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "allow.auto.create.topics": False,
+            "log_level": 0,
+            "error_cb": lambda _: None,
+        }
+    )
+    found: dict[bytes, bytes] = {}
+    try:
+        if topic not in consumer.list_topics(timeout=READ_SECONDS).topics:
+            raise CommandError(f"There is no topic {topic}. Give the --prefix of the gate, or the cluster it runs on.")
+        first, end = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=READ_SECONDS)
+        consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
+        until = time.monotonic() + READ_SECONDS
+        while first < end:
+            if time.monotonic() > until:
+                raise Unreachable(
+                    f"The broker at {bootstrap} stopped answering. Try again; if it stays so, look into its log."
+                )
+            message = consumer.poll(_POLL_SECONDS)
+            if message is not None and message.error() is None and message.value() is not None:
+                found[message.key()] = message.value()
+            # The position passes over what is no record: the marks of transactions.
+            first = max(first, consumer.position([TopicPartition(topic, 0)])[0].offset)
+    except KafkaException as error:
+        raise stopped_answering(bootstrap, error) from None
+    finally:
+        consumer.close()
+    return found
+
+
+def _record(value: bytes) -> PolicyRecord | None:
+    try:
+        return decode_policy(value)
+    except msgspec.DecodeError:
+        return None  # the partition count, the hash in force: no policy texts
+
+
+def _view(record: PolicyRecord) -> PolicyView:
+    """The policy compiled again, if that still gives the same policy; else what the record itself says."""
+    try:
+        loaded = load_policy(record.text)
+    except PolicyRefused:
+        return view_of_record(record)
+    if loaded.specification.content_hash != record.hash:
+        return view_of_record(record)  # resolved with other versions of zones or holidays
+    return view_of_policy(compile_policy(loaded.specification))

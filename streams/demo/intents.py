@@ -1,0 +1,230 @@
+"""What systems want to send: campaigns in bursts, collections in the morning, codes at any hour, and their mistakes.
+
+Rules of this module
+1. A wish is an intent before it is written down; how it is written is `written.py`'s business.
+2. Every mistake a sender can make with a sound record is here, each in a small share; unsound ones are in `mishaps.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from streams.demo.places import PLACES, Place
+from streams.demo.timeline import DAY_MS, HOUR_MS, MINUTE_MS
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from streams.demo.customers import People, Person
+    from streams.demo.timeline import Style, Timeline
+
+Fault = Literal[
+    "",
+    "sender_missing",
+    "sender_foreign",
+    "channel_unknown",
+    "purpose_unknown",
+    "deadline_passed",
+    "created_long_ago",
+    "created_before_erasure",
+    "created_late",
+    "created_early",
+    "calendar_unknown",
+    "repeated",
+]
+
+CHANNELS: Final = ("sms", "email", "whatsapp", "voice", "push", "chat")
+# Only these can be sent where there is no number of our own.
+_WITHOUT_NUMBERS: Final = frozenset({"email", "push", "chat"})
+SWITCHED_OFF: Final = "example-campaign"
+CAMPAIGNS: Final = (
+    "autumn-renewal", "loyalty-week", "new-season", "card-upgrade", "travel-deals", "home-cover", "winter-plan",
+    "refer-a-friend", "early-access", "points-reminder",
+)  # fmt: skip
+
+_CHANNELS_OF: Final[dict[str, tuple[tuple[str, int], ...]]] = {
+    "marketing": (("email", 29), ("sms", 27), ("whatsapp", 22), ("voice", 15), ("push", 4), ("chat", 3)),
+    "collections": (("voice", 34), ("sms", 31), ("whatsapp", 20), ("email", 15)),
+    "service": (("email", 30), ("sms", 26), ("whatsapp", 22), ("push", 14), ("voice", 8)),
+    "survey": (("email", 50), ("sms", 35), ("push", 15)),
+    "consent_request": (("email", 60), ("sms", 40)),
+    "transactional": (("email", 40), ("sms", 40), ("push", 20)),
+    "otp": (("sms", 75), ("email", 15), ("whatsapp", 10)),
+    "fraud_alert": (("sms", 60), ("voice", 25), ("push", 15)),
+    "emergency": (("sms", 75), ("push", 25)),
+}
+# Of the intents that are not part of a campaign.
+_PURPOSES: Final = (
+    ("collections", 45), ("marketing", 25), ("service", 13), ("survey", 4), ("consent_request", 3),
+    ("transactional", 5), ("otp", 5), ("fraud_alert", 2),
+)  # fmt: skip
+# Where nobody may be disturbed now, mostly what may go at any hour is still sent.
+_QUIET_PURPOSES: Final = (
+    ("otp", 42), ("transactional", 34), ("fraud_alert", 9), ("collections", 6), ("marketing", 5), ("service", 4),
+)  # fmt: skip
+_AT_ANY_HOUR: Final = frozenset({"otp", "fraud_alert", "transactional"})
+
+_CAMPAIGN_SHARE: Final = 0.46
+_QUIET_CAMPAIGN_SHARE: Final = 0.2
+_SWITCHED_OFF_SHARE: Final = 0.007
+_EMERGENCY_SHARE: Final = 0.004
+_CLOSING_SHARE: Final = 0.009
+_CAMPAIGN_SIZE: Final = (30, 120)
+_EMERGENCY_SIZE: Final = 40
+# Careless systems write also to who would rather not.
+_CARELESS: Final = 0.17
+_BADLY_PLANNED: Final = 0.05
+# A second system that knows nothing of the first writes to the same customer soon after.
+_SECOND_SYSTEM: Final = 0.03
+
+# Shares of all intents, in hundredths of a percent.
+_FAULTS: Final[tuple[tuple[Fault, int], ...]] = (
+    ("sender_missing", 75),
+    ("sender_foreign", 75),
+    ("channel_unknown", 60),
+    ("purpose_unknown", 60),
+    ("deadline_passed", 50),
+    ("created_long_ago", 45),
+    ("created_late", 250),
+    ("created_early", 100),
+    ("repeated", 150),
+)
+_CALENDAR_UNKNOWN: Final = 0.5  # of marketing calls to Spain: town calendars, which the policy does not have
+
+
+@dataclass(slots=True)
+class Wish:
+    """One intent to be: to whom, how, what for, and when its record is written."""
+
+    person: Person
+    channel: str
+    purpose: str
+    moment_ms: int
+    created_ms: int
+    campaign: str | None = None
+    fault: Fault = ""
+    is_plain: bool = True
+
+
+def make_wishes(rng: Random, timeline: Timeline, people: People, count: int) -> list[Wish]:
+    """About that many wishes, in no order."""
+    wishes: list[Wish] = []
+    campaign_share = _QUIET_CAMPAIGN_SHARE if timeline.is_quiet else _CAMPAIGN_SHARE
+    for share, name in ((campaign_share, None), (_SWITCHED_OFF_SHARE, SWITCHED_OFF)):
+        until = len(wishes) + int(count * share)
+        while len(wishes) < until:
+            wishes += _campaign(rng, timeline, people, min(until - len(wishes), _size(rng, count)), name)
+    until = len(wishes) + int(count * _EMERGENCY_SHARE)
+    while len(wishes) < until:
+        wishes += _emergency(rng, timeline, people, min(until - len(wishes), _EMERGENCY_SIZE))
+    if not timeline.is_live:
+        wishes += [_at_the_last_moment(rng, timeline, people) for _ in range(int(count * _CLOSING_SHARE))]
+    while len(wishes) < count:
+        wishes += _single(rng, timeline, people)
+    del wishes[count:]
+    for wish in wishes:
+        _give_fault(rng, wish)
+    return wishes
+
+
+def _size(rng: Random, count: int) -> int:
+    low, high = _CAMPAIGN_SIZE
+    return max(4, min(rng.randrange(low, high), count // 50))
+
+
+def _campaign(rng: Random, timeline: Timeline, people: People, size: int, name: str | None) -> list[Wish]:
+    """One launch: one purpose, one channel, one country, many customers within seconds."""
+    style: Style = "off" if rng.random() < _BADLY_PLANNED else "work"
+    place = timeline.place(rng, style)
+    channel = _channel(rng, "marketing", place)
+    moment_ms = timeline.moment(rng, place, style)
+    found = []
+    for _ in range(size):
+        moment_ms = min(moment_ms + rng.randrange(20, 400), timeline.end_ms)
+        person = _somebody(rng, people, place, "marketing", channel, moment_ms)
+        campaign = name or CAMPAIGNS[rng.randrange(3) if rng.random() < 0.5 else rng.randrange(len(CAMPAIGNS))]
+        found.append(Wish(person, channel, "marketing", moment_ms, moment_ms, campaign, is_plain=style == "work"))
+    return found
+
+
+def _emergency(rng: Random, timeline: Timeline, people: People, size: int) -> list[Wish]:
+    """A warning of danger to everybody somewhere, at whatever hour."""
+    place = timeline.place(rng, "any")
+    moment_ms = timeline.moment(rng, place, "any")
+    found = []
+    for _ in range(size):
+        moment_ms = min(moment_ms + rng.randrange(5, 50), timeline.end_ms)
+        channel = _channel(rng, "emergency", place)
+        found.append(Wish(people.draw(rng, place), channel, "emergency", moment_ms, moment_ms))
+    return found
+
+
+def _at_the_last_moment(rng: Random, timeline: Timeline, people: People) -> Wish:
+    """A job that wants to be done before the day is over, and comes two seconds before its end."""
+    place = PLACES[0]
+    moment_ms = timeline.moment(rng, place, "closing")
+    channel = _channel(rng, "marketing", place)
+    person = _somebody(rng, people, place, "marketing", channel, moment_ms)
+    return Wish(person, channel, "marketing", moment_ms, moment_ms, is_plain=False)
+
+
+def _single(rng: Random, timeline: Timeline, people: People) -> list[Wish]:
+    purpose = _drawn(rng, _QUIET_PURPOSES if timeline.is_quiet else _PURPOSES)
+    style: Style = "work"
+    if purpose in _AT_ANY_HOUR:
+        style = "any"
+    elif rng.random() < _BADLY_PLANNED:
+        style = "off"
+    place = timeline.place(rng, style)
+    channel = _channel(rng, purpose, place)
+    moment_ms = timeline.moment(rng, place, style)
+    person = _somebody(rng, people, place, purpose, channel, moment_ms)
+    first = Wish(person, channel, purpose, moment_ms, moment_ms, is_plain=style != "off")
+    if rng.random() >= _SECOND_SYSTEM:
+        return [first]
+    later_ms = timeline.soon(rng, moment_ms, (3 * 60, 100 * 60))
+    purpose = rng.choice(("marketing", "collections", "service"))
+    return [first, Wish(person, _channel(rng, purpose, place), purpose, later_ms, later_ms, is_plain=False)]
+
+
+def _somebody(rng: Random, people: People, place: Place, purpose: str, channel: str, moment_ms: int) -> Person:
+    """Mostly somebody who may be written to: lists are filtered before they become intents, only not always."""
+    person = people.draw(rng, place)
+    for _ in range(8):
+        if person.is_reached(purpose, channel, moment_ms) or rng.random() < _CARELESS:
+            break
+        person = people.draw(rng, place)
+    return person
+
+
+def _give_fault(rng: Random, wish: Wish) -> None:
+    draw = rng.randrange(10_000)
+    for fault, share in _FAULTS:
+        draw -= share
+        if draw < 0:
+            wish.fault = fault
+            break
+    if wish.channel == "voice" and wish.purpose == "marketing" and wish.person.place.country == "ES":
+        wish.fault = "calendar_unknown" if rng.random() < _CALENDAR_UNKNOWN else wish.fault
+    moment_ms = wish.moment_ms
+    if wish.fault == "created_long_ago":
+        wish.created_ms = moment_ms - rng.randrange(8 * DAY_MS, 20 * DAY_MS)
+    elif wish.fault == "created_late":
+        wish.created_ms = moment_ms - rng.randrange(10 * MINUTE_MS, 60 * HOUR_MS)
+    elif wish.fault == "created_early":
+        wish.created_ms = moment_ms + rng.randrange(MINUTE_MS, 4 * MINUTE_MS)
+    else:
+        # A producer's own clock, a moment before its broker's.
+        wish.created_ms = moment_ms - rng.randrange(5, 2_500)
+    if wish.fault not in {"", "created_late", "created_early", "repeated"}:
+        wish.is_plain = False
+
+
+def _channel(rng: Random, purpose: str, place: Place) -> str:
+    channel = _drawn(rng, _CHANNELS_OF[purpose])
+    return channel if place.senders is not None or channel in _WITHOUT_NUMBERS else "email"
+
+
+def _drawn(rng: Random, shares: tuple[tuple[str, int], ...]) -> str:
+    return rng.choices([word for word, _ in shares], [share for _, share in shares])[0]

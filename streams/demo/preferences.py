@@ -1,0 +1,128 @@
+"""What the demonstration's customers say about being contacted, as preference events.
+
+Rules of this module
+1. Consents and profiles were given before the first intent; the rest is said at the person's own moment.
+2. Events come in the ways they come in: dated back, dated ahead, twice, with and without evidence.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from streams.demo.intents import CHANNELS
+from streams.demo.serialisation import preference_record
+from streams.demo.timeline import DAY_MS, HOUR_MS, MINUTE_MS
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from streams.demo.customers import Person
+    from streams.demo.records import DemoRecord
+    from streams.demo.timeline import Timeline
+
+# One more than the ledger takes of one customer: whoever goes on like this cannot be written to at all.
+TALKATIVE_EVENTS: Final = 264
+
+
+class Voice:
+    """Writes one customer's events down, each under an id of its own."""
+
+    def __init__(self, rng: Random, person: Person) -> None:
+        self._rng = rng
+        self._person = person
+        self._count = 0
+        self.records: list[DemoRecord] = []
+
+    def say(self, kind: str, moment_ms: int, **more: object) -> None:
+        """One event; now and then a system sends it twice."""
+        event_id = f"event-{self._person.customer_id[-6:]}-{self._count}"
+        self._count += 1
+        source = self._rng.choice(("app", "web-form", "call-centre", "branch"))
+        record = preference_record(self._person, event_id, kind, moment_ms, source=source, **more)
+        self.records += [record, record] if self._rng.random() < 0.01 else [record]
+
+
+def said_by(rng: Random, timeline: Timeline, person: Person) -> list[DemoRecord]:
+    """Everything one customer says."""
+    voice = Voice(rng, person)
+    _profile(rng, timeline, person, voice)
+    _consent(rng, timeline, person, voice)
+    _own_words(rng, timeline, person, voice)
+    return voice.records
+
+
+def said_by_the_talkative(rng: Random, timeline: Timeline, person: Person) -> list[DemoRecord]:
+    """More opt-outs, each from a topic of its own, than a ledger holds."""
+    voice = Voice(rng, person)
+    for number in range(TALKATIVE_EVENTS):
+        voice.say("opt_out", timeline.background(rng), topic=f"list-{number:03d}")
+    return voice.records
+
+
+def _profile(rng: Random, timeline: Timeline, person: Person, voice: Voice) -> None:
+    place = person.place
+    if person.knows == "profile":
+        voice.say("profile", timeline.background(rng), timezone=place.zone, country=place.country, region=place.region)
+    elif person.knows == "country_only_in_profile":
+        voice.say("profile", timeline.background(rng), country=place.country)
+    elif rng.random() < 0.03:
+        voice.say("profile", timeline.background(rng), minor=False)
+
+
+def _consent(rng: Random, timeline: Timeline, person: Person, voice: Voice) -> None:
+    moment_ms = timeline.background(rng)
+    given_ms = moment_ms - rng.randrange(30 * DAY_MS, 600 * DAY_MS)
+    evidence = f"form-{rng.randrange(10**8):08d}"
+    match person.consent:
+        case "granted":
+            voice.say("consent_granted", moment_ms, effective_at=given_ms, evidence_ref=evidence)
+        case "granted_by_channel":
+            for channel in person.consent_channels:
+                voice.say("consent_granted", moment_ms, effective_at=given_ms, evidence_ref=evidence, channel=channel)
+        case "withdrawn":
+            voice.say("consent_granted", moment_ms, effective_at=given_ms, evidence_ref=evidence)
+            voice.say("consent_withdrawn", person.speaks_at if person.says == "nothing" else moment_ms)
+        case "expired":
+            ended_ms = moment_ms - rng.randrange(DAY_MS, 25 * DAY_MS)
+            voice.say("consent_granted", moment_ms, effective_at=given_ms, evidence_ref=evidence, expires_at=ended_ms)
+        case "aged":
+            old_ms = moment_ms - rng.randrange(725 * DAY_MS, 900 * DAY_MS)
+            voice.say("consent_granted", moment_ms, effective_at=old_ms, evidence_ref=evidence)
+        case "unproven":
+            voice.say("consent_granted", moment_ms, effective_at=given_ms)
+
+
+def _own_words(rng: Random, timeline: Timeline, person: Person, voice: Voice) -> None:
+    at_ms = person.speaks_at
+    scope = _scope(rng)
+    match person.says:
+        case "opt_out":
+            late_ms = at_ms - rng.randrange(MINUTE_MS, 6 * HOUR_MS) if rng.random() < 0.2 else None
+            voice.say("opt_out", at_ms, effective_at=late_ms, **scope)
+        case "opt_out_and_in":
+            voice.say("opt_out", at_ms, **scope)
+            back_ms = timeline.soon(rng, at_ms, (DAY_MS / 1000, 12 * DAY_MS / 1000))
+            voice.say("opt_in", back_ms, **scope)
+        case "objection":
+            voice.say("objection", at_ms, purpose="marketing" if rng.random() < 0.6 else None)
+        case "pause":
+            voice.say("pause", at_ms, until=at_ms + rng.randrange(7 * DAY_MS, 30 * DAY_MS))
+            if rng.random() < 0.2:
+                voice.say("resume", timeline.soon(rng, at_ms, (DAY_MS / 1000, 6 * DAY_MS / 1000)))
+        case "restriction":
+            # Dated ahead: it acts at once nevertheless.
+            ahead_ms = at_ms + DAY_MS if rng.random() < 0.3 else None
+            voice.say("restriction", at_ms, effective_at=ahead_ms)
+            if rng.random() < 0.25:
+                voice.say("restriction_lifted", timeline.soon(rng, at_ms, (3 * DAY_MS / 1000, 20 * DAY_MS / 1000)))
+        case "erasure":
+            voice.say("erasure", at_ms)
+
+
+def _scope(rng: Random) -> dict[str, str]:
+    draw = rng.random()
+    if draw < 0.4:
+        return {}
+    if draw < 0.75:
+        return {"channel": rng.choice(CHANNELS[:4])}
+    return {"purpose": "marketing"} if draw < 0.93 else {"brand": "brand-a"}

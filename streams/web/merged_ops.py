@@ -1,0 +1,239 @@
+"""The operations endpoint of `mesura run`: asks its worker processes, one or several, and answers for all of them.
+
+Rules of this module
+1. Ready only if every process is, and no failure recurs. Live unless a process has work and does not move, or runs and
+   does not answer for as long as that: a process that is being started again is the supervisor's business, and no
+   reason to end the others. A failure that recurs is none either: to start everything anew heals it no more than the
+   supervisor's own starts do, and would forget how often it came.
+2. A question about a customer goes to every process; the one that decides for the customer's partition answers.
+3. A process that does not answer in time is waited for no longer than `ANSWER_SECONDS`, all of them at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+import msgspec
+import orjson
+from aiohttp import web
+
+from streams.telemetry.health import STALL_SECONDS, Standing
+from streams.telemetry.merged_metrics import MachineTelemetry, ProcessState, observations
+from streams.telemetry.recurrence import SETTLED_SECONDS
+from streams.telemetry.registry import BATCH_RECORDS
+from streams.telemetry.report import Report
+from streams.telemetry.shared_counters import PublishedCells
+from streams.web.ops import NO_STORE, QUESTION_BYTES_MAX, problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from prometheus_client import CollectorRegistry
+
+    from streams.telemetry.recurrence import Recurrence
+
+ANSWER_SECONDS: Final = 2.0
+"""A process answers between two batches, in milliseconds. Whoever probes or scrapes waits for seconds, not for more."""
+
+REPORT_PATH: Final = "/report"
+EXPLAIN_PATH: Final = "/explain"
+
+
+class WorkerProcess:
+    """One of the processes: where it answers, and what it has published."""
+
+    def __init__(self, number: int, descriptor: int, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.number = number
+        self.restarts = 0
+        self.is_refused = False
+        self.was_settled = False
+        """Its present or latest run was seen ready twice, with `SETTLED_SECONDS` between."""
+        self._ready_since: float | None = None
+        self._published = PublishedCells(descriptor)
+        self._monotonic = monotonic
+        self._address: str | None = None
+        self._why = "is being started"
+        self._unanswered_since: float | None = None
+
+    @property
+    def address(self) -> str | None:
+        return self._address
+
+    @property
+    def why_absent(self) -> str:
+        return self._why if self._address is None else "does not answer"
+
+    def listens(self, address: str) -> None:
+        """It runs, and answers there."""
+        self._address, self._unanswered_since = address, None
+        self.is_refused, self.was_settled, self._ready_since = False, False, None
+
+    def ended(self, why: str, *, restarts: int = 0, is_refused: bool = False) -> None:
+        """It does not run any more; it has been, or will be, started again that often."""
+        self._address, self._why, self._unanswered_since = None, why, None
+        self.restarts, self.is_refused = restarts, is_refused
+
+    def seen(self, *, is_ready: bool) -> None:
+        """It was looked at, and is deciding, or not."""
+        if not is_ready:
+            self._ready_since = None
+            return
+        now = self._monotonic()
+        self._ready_since = now if self._ready_since is None else self._ready_since
+        self.was_settled = self.was_settled or now - self._ready_since >= SETTLED_SECONDS
+
+    def asked(self, *, answered: bool) -> None:
+        """It was asked something, and answered or not."""
+        if answered:
+            self._unanswered_since = None
+        elif self._unanswered_since is None:
+            self._unanswered_since = self._monotonic()
+
+    def silent_seconds(self) -> float:
+        """How long it has answered no question though it runs."""
+        return 0.0 if self._unanswered_since is None else self._monotonic() - self._unanswered_since
+
+    def counts(self) -> dict[str, float]:
+        return self._published.read()
+
+    def committed(self) -> float:
+        """How many batches all its starts have committed."""
+        return observations(self.counts(), BATCH_RECORDS)
+
+
+class Machine:
+    """Answers for all processes of a machine. `start` before use, `stop` after; both on the loop that serves."""
+
+    def __init__(
+        self,
+        processes: Sequence[WorkerProcess],
+        *,
+        version: str,
+        recurrence: Recurrence,
+        answer_seconds: float = ANSWER_SECONDS,
+    ) -> None:
+        self._processes = processes
+        self._recurrence = recurrence
+        self._answer_seconds = answer_seconds
+        self._telemetry = MachineTelemetry(version=version)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def start(self) -> None:
+        # Loopback only: no proxy of the environment has a part in it.
+        timeout = aiohttp.ClientTimeout(total=self._answer_seconds)
+        self._session = aiohttp.ClientSession(timeout=timeout, trust_env=False)
+
+    async def stop(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    # What the endpoint asks
+
+    async def registry(self) -> CollectorRegistry:
+        reports = await self._reports()
+        self._telemetry.refresh(
+            [
+                ProcessState(process.counts(), process.restarts, report, is_refused=process.is_refused)
+                for process, report in zip(self._processes, reports, strict=True)
+            ],
+            is_recurring=self._recurrence.is_recurring,
+        )
+        return self._telemetry.registry
+
+    async def liveness(self) -> Standing:
+        reports = await self._reports()
+        still = [
+            self._of(process, f": {report.live.why}")
+            for process, report in zip(self._processes, reports, strict=True)
+            if report is not None and not report.live.ok
+        ]
+        still += [
+            self._of(process, f" has not answered for {process.silent_seconds():.0f} s")
+            for process in self._processes
+            if process.silent_seconds() > STALL_SECONDS
+        ]
+        return Standing(not still, "; ".join(still) or "no process stands still with work to do")
+
+    async def readiness(self) -> Standing:
+        reports = await self._reports()
+        missing = [
+            self._of(process, f" {process.why_absent}" if report is None else f": {report.ready.why}")
+            for process, report in zip(self._processes, reports, strict=True)
+            if report is None or not report.ready.ok
+        ]
+        if self._recurrence.is_recurring:
+            missing.insert(0, self._recurrence.why)
+        partitions = sum(report.partitions for report in reports if report is not None)
+        within = f" in {len(reports)} processes" if len(reports) > 1 else ""
+        return Standing(not missing, "; ".join(missing) or f"deciding for {partitions} partitions{within}")
+
+    async def explain(self, request: web.Request) -> web.Response:
+        """The answer of the process that decides for the customer. Whoever asks learns of a customer."""
+        try:
+            question = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            return problem(413, f"A question is one intent, of at most {QUESTION_BYTES_MAX} bytes.")
+        asked = {
+            asyncio.create_task(self._ask(process, EXPLAIN_PATH, question)): process for process in self._processes
+        }
+        try:
+            for answered in asyncio.as_completed(asked):
+                answer = await answered
+                # 503: it does not decide for this customer, or not yet. All else is an answer, a refusal among them.
+                if answer is not None and answer[0] != web.HTTPServiceUnavailable.status_code:
+                    status, body = answer
+                    return web.Response(status=status, body=body, content_type="application/json", headers=NO_STORE)
+        finally:
+            for task in asked:
+                task.cancel()
+        sentences = [self._of(process, _why_not(process, task.result())) for task, process in asked.items()]
+        return problem(503, "Nobody can answer now: " + "; ".join(sentences))
+
+    # Inside
+
+    def _of(self, process: WorkerProcess, what: str) -> str:
+        return (f"process {process.number}" if len(self._processes) > 1 else "the worker") + what
+
+    async def _reports(self) -> list[Report | None]:
+        reports = list(await asyncio.gather(*map(self._report, self._processes)))
+        self._recurrence.seen(all_ready=all(report is not None and report.ready.ok for report in reports))
+        return reports
+
+    async def _report(self, process: WorkerProcess) -> Report | None:
+        answer = await self._ask(process, REPORT_PATH)
+        if answer is None or answer[0] != web.HTTPOk.status_code:
+            return None
+        try:
+            report = msgspec.json.decode(answer[1], type=Report)
+        except msgspec.MsgspecError:  # a worker of another version, replaced while this supervisor runs
+            return None
+        process.seen(is_ready=report.ready.ok)
+        return report
+
+    async def _ask(self, process: WorkerProcess, path: str, body: bytes | None = None) -> tuple[int, bytes] | None:
+        """Status and body; None if it does not run or does not answer."""
+        address = process.address
+        if address is None or self._session is None:
+            return None
+        try:
+            async with self._session.request("GET" if body is None else "POST", address + path, data=body) as answer:
+                content = await answer.read()
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            if process.address == address:  # and was not ended meanwhile
+                process.asked(answered=False)
+            return None
+        process.asked(answered=True)
+        return answer.status, content
+
+
+def _why_not(process: WorkerProcess, answer: tuple[int, bytes] | None) -> str:
+    if answer is None:
+        return f" {process.why_absent}"
+    try:
+        sentence = str(orjson.loads(answer[1])["error"])
+    except (ValueError, KeyError, TypeError):
+        sentence = "no answer that can be read"
+    return f": {sentence}"
