@@ -12,7 +12,7 @@ from pathlib import Path
 from streams.decision import preferences
 from streams.decision.decide import NEXT_ELIGIBLE_HORIZON_MS
 from streams.decision.rules.rule import VALIDITY_MIN_MS
-from streams.testing.oracle import model
+from streams.oracle import model
 from tests.golden.cases import cases
 from tests.property.clauses import CLAUSES
 
