@@ -38,9 +38,10 @@ from streams.decision.preferences import apply_preference
 from streams.decision.rules.duplicate import decision_id
 from streams.decision.tables import DAY_MS, HOUR_MS, MINUTE_MS
 from streams.exactly_once.changelog import customer_key
-from streams.exactly_once.interfaces import Batch, InputRecord
+from streams.exactly_once.interfaces import Batch
 from streams.gate import Gate, GateSettings, encode_decision
 from streams.policy.loader import load_policy
+from streams.records import InputRecord
 from streams.topics import TopicNames
 
 STARTER = Path(__file__).parent.parent / "streams" / "policy" / "packs" / "starter.yaml"

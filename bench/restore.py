@@ -31,9 +31,10 @@ from bench.report import keep, table
 from bench.workload import DAY_MS, customer_id
 from streams.decision.policy import compile_policy
 from streams.exactly_once.changelog import META_KEY, Meta, customer_key, encode_meta
-from streams.exactly_once.interfaces import Batch, InputRecord
+from streams.exactly_once.interfaces import Batch
 from streams.gate import Gate, GateSettings
 from streams.policy.loader import load_policy
+from streams.records import InputRecord
 from streams.settings import WorkerSettings
 from streams.testing.broker import create_plan
 from streams.testing.policies import open_all_hours

@@ -22,7 +22,7 @@ from streams.contracts.dead_letters import dead_letter
 from streams.contracts.decode import decode_intent, decode_outcome, decode_preference
 from streams.contracts.encode import encode_approval, encode_suppression, encode_withdrawal, policy_fragment
 from streams.contracts.errors import REMEDIES, PermissionRefused, RecordRefused
-from streams.contracts.origin import Header, applied_headers, origin_headers
+from streams.contracts.origin import applied_headers, origin_headers
 from streams.contracts.routing import OriginalPosition, expected_partition, original_position, reroute
 from streams.decision.decide import decide
 from streams.decision.decision import Decision
@@ -33,7 +33,8 @@ from streams.decision.outcomes import apply_outcome
 from streams.decision.policy import Policy
 from streams.decision.preferences import BELIEVED_FROM_MS, FUTURE_TOLERANCE_MS, Withdrawal, apply_preference
 from streams.exactly_once.changelog import CUSTOMER_PREFIX, customer_key, erased_key
-from streams.exactly_once.interfaces import Batch, BatchResult, Due, InputRecord, OutputRecord, StoredValueUnreadable
+from streams.exactly_once.interfaces import Batch, BatchResult, Due, StoredValueUnreadable
+from streams.records import Header, InputRecord, OutputRecord
 from streams.retention import due_ledgers, retained
 from streams.telemetry.tally import Tally
 from streams.topics import TopicNames

@@ -27,11 +27,11 @@ from streams.contracts.header_names import (
     ERROR_VALUE_BYTES,
     ERROR_VALUE_SHA256,
 )
-from streams.exactly_once.interfaces import OutputRecord
+from streams.records import OutputRecord
 
 if TYPE_CHECKING:
     from streams.contracts.errors import RecordRefused
-    from streams.exactly_once.interfaces import Headers, InputRecord
+    from streams.records import Headers, InputRecord
 
 # The largest record kept whole, unless the caller knows its topic takes more: Kafka's default for a record batch is
 # 1 048 588 bytes, and the added headers are below 2 KiB (topic names have at most 249 characters).

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from msgspec import Raw
 
-    from streams.exactly_once.interfaces import Headers
+    from streams.records import Headers
 
 _LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _COUNTRIES: Final = frozenset(first + second for first in _LETTERS for second in _LETTERS)

@@ -26,7 +26,7 @@ from streams.contracts.refusals import check_text, refusal_of
 from streams.contracts.text import as_utf8
 
 if TYPE_CHECKING:
-    from streams.exactly_once.interfaces import Headers
+    from streams.records import Headers
 
 _BRACE: Final = ord("{")
 _STRUCTURED: Final = "application/cloudevents+json"

@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from streams.contracts.routing import OriginalPosition
-
-Header = tuple[str, bytes]
+    from streams.records import Header
 
 
 @lru_cache(maxsize=4096)  # topics times partitions of one worker; beyond it only time is lost

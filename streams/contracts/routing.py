@@ -16,10 +16,10 @@ from aiokafka.partitioner import murmur2
 
 from streams.contracts.errors import RecordRefused
 from streams.contracts.header_names import ORIGIN_OFFSET, ORIGIN_PARTITION, ORIGIN_TIMESTAMP, ORIGIN_TOPIC
-from streams.exactly_once.interfaces import OutputRecord
+from streams.records import OutputRecord
 
 if TYPE_CHECKING:
-    from streams.exactly_once.interfaces import Headers, InputRecord
+    from streams.records import Headers, InputRecord
 
 
 # What Kafka's protocol can say of a place: int32, int64, int64 (a negative timestamp means that there is none).

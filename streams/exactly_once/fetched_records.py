@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     import aiokafka
 
-    from streams.exactly_once.interfaces import InputRecord
+    from streams.records import InputRecord
 
 NO_FETCH_EPOCH: Final = 0
 """The reading before the first `start_at`."""

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from streams.exactly_once.errors import BatchUnreadableError
     from streams.exactly_once.fetched_records import FetchedRecords
-    from streams.exactly_once.interfaces import InputRecord, InputTopic
+    from streams.exactly_once.interfaces import InputTopic
+    from streams.records import InputRecord
 
 FULL_RECORDS: Final = 8_000
 """Queue length at which fetching of the partition pauses: about two batches. Larger only costs memory."""

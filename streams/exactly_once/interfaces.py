@@ -13,28 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol
 
-Headers = Sequence[tuple[str, bytes]]
-
-
-class InputRecord(NamedTuple):
-    """One record of an input topic, as the broker stored it."""
-
-    topic: str
-    offset: int
-    timestamp_ms: int
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
-
-
-class OutputRecord(NamedTuple):
-    """One record to be written inside the transaction. `partition=None`: the partition its input came from."""
-
-    topic: str
-    key: bytes | None
-    value: bytes | None
-    headers: Headers = ()
-    partition: int | None = None
+from streams.records import InputRecord, OutputRecord
 
 
 @dataclass(frozen=True, slots=True)

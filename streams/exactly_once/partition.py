@@ -15,7 +15,8 @@ from typing import NamedTuple
 from streams.exactly_once.batch_log import ServedBatch, served_batch
 from streams.exactly_once.changelog import Meta
 from streams.exactly_once.input_queue import InputQueue, Peeked
-from streams.exactly_once.interfaces import NOTHING_DUE, Batch, BatchResult, InputRecord
+from streams.exactly_once.interfaces import NOTHING_DUE, Batch, BatchResult
+from streams.records import InputRecord
 
 
 class Limits(NamedTuple):

@@ -24,7 +24,7 @@ from aiokafka.record.legacy_records import _LegacyRecordBatchPy
 from aiokafka.record.util import decode_varint_py
 
 from streams.exactly_once import codecs
-from streams.exactly_once.interfaces import InputRecord
+from streams.records import InputRecord
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from streams.exactly_once.input_queue import InputQueue
-    from streams.exactly_once.interfaces import Clock, InputRecord
+    from streams.exactly_once.interfaces import Clock
     from streams.exactly_once.partition import Limits, PartitionBatch, PartitionState
     from streams.exactly_once.wake_signal import WakeSignal
+    from streams.records import InputRecord
 
 
 class ReplayScheduler:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from streams.exactly_once.clients import Clients, ProducedBatch, TransactionalProducer
-    from streams.exactly_once.interfaces import Batch, BatchResult, OutputRecord, StateMachine
+    from streams.exactly_once.interfaces import Batch, BatchResult, StateMachine
+    from streams.records import OutputRecord
 
 
 class SizeLimits:

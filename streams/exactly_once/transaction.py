@@ -36,9 +36,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from streams.exactly_once.clients import Clients, ProducedBatch, TransactionalProducer
-    from streams.exactly_once.interfaces import BatchResult, Clock, Headers, Observer
+    from streams.exactly_once.interfaces import BatchResult, Clock, Observer
     from streams.exactly_once.partition import PartitionBatch
     from streams.exactly_once.settings import EngineSettings
+    from streams.records import Headers
 
 DECISION_TO_COMMIT_MAX_MS: Final = 2_000
 """A commit that would begin later than this after its decisions is aborted. It is also the least time to live of an

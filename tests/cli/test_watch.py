@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from streams.cli.main import mesura
 from streams.contracts.dead_letters import dead_letter
 from streams.contracts.errors import RecordRefused
-from streams.exactly_once.interfaces import InputRecord
+from streams.records import InputRecord
 from streams.testing.kafka_io import publish
 from streams.testing.records import OutgoingRecord
 from streams.testing.waiting import wait_until

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from streams.contracts.decode import OutcomeReading, PreferenceReading, decode_intent, decode_outcome, decode_preference
 
 if TYPE_CHECKING:
-    from streams.exactly_once.interfaces import Headers
+    from streams.records import Headers
 
 Kind = Literal["intent", "preference-event", "outcome"]
 

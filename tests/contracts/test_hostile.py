@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from streams.decision.preference import PreferenceEvent
-    from streams.exactly_once.interfaces import Headers
+    from streams.records import Headers
 
 
 def read_preference(value: bytes | None, headers: Headers, key: bytes | None) -> PreferenceEvent:

@@ -13,7 +13,7 @@ from streams.contracts.dead_letters import dead_letter
 from streams.contracts.errors import REFUSALS, RecordRefused
 from streams.contracts.origin import applied_headers, origin_headers
 from streams.contracts.routing import OriginalPosition, expected_partition, original_position, reroute
-from streams.exactly_once.interfaces import InputRecord, OutputRecord
+from streams.records import InputRecord, OutputRecord
 from tests.contracts.schema_files import validator
 
 _headers = st.lists(st.tuples(st.text(max_size=20), st.binary(max_size=30)), max_size=4).map(tuple)

@@ -10,8 +10,9 @@ import pytest
 from streams.contracts.header_names import ERROR_REASON, ORIGIN_OFFSET, ORIGIN_PARTITION, ORIGIN_TIMESTAMP, ORIGIN_TOPIC
 from streams.decision.ledger import Ledger
 from streams.exactly_once.changelog import customer_key
-from streams.exactly_once.interfaces import Batch, BatchResult, InputRecord
+from streams.exactly_once.interfaces import Batch, BatchResult
 from streams.gate import Gate, GateSettings
+from streams.records import InputRecord
 from streams.topics import TopicNames
 from tests.decision.builders import HOUR, NOW, policy_of
 

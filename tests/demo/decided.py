@@ -13,9 +13,10 @@ import orjson
 import streams.policy.packs
 from streams.contracts.header_names import ERROR_REASON
 from streams.decision.policy import compile_policy
-from streams.exactly_once.interfaces import Batch, InputRecord
+from streams.exactly_once.interfaces import Batch
 from streams.gate import Gate, GateSettings
 from streams.policy.loader import load_policy
+from streams.records import InputRecord
 from streams.topics import TopicNames
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ import aiokafka
 import pytest
 
 from streams.app import Worker
-from streams.exactly_once.interfaces import InputRecord
 from streams.exactly_once.settings import CHANGELOG_RECORD_BYTES
+from streams.records import InputRecord
 from streams.testing.kafka_io import read_topic
 from streams.testing.waiting import wait_until_async
 from tests.engine.toy import Clock, Greeter, Recorder, Topics, judge

@@ -14,10 +14,10 @@ from streams.exactly_once.errors import BatchUnreadableError, TopicShrunkError
 from streams.exactly_once.fencing import Membership
 from streams.exactly_once.fetched_records import FetchedRecords
 from streams.exactly_once.input_queue import InputQueue
-from streams.exactly_once.interfaces import InputRecord
 from streams.exactly_once.partition import PartitionState
 from streams.exactly_once.settings import EngineSettings
 from streams.exactly_once.startup import StartupReport
+from streams.records import InputRecord
 from tests.engine.harness import create, keys, load, publish, running
 from tests.engine.toy import Clock, Greeter, Recorder, Topics
 

@@ -16,7 +16,7 @@ from streams.exactly_once import changelog, topic_rules
 from streams.exactly_once.errors import BatchUnreadableError, StartupRefusedError, TopicUnfitError
 from streams.exactly_once.fetched_records import FetchedRecords
 from streams.exactly_once.input_queue import FULL_BYTES, FULL_RECORDS, InputQueue, Missing
-from streams.exactly_once.interfaces import BatchResult, InputRecord, InputTopic
+from streams.exactly_once.interfaces import BatchResult, InputTopic
 from streams.exactly_once.live_scheduler import ALARM_SECONDS, LiveScheduler
 from streams.exactly_once.partition import Limits, PartitionState
 from streams.exactly_once.replay_scheduler import is_finished, merge_heads
@@ -28,6 +28,7 @@ from streams.exactly_once.startup import (
 )
 from streams.exactly_once.topic_rules import refuse_unfit
 from streams.exactly_once.wake_signal import WakeSignal
+from streams.records import InputRecord
 from tests.engine.toy import Clock, Recorder
 
 if TYPE_CHECKING:

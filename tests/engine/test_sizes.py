@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from streams.exactly_once.fencing import MAX_PRODUCED_BATCH_BYTES, NOT_COMPRESSED
-from streams.exactly_once.interfaces import NOTHING_DUE, Batch, BatchResult, Due, InputRecord, OutputRecord
+from streams.exactly_once.interfaces import NOTHING_DUE, Batch, BatchResult, Due
 from streams.exactly_once.sizes import SizeLimits
+from streams.records import InputRecord, OutputRecord
 from tests.engine.toy import Topics
 
 if TYPE_CHECKING:

@@ -25,7 +25,8 @@ from tests.engine.toy import Greeter, Topics
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from streams.exactly_once.interfaces import Batch, BatchResult, Headers
+    from streams.exactly_once.interfaces import Batch, BatchResult
+    from streams.records import Headers
     from streams.testing.broker import Broker
 
 NAME = "~name~"

@@ -28,8 +28,9 @@ from streams.contracts.header_names import (
 from streams.decision.ledger import EMPTY_LEDGER, Contact, LabelSet, encode_ledger
 from streams.decision.ledger_changes import decode_ledger, with_contact, with_identity
 from streams.exactly_once.changelog import CUSTOMER_PREFIX
-from streams.exactly_once.interfaces import Batch, InputRecord
+from streams.exactly_once.interfaces import Batch
 from streams.gate import Gate, GateSettings
+from streams.records import InputRecord
 from streams.topics import TopicNames
 from tests.contracts.hostile import document
 from tests.fuzz import events
@@ -42,7 +43,8 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Iterator, Mapping
 
-    from streams.exactly_once.interfaces import BatchResult, OutputRecord
+    from streams.exactly_once.interfaces import BatchResult
+    from streams.records import OutputRecord
     from streams.telemetry.tally import Tally
     from tests.fuzz.mutators import Bytewise
 

@@ -11,8 +11,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from streams.contracts.errors import REFUSALS
 from streams.contracts.header_names import ERROR_REASON
-from streams.exactly_once.interfaces import Batch, BatchResult, InputRecord, OutputRecord
+from streams.exactly_once.interfaces import Batch, BatchResult
 from streams.gate import Gate, GateSettings
+from streams.records import InputRecord, OutputRecord
 from streams.telemetry.metrics import Telemetry
 from streams.topics import TopicNames
 from tests.golden.raw import Raw, ordered, raw_of

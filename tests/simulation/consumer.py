@@ -19,9 +19,9 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from streams.exactly_once.fencing import NO_MEMBERSHIP, Membership
 from streams.exactly_once.fetched_records import FetchedRecords
-from streams.exactly_once.interfaces import InputRecord
 from streams.exactly_once.lane import cancel
 from streams.exactly_once.settings import COMMIT_MARK
+from streams.records import InputRecord
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

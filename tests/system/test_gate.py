@@ -13,9 +13,10 @@ from streams.decision.ledger import EMPTY_LEDGER, encode_ledger
 from streams.decision.ledger_changes import decode_ledger
 from streams.decision.policy import compile_policy
 from streams.exactly_once.changelog import customer_key
-from streams.exactly_once.interfaces import Batch, BatchResult, InputRecord
+from streams.exactly_once.interfaces import Batch, BatchResult
 from streams.gate import Gate, GateSettings
 from streams.policy.loader import load_policy
+from streams.records import InputRecord
 from streams.telemetry.metrics import Telemetry
 from streams.testing.records import OutgoingRecord, intent, outcome, preference
 from streams.topics import TopicNames
