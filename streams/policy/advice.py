@@ -1,9 +1,9 @@
-"""What a policy's author should know although nothing is wrong: the warnings.
+"""Warnings: what the author of a correct policy should know about it.
 
 Rules of this module
-1. A warning never changes what is loaded; it says what the policy will do that its author may not have meant.
-2. Pure: today's date comes in, nothing is read from a clock.
-3. Rules switched off are not talked about.
+1. A warning never changes what is loaded. It says what the policy will do that its author may not have intended.
+2. This module is pure: today's date is a parameter, and no clock is read.
+3. There are no warnings about rules that are switched off.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from streams.policy.document import Document
     from streams.policy.header import Context, Header
 
-# A quarter: holidays of the next year are enacted by then, and somebody has time to release a policy.
+# A quarter of a year: by then the holidays of the next year are enacted, and there is still time to release a policy.
 YEARS_END_WARNING: Final = timedelta(days=90)
 
 _KIND_OF: Final[Mapping[type[RuleSpecification], str]] = {
@@ -69,7 +69,7 @@ def advise(
 
 def _about_state(rule: RuleSpecification) -> Iterator[_Said]:
     if rule.state == "shadow":
-        message = "It is in shadow: asked and listed, and it changes nothing."
+        message = "The rule is in shadow, so it is asked and listed but changes nothing."
         yield "state", message, "Write `state: on` to put it in force."
 
 
@@ -77,8 +77,9 @@ def _about_history(rule: RuleSpecification, header: Header) -> Iterator[_Said]:
     reach = reach_ms(rule)
     if reach > header.history_ms:
         message = (
-            f"It looks back {duration_text(reach)}, further than the history of {duration_text(header.history_ms)}. "
-            "The history is raised to that, and the rule is exact once contacts have been kept for so long."
+            f"The rule looks back {duration_text(reach)}, further than the history of "
+            f"{duration_text(header.history_ms)}. The history is raised accordingly, and the rule is exact once "
+            "contacts have been kept that long."
         )
         field = "minimum" if isinstance(rule, GapSpecification) else "window"
         yield field, message, f"Write `history: {duration_text(reach)}`."
@@ -89,27 +90,27 @@ def _about_caps(rule: RuleSpecification) -> Iterator[_Said]:
         return
     if rule.lifetime:
         message = (
-            "A lifetime cap is exact since it was switched on; of what was before it knows what the history holds."
+            "A lifetime cap is exact since it was switched on. Of earlier contacts it knows only those in the history."
         )
         yield "window", message, "Switch it on before you need it."
     if rule.limit == 0:
-        message = "The limit 0 means never: every intent the rule applies to is suppressed."
-        yield "limit", message, "If no limit is meant, remove the rule."
+        message = "The limit 0 means never, so every intent to which the rule applies is suppressed."
+        yield "limit", message, "If you mean no limit, remove the rule."
 
 
 def _about_never(rule: RuleSpecification, context: Context) -> Iterator[_Said]:
     if isinstance(rule, WindowSpecification) and not any(rule.hours.values()):
-        message = "It is never open: every intent the rule applies to is suppressed."
+        message = "The window is never open, so every intent to which the rule applies is suppressed."
         yield "hours", message, "Give it hours, or use a cap with limit 0."
     channels = context.channels or {}
     wanted = rule.applies_to
     if wanted.channels is not None and wanted.groups is not None:
         groups = {channels.get(channel) or channel for channel in wanted.channels}
         if not groups & wanted.groups:
-            message = "It can never apply: none of its channels is in one of its groups."
+            message = "The rule can never apply, because none of its channels is in one of its groups."
             yield "applies_to", message, "Name channels or groups, not both."
     if rule.excepting is not None and _covers(rule.excepting, wanted, context):
-        message = "It can never apply: `except` takes out everything that `applies_to` takes in."
+        message = "The rule can never apply, because `except` excludes everything that `applies_to` selects."
         yield "except", message, "Narrow the exception."
 
 
@@ -121,7 +122,9 @@ def _about_exemptions(
     purposes = (context.purposes or frozenset()) if wanted is None else wanted
     freed = frozenset[str]().union(*(exemption.purposes for exemption in exemptions if kind in exemption.kinds))
     if kind is not None and purposes <= freed:
-        message = f"It can never decide: every purpose it applies to is exempt from rules of kind {kind}."
+        message = (
+            f"The rule has no effect, because every purpose to which it applies is exempt from rules of kind {kind}."
+        )
         yield "applies_to", message, "Remove the rule, or the exemption."
 
 
@@ -145,15 +148,17 @@ def _about_calendars(rule: RuleSpecification, context: Context) -> Iterator[_Sai
     codes = rule.applies_to.countries
     fix = "Declare it under `holidays`, `calendars`."
     if codes is None and not calendars:
-        yield "holidays", "No calendar is declared, so every intent would be suppressed for want of one.", fix
+        yield "holidays", "No calendar is declared, so every intent would be suppressed.", fix
     missing = sorted(code for code in codes or () if code not in calendars and code[:2] not in calendars)
     if missing:
-        message = f"No calendar is declared for {', '.join(missing)}: intents from there would all be suppressed."
+        message = (
+            f"No calendar is declared for {', '.join(missing)}, so all intents for that place would be suppressed."
+        )
         yield "holidays", message, fix
     thin = sorted(code for code in codes or () if code not in calendars and code[:2] in calendars)
     if thin:
         message = (
-            f"No calendar is declared for {', '.join(thin)}: the country's is used, without the region's own days."
+            f"No calendar is declared for {', '.join(thin)}, so the country's is used, without the region's own days."
         )
         yield "holidays", message, fix
 
@@ -169,7 +174,7 @@ def _about_exceptions(rule: RuleSpecification) -> Iterator[_Said]:
             "Contacts do not remember their country or whether they were automated, so every contact that matches "
             "the other fields of `except` is left out of the count."
         )
-        yield "except", message, "Say with `counts` what is counted."
+        yield "except", message, "Use `counts` to say what is counted."
 
 
 def _about_years(document: Document, context: Context, today: date | None) -> Iterator[Finding]:
@@ -177,7 +182,7 @@ def _about_years(document: Document, context: Context, today: date | None) -> It
         return
     last = max(document.data["holidays"]["years"])
     if today is not None and (today + YEARS_END_WARNING).year > last:
-        message = f"The holiday years end with {last}; of later days no calendar knows whether they are holidays."
+        message = f"The holiday years end with {last}. No calendar knows whether later days are holidays."
         yield Finding(document.line(("holidays", "years")), None, message, f"Add {last + 1}.")
     for name, calendar in context.calendars.items():
         if calendar.estimated:

@@ -1,8 +1,9 @@
 """A rule of the file → its typed specification, with everything wrong about it reported.
 
 Rules of this module
-1. Only rules the schema has nothing against come here; what is left to check is what a schema cannot say.
-2. A rule with a finding still yields a specification, so that all findings come together; the loader throws it away.
+1. Only rules that the schema accepts come here. What is left to check is what a schema cannot express.
+2. A rule with a finding still yields a specification, so that all findings are reported together. The loader discards
+   it.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ if TYPE_CHECKING:
     from streams.policy.document import Path
     from streams.policy.header import Context
 
-# No law read lets a consent stand for longer than it was given for; ten years is a typing error.
+# No law that was read lets a consent last longer than it was given for. More than ten years is a typing error.
 CONSENT_AGE_MAX_MS: Final = 3_650 * DAY_MS
-# Names the rule table already holds.
+# Names that the rule table already contains.
 RESERVED_IDS: Final = frozenset({"opt-out", "duplicate", "vocabulary"})
 
 Data = dict[str, Any]
@@ -67,7 +68,7 @@ def rule(context: Context, index: int, data: Data) -> RuleSpecification:
     if "except" in data:
         common["excepting"] = selector(context, (*path, "except"), data["except"])
     if "country_unknown" in data and "countries" not in data.get("applies_to", {}):
-        message = "`country_unknown` only means something with `countries` in applies_to."
+        message = "`country_unknown` has no effect without `countries` in applies_to."
         context.report((*path, "country_unknown"), message, "Remove it, or name the countries.")
     return _BUILDERS[data["kind"]](context, path, data, common)
 
@@ -81,14 +82,14 @@ def obligation(context: Context, index: int, data: Data) -> Obligation:
 def _identity(context: Context, path: Path, data: Data) -> None:
     name = data["id"]
     if name in RESERVED_IDS:
-        fix = "Remove the rule: it cannot be switched off." if name == "opt-out" else "Choose another id."
+        fix = "Remove the rule. The check cannot be switched off." if name == "opt-out" else "Choose another id."
         context.report((*path, "id"), f"The id `{name}` belongs to a check that is always there.", fix)
 
 
 def _source(context: Context, path: Path, data: Data) -> None:
     source = data.get("source")
     if source and source["confidence"] == "memory" and data.get("state", "on") != "off":
-        message = "Its source is known from memory only: only what was read in a text may be switched on."
+        message = "The source is known from memory only. A rule may be switched on only if its source was read."
         context.report((*path, "source", "confidence"), message, "Find the text, or write `state: off`.")
 
 
@@ -124,7 +125,7 @@ def _cap(context: Context, path: Path, data: Data, common: Data) -> CapSpecifica
     if "on_missing" in data:
         fields["on_missing"] = data["on_missing"]
         if window.get("zone", "recipient") != "recipient" or "calendar" not in window:
-            message = "`on_missing` only means something where the cap asks for the recipient's zone."
+            message = "`on_missing` has no effect unless the cap asks for the recipient's zone."
             context.report((*path, "on_missing"), message, "Remove it, or use {calendar: …, zone: recipient}.")
     return CapSpecification(**common, **fields, limit=data["limit"])
 
@@ -149,7 +150,7 @@ def _window(context: Context, path: Path, data: Data, common: Data) -> WindowSpe
         context.report(at, message, "Add `holidays: recipient`, or the name of a calendar.")
     if calendar not in {None, "none"}:
         if not special:
-            message = "`holidays` is given, but the hours say nothing about them: holidays would be ordinary days."
+            message = "`holidays` is given, but the hours do not mention holidays, so these would be ordinary days."
             context.report((*path, "holidays"), message, "Add `holiday: []` to the hours, or write `holidays: none`.")
         if calendar != "recipient" and context.calendars is not None and calendar not in context.calendars:
             known = [*context.calendars, "recipient", "none"]
@@ -165,11 +166,11 @@ def _intervals(context: Context, path: Path, texts: list[str]) -> tuple[Interval
     for index, text in enumerate(texts):
         opens, closes = interval(text)
         if opens >= closes:
-            fix = f"A night is two intervals: {text[:5]}-24:00 and, the next day, 00:00-{text[6:]}."
+            fix = f"Write a night as two intervals: {text[:5]}-24:00 and, on the next day, 00:00-{text[6:]}."
             context.report((*path, index), f"The interval {text} ends before it begins.", fix)
         elif read and opens < read[-1][1]:
-            problem = "overlaps" if closes > read[-1][0] else "stands before"
-            fix = "Order the intervals, without overlap."
+            problem = "overlaps" if closes > read[-1][0] else "comes before"
+            fix = "Put the intervals in order, without overlap."
             context.report((*path, index), f"The interval {text} {problem} {interval_text(read[-1])}.", fix)
         read.append((opens, closes))
     return tuple(read)
@@ -198,8 +199,8 @@ def _exempt(context: Context, path: Path, data: Data, common: Data) -> ExemptSpe
     context.known((*path, "purposes"), "purpose", data["purposes"], context.purposes)
     frees_opt_out = "opt_out" in data["from"]
     if frees_opt_out and "even_if_opted_out" not in data:
-        message = "It frees from opt_out, so people who said no would be contacted."
-        fix = "If that is meant, add `even_if_opted_out: true`; else remove opt_out."
+        message = "The rule exempts from opt_out, so people who said no would be contacted."
+        fix = "If you mean that, add `even_if_opted_out: true`. Otherwise remove opt_out."
         context.report((*path, "from"), message, fix)
     if not frees_opt_out and "even_if_opted_out" in data:
         message = "`even_if_opted_out` is given, but `from` does not name opt_out."

@@ -1,8 +1,8 @@
 """One English sentence per rule, for people who will never read the file.
 
 Rules of this module
-1. The sentence says everything that changes a decision, defaults included where silence would mislead.
-2. Says what the specification says, not what the file looks like: two ways of writing a rule read the same.
+1. The sentence says everything that changes a decision, including defaults whose omission would mislead.
+2. The sentence follows the specification, not the file, so that two ways of writing a rule give the same sentence.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from streams.decision.specification import Selector
 
 OPT_OUT_SENTENCE: Final = (
-    "Nobody who opted out, objected, paused or asked for restriction is contacted, nor anybody who said something that "
-    "could not be read."
+    "Nobody is contacted after an opt-out, an objection, a pause or a restriction, or after an event that could not be "
+    "read."
 )
 
 _SCOPES: Final = {
@@ -70,7 +70,7 @@ def describe_rule(rule: RuleSpecification) -> str:
 
 
 def describe_selector(selector: Selector) -> str:
-    """What a selector takes in: `on sms or voice, for marketing, in CO`. Empty if everything."""
+    """What a selector selects: `on sms or voice, for marketing, in CO`. Empty if it selects everything."""
     parts = []
     if selector.channels is not None:
         parts.append(f"on {_either(selector.channels)}")
@@ -106,7 +106,8 @@ def _sentence(rule: RuleSpecification) -> str:
         case SenderSpecification():
             what = f"only from {_either(rule.allowed)}{_allowing(rule.on_missing, 'no sender is named')}"
         case CampaignSpecification():
-            return f"Campaigns {_all(rule.applies_to.campaigns or ())}: {_CAMPAIGN[rule.switch]}."
+            names = rule.applies_to.campaigns or ()
+            return f"{'Campaign' if len(names) == 1 else 'Campaigns'} {_all(names)}: {_CAMPAIGN[rule.switch]}."
         case ExemptSpecification():
             return _exempt(rule)
         case _ if rule.__class__ is RuleSpecification and rule.rule_id == OPT_OUT_ID:
@@ -126,15 +127,15 @@ def _cap(rule: CapSpecification) -> str:
 
 def _exempt(rule: ExemptSpecification) -> str:
     freed = _all(_KINDS[kind] for kind in rule.kinds)
-    counts = "still counted toward the limits" if rule.still_counts else "not counted toward any"
+    counts = "still counted toward the limits" if rule.still_counts else "not counted toward any limit"
     even = ", even for people who opted out" if "opt_out" in rule.kinds else ""
     return f"For {_all(rule.purposes)}: exempt from {freed}{even}, and {counts}."
 
 
 def _window(rule: WindowSpecification) -> str:
     days = "; ".join(f"{label} {_hours(rule.hours[name])}" for name, label in _DAYS.items() if name in rule.hours)
-    zone = {"recipient": "the recipient's time", "policy": "the policy's time"}.get(
-        rule.zone, f"the time of {rule.zone}"
+    zone = {"recipient": "in the recipient's time zone", "policy": "in the policy's time zone"}.get(
+        rule.zone, f"in the time zone {rule.zone}"
     )
     calendar = {"none": "", "recipient": ", holidays of the recipient's place"}.get(
         rule.holidays, f", holidays of {rule.holidays}"
@@ -158,13 +159,15 @@ def _cap_window(rule: CapSpecification) -> str:
         return f"in any {duration_text(rule.rolling_ms)}"
     if rule.calendar is None:
         return "ever"
-    zone = {"recipient": "the recipient's", "policy": "the policy's"}.get(rule.calendar_zone, rule.calendar_zone)
-    return f"a {rule.calendar} ({zone} time)"
+    zone = {"recipient": "the recipient's time zone", "policy": "the policy's time zone"}.get(
+        rule.calendar_zone, f"the time zone {rule.calendar_zone}"
+    )
+    return f"per {rule.calendar} (in {zone})"
 
 
 def _scope(scope: Iterable[str]) -> str:
     names = [_SCOPES[name] for name in scope]
-    return f", for each {_joined(names, 'and')} by itself" if names else ""
+    return f", separately for each {_joined(names, 'and')}" if names else ""
 
 
 def _subject(rule: RuleSpecification) -> str:
@@ -177,8 +180,8 @@ def _subject(rule: RuleSpecification) -> str:
 def _country_unknown(rule: RuleSpecification) -> str:
     if rule.applies_to.countries is None:
         return ""
-    says = {"deny": "nothing", "apply": "the same", "skip": "no limit by this rule"}[rule.country_unknown]
-    return f"; where the country is not known, {says}"
+    says = {"deny": "nothing is allowed", "apply": "the same holds", "skip": "this rule sets no limit"}
+    return f"; if the country is not known, {says[rule.country_unknown]}"
 
 
 def _counting(rule: CapSpecification | GapSpecification) -> str:
@@ -191,11 +194,11 @@ def _counting(rule: CapSpecification | GapSpecification) -> str:
 
 
 def _missing(on_missing: str, what: str) -> str:
-    return f"; not asked where {what} is not known" if on_missing == "allow" else ""
+    return f"; not asked if {what} is not known" if on_missing == "allow" else ""
 
 
 def _allowing(on_missing: str, when: str) -> str:
-    return f", or where {when}" if on_missing == "allow" else ""
+    return f", or if {when}" if on_missing == "allow" else ""
 
 
 def _either(words: Iterable[str]) -> str:

@@ -2,9 +2,9 @@
 
 Rules of this module
 1. What is written is what is read. Only `true`, `false`, `null`, `~` and whole numbers without leading zeros are
-   anything but text, so `on`, `no` (Norway), `08:30`, `2026-12-24` and `2026.10` stay as they stand.
-2. A key given twice is refused: the parser would keep the last, and the reader sees the first.
-3. No tags, no merge keys; anchors and aliases within a budget, so that a small file cannot become a large one.
+   anything but text, so `on`, `no` (Norway), `08:30`, `2026-12-24` and `2026.10` stay as they are.
+2. A duplicate key is refused, because the parser would keep the last one although the reader sees the first one.
+3. Tags and merge keys are refused. Anchors and aliases have a budget, so that a small file cannot become a large one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Path = tuple[str | int, ...]
-# Dicts, lists, strings, integers, booleans and None. What shape they have only the schema can say.
+# Dicts, lists, strings, integers, booleans and None. Only the schema can say which shape they have.
 Plain = Any
 
 # A policy's text travels in one Kafka record (1 MiB at most by default), and 200 commented rules need a fifth of this.
@@ -45,7 +45,7 @@ class Document:
     findings: list[Finding]
 
     def line(self, path: Path) -> int:
-        """Line of the key or list item at `path`, or of the nearest thing around it."""
+        """Line of the key or list item at `path`, or of the nearest thing that contains it."""
         while path:
             if path in self.lines:
                 return self.lines[path]
@@ -64,7 +64,8 @@ class Document:
 def parse(text: str) -> Document:
     """Parse a policy's text.
 
-    Raises `PolicyRefused` if it is not YAML, too large, too deep, or empty; lesser findings are in `Document.findings`.
+    Raises `PolicyRefused` if the text is not YAML, too large, too deep, or empty. Lesser findings are in
+    `Document.findings`.
     """
     if len(text.encode("utf-8", "surrogatepass")) > TEXT_MAX_BYTES:
         raise PolicyRefused([Finding(1, None, f"The file is larger than {TEXT_MAX_BYTES // 1024} KiB.", "Split it.")])
@@ -74,7 +75,7 @@ def parse(text: str) -> Document:
     except PolicyRefused:
         raise
     except (ValueError, OverflowError):  # of `chr` and `int`, which PyYAML lets through
-        message = "This is not YAML: an escape or a number is larger than any can be."
+        message = "This is not YAML, because an escape or a number is too large."
         raise PolicyRefused([Finding(builder.line(), None, message, "Write the character itself.")]) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -89,7 +90,7 @@ def parse(text: str) -> Document:
 
 @dataclass(slots=True)
 class _Builder:
-    """Builds values from the parser's events, so that nothing is ever constructed that was not asked for."""
+    """Builds values from the parser's events, so that the parser never constructs an object."""
 
     text: str
     lines: dict[Path, int] = field(default_factory=dict)
@@ -114,7 +115,9 @@ class _Builder:
         next(self.events)  # the document's end
         second = next(self.events)
         if not isinstance(second, yaml.StreamEndEvent):
-            self.report(second, "There is a second document in the file.", "Keep one; remove the `---` between them.")
+            self.report(
+                second, "There is a second document in the file.", "Keep one, and remove the `---` between them."
+            )
         return Document(data, self.lines, self.findings)
 
     def report(self, event: yaml.Event, message: str, fix: str) -> None:
@@ -124,7 +127,9 @@ class _Builder:
         line = _line(event)
         self.lines.setdefault(path, line)
         if len(path) > DEPTH_MAX:
-            raise PolicyRefused([Finding(line, None, f"Nested more than {DEPTH_MAX} deep.", "No policy needs that.")])
+            raise PolicyRefused(
+                [Finding(line, None, f"The file is nested more than {DEPTH_MAX} deep.", "No policy needs that.")]
+            )
         if isinstance(event, yaml.AliasEvent):
             return self.alias(event)
         assert isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent)
@@ -170,7 +175,7 @@ class _Builder:
 
     def alias(self, event: yaml.AliasEvent) -> Plain:
         if event.anchor not in self.anchors:
-            message = f"There is no finished value named &{event.anchor} above."
+            message = f"No complete value named &{event.anchor} is defined above."
             self.report(event, message, "Define it first, or write it out.")
             return None
         data, size = self.anchors[event.anchor]
@@ -180,7 +185,7 @@ class _Builder:
     def spend(self, values: int, line: int) -> None:
         self.count += values
         if self.count > VALUES_MAX:
-            message = f"The file holds more than {VALUES_MAX} values, those repeated by aliases included."
+            message = f"The file contains more than {VALUES_MAX} values, including those that aliases repeat."
             raise PolicyRefused([Finding(line, None, message, "Split it, or repeat less.")])
 
     @staticmethod
@@ -202,7 +207,7 @@ def _text(event: yaml.ScalarEvent) -> str:
     try:
         return text.encode("utf-16", "surrogatepass").decode("utf-16")
     except UnicodeDecodeError:
-        message = "A text holds half of a character: one of \\ud800 to \\udfff by itself."
+        message = "A text contains half of a character: one of \\ud800 to \\udfff by itself."
         raise PolicyRefused([Finding(_line(event), None, message, "Write the character itself.")]) from None
 
 

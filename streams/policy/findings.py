@@ -1,9 +1,9 @@
-"""What is wrong with a policy file, said so that its author can put it right.
+"""Findings about a policy file, written so that its author can correct it.
 
 Rules of this module
 1. A finding names the line, the rule (if it is about one) and what to write instead.
-2. All findings of a file are reported together; nobody repairs a policy one error at a time.
-3. Findings quote the policy file only. It holds no customer, so neither do they.
+2. All findings of a file are reported together, so that nobody has to repair a policy one error at a time.
+3. Findings quote only the policy file. It contains no customer data, so neither do they.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# Below this likeness a suggestion confuses more than it helps (difflib's own default).
+# Below this similarity a suggestion confuses more than it helps (difflib's own default).
 LIKENESS_MIN = 0.6
 
 
 class Finding(NamedTuple):
-    """One thing wrong, or worth knowing, about a policy file. Lines count from 1."""
+    """One error, or one thing worth knowing, about a policy file. Lines count from 1."""
 
     line: int
     rule_id: str | None
@@ -32,7 +32,7 @@ class Finding(NamedTuple):
 
 
 class PolicyRefused(ValueError):
-    """The policy file was refused. `findings` holds everything wrong with it, in the order of its lines."""
+    """The policy file was refused. `findings` contains everything that is wrong with it, in the order of its lines."""
 
     def __init__(self, findings: Iterable[Finding]) -> None:
         self.findings: tuple[Finding, ...] = tuple(
@@ -42,7 +42,9 @@ class PolicyRefused(ValueError):
 
 
 def did_you_mean(word: object, known: Iterable[str], otherwise: str = "") -> str:
-    """'Did you mean …?' if a known word is like this one; else the known words if they are few, else `otherwise`."""
+    """'Did you mean …?' if a known word is similar; otherwise `otherwise`; without that the known words, if they are
+    few.
+    """
     words = sorted(known)
     text = str(word)
     folded = {entry.casefold(): entry for entry in words}

@@ -1,8 +1,8 @@
-"""The part of a policy that is no rule: horizons, channels, purposes, regions, holiday calendars.
+"""The parts of a policy that are not rules: horizons, channels, purposes, regions, holiday calendars.
 
 Rules of this module
-1. Whatever the schema has refused already is left out here, and nothing is said about it twice.
-2. References are checked against what is declared; where the declaration itself is broken, they are not checked at all.
+1. Whatever the schema has already refused is left out here, so nothing is reported twice.
+2. References are checked against what is declared. If the declaration itself is broken, they are not checked at all.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Limits(NamedTuple):
-    """Least (not reached if `is_open`), most, and what holds when the file says nothing."""
+    """The least value (exclusive if `is_open`), the greatest, and the default."""
 
     least_ms: int
     most_ms: int
@@ -58,7 +58,7 @@ IDENTITIES: Final = Limits(MINUTE_MS, HISTORY.most_ms, 7 * DAY_MS)
 
 @dataclass(slots=True)
 class Context:
-    """What rules may refer to. None where the declaration is broken and references cannot be judged."""
+    """What rules may refer to. A field is None if its declaration is broken, so that references cannot be checked."""
 
     document: Document
     zones: Zones
@@ -78,7 +78,7 @@ class Context:
 
     @property
     def groups(self) -> frozenset[str] | None:
-        """Groups of channels; a channel without a group is its own."""
+        """The groups of channels. A channel without a group is its own group."""
         if self.channels is None:
             return None
         return frozenset(group or channel for channel, group in self.channels.items())
@@ -89,7 +89,7 @@ class Context:
             known = [*self.zones.by_name, *besides]
             city = name.replace(" ", "_").casefold()
             cities = [zone for zone in self.zones.by_name if zone.rsplit("/", 1)[-1].casefold() == city]
-            otherwise = "Use a name of the IANA time zone database, as America/Bogota."
+            otherwise = "Use a name of the IANA time zone database, such as America/Bogota."
             fix = f"Did you mean {cities[0]}?" if cities else did_you_mean(name, known, otherwise)
             self.report(path, f"There is no time zone `{name}`.", fix)
         return name
@@ -98,7 +98,7 @@ class Context:
         """Check `CO` or `US-FL`: the country, and that the region is one of its regions of the first level."""
         country, region = code[:2], code[3:]
         if country not in self.zones.countries:
-            fix = "Did you mean GB?" if country == "UK" else "Use a code of ISO 3166, as CO."
+            fix = "Did you mean GB?" if country == "UK" else "Use a code of ISO 3166, such as CO."
             self.report(path, f"There is no country `{country}`.", fix)
             return
         known = subdivisions(country)
@@ -107,13 +107,13 @@ class Context:
         elif region and known[region] != region:
             within = f"{country}-{known[region]}"
             self.report(
-                path, f"`{code}` lies in `{within}`: policies name regions of the first level.", f"Write {within}."
+                path, f"`{code}` lies in `{within}`, and policies name regions of the first level.", f"Write {within}."
             )
 
     def region_fix(self, country: str, region: str) -> str:
         """What to write instead of a region that does not exist."""
         known = [f"{country}-{code}" for code, first in subdivisions(country).items() if code == first]
-        return did_you_mean(f"{country}-{region}", known, "Use a code of ISO 3166-2, as US-FL.")
+        return did_you_mean(f"{country}-{region}", known, "Use a code of ISO 3166-2, such as US-FL.")
 
     def known(self, path: Path, what: str, names: Iterable[str], declared: Iterable[str] | None) -> None:
         """Check a list of names against what is declared."""
@@ -127,7 +127,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The sound parts of a policy's head, in the words of `PolicySpecification`."""
+    """The correct parts of a policy's head, named as in `PolicySpecification`."""
 
     name: str
     version: str
@@ -142,7 +142,7 @@ class Header:
 
 
 def read_header(context: Context) -> Header:
-    """Check everything above the rules and note in the context what rules may refer to."""
+    """Check everything above the rules, and record in the context what rules may refer to."""
     data = context.document.data
     _channels(context, data)
     _purposes(context, data)
@@ -233,13 +233,13 @@ def _other_names(context: Context, data: Mapping[str, Any]) -> dict[str, dict[st
             for index, other in enumerate(others):
                 folded = fold(other)
                 if folded in EVERYTHING:
-                    message = f"`{other}` is what people write when they mean everything: it cannot mean one thing."
-                    context.report((*path, index), message, "Remove it: what it covers stays everything.")
+                    message = f"`{other}` is what people write when they mean everything, so it cannot mean one thing."
+                    context.report((*path, index), message, "Remove it. It will still cover everything.")
                 elif taken.get(folded, word) != word or folded in names:
-                    message = f"`{other}` is taken: it means `{taken[folded]}`."
+                    message = f"`{other}` already means `{taken[folded]}`."
                     context.report((*path, index), message, "Give each name to one word.")
                 elif folded in taken:
-                    message = f"`{other}` is `{word}` itself: letter case and blanks are not looked at."
+                    message = f"`{other}` is `{word}` itself, because letter case and blanks do not matter."
                     context.report((*path, index), message, "Remove it.")
                 else:
                     names[folded] = taken[folded] = word
@@ -282,16 +282,18 @@ def _calendar(context: Context, name: str, entry: Mapping[str, Any], years: list
     code, subdivision = entry.get("country"), entry.get("subdivision")
     categories = entry.get("categories", ["public"])
     if REGION.fullmatch(name) and name[:2] in context.zones.countries and name[3:] not in subdivisions(name[:2]):
-        message = f"No recipient can be in `{name}`: there is no such region."
+        message = f"No recipient can be in `{name}`, because there is no such region."
         context.report(path, message, context.region_fix(name[:2], name[3:]))
     if name in {"recipient", "none"}:
-        context.report(path, f"A calendar cannot be called `{name}`: rules use the word.", "Give it another name.")
+        context.report(
+            path, f"A calendar cannot be called `{name}`, because rules use that word.", "Give it another name."
+        )
     if code is not None:
         _check_country(context, path, code, subdivision, categories)
     add, remove = (_dates(context, (*path, key), entry.get(key, []), years) for key in ("add", "remove"))
     if (add or remove) and not entry.get("because"):
         message = f"The calendar `{name}` adds or removes days without `because`."
-        context.report(path, message, "Say why, for whoever reads it.")
+        context.report(path, message, "Say why, for the reader.")
     if code is None and not add:
         context.report(path, f"The calendar `{name}` has neither a country nor days.", "Give it `country` or `add`.")
     if len(context.findings) > before:
@@ -299,8 +301,8 @@ def _calendar(context: Context, name: str, entry: Mapping[str, Any], years: list
     calendar = holidays.resolve(name, years, code, subdivision, categories, add, ())
     for index, date_removed in enumerate(remove):
         if date_removed not in calendar.days:
-            message = f"{date_removed.isoformat()} is no holiday of calendar `{name}`."
-            context.report((*path, "remove", index), message, "Remove the line: it would hide a mistake.")
+            message = f"{date_removed.isoformat()} is not a holiday in the calendar `{name}`."
+            context.report((*path, "remove", index), message, "Remove the line, because it would hide a mistake.")
     if len(context.findings) > before:
         return None
     return holidays.resolve(name, years, code, subdivision, categories, add, remove)
@@ -328,7 +330,7 @@ def _dates(context: Context, path: Path, texts: Iterable[str], years: list[int])
         try:
             value = day(text)
         except ValueError:
-            context.report((*path, index), f"There is no day {text}.", "Write a date, as 2026-12-24.")
+            context.report((*path, index), f"There is no day {text}.", "Write a date, such as 2026-12-24.")
             continue
         if value.year not in years:
             message = f"{text} is outside the years {years[0]} to {years[-1]}."

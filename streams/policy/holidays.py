@@ -2,9 +2,10 @@
 
 Rules of this module
 1. Only the years the policy names are known; any other date is unknown, never "no holiday".
-2. Dates decide, names are for people: names are English where the package has them, whatever the machine's language.
-3. What the package does not know (municipal days, days of mourning, bridge days decreed last week) the policy adds,
-   and what it has too many the policy removes; both say why.
+2. Only dates decide. Names are for people, and are English if the package has English names, whatever the machine's
+   language.
+3. The policy adds days that the package does not know (municipal days, days of mourning, bridge days decreed last week)
+   and removes days that it should not have. Both need a reason.
 """
 
 from __future__ import annotations
@@ -74,9 +75,9 @@ def resolve(
     add: Mapping[date, str] | Sequence[date] = (),
     remove: Sequence[date] = (),
 ) -> Calendar:
-    """The calendar's days within `years` (which must be consecutive). Without a country only the added days.
+    """The calendar's days within `years` (which must be consecutive). Without a country these are only the added days.
 
-    Raises `ValueError` if a removed date is no holiday: the removal would hide a mistake.
+    Raises `ValueError` if a removed date is not a holiday, because the removal would hide a mistake.
     """
     found = _library_days(code, subdivision, tuple(categories), tuple(sorted(years))) if code else {}
     days = {day: label for day, label in found.items() if day.year in years}
@@ -98,7 +99,7 @@ def _library_days(
     code: str, subdivision: str | None, categories: tuple[str, ...], years: tuple[int, ...]
 ) -> Mapping[date, str]:
     options: dict[str, Any] = {"subdiv": subdivision, "categories": categories, "expand": False}
-    # A New Year's Day on a Saturday may be observed in the year before: ask for the neighbours too.
+    # A New Year's Day on a Saturday may be observed in the previous year, so ask for the neighbouring years too.
     wanted = range(years[0] - 1, years[-1] + 2)
     entity = holidays.country_holidays(code, years=wanted, language=_LANGUAGE, **options)
     if _LANGUAGE not in entity.supported_languages:

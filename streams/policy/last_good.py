@@ -1,11 +1,11 @@
-"""The policy a worker starts with: its file's, or else the last good one, which stands in the control topic.
+"""The policy with which a worker starts: the one of its file or, failing that, the last good one in the control topic.
 
 Rules of this module
-1. The file comes first. Only where it is missing or refused does the last good policy, the one in force for the
-   application, take its place: a file that vanishes must not end a gate that decides.
-2. It takes its place only as the very policy it was. Where its text would mean something else on this machine (other
-   versions of the zone or holiday packages, another version of this package), nobody has put that in force, and
-   starting is refused.
+1. The file comes first. Only if it is missing or refused does the last good policy, the one in force for the
+   application, take its place, because a file that vanishes must not end a gate that decides.
+2. It takes the file's place only as the very policy it was. If its text would mean something else on this machine
+   (other versions of the zone or holiday packages, another version of this package), nobody has put that in force, and
+   the start is refused.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ def starting_policy(
         may_replace: the last good policy may take the file's place.
 
     Raises:
-        PolicyRefused: the file is not sound, and there is no last good policy.
-        StartupRefusedError: the file cannot be read, and there is none; or there is one that may not take its place.
+        PolicyRefused: the file has errors, and there is no last good policy.
+        StartupRefusedError: the file cannot be read, and there is no last good policy or it may not take the file's
+            place.
     """
     try:
         return load_policy(path), None
@@ -85,5 +86,5 @@ def _no_substitute(path: Path, fault: Fault, record: PolicyRecord, why: str) -> 
     wrong = f"is refused: {fault}" if isinstance(fault, PolicyRefused) else f"cannot be read: {fault.strerror}."
     return StartupRefusedError(
         f"The last good policy, {record.name} {record.version} ({record.hash}), cannot take the place of the policy "
-        f"file, because {why}. Put the file back, or mend it. The policy file {path} {wrong}"
+        f"file, because {why}. Put the file back, or correct it. The policy file {path} {wrong}"
     )

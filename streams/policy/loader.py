@@ -1,11 +1,11 @@
-"""A policy file → a `PolicySpecification`, or all the reasons why not.
+"""Turns a policy file into a `PolicySpecification`, or reports everything that is wrong with it.
 
 Rules of this module
-1. A policy is loaded whole or refused whole; there is no half of a policy.
+1. A policy is loaded as a whole or refused as a whole.
 2. The hash covers everything that can change a decision or its explanation: what the file says (not how it is laid
    out), the versions of the zone and holiday packages, the holidays themselves, and the regions of the countries of
    which it names one.
-3. Nothing here reads a clock: whoever wants to hear that the holiday years are about to end says what day it is.
+3. Nothing here reads a clock. A caller who wants the warning that the holiday years are about to end passes the date.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from streams.policy.header import Header
     from streams.policy.holidays import Calendar
 
-# 128 bits: nobody finds two policies with one hash by accident, and it is short enough to read aloud.
+# 128 bits make an accidental collision impossible in practice, and the hash is still short enough to read aloud.
 HASH_DIGITS: Final = 32
-# Part of the hash, to be raised when the same file comes to mean something else.
+# Part of the hash. Raise the number when the meaning of the same file changes.
 MEANING: Final = "mesura-policy-2"
 # Fields on which findings about other fields depend.
 _CONTEXT_OF_OTHERS: Final = frozenset({"id", "kind", "state", "applies_to", "holidays", "even_if_opted_out"})
@@ -48,7 +48,7 @@ _CONTEXT_OF_OTHERS: Final = frozenset({"id", "kind", "state", "applies_to", "hol
 
 @dataclass(frozen=True, slots=True)
 class LoadedPolicy:
-    """A policy that may be put in force, with what its author and an auditor want to know."""
+    """A policy that may be put in force, with the information that its author and an auditor need."""
 
     specification: PolicySpecification
     text: str
@@ -62,7 +62,7 @@ def load_policy(source: Path | str, *, today: date | None = None) -> LoadedPolic
     """Load a policy from a file (`Path`) or from its text (`str`).
 
     `today` only decides whether a warning says that the holiday years are about to end. Raises `PolicyRefused` with all
-    findings if the policy is not sound, and `OSError` if the file cannot be read.
+    findings if the policy has any, and `OSError` if the file cannot be read.
     """
     text = read_text(source) if isinstance(source, Path) else source
     document = parse(text)
@@ -145,7 +145,9 @@ def content_hash(
     calendars: Mapping[str, Calendar],
     regions: Mapping[str, Mapping[str, str]],
 ) -> str:
-    """The policy's hash: the same however the file is laid out, another if anything it rests on differs."""
+    """The policy's hash. It does not depend on the file's layout, and changes if anything that the policy rests on
+    changes.
+    """
     covered = {
         "meaning": MEANING,
         "content": data,
@@ -199,8 +201,10 @@ def _unique(context: Context, section: str, written: list[Plain]) -> None:
             continue
         if name in first:
             line = context.document.line((section, first[name], "id"))
-            message = f"The id `{name}` is taken by the one on line {line}."
-            context.report((section, index, "id"), message, "Choose another: explanations and metrics go by it.")
+            message = f"The id `{name}` is already used on line {line}."
+            context.report(
+                (section, index, "id"), message, "Choose another id, because explanations and metrics use it."
+            )
         first.setdefault(name, index)
 
 

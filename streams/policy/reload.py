@@ -1,11 +1,12 @@
 """Watching a policy file, so that a new policy takes effect without a restart.
 
 Rules of this module
-1. The last good policy stays in force whatever happens to the file; what is wrong with the file is said once.
-2. A file is read only after it has stopped changing, and what was read counts only if it did not change meanwhile: a
-   half-written policy is never judged. Atomic replacement and swapped links (as Kubernetes does) are ordinary changes.
-3. Pure logic: time and file are given. `poll` is called by whoever decides, between batches, so that a policy never
-   changes within one.
+1. The last good policy stays in force whatever happens to the file. A problem of the file is reported once.
+2. A file is read only after it has stopped changing, and what was read counts only if the file did not change in the
+   meantime, so a half-written policy is never loaded. Atomic replacement and swapped links (as Kubernetes does) are
+   ordinary changes.
+3. This module is pure logic: time and file are parameters. The lane calls `poll` between batches, so that a policy
+   never changes within a batch.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ if TYPE_CHECKING:
 POLL_MS: Final = 1_000
 # An editor, rsync or a mounted volume writes a policy in well under this.
 SETTLE_MS: Final = 500
-# Some file systems keep times by the second or not at all: once a minute the content itself is looked at.
+# Some file systems keep times only to the second or not at all, so the content itself is checked once a minute.
 CONTENT_CHECK_MS: Final = 60_000
 
 
 class Stamp(NamedTuple):
-    """What tells one state of a file from another without reading it."""
+    """What distinguishes one state of a file from another without reading it."""
 
     modified_ns: int
     size: int
@@ -50,16 +51,16 @@ class FileView(Protocol):
 
 
 class Listener(Protocol):
-    """Who wants to know. All calls come from within `poll`."""
+    """Receives the changes. All calls come from within `poll`."""
 
     def policy_changed(self, policy: LoadedPolicy) -> None:
         """Another policy (another hash) is in force from now on."""
 
     def policy_refused(self, error: PolicyRefused | OSError) -> None:
-        """The file is not usable; the policy in force stays. Called once for each state of the file."""
+        """The file cannot be used, and the policy in force stays. Called once for each state of the file."""
 
     def policy_restored(self) -> None:
-        """The file had been refused and now says again what is in force."""
+        """The file had been refused and now contains the policy in force again."""
 
 
 def fault_of(error: PolicyRefused | OSError) -> Literal["missing", "unreadable", "refused"]:
@@ -100,9 +101,10 @@ class PolicyWatcher:
         *,
         fault: PolicyRefused | OSError | None = None,
     ) -> None:
-        """`in_force` was loaded from the file by the caller; the first poll looks whether it still says the same.
+        """`in_force` was loaded from the file by the caller. The first poll checks whether the file still says the
+        same.
 
-        `fault`: what was wrong with the file, where `in_force` is from elsewhere. The first poll looks at it again.
+        `fault`: what was wrong with the file, if `in_force` comes from elsewhere. The first poll checks the file again.
         """
         self.in_force = in_force
         self.error = fault
@@ -117,12 +119,12 @@ class PolicyWatcher:
         self._next_content_check_ms: int | None = None
 
     def poll(self, now_ms: int) -> None:
-        """Look at the file if it is time to, and tell the listener what came of it. Raises nothing of the file's.
+        """Check the file if it is time to, and tell the listener the result. Raises no error of the file.
 
         Costs one comparison until a second has passed, then one stat. Loading a changed policy takes some 50 ms, and
-        half a second for 200 rules; whoever cannot wait so long polls from another thread.
+        half a second for 200 rules. A caller that cannot wait that long polls from another thread.
         """
-        if now_ms < self._last_poll_ms:  # the clock was set back: what was planned by it is void
+        if now_ms < self._last_poll_ms:  # the clock was set back, so the planned moments are void
             self._pending = self._next_poll_ms = self._next_content_check_ms = None
         self._last_poll_ms = now_ms
         if self._next_poll_ms is not None and now_ms < self._next_poll_ms:
@@ -150,7 +152,7 @@ class PolicyWatcher:
             self._refuse(error, f"unreadable:{error.errno}", stamp)
             return
         if self._view.stamp() != stamp:
-            return  # it changed under our hands; the next poll sees that
+            return  # it changed while it was read; the next poll sees that
         state = hashlib.sha256(content).hexdigest()
         if state == self._judged:
             self._judged_stamp = stamp

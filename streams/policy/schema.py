@@ -1,9 +1,9 @@
 """The published JSON Schema, and its errors as findings.
 
 Rules of this module
-1. `schemas/policy.schema.json` is the one description of the file's shape; editors and the gate read the same.
-2. Every error of the schema becomes a finding with a line and a fix; none is passed on in the library's words.
-3. The path of an error is the thing that is wrong: the unknown field itself, the block that lacks something.
+1. `schemas/policy.schema.json` is the only description of the file's shape. Editors and the gate read the same file.
+2. Every error of the schema becomes a finding with a line and a fix. None is reported in the library's words.
+3. The path of an error is that of the thing that is wrong: the unknown field itself, or the block that lacks something.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 SCHEMA_NAME: Final = "policy.schema.json"
 
-# Words people use when they mean to count across customers.
+# Words that people use when they want to count across customers.
 ACROSS_CUSTOMERS: Final = frozenset(
     {
         "account",
@@ -50,8 +50,8 @@ ACROSS_CUSTOMERS: Final = frozenset(
     }
 )
 ACROSS_SENTENCE: Final = (
-    "asks to count across customers: caps hold within one customer, because one lane owns one customer's history, "
-    "and across customers no cap could be exact."
+    "asks to count across customers. Caps hold within one customer, because one lane owns one customer's history. "
+    "Across customers no cap could be exact."
 )
 _TYPES: Final = {
     "string": "text",
@@ -151,7 +151,9 @@ def _unknown(error: _Error) -> Iterator[tuple[Path, Finding]]:
 
 
 def _lacking(error: _Error) -> Iterator[tuple[Path, Finding]]:
-    """The library reports each missing field by itself; here every report names all, and equal ones fall together."""
+    """The library reports each missing field separately. Here every report names all of them, and equal reports are
+    merged.
+    """
     for key in [key for key in error.wanted if key not in error.value]:
         yield error.finding(f"{error.where} lacks `{key}`.", _described(error.holder, key))
 
@@ -165,7 +167,7 @@ def _dependent(error: _Error) -> Iterator[tuple[Path, Finding]]:
 def _type(error: _Error) -> Iterator[tuple[Path, Finding]]:
     types = [error.wanted] if isinstance(error.wanted, str) else error.wanted
     wanted = " or ".join(_TYPES[name] for name in types)
-    yield error.finding(f"{error.where} is {_shown(error.value)}, and should be {wanted}.", _retyped(error, types))
+    yield error.finding(f"{error.where} is {_shown(error.value)}, but should be {wanted}.", _retyped(error, types))
 
 
 def _choice(error: _Error) -> Iterator[tuple[Path, Finding]]:
@@ -174,10 +176,10 @@ def _choice(error: _Error) -> Iterator[tuple[Path, Finding]]:
     if len(path) > 1 and path[-2] == "scope" and str(value).lower().replace("-", "_") in ACROSS_CUSTOMERS:
         yield error.finding(f"The scope `{value}` {ACROSS_SENTENCE}", "Remove it from `scope`.")
     elif len(path) > 1 and path[-2] == "scope" and value == "customer":
-        yield error.finding("`customer` is no scope.", "Remove it: every scope is within one customer already.")
+        yield error.finding("`customer` is not a scope.", "Remove it. Every scope is already within one customer.")
     elif path[-1:] == ("kind",) and value == "opt_out":
-        fix = "Remove the rule: `opt-out` is always there, first, and cannot be switched off."
-        yield error.finding("A rule of kind opt_out is not written.", fix)
+        fix = "Remove the rule. `opt-out` is always there, as the first rule, and cannot be switched off."
+        yield error.finding("A rule of kind opt_out cannot be written in the file.", fix)
     elif isinstance(value, bool) and {"on", "off"} & set(known):
         yield error.finding(f"{error.where} is {_shown(value)}.", f"Did you mean {'on' if value else 'off'}?")
     else:
@@ -194,7 +196,7 @@ def _twice(error: _Error) -> Iterator[tuple[Path, Finding]]:
 
 def _empty(error: _Error) -> Iterator[tuple[Path, Finding]]:
     is_selector = bool(_SELECTORS & set(error.path))
-    fix = "Leave the field out to mean any: an empty list matches nothing." if is_selector else error.expected
+    fix = "Leave the field out to mean any. An empty list matches nothing." if is_selector else error.expected
     yield error.finding(f"{error.where} is empty.", fix)
 
 
@@ -204,12 +206,12 @@ def _many(error: _Error) -> Iterator[tuple[Path, Finding]]:
 
 
 def _one_of(error: _Error) -> Iterator[tuple[Path, Finding]]:
-    yield error.finding(f"{error.where} must say exactly one of rolling, calendar, lifetime.", error.expected)
+    yield error.finding(f"{error.where} must have exactly one of rolling, calendar and lifetime.", error.expected)
 
 
 def _not_allowed(error: _Error) -> Iterator[tuple[Path, Finding]]:
     if error.is_key:
-        message = f"{error.where} cannot have the name `{error.value}` in it."
+        message = f"{error.where} cannot contain the name `{error.value}`."
         yield error.finding(message, error.expected, (*error.path, error.value))
     else:
         yield error.finding(f"{error.where} is {_shown(error.value)}, which is not allowed.", error.expected)

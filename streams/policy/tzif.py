@@ -1,9 +1,9 @@
-"""One compiled zone file (TZif, RFC 9636) → the offsets of its local time.
+"""Reads the offsets of local time from one compiled zone file (TZif, RFC 9636).
 
 Rules of this module
-1. Reads bytes, knows no files and no names.
-2. After the file's last transition the footer's POSIX rule holds; it is written out up to the horizon.
-3. A transition that changes no offset (only a name or the summer-time flag) is no transition here.
+1. This module reads bytes. It knows no files and no names.
+2. After the file's last transition the footer's POSIX rule holds. It is expanded up to the horizon.
+3. A transition that does not change the offset (only a name or the summer-time flag) is ignored.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Transitions = tuple[tuple[int, int], ...]
 def read_offsets(content: bytes, first: int, horizon: int) -> tuple[int, Transitions]:
     """Offset in seconds at `first`, and the (moment, new offset) after it and before `horizon`, all in epoch seconds.
 
-    Raises `ValueError` if the bytes are no TZif file of version 2 or later.
+    Raises `ValueError` if the bytes are not a TZif file of version 2 or later.
     """
     try:
         moments, offsets, initial, footer = _read(content)
@@ -74,7 +74,7 @@ def _read(content: bytes) -> tuple[tuple[int, ...], list[int], int, str]:
     footer = content[at:].split(b"\n")[1].decode("ascii")
     offsets = [known[kind] for kind in kinds]
     initial = known[0]
-    if not moments and footer:  # no transition at all: the footer holds for ever
+    if not moments and footer:  # without any transition the footer always holds
         initial = _seconds(_parts(footer)["standard"]) * -1
     return moments, offsets, initial, footer
 

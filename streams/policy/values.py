@@ -1,8 +1,8 @@
 """Durations, intervals and dates of the policy file, to and from numbers.
 
 Rules of this module
-1. The text has already passed the schema's pattern: what is left to refuse is a value, never a shape.
-2. What is written back reads as people write it (`7d`, not `604800000`).
+1. The text has already passed the schema's pattern, so only a value can still be refused, never a shape.
+2. Values are written back as people write them (`7d`, not `604800000`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def duration_ms(text: str) -> int:
 
 
 def duration_text(milliseconds: int) -> str:
-    """The shortest way to write a duration. Weeks are left as days: laws and people say 7 days."""
+    """The shortest way to write a duration. Weeks are written as days, because laws and people say 7 days."""
     for unit in ("d", "h", "m"):
         if milliseconds and milliseconds % UNITS_MS[unit] == 0 and (unit != "d" or milliseconds > DAY_MS):
             return f"{milliseconds // UNITS_MS[unit]}{unit}"
@@ -32,7 +32,7 @@ def duration_text(milliseconds: int) -> str:
 
 
 def interval(text: str) -> Interval:
-    """`08:00-12:00` in milliseconds since midnight; the ends are not compared."""
+    """`08:00-12:00` in milliseconds since midnight. The ends are not compared."""
     opens, closes = text.split("-")
     return _wall_ms(opens), _wall_ms(closes)
 

@@ -1,9 +1,9 @@
-"""All time zones there are, from the pinned `tzdata` package and nowhere else, as plain tables.
+"""All time zones, from the pinned `tzdata` package and nowhere else, as plain tables.
 
 Rules of this module
-1. The system's zone files are never read: two workers with the same packages have the same clocks.
-2. A table per name, because the name is shown; the tuples inside are shared by names of the same clock.
-3. The zones of a country or region are sorted and hold each clock once, under the first of its names.
+1. The system's zone files are never read, so two workers with the same packages have the same clocks.
+2. Each name has a table, because the name is shown. Names of the same clock share the tuples inside.
+3. The zones of a country or region are sorted and contain each clock once, under the first of its names.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from importlib.resources.abc import Traversable
 
-# Ledgers reach back 400 days at most and replays some years: nothing asks about a moment before 2015.
+# Ledgers reach back 400 days at most and replays some years, so nothing asks about a moment before 2015.
 FIRST_YEAR: Final = 2015
 # Rules of summer time are enacted a few years ahead at most; what is written beyond is a projection, and 2045 outlives
 # every approval, consent and next moment a policy of today can compute. Later moments have the last offset known.
 LAST_YEAR: Final = 2045
-# "Factory" is tzdata's word for a clock nobody has set.
+# "Factory" is tzdata's name for a clock that nobody has set.
 NOT_ZONES: Final = frozenset({"Factory"})
 
 Clock = tuple[tuple[int, ...], tuple[int, ...]]

@@ -27,22 +27,22 @@ SENTENCES = [
             " state: shadow"
         ),
         (
-            "(In shadow) On channels of text: at most 1 contact a day (the recipient's time), for each channel "
-            "and brand by itself."
+            "(In shadow) On channels of text: at most 1 contact per day (in the recipient's time zone), "
+            "separately for each channel and brand."
         ),
     ),
     (
         "kind: cap, limit: 2, window: {calendar: week, zone: policy}, counts: {}, counts_except: {purposes: [otp]}",
         (
-            "Everything: at most 2 contacts a week (the policy's time), counting contacts of every kind, not "
-            "counting contacts for otp."
+            "Everything: at most 2 contacts per week (in the policy's time zone), counting contacts of every "
+            "kind, not counting contacts for otp."
         ),
     ),
     (
         "kind: cap, limit: 2, window: {calendar: month}, on_missing: allow, applies_to: {automated: true}",
         (
-            "By a machine: at most 2 contacts a month (the recipient's time); not asked where the time zone is "
-            "not known."
+            "By a machine: at most 2 contacts per month (in the recipient's time zone); not asked if the time "
+            "zone is not known."
         ),
     ),
     (
@@ -61,13 +61,13 @@ SENTENCES = [
     ),
     (
         "kind: gap, minimum: 90s, scope: [channel_group], state: off",
-        "(Switched off) Everything: at least 90s since the last contact, for each group of channels by itself.",
+        "(Switched off) Everything: at least 90s since the last contact, separately for each group of channels.",
     ),
     (
         "kind: window, hours: {workday: [08:00-12:00, 14:00-24:00], sat: []}, applies_to: {purposes: [marketing]}",
         (
             "For marketing: only Monday to Friday 08:00-12:00 and 14:00-24:00; Saturday closed; other days closed"
-            " (the recipient's time)."
+            " (in the recipient's time zone)."
         ),
     ),
     (
@@ -76,8 +76,8 @@ SENTENCES = [
             "zone: UTC"
         ),
         (
-            "Everything: only Monday to Friday 08:00-12:00; Saturday closed; Sunday closed; holidays closed (the "
-            "time of UTC, holidays of CO)."
+            "Everything: only Monday to Friday 08:00-12:00; Saturday closed; Sunday closed; holidays closed (in "
+            "the time zone UTC, holidays of CO)."
         ),
     ),
     (
@@ -86,25 +86,22 @@ SENTENCES = [
             "policy, on_missing: allow, applies_to: {countries: [CO, US-FL]}, country_unknown: apply"
         ),
         (
-            "In CO or US-FL: only Sunday 08:00-12:00; days before a holiday closed; other days closed (the "
-            "policy's time, holidays of the recipient's place); not asked where the time zone or calendar is not "
-            "known; where the country is not known, the same."
+            "In CO or US-FL: only Sunday 08:00-12:00; days before a holiday closed; other days closed (in "
+            "the policy's time zone, holidays of the recipient's place); not asked if the time zone or calendar is "
+            "not known; if the country is not known, the same holds."
         ),
     ),
     (
         "kind: consent, max_age: 730d, applies_to: {countries: [CO]}",
-        "In CO: only with consent with evidence, not older than 730d; where the country is not known, nothing.",
+        "In CO: only with consent with evidence, not older than 730d; if the country is not known, nothing is allowed.",
     ),
     (
         "kind: consent, evidence: optional, on_missing: allow, applies_to: {countries: [CO]}, country_unknown: skip",
-        (
-            "In CO: only with consent, or where no consent is known; where the country is not known, no limit by "
-            "this rule."
-        ),
+        ("In CO: only with consent, or if no consent is known; if the country is not known, this rule sets no limit."),
     ),
     (
         "kind: sender, allowed: [b, a], on_missing: allow",
-        "Everything: only from a or b, or where no sender is named.",
+        "Everything: only from a or b, or if no sender is named.",
     ),
     (
         "kind: campaign, campaigns: [b, a], switch: off",
@@ -112,11 +109,11 @@ SENTENCES = [
     ),
     (
         "kind: campaign, campaigns: [a], switch: shadow_only",
-        "Campaigns a: decided in shadow only, and nothing is sent.",
+        "Campaign a: decided in shadow only, and nothing is sent.",
     ),
     (
         "kind: exempt, purposes: [otp, service], from: [cap, gap], still_counts: false",
-        "For otp and service: exempt from caps and gaps, and not counted toward any.",
+        "For otp and service: exempt from caps and gaps, and not counted toward any limit.",
     ),
     (
         "kind: exempt, purposes: [otp], from: [opt_out], even_if_opted_out: true, still_counts: true",

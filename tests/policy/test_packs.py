@@ -59,7 +59,7 @@ def test_starter_warns_of_what_it_means_to(starter: LoadedPolicy) -> None:
     assert [(finding.rule_id, finding.message.split(":")[0].split(" of ")[0]) for finding in starter.warnings] == [
         (None, "4 days"),  # Ceuta and Melilla keep days that depend on the moon
         (None, "4 days"),
-        ("all-daily", "It is in shadow"),
+        ("all-daily", "The rule is in shadow, so it is asked and listed but changes nothing."),
     ]
 
 

@@ -54,7 +54,7 @@ RULES = [
     Case("lacks an id", "kind: gap  # !\nminimum: 1h", None, "lacks `id`", "small letters"),
     Case("bad id", "id: R!  # !\nkind: gap\nminimum: 1h", "R!", "`id` is `R!`", "small letters"),
     Case("unknown kind", "id: r\nkind: capp  # !", "r", "`kind` cannot be `capp`", "Did you mean cap?"),
-    Case("opt_out is not written", "id: r\nkind: opt_out  # !", "r", "kind opt_out is not written", "always there"),
+    Case("opt_out is not written", "id: r\nkind: opt_out  # !", "r", "kind opt_out cannot be written", "always there"),
     Case("the id opt-out", "id: opt-out  # !\nkind: gap\nminimum: 1h", "opt-out", "always there", "Remove the rule"),
     Case("the id duplicate", "id: duplicate  # !\nkind: gap\nminimum: 1h", "duplicate", "always there", "another id"),
     Case("state true", CAP + "state: true  # !", "r", "`state` is `true`", "Did you mean on?"),
@@ -123,17 +123,17 @@ RULES = [
     ),
     Case("unit", CAP + "unit: delivered  # !", "r", "cannot be `delivered`", "attempt"),
     Case("on_missing without zone", CAP + "on_missing: allow  # !", "r", "recipient's zone", "Remove it"),
-    Case("scope global", CAP + "scope: [global]  # !", "r", "across customers no cap could be exact", "Remove it"),
+    Case("scope global", CAP + "scope: [global]  # !", "r", "Across customers no cap could be exact", "Remove it"),
     Case("scope household", CAP + "scope: [Household]  # !", "r", "one lane owns one customer's history", "Remove it"),
     Case("scope address", CAP + "scope: [channel, address]  # !", "r", "count across customers", "Remove it"),
-    Case("scope customer", CAP + "scope: [customer]  # !", "r", "`customer` is no scope", "within one customer"),
+    Case("scope customer", CAP + "scope: [customer]  # !", "r", "`customer` is not a scope", "within one customer"),
     Case("scope typo", CAP + "scope: [chanel]  # !", "r", "cannot be `chanel`", "Did you mean channel?"),
     Case("gap too long", "id: r\nkind: gap\nminimum: 401d  # !", "r", "`minimum` is 401d", "400d"),
     Case("gap zero", "id: r\nkind: gap\nminimum: 0h  # !", "r", "`0h`", "a whole number"),
     Case("hours ends first", WINDOW + "hours: {workday: [22:00-06:00]}  # !", "r", "ends before", "22:00-24:00"),
     Case("hours nothing", WINDOW + "hours: {workday: [08:00-08:00]}  # !", "r", "ends before it begins", ""),
-    Case("overlap", WINDOW + "hours: {sat: [08:00-12:00, 11:00-13:00]}  # !", "r", "overlaps 08:00-12:00", "Order"),
-    Case("disorder", WINDOW + "hours: {sat: [12:00-13:00, 08:00-09:00]}  # !", "r", "stands before", "Order"),
+    Case("overlap", WINDOW + "hours: {sat: [08:00-12:00, 11:00-13:00]}  # !", "r", "overlaps 08:00-12:00", "in order"),
+    Case("disorder", WINDOW + "hours: {sat: [12:00-13:00, 08:00-09:00]}  # !", "r", "comes before", "in order"),
     Case("bad interval", WINDOW + "hours: {sat: [8-12]}  # !", "r", "`8-12`", "08:00-12:00"),
     Case("24:30", WINDOW + "hours: {sat: [08:00-24:30]}  # !", "r", "`08:00-24:30`", "24:00"),
     Case("unknown day", WINDOW + "hours: {saterday: []}  # !", "r", "no field `saterday`", "Did you mean saturday?"),
@@ -268,15 +268,13 @@ NAMES = [
     Case("an empty name", 'other_names: {brands: {north: [""]}}  # !', None, "other_names.brands.north", "1 to 128"),
     Case("too long", f"other_names: {{brands: {{north: [{'x' * 129}]}}}}  # !", None, "north", "1 to 128"),
     Case("twice", "other_names: {channels: {sms: [txt, txt]}}  # !", None, "names `txt` twice", "Keep one"),
-    Case(
-        "twice, folded", 'other_names: {channels: {sms: [txt, "T x T"]}}  # !', None, "is taken: it means `sms`", "one"
-    ),
+    Case("twice, folded", 'other_names: {channels: {sms: [txt, "T x T"]}}  # !', None, "already means `sms`", "one"),
     Case("no such channel", "other_names: {channels: {smss: [txt]}}  # !", None, "`smss` is not declared", "sms?"),
     Case("no such purpose", "other_names: {purposes: {offers: [promo]}}  # !", None, "`offers` is not declared", ""),
-    Case("of two", "other_names: {brands: {north: [n], south: [N]}}  # !", None, "taken: it means `north`", "one word"),
-    Case("of a channel", "other_names: {channels: {sms: [E mail]}}  # !", None, "taken: it means `email`", "one word"),
-    Case("of a group", "other_names: {channels: {email: [Text]}}  # !", None, "taken: it means `text`", "one word"),
-    Case("of a named word", "other_names: {brands: {a: [b], b: [c]}}  # !", None, "taken: it means `b`", "one word"),
+    Case("of two", "other_names: {brands: {north: [n], south: [N]}}  # !", None, "already means `north`", "one word"),
+    Case("of a channel", "other_names: {channels: {sms: [E mail]}}  # !", None, "already means `email`", "one word"),
+    Case("of a group", "other_names: {channels: {email: [Text]}}  # !", None, "already means `text`", "one word"),
+    Case("of a named word", "other_names: {brands: {a: [b], b: [c]}}  # !", None, "already means `b`", "one word"),
     Case("itself", "other_names: {channels: {sms: [S M S]}}  # !", None, "is `sms` itself", "Remove it."),
     *(
         Case(f"everything {number}", f"other_names: {{topics: {{loans: [{word}]}}}}  # !", None, "everything", "Remove")
@@ -296,7 +294,9 @@ CALENDARS = [
     Case("no such day", "{country: CO, because: x, add: [2026-02-30]}  # !", None, "no day 2026-02-30", "Write a date"),
     Case("not a date", "{country: CO, because: x, add: [tomorrow]}  # !", None, "`tomorrow`", "2026-12-24"),
     Case("outside", "{country: CO, because: x, add: [2027-12-24]}  # !", None, "outside the years", "Add the year"),
-    Case("no holiday", "{country: CO, because: x, remove: [2026-12-24]}  # !", None, "is no holiday", "hide a mistake"),
+    Case(
+        "no holiday", "{country: CO, because: x, remove: [2026-12-24]}  # !", None, "is not a holiday", "hide a mistake"
+    ),
 ]
 
 
@@ -347,9 +347,9 @@ def test_calendar_name_that_rules_use() -> None:
 def test_unique_ids(with_rules: Callable[[str], str]) -> None:
     rule = "- {{id: {}, kind: gap, minimum: 1h}}{}\n"
     text = with_rules(rule.format("a", "") + rule.format("b", "") + rule.format("a", "  # !"))
-    check(Case("", "", "a", "taken by the one on line 19", "Choose another"), text)
+    check(Case("", "", "a", "already used on line 19", "Choose another"), text)
     obligations = "obligations:\n  - {id: a, text: x}\n  - {id: a, text: y}  # !\n"
-    check(Case("", "", None, "The id `a` is taken", "Choose another"), HEADER + obligations + "rules: []\n")
+    check(Case("", "", None, "The id `a` is already used", "Choose another"), HEADER + obligations + "rules: []\n")
 
 
 def test_obligations() -> None:
@@ -403,7 +403,7 @@ def test_all_findings_come_together_in_order(with_rules: Callable[[str], str]) -
 YAML = [
     Case("empty", "", None, "The file is empty", "mesura: 1"),
     Case("only a comment", "# nothing\n", None, "The file is empty", ""),
-    Case("not a mapping", "- a  # !\n", None, "The file is a list, and should be a block of fields", ""),
+    Case("not a mapping", "- a  # !\n", None, "The file is a list, but should be a block of fields", ""),
     Case("unclosed", "name: [a, b\nzone: x  # !\n", None, "This is not YAML", "the line before"),
     Case("tab", "channels:\n\tsms:  # !\n", None, "This is not YAML", "column 1"),
     Case("two documents", "a: 1\n---  # !\nb: 2\n", None, "a second document", "---"),
@@ -413,10 +413,10 @@ YAML = [
     Case("tag", "name: !!python/name:os.system  # !\n", None, "is not allowed", "plain value"),
     Case("tag of a type", "version: !!float 2.10  # !\n", None, "The tag", "plain value"),
     Case("key a list", "[a, b]: c  # !\n", None, "A key must be a plain word", "brackets"),
-    Case("alias unknown", "name: *nothing  # !\n", None, "no finished value named &nothing", "Define it first"),
-    Case("alias of itself", "name: &a\n  b: *a  # !\n", None, "no finished value named &a", ""),
+    Case("alias unknown", "name: *nothing  # !\n", None, "No complete value named &nothing", "Define it first"),
+    Case("alias of itself", "name: &a\n  b: *a  # !\n", None, "No complete value named &a", ""),
     Case("control character", "name: a\nzone: \x07  # !\n", None, "U+0007 is not allowed", "Remove it"),
-    Case("too deep", "name: " + "[" * 20 + "]" * 20 + "  # !\n", None, "Nested more than 16 deep", ""),
+    Case("too deep", "name: " + "[" * 20 + "]" * 20 + "  # !\n", None, "nested more than 16 deep", ""),
 ]
 
 

@@ -32,7 +32,7 @@ WINDOW = "- id: r\n  kind: window\n"
         (WINDOW + "  hours: {sun: [08:00-09:00], holiday: []}\n  holidays: recipient\n"
          "  applies_to: {countries: [CO, FR]}\n", 4, "No calendar is declared for FR", "Declare it"),
         (WINDOW + "  hours: {sun: [08:00-09:00], holiday: []}\n  holidays: recipient\n"
-         "  applies_to: {countries: [CO-DC]}\n", 4, "CO-DC: the country's is used", "Declare it"),
+         "  applies_to: {countries: [CO-DC]}\n", 4, "CO-DC, so the country's is used", "Declare it"),
     ],
 )  # fmt: skip
 def test_warning(
@@ -76,7 +76,7 @@ def test_a_rule_all_of_whose_purposes_are_exempt(kind: str, loaded: Callable[[st
     }[kind]
     rule = f"- {{id: r, kind: {kind}, {fields}, applies_to: {{purposes: [otp]}}}}\n"
     exempt = f"- {{id: e, kind: exempt, purposes: [otp, service], from: [{kind}], still_counts: true}}\n"
-    assert "every purpose it applies to is exempt" in loaded(rule + exempt).warnings[0].message
+    assert "every purpose to which it applies is exempt" in loaded(rule + exempt).warnings[0].message
     assert loaded(rule.replace("[otp]", "[otp, marketing]") + exempt).warnings == ()
     assert loaded(rule + exempt.replace("kind: exempt", "kind: exempt, state: off")).warnings == ()
 
@@ -102,7 +102,7 @@ def test_rules_switched_off_are_not_talked_about(loaded: Callable[[str], LoadedP
 )
 def test_holiday_years_about_to_end(today: date, warns: bool, with_rules: Callable[[str], str]) -> None:
     warnings = load_policy(with_rules(CAP), today=today).warnings
-    assert [finding.message.partition(";")[0] for finding in warnings] == ["The holiday years end with 2026"] * warns
+    assert [finding.message.partition(".")[0] for finding in warnings] == ["The holiday years end with 2026"] * warns
     if warns:
         assert warnings[0].fix == "Add 2027."
 
