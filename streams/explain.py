@@ -15,7 +15,9 @@ from streams.decision.intent import Intent
 from streams.decision.ledger import EMPTY_LEDGER, Ledger
 from streams.decision.policy import BUILT_IN, Policy
 from streams.decision.reasons import EXEMPT, PASSED, REASON_BY_NUMBER
-from streams.decision.specification import CapSpecification, GapSpecification, RuleSpecification
+from streams.decision.rules.cap import CapSpecification
+from streams.decision.rules.gap import GapSpecification
+from streams.decision.specification import RuleSpecification
 from streams.decision.tables import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streams.cli.errors import EXIT_ANSWER_IS_NO, Unreadable
-from streams.decision.specification import CapSpecification
+from streams.decision.rules.cap import CapSpecification
 from streams.policy.describe import OPT_OUT_SENTENCE, describe_rule, describe_selector
 from streams.policy.findings import PolicyRefused
 from streams.policy.loader import LoadedPolicy, load_policy

@@ -12,7 +12,8 @@ from typing import Final, NamedTuple
 
 from streams.decision.intent import Intent
 from streams.decision.ledger import Profile
-from streams.decision.specification import PolicySpecification, Selector
+from streams.decision.policy_specification import PolicySpecification
+from streams.decision.specification import Selector
 from streams.decision.tables import HolidayCalendar
 
 # A region that exists and that the policy does not name.

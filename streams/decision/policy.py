@@ -11,47 +11,25 @@ Rules of this module (docs/semantics.md, 3)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Final
 
-from streams.decision.counting import Counting
 from streams.decision.intent import Intent
 from streams.decision.ledger import OPT_OUT_EXEMPT, UNCOUNTED, LabelSet, Ledger
 from streams.decision.ledger_changes import pruned
 from streams.decision.places import Places
 from streams.decision.plan import Asked, Plan
-from streams.decision.policy_types import PolicyTables
+from streams.decision.policy_specification import PolicySpecification
 from streams.decision.reasons import PASSED
 from streams.decision.request_context import Zones
-from streams.decision.rules.campaign import CampaignRule
-from streams.decision.rules.cap import CalendarCapRule, CapRule, LifetimeCapRule, RollingCapRule
-from streams.decision.rules.consent import ConsentRule
+from streams.decision.rules.cap import LifetimeCapRule
 from streams.decision.rules.exempt import exemption
-from streams.decision.rules.gap import GapRule
-from streams.decision.rules.opt_out import OptOutRule
+from streams.decision.rules.kind import Compilation
+from streams.decision.rules.registry import KINDS, kind_of
 from streams.decision.rules.rule import Rule
-from streams.decision.rules.sender import SenderRule
-from streams.decision.rules.window import WindowRule
 from streams.decision.selection import condition
-from streams.decision.specification import (
-    KINDS,
-    CampaignSpecification,
-    CapSpecification,
-    ConsentSpecification,
-    ExemptSpecification,
-    GapSpecification,
-    PolicySpecification,
-    RuleSpecification,
-    ScopeField,
-    Selector,
-    SenderSpecification,
-    WindowSpecification,
-)
-from streams.decision.tables import DAY_MS, ZoneTable
+from streams.decision.specification import RuleSpecification
+from streams.decision.tables import ZoneTable
 from streams.decision.vocabulary import Vocabulary
-
-CountingFor = Callable[[CapSpecification | GapSpecification], Counting]
 
 BUILT_IN: Final = (
     "expired:horizon",
@@ -61,9 +39,6 @@ BUILT_IN: Final = (
     "vocabulary",
     "ledger_full",
 )
-OPT_OUT_ID: Final = "opt-out"
-# A calendar bucket reaches back its own length; a day more for the clocks of different zones.
-_BUCKET_REACH_MS: Final = {"day": 2 * DAY_MS, "week": 8 * DAY_MS, "month": 32 * DAY_MS}
 
 
 class Policy:
@@ -100,14 +75,14 @@ class Policy:
         self.places = Places(specification)
         self.vocabulary = Vocabulary(specification.channels, specification.purposes, specification.other_names)
         self.groups = {channel: group or channel for channel, group in specification.channels.items()}
-        self.history_ms = max(specification.history_ms, *(reach_ms(rule) for rule in specification.rules), 0)
+        self.history_ms = max(specification.history_ms, *(rule.reach_ms for rule in specification.rules), 0)
         vocabulary = [(channel, purpose) for channel in specification.channels for purpose in specification.purposes]
         self.pair_numbers = {pair: number for number, pair in enumerate(vocabulary)}
         rules = _compiled_rules(specification, self.groups, vocabulary)
         self._rules = rules
         self._for_life = tuple(rule.counting for rule in rules if isinstance(rule, LifetimeCapRule))
         self.rule_table: tuple[str, ...] = (*BUILT_IN, *(rule.rule_id for rule in rules))
-        in_order = tuple(sorted(rules, key=lambda rule: KINDS.index(rule.kind)))
+        in_order = tuple(sorted(rules, key=lambda rule: KINDS.index(kind_of(rule.specification))))
         self.plans: dict[tuple[str, str], Plan] = {
             (channel, purpose): self._plan(in_order, channel, purpose) for channel, purpose in vocabulary
         }
@@ -147,9 +122,7 @@ class Policy:
         return tuple(seen.values())
 
     def _plan(self, rules: tuple[Rule, ...], channel: str, purpose: str) -> Plan:
-        exempted = exemption(
-            purpose, [rule for rule in self.specification.rules if isinstance(rule, ExemptSpecification)]
-        )
+        exempted = exemption(purpose, self.specification.rules)
         asked = []
         for rule in rules:
             if rule.specification.state == "off":
@@ -178,100 +151,16 @@ def compile_policy(specification: PolicySpecification) -> Policy:
     return Policy(specification)
 
 
-def reach_ms(rule: RuleSpecification) -> int:
-    """How far back the rule looks. 0 for a lifetime cap, which has counters of its own."""
-    if isinstance(rule, GapSpecification):
-        return rule.minimum_ms
-    if isinstance(rule, CapSpecification) and rule.rolling_ms is not None:
-        return rule.rolling_ms
-    if isinstance(rule, CapSpecification) and rule.calendar is not None:
-        return _BUCKET_REACH_MS[rule.calendar]
-    return 0
-
-
 def _compiled_rules(
     specification: PolicySpecification, groups: dict[str, str], vocabulary: list[tuple[str, str]]
 ) -> tuple[Rule, ...]:
-    """Every rule but the exemptions, as the rule table has them, numbered on from the built-in checks."""
-    tables = PolicyTables(specification.zones, specification.zone, specification.calendars)
-    ordered = sorted(_kinds(specification), key=lambda pair: (pair[0] != OptOutRule.kind, KINDS.index(pair[0])))
-
-    known: dict[tuple[Selector, Selector | None, tuple[ScopeField, ...]], Counting] = {}
-
-    def counting(rule: CapSpecification | GapSpecification) -> Counting:
-        key = (*_counted(rule), rule.scope)
-        if key not in known:  # rules that count the same share it
-            known[key] = Counting(*key, groups, vocabulary)
-        return known[key]
-
-    return tuple(
-        _compiled_rule(number, rule, counting, tables) for number, (_, rule) in enumerate(ordered, len(BUILT_IN))
-    )
-
-
-def _compiled_rule(number: int, rule: RuleSpecification, counting: CountingFor, tables: PolicyTables) -> Rule:
-    match rule:
-        case CapSpecification(rolling_ms=int() as window_ms):
-            return RollingCapRule(number, rule, counting(rule), window_ms)
-        case CapSpecification(calendar=str() as period):
-            return CalendarCapRule(number, rule, counting(rule), period, tables)
-        case CapSpecification():
-            return LifetimeCapRule(number, rule, counting(rule))
-        case GapSpecification():
-            return GapRule(number, rule, counting(rule))
-        case WindowSpecification():
-            return WindowRule(number, rule, tables)
-        case ConsentSpecification():
-            return ConsentRule(number, rule)
-        case SenderSpecification():
-            return SenderRule(number, rule)
-        case CampaignSpecification():
-            return CampaignRule(number, rule)
-        case _ if rule.__class__ is RuleSpecification and rule.rule_id == OPT_OUT_ID:
-            return OptOutRule(number, rule)
-        case _:
-            raise unregistered(rule)
-
-
-def unregistered(rule: RuleSpecification) -> TypeError:
-    """The mistake of a kind of rule that is not registered: it would be left out, and nobody would notice."""
-    return TypeError(f"{type(rule).__name__} is no kind of rule that policies are compiled from: register it here.")
-
-
-def _kinds(specification: PolicySpecification) -> Iterator[tuple[str, RuleSpecification]]:
-    yield OptOutRule.kind, RuleSpecification(rule_id=OPT_OUT_ID)
-    for rule in specification.rules:
-        match rule:
-            case CapSpecification():
-                yield CapRule.kind, rule
-            case GapSpecification():
-                yield GapRule.kind, rule
-            case WindowSpecification():
-                yield WindowRule.kind, rule
-            case ConsentSpecification():
-                yield ConsentRule.kind, rule
-            case SenderSpecification():
-                yield SenderRule.kind, rule
-            case CampaignSpecification():
-                yield CampaignRule.kind, rule
-            case ExemptSpecification():
-                pass  # frees purposes from other rules (`_plan`), and is never asked itself
-            case _:
-                raise unregistered(rule)
-
-
-def _counted(rule: CapSpecification | GapSpecification) -> tuple[Selector, Selector | None]:
-    """What the rule counts: as written, or what it applies to as far as a contact can tell.
-
-    An exception that needs more than a contact can tell leaves none uncounted: who obeys the rule would be among them.
-    """
-    if rule.counts is not None:
-        return rule.counts, rule.counts_excepting
-    excepting = rule.counts_excepting
-    if excepting is None and rule.excepting is not None and rule.excepting == _of_contacts(rule.excepting):
-        excepting = rule.excepting
-    return _of_contacts(rule.applies_to), excepting
-
-
-def _of_contacts(selector: Selector) -> Selector:
-    return replace(selector, countries=None, automated=None)
+    """Every rule that is asked, as the rule table has them, numbered on from the built-in checks."""
+    compilation = Compilation(specification.zones, specification.zone, specification.calendars, groups, vocabulary)
+    always = [kind.always for kind in KINDS if kind.always is not None]
+    written = sorted(specification.rules, key=lambda rule: KINDS.index(kind_of(rule)))
+    rules: list[Rule] = []
+    for rule in (*always, *written):
+        kind = kind_of(rule)
+        if kind.compile is not None:
+            rules.append(kind.compile(len(BUILT_IN) + len(rules), rule, compilation))
+    return tuple(rules)

@@ -11,15 +11,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from streams.decision.policy import reach_ms
-from streams.decision.specification import (
-    CapSpecification,
-    ConsentSpecification,
-    ExemptSpecification,
-    GapSpecification,
-    SenderSpecification,
-    WindowSpecification,
-)
+from streams.decision.rules.cap import CapSpecification
+from streams.decision.rules.consent import ConsentSpecification
+from streams.decision.rules.exempt import ExemptSpecification
+from streams.decision.rules.gap import GapSpecification
+from streams.decision.rules.sender import SenderSpecification
+from streams.decision.rules.window import WindowSpecification
 from streams.policy.findings import Finding
 from streams.policy.values import duration_text
 
@@ -74,7 +71,7 @@ def _about_state(rule: RuleSpecification) -> Iterator[_Said]:
 
 
 def _about_history(rule: RuleSpecification, header: Header) -> Iterator[_Said]:
-    reach = reach_ms(rule)
+    reach = rule.reach_ms
     if reach > header.history_ms:
         message = (
             f"The rule looks back {duration_text(reach)}, further than the history of "

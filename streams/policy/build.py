@@ -10,18 +10,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from streams.decision.specification import (
-    CampaignSpecification,
-    CapSpecification,
-    ConsentSpecification,
-    ExemptSpecification,
-    GapSpecification,
-    Obligation,
-    RuleSpecification,
-    Selector,
-    SenderSpecification,
-    WindowSpecification,
-)
+from streams.decision.policy_specification import Obligation
+from streams.decision.rules.campaign import CampaignSpecification
+from streams.decision.rules.cap import CapSpecification
+from streams.decision.rules.consent import ConsentSpecification
+from streams.decision.rules.exempt import ExemptSpecification
+from streams.decision.rules.gap import GapSpecification
+from streams.decision.rules.sender import SenderSpecification
+from streams.decision.rules.window import WindowSpecification
+from streams.decision.specification import RuleSpecification, Selector
 from streams.decision.tables import DAY_MS
 from streams.policy.findings import did_you_mean
 from streams.policy.header import HISTORY
@@ -30,7 +27,7 @@ from streams.policy.values import duration_ms, interval, interval_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from streams.decision.specification import Interval
+    from streams.decision.rules.window import Interval
     from streams.policy.document import Path
     from streams.policy.header import Context
 

@@ -9,18 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from streams.decision.policy import OPT_OUT_ID, unregistered
-from streams.decision.specification import (
-    DAY_NAMES,
-    CampaignSpecification,
-    CapSpecification,
-    ConsentSpecification,
-    ExemptSpecification,
-    GapSpecification,
-    RuleSpecification,
-    SenderSpecification,
-    WindowSpecification,
-)
+from streams.decision.rules.campaign import CampaignSpecification
+from streams.decision.rules.cap import CapSpecification
+from streams.decision.rules.consent import ConsentSpecification
+from streams.decision.rules.exempt import ExemptSpecification
+from streams.decision.rules.gap import GapSpecification
+from streams.decision.rules.opt_out import OptOutSpecification
+from streams.decision.rules.registry import kind_of
+from streams.decision.rules.sender import SenderSpecification
+from streams.decision.rules.window import DAY_NAMES, WindowSpecification
+from streams.decision.specification import CountingSpecification, RuleSpecification
 from streams.policy.values import duration_text, interval_text
 
 if TYPE_CHECKING:
@@ -110,10 +108,10 @@ def _sentence(rule: RuleSpecification) -> str:
             return f"{'Campaign' if len(names) == 1 else 'Campaigns'} {_all(names)}: {_CAMPAIGN[rule.switch]}."
         case ExemptSpecification():
             return _exempt(rule)
-        case _ if rule.__class__ is RuleSpecification and rule.rule_id == OPT_OUT_ID:
+        case OptOutSpecification():
             return OPT_OUT_SENTENCE
         case _:
-            raise unregistered(rule)
+            raise NotImplementedError(f"A rule of kind {kind_of(rule).name} has no words yet.")
     return f"{_subject(rule)}: {what}{_country_unknown(rule)}."
 
 
@@ -184,7 +182,7 @@ def _country_unknown(rule: RuleSpecification) -> str:
     return f"; if the country is not known, {says[rule.country_unknown]}"
 
 
-def _counting(rule: CapSpecification | GapSpecification) -> str:
+def _counting(rule: CountingSpecification) -> str:
     text = ""
     if rule.counts is not None:
         text = f", counting contacts {describe_selector(rule.counts) or 'of every kind'}"

@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from streams.decision.places import named_places
-from streams.decision.policy import reach_ms
-from streams.decision.specification import PolicySpecification
+from streams.decision.policy_specification import PolicySpecification
 from streams.policy import build, holidays
 from streams.policy.advice import advise
 from streams.policy.document import TEXT_MAX_BYTES, parse
@@ -33,7 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import date
 
-    from streams.decision.specification import Obligation, RuleSpecification
+    from streams.decision.policy_specification import Obligation
+    from streams.decision.specification import RuleSpecification
     from streams.policy.document import Plain
     from streams.policy.header import Header
     from streams.policy.holidays import Calendar
@@ -75,7 +75,7 @@ def load_policy(source: Path | str, *, today: date | None = None) -> LoadedPolic
     header = read_header(context)
     rules = _rules(context)
     obligations = _obligations(context)
-    needed = max((reach_ms(rule) for rule in rules.values()), default=0)
+    needed = max((rule.reach_ms for rule in rules.values()), default=0)
     history_ms = max(header.history_ms, needed)
     identities_ms = _identities(context, header, history_ms)
     findings += context.findings

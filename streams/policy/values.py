@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from streams.decision.tables import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 
 if TYPE_CHECKING:
-    from streams.decision.specification import Interval
+    from streams.decision.rules.window import Interval
 
 UNITS_MS: Final = {"s": SECOND_MS, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS, "w": 7 * DAY_MS}
 

@@ -22,9 +22,9 @@ from streams.decision.ledger import EMPTY_LEDGER, Ledger
 from streams.decision.outcome import Outcome
 from streams.decision.outcomes import apply_outcome
 from streams.decision.policy import Policy, compile_policy
+from streams.decision.policy_specification import PolicySpecification
 from streams.decision.preference import PreferenceEvent
 from streams.decision.preferences import FUTURE_TOLERANCE_MS, Withdrawal, apply_preference
-from streams.decision.specification import PolicySpecification
 from streams.oracle.model import DeadLetter, Model
 from streams.policy.loader import load_policy
 from tests.golden.raw import Raw, ordered, raw_of, taken_by_model

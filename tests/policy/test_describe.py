@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from streams.decision.rules.opt_out import OptOutSpecification
 from streams.decision.specification import RuleSpecification
 from streams.policy.describe import OPT_OUT_SENTENCE, describe_rule
 from streams.policy.values import duration_text
@@ -129,7 +130,7 @@ def test_sentence(fields: str, sentence: str, loaded: Callable[[str], LoadedPoli
 
 
 def test_opt_out() -> None:
-    assert describe_rule(RuleSpecification(rule_id="opt-out")) == OPT_OUT_SENTENCE
+    assert describe_rule(OptOutSpecification()) == OPT_OUT_SENTENCE
 
 
 @dataclass(frozen=True, slots=True)

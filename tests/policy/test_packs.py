@@ -9,12 +9,10 @@ import pytest
 import yaml
 
 from streams.decision.policy import BUILT_IN, compile_policy
-from streams.decision.specification import (
-    CapSpecification,
-    ConsentSpecification,
-    ExemptSpecification,
-    WindowSpecification,
-)
+from streams.decision.rules.cap import CapSpecification
+from streams.decision.rules.consent import ConsentSpecification
+from streams.decision.rules.exempt import ExemptSpecification
+from streams.decision.rules.window import WindowSpecification
 from streams.policy.loader import LoadedPolicy, load_policy
 from streams.policy.packs import PACKS, pack_path
 

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Final, Literal
+
 from streams.decision.evaluation_context import EvaluationContext
 from streams.decision.request_context import RequestContext
+from streams.decision.rules.kind import Compilation, Kind
 from streams.decision.rules.rule import Answer, ContextRule, denial
-from streams.decision.specification import CampaignSpecification
+from streams.decision.specification import RuleSpecification
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampaignSpecification(RuleSpecification):
+    """Campaigns switched off, or decided in shadow only. `applies_to.campaigns` holds the list."""
+
+    switch: Literal["off", "shadow_only"]
 
 
 class CampaignRule(ContextRule):
@@ -25,3 +36,10 @@ class CampaignRule(ContextRule):
     def earliest(self, context: EvaluationContext, moment_ms: int) -> int | None:  # noqa: ARG002 - no date switches it on
         """None."""
         return None
+
+
+def _compiled(number: int, specification: CampaignSpecification, _: Compilation) -> CampaignRule:
+    return CampaignRule(number, specification)
+
+
+KIND: Final = Kind("campaign", CampaignSpecification, _compiled)

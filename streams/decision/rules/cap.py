@@ -11,13 +11,40 @@ Rules of this module (docs/semantics.md, 5)
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Final, Literal
+
 from streams.decision.counting import Counting
 from streams.decision.evaluation_context import EvaluationContext
-from streams.decision.policy_types import PolicyTables
 from streams.decision.request_context import RequestContext, Zones
+from streams.decision.rules.kind import Compilation, Kind
 from streams.decision.rules.rule import PASS, Answer, CountingRule, Limit, denial, too_short
-from streams.decision.specification import CapSpecification, Period
+from streams.decision.specification import CountingSpecification, OnMissing
 from streams.decision.tables import DAY_MS, ZoneTable, first_of_month, weekday
+
+Period = Literal["day", "week", "month"]
+
+# A calendar bucket reaches back its own length; a day more for the clocks of different zones.
+_BUCKET_REACH_MS: Final = {"day": 2 * DAY_MS, "week": 8 * DAY_MS, "month": 32 * DAY_MS}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapSpecification(CountingSpecification):
+    """At most `limit` contacts per window and scope. Exactly one of rolling_ms, calendar, lifetime."""
+
+    limit: int
+    rolling_ms: int | None = None
+    calendar: Period | None = None
+    calendar_zone: str = "recipient"  # recipient, policy, or a zone's name
+    lifetime: bool = False
+    on_missing: OnMissing = "deny"
+
+    @property
+    def reach_ms(self) -> int:
+        """The window; 0 for a lifetime cap, which has counters of its own."""
+        if self.rolling_ms is not None:
+            return self.rolling_ms
+        return 0 if self.calendar is None else _BUCKET_REACH_MS[self.calendar]
 
 
 class CapRule(CountingRule):
@@ -72,7 +99,7 @@ class CalendarCapRule(CapRule):
     __slots__ = ("_allow_missing", "_period", "_zones")
 
     def __init__(
-        self, number: int, specification: CapSpecification, counting: Counting, period: Period, tables: PolicyTables
+        self, number: int, specification: CapSpecification, counting: Counting, period: Period, tables: Compilation
     ) -> None:
         super().__init__(number, specification, counting)
         self._period = period
@@ -137,3 +164,15 @@ def _dates(period: Period, day: int) -> tuple[int, int]:
         monday = day - weekday(day)
         return monday, monday + 7
     return first_of_month(day)
+
+
+def _compiled(number: int, specification: CapSpecification, compilation: Compilation) -> CapRule:
+    counting = compilation.counting(specification)
+    if specification.rolling_ms is not None:
+        return RollingCapRule(number, specification, counting, specification.rolling_ms)
+    if specification.calendar is not None:
+        return CalendarCapRule(number, specification, counting, specification.calendar, compilation)
+    return LifetimeCapRule(number, specification, counting)
+
+
+KIND: Final = Kind("cap", CapSpecification, _compiled)

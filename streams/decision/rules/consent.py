@@ -9,6 +9,7 @@ Rules of this module (docs/semantics.md, 1 and 3)
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from streams.decision.evaluation_context import EvaluationContext
@@ -17,11 +18,21 @@ from streams.decision.preference import UNREAD
 from streams.decision.preferences import CONSENT as CONSENT_TRACK
 from streams.decision.preferences import change_points, end_of, in_force, standing
 from streams.decision.reasons import PASSED
+from streams.decision.rules.kind import Compilation, Kind
 from streams.decision.rules.rule import PASS, Answer, PreferenceRule, denial, too_short
-from streams.decision.specification import ConsentSpecification
+from streams.decision.specification import OnMissing, RuleSpecification
 from streams.decision.tables import NEVER
 
 CONSENT: Final = "consent"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsentSpecification(RuleSpecification):
+    """Consent is required."""
+
+    evidence_required: bool = True
+    max_age_ms: int | None = None
+    on_missing: OnMissing = "deny"
 
 
 class ConsentRule(PreferenceRule):
@@ -105,3 +116,10 @@ class ConsentRule(PreferenceRule):
         if self._has_ended(candidates, moment_ms):
             return denial("consent_expired")
         return PASS if self._allow_missing else denial("consent_missing")
+
+
+def _compiled(number: int, specification: ConsentSpecification, _: Compilation) -> ConsentRule:
+    return ConsentRule(number, specification)
+
+
+KIND: Final = Kind("consent", ConsentSpecification, _compiled)

@@ -8,9 +8,20 @@ Rules of this module (docs/semantics.md, 3 and 5)
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
-from streams.decision.specification import ExemptSpecification
+from streams.decision.rules.kind import Kind
+from streams.decision.specification import RuleSpecification
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExemptSpecification(RuleSpecification):
+    """Purposes freed from kinds of rule. Never asked as a rule of its own."""
+
+    purposes: frozenset[str]
+    kinds: frozenset[str]  # their names; `opt_out` only where the file says `even_if_opted_out: true`
+    still_counts: bool
 
 
 class Exemption(NamedTuple):
@@ -20,8 +31,13 @@ class Exemption(NamedTuple):
     counts: bool
 
 
-def exemption(purpose: str, specifications: Iterable[ExemptSpecification]) -> Exemption:
+def exemption(purpose: str, specifications: Iterable[RuleSpecification]) -> Exemption:
     """What all exemptions together say about a purpose. One that says "not counted" is enough."""
-    applying = [s for s in specifications if s.state == "on" and purpose in s.purposes]
+    applying = [
+        s for s in specifications if isinstance(s, ExemptSpecification) and s.state == "on" and purpose in s.purposes
+    ]
     kinds = frozenset().union(*(s.kinds for s in applying))
     return Exemption(kinds, all(s.still_counts for s in applying))
+
+
+KIND: Final = Kind("exempt", ExemptSpecification, compile=None, may_be_exempted=False)

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Final
+
 from streams.decision.counting import Counting
 from streams.decision.evaluation_context import EvaluationContext
 from streams.decision.request_context import RequestContext
+from streams.decision.rules.kind import Compilation, Kind
 from streams.decision.rules.rule import Answer, CountingRule, Limit
-from streams.decision.specification import GapSpecification
+from streams.decision.specification import CountingSpecification
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GapSpecification(CountingSpecification):
+    """At least `minimum_ms` since the last contact in the scope."""
+
+    minimum_ms: int
+
+    @property
+    def reach_ms(self) -> int:
+        """The gap."""
+        return self.minimum_ms
 
 
 class GapRule(CountingRule):
@@ -27,3 +43,10 @@ class GapRule(CountingRule):
         """The end of the gap after the newest counted contact."""
         newest_ms = self.counting.greatest(context, 1)
         return moment_ms if newest_ms is None else max(moment_ms, newest_ms + self._minimum_ms)
+
+
+def _compiled(number: int, specification: GapSpecification, compilation: Compilation) -> GapRule:
+    return GapRule(number, specification, compilation.counting(specification))
+
+
+KIND: Final = Kind("gap", GapSpecification, _compiled)

@@ -8,13 +8,25 @@ Rules of this module (docs/semantics.md, 1)
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Final
+
 from streams.decision.evaluation_context import EvaluationContext
 from streams.decision.ledger import Preference
 from streams.decision.preference import RESTRICTIVE
 from streams.decision.preferences import DENYING_TRACKS, REASON_OF, change_points, standing
 from streams.decision.reasons import PASSED
+from streams.decision.rules.kind import Compilation, Kind
 from streams.decision.rules.rule import PASS, Answer, PreferenceRule, denial, too_short
+from streams.decision.specification import RuleSpecification
 from streams.decision.tables import NEVER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptOutSpecification(RuleSpecification):
+    """No file says it: every policy has it."""
+
+    rule_id: str = "opt-out"
 
 
 class OptOutRule(PreferenceRule):
@@ -69,3 +81,10 @@ class OptOutRule(PreferenceRule):
             if self._denier(context, point) is not None:
                 return point
         return NEVER
+
+
+def _compiled(number: int, specification: OptOutSpecification, _: Compilation) -> OptOutRule:
+    return OptOutRule(number, specification)
+
+
+KIND: Final = Kind("opt_out", OptOutSpecification, _compiled, always=OptOutSpecification())

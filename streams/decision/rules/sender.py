@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Final
+
 from streams.decision.evaluation_context import EvaluationContext
 from streams.decision.reasons import PASSED
 from streams.decision.request_context import RequestContext
+from streams.decision.rules.kind import Compilation, Kind
 from streams.decision.rules.rule import PASS, Answer, ContextRule, denial
-from streams.decision.specification import SenderSpecification
+from streams.decision.specification import OnMissing, RuleSpecification
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SenderSpecification(RuleSpecification):
+    """Only declared sender ids."""
+
+    allowed: frozenset[str]
+    on_missing: OnMissing = "deny"
 
 
 class SenderRule(ContextRule):
@@ -30,3 +42,10 @@ class SenderRule(ContextRule):
     def earliest(self, context: EvaluationContext, moment_ms: int) -> int | None:
         """Now or never."""
         return moment_ms if self.answer(context.request, moment_ms)[0] == PASSED else None
+
+
+def _compiled(number: int, specification: SenderSpecification, _: Compilation) -> SenderRule:
+    return SenderRule(number, specification)
+
+
+KIND: Final = Kind("sender", SenderSpecification, _compiled)

@@ -10,12 +10,14 @@ Rules of this module (docs/semantics.md, 4)
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from streams.decision.evaluation_context import EvaluationContext
-from streams.decision.policy_types import PolicyTables
 from streams.decision.reasons import PASSED
 from streams.decision.request_context import RequestContext, Zones
+from streams.decision.rules.kind import Compilation, Kind
 from streams.decision.rules.rule import (
     NEXT_ELIGIBLE_HORIZON_MS,
     PASS,
@@ -24,8 +26,12 @@ from streams.decision.rules.rule import (
     denial,
     too_short,
 )
-from streams.decision.specification import DAY_NAMES, Interval, WindowSpecification
+from streams.decision.specification import OnMissing, RuleSpecification
 from streams.decision.tables import DAY_MS, NEVER, HolidayCalendar, ZoneTable, weekday
+
+Interval = tuple[int, int]  # wall time, milliseconds since midnight, half-open
+
+DAY_NAMES: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 # A window that closes later than this need not be told apart from one that never closes: approvals live for a day at
 # most.
@@ -44,6 +50,16 @@ Kept = TypeVar("Kept")
 _CLOSED_DAY: Final[Hours] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowSpecification(RuleSpecification):
+    """Allowed hours. `hours` keys: mon…sun, workday, saturday, sunday, holiday, day_before_holiday."""
+
+    hours: Mapping[str, tuple[Interval, ...]]
+    zone: str = "recipient"  # recipient, policy, or a zone's name
+    holidays: str = "none"  # recipient, none, or a calendar's name
+    on_missing: OnMissing = "deny"
+
+
 class WindowRule(ContextRule):
     """Passes while the window is open wherever the recipient may be."""
 
@@ -60,7 +76,7 @@ class WindowRule(ContextRule):
         "_zones",
     )
 
-    def __init__(self, number: int, specification: WindowSpecification, tables: PolicyTables) -> None:
+    def __init__(self, number: int, specification: WindowSpecification, tables: Compilation) -> None:
         super().__init__(number, specification)
         self._allow_missing = specification.on_missing == "allow"
         # None: the recipient's zones, known only per intent.
@@ -257,3 +273,6 @@ def _joined(hours: Hours) -> Hours:
         else:
             joined.append((opens, closes))
     return tuple(joined)
+
+
+KIND: Final = Kind("window", WindowSpecification, WindowRule)
