@@ -33,7 +33,8 @@ from streams.exactly_once.settings import STOP_LIMIT_SECONDS, ClockMode, EngineS
 from streams.exactly_once.startup import StartupReport, check_topics
 from streams.exactly_once.topic_watch import watch_topics
 from streams.exactly_once.transport import SCHEME, FetchedRecordsSchema
-from streams.exit_codes import ENDED, EXIT_ENDED, EXIT_START_AGAIN, WorkerEnd
+from streams.exit_codes import ExitCode
+from streams.worker_end import ENDED, WorkerEnd
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
@@ -187,10 +188,10 @@ class Worker:
         if error is not None:
             end = WorkerEnd.by(error)
             # Asked to stop: what only the frameworks ended with is how they were stopped.
-            if not (engine.failure is None and stop.is_set() and end.exit_code == EXIT_START_AGAIN):
+            if not (engine.failure is None and stop.is_set() and end.exit_code == ExitCode.START_AGAIN):
                 return end
         if self.settings.clock_mode is ClockMode.RECORD and engine.ended.is_set():
-            return WorkerEnd(EXIT_ENDED, "everything the topics held is decided")
+            return WorkerEnd(ExitCode.DONE, "everything the topics held is decided")
         return ENDED
 
 
@@ -290,7 +291,7 @@ class _deadline:  # noqa: N801 - reads as a statement
     """
 
     def __init__(self, end: WorkerEnd) -> None:
-        late = WorkerEnd(EXIT_START_AGAIN, "could not stop in time") if end.exit_code == EXIT_ENDED else end
+        late = WorkerEnd(ExitCode.START_AGAIN, "could not stop in time") if end.exit_code == ExitCode.DONE else end
         self._timer = threading.Timer(STOP_LIMIT_SECONDS, _end_process, (late,))
         self._timer.daemon = True
 

@@ -3,7 +3,7 @@
     MESURA_WORKER_SETTINGS='{…}' python -m streams.worker
 
 Prints one JSON line, `{"ops": "http://…"}`, once its endpoint listens, and another, `{"ended": {…}}`, when something
-ends it that is not a wish: what it was and where (`streams.exit_codes`, which decides the exit codes, too).
+ends it that is not a wish: what it was and where (`streams.worker_end`).
 
 Rules of this module
 1. Wiring only: no rule is decided here and no record is read.
@@ -44,7 +44,7 @@ from streams.exactly_once.control import POLICY_KEY, ControlTopic, policy_text_k
 from streams.exactly_once.errors import StartupRefusedError
 from streams.exactly_once.settings import ClockMode, EngineSettings
 from streams.exactly_once.startup import check_topics
-from streams.exit_codes import EXIT_ENDED, WorkerEnd
+from streams.exit_codes import ExitCode
 from streams.explain import explain, limit_in_words
 from streams.gate import Gate, GateSettings, refuse_from_the_future
 from streams.policy.findings import PolicyRefused
@@ -65,6 +65,7 @@ from streams.telemetry.report import report
 from streams.telemetry.shared_counters import Cells, SharedCells
 from streams.web.merged_ops import EXPLAIN_PATH, REPORT_PATH
 from streams.web.ops import NO_STORE, QUESTION_BYTES_MAX, OpsServer, WorkerSubject, problem
+from streams.worker_end import WorkerEnd
 
 ASKS_TO_STOP: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -398,7 +399,7 @@ def main() -> int:
     configure_logging()
     log_what_nobody_catches()
     end = _worker_end()
-    if end.exit_code == EXIT_ENDED:
+    if end.exit_code == ExitCode.DONE:
         log.info("The worker has ended.", reason=end.reason)
     else:
         log.error("The worker has ended.", reason=end.reason)

@@ -16,7 +16,7 @@ import click
 
 from streams.audit.run import audit as run_audit
 from streams.audit.settings import ACKNOWLEDGED_WITHIN_MS, DEFAULT_PROCESSES, AuditError, AuditSettings
-from streams.cli.errors import EXIT_ANSWER_IS_NO, CommandError
+from streams.cli.errors import CommandError
 from streams.cli.options import (
     ERASURE_KEY_FILE_VARIABLE,
     ERASURE_KEY_VARIABLE,
@@ -27,6 +27,7 @@ from streams.cli.options import (
     topic_options,
 )
 from streams.cli.policy_source import policy_file
+from streams.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,7 +107,7 @@ def audit(
     except AuditError as error:
         raise CommandError(str(error)) from None
     click.echo(report.as_json() if as_json else report.as_text())
-    return 0 if report.is_clean else EXIT_ANSWER_IS_NO
+    return ExitCode.DONE if report.is_clean else ExitCode.ANSWER_IS_NO
 
 
 def _erasure_key_if_any() -> str:

@@ -27,7 +27,7 @@ _FATAL: Final = re.compile(rb"Fatal Python error: (?P<kind>[A-Za-z_ ]+)")
 
 
 class Ended(Struct, frozen=True):
-    """What a worker says it was ended by: see `streams.exit_codes`."""
+    """What a worker says it was ended by: see `streams.worker_end`."""
 
     sentence: str
     kind: str

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
-from streams.cli.errors import EXIT_INTERRUPTED, EXIT_NOT_DONE
+from streams.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,8 @@ PARTS: Final = {
 EPILOG: Final = (
     "Exit codes: 0 done (also: a suppression explained, `run` ended by Ctrl-C); 1 done, and the answer is no (lines "
     "rejected, policy refused, topics not as planned, not adding up, a promise broken); 2 not done (wrong usage, "
-    "unreadable file, no broker, start-up refused); 130 any other command interrupted by Ctrl-C."
+    "unreadable file, no broker, start-up refused); 3 `run` ended by "
+    "something that a new start may cure; 130 any other command interrupted by Ctrl-C."
 )
 
 
@@ -89,17 +90,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
-        sys.exit(EXIT_INTERRUPTED)
+        sys.exit(ExitCode.INTERRUPTED)
     except ModuleNotFoundError as error:
         if error.name is None or not error.name.startswith("streams."):
             raise
         click.echo(f"Error: this installation is incomplete: {error.name} is missing. Install it again.", err=True)
-        sys.exit(EXIT_NOT_DONE)
+        sys.exit(ExitCode.REFUSED)
     except BrokenPipeError:
         # Whoever read us (head, less) has seen enough. Nothing may be written to the pipe again, also not at exit.
         sys.stdout = None
-        sys.exit(0)
-    sys.exit(result if isinstance(result, int) else 0)
+        sys.exit(ExitCode.DONE)
+    sys.exit(result if isinstance(result, int) else ExitCode.DONE)
 
 
 if __name__ == "__main__":

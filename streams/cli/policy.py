@@ -15,8 +15,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from streams.cli.errors import EXIT_ANSWER_IS_NO, Unreadable
+from streams.cli.errors import Unreadable
 from streams.decision.rules.cap import CapSpecification
+from streams.exit_codes import ExitCode
 from streams.policy.describe import OPT_OUT_SENTENCE, describe_rule, describe_selector
 from streams.policy.findings import PolicyRefused
 from streams.policy.loader import LoadedPolicy, load_policy
@@ -87,7 +88,7 @@ def _load(context: click.Context, file: str) -> LoadedPolicy:
             click.echo(_line(file, "error", finding))
         count = len(refused.findings)
         click.echo(f"{file}: refused, with {count} finding{'s' if count != 1 else ''}.")
-        context.exit(EXIT_ANSWER_IS_NO)
+        context.exit(ExitCode.ANSWER_IS_NO)
 
 
 def _line(file: str, severity: str, finding: Finding) -> str:

@@ -25,7 +25,7 @@ import click
 import msgspec
 from confluent_kafka import KafkaException, Producer
 
-from streams.cli.errors import EXIT_ANSWER_IS_NO, CommandError, Unreadable
+from streams.cli.errors import CommandError, Unreadable
 from streams.cli.options import bootstrap_option_for, refuse_unreachable, stopped_answering, topic_names, topic_options
 from streams.cli.spellings import Spellings
 from streams.contracts.advice import amiss
@@ -38,6 +38,7 @@ from streams.contracts.wire import decode_members
 from streams.decision.outcome import OutcomeType
 from streams.decision.preference import RESTRICTIVE, PreferenceType
 from streams.decision.preferences import FUTURE_TOLERANCE_MS
+from streams.exit_codes import ExitCode
 from streams.explain import duration_in_words
 from streams.policy.header import IDENTITIES
 
@@ -411,7 +412,7 @@ def publish(
             "again once the cluster is well: what had arrived is answered as a duplicate, or changes nothing."
         )
     if inspector.report.rejected:
-        click.get_current_context().exit(EXIT_ANSWER_IS_NO)
+        click.get_current_context().exit(ExitCode.ANSWER_IS_NO)
 
 
 def _hold_back(_sound: Sound, _now: int) -> None:

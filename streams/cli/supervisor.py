@@ -1,7 +1,7 @@
 """Keep worker processes running: start each again when it ends, stop all when asked, never leave one behind.
 
 Rules of this module
-1. A worker that ended as asked is not started again. One that was refused (`streams.exit_codes` says which ends are
+1. A worker that ended as asked is not started again. One that was refused (`streams.worker_end` says which ends are
    refusals) or failed is, under the same slot, so that it takes over its own unfinished transaction.
 2. Starts are spaced: the longer it fails, the longer the pause, up to a limit, with jitter; after a healthy time they
    begin anew. Each worker has pauses of its own. A refusal, and a failure that comes back at the same place
@@ -26,7 +26,7 @@ import structlog
 
 from streams.cli import parent_watch
 from streams.cli.worker_run import WorkerRun, in_words
-from streams.exit_codes import EXIT_ENDED, EXIT_REFUSED, EXIT_START_AGAIN
+from streams.exit_codes import ExitCode
 from streams.telemetry.recurrence import End
 
 if TYPE_CHECKING:
@@ -155,15 +155,15 @@ class Supervisor:
             while kept:
                 done, kept = await asyncio.wait(kept, return_when=asyncio.FIRST_COMPLETED)
                 codes |= {task.result() for task in done}
-                if codes != {EXIT_ENDED}:
+                if codes != {ExitCode.DONE}:
                     self._stop()
                 self._is_end_of_all()
         finally:
             for worker in self._workers:
                 worker.kill()
         if self._all_refused:
-            return EXIT_REFUSED
-        return EXIT_START_AGAIN if EXIT_START_AGAIN in codes else EXIT_ENDED
+            return ExitCode.REFUSED
+        return ExitCode.START_AGAIN if ExitCode.START_AGAIN in codes else ExitCode.DONE
 
     def _is_end_of_all(self) -> bool:
         """Whether all that remain are refused. If so, they are stopped."""
@@ -234,23 +234,23 @@ class _Worker:
             ran_seconds = time.monotonic() - started
             if self._stop_asked.is_set():
                 # Asked to stop and stopped, by itself or not: what it left unfinished is decided again later.
-                return self._over("was stopped", EXIT_ENDED)
-            if end.exit_code == EXIT_ENDED:
-                return self._over("has ended", EXIT_ENDED)
+                return self._over("was stopped", ExitCode.DONE)
+            if end.exit_code == ExitCode.DONE:
+                return self._over("has ended", ExitCode.DONE)
             if ran_seconds >= HEALTHY_SECONDS:
                 pause_seconds = self._pause_first_seconds
-            if end.exit_code == EXIT_REFUSED:
+            if end.exit_code == ExitCode.REFUSED:
                 self.is_refused, pause_seconds = True, self._pause_max_seconds
                 log.error(f"{self._name} was refused.", **_fields(end))
                 if self._is_end_of_all():
-                    return self._over(f"was refused: {end.sentence}", EXIT_ENDED)
+                    return self._over(f"was refused: {end.sentence}", ExitCode.DONE)
             elif self._recurs(end):
                 pause_seconds = self._pause_max_seconds
             if self._restarts_max is not None and self._restarts >= self._restarts_max:
                 log.error(f"{self._name} is given up.", restarts=self._restarts, **_fields(end))
-                return self._over("was given up", EXIT_START_AGAIN)
+                return self._over("was given up", ExitCode.START_AGAIN)
             if await self._pauses(end, pause_seconds):
-                return self._over("was stopped", EXIT_ENDED)
+                return self._over("was stopped", ExitCode.DONE)
             pause_seconds = min(pause_seconds * 2, self._pause_max_seconds)
             self.is_refused = False
 
@@ -274,7 +274,7 @@ class _Worker:
         try:
             await process.start(self._command, self._environment)
         except OSError as error:  # the system is out of processes, memory or descriptors: it may have some again later
-            return End(f"It could not be started: {error.strerror}.", type(error).__name__, EXIT_START_AGAIN)
+            return End(f"It could not be started: {error.strerror}.", type(error).__name__, ExitCode.START_AGAIN)
         if self._stop_asked.is_set():  # the signal came while it was started
             process.terminate()
         return await process.end()

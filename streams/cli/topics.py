@@ -14,9 +14,10 @@ import click
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
-from streams.cli.errors import EXIT_ANSWER_IS_NO, CommandError
+from streams.cli.errors import CommandError
 from streams.cli.options import bootstrap_option, refuse_unreachable, topic_names, topic_options
 from streams.exactly_once.topic_rules import broken_rules
+from streams.exit_codes import ExitCode
 from streams.topics import DEFAULT_PARTITIONS, DEFAULT_REPLICATION_FACTOR, PlannedTopic, TopicPlan
 
 ANSWER_SECONDS: Final = 30.0
@@ -247,7 +248,7 @@ def _report(act: Callable[[str, TopicPlan], list[TopicReport]], bootstrap: str, 
     for remedy in _what_to_do(reports):
         click.echo(remedy, err=True)
     if not all(report.is_as_planned for report in reports):
-        raise SystemExit(EXIT_ANSWER_IS_NO)
+        raise SystemExit(ExitCode.ANSWER_IS_NO)
 
 
 def _what_to_do(reports: Sequence[TopicReport]) -> Iterator[str]:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from streams.cli import child_output
-from streams.exit_codes import EXIT_ENDED, EXIT_REFUSED, is_refusal
+from streams.exit_codes import ExitCode
 from streams.telemetry.recurrence import End
+from streams.worker_end import is_refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -124,8 +125,8 @@ class WorkerRun:
             died_of = self._remains.in_words()
             sentence = f"It ended {in_words(code)}" + (f" ({died_of})." if died_of else ", and said nothing of it.")
             return End(sentence, in_words(code), code)
-        if code != EXIT_ENDED and is_refusal(said.kind):
-            code = EXIT_REFUSED
+        if code != ExitCode.DONE and is_refusal(said.kind):
+            code = ExitCode.REFUSED
         return End(said.sentence, said.kind, code, said.topic, said.partition, said.offset)
 
 

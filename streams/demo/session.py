@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from confluent_kafka import KafkaException
 
-from streams.cli.errors import EXIT_ANSWER_IS_NO, CommandError
+from streams.cli.errors import CommandError
 from streams.cli.options import refuse_unreachable, stopped_answering
 from streams.cli.policy_source import compiled, policy_file
 from streams.cli.render import view_of_policy
@@ -30,6 +30,7 @@ from streams.demo.follow import Follower
 from streams.demo.gate_process import GateProcess
 from streams.demo.input import PARTITIONS, Live, demo_input
 from streams.demo.reconciliation import Account, Check
+from streams.exit_codes import ExitCode
 from streams.testing.broker import create_plan
 from streams.testing.embedded_broker import EmbeddedBroker
 from streams.testing.errors import OffsetGapError, TestingError
@@ -98,7 +99,7 @@ def run_demo(settings: DemoSettings) -> int:
         is_good = all(check.holds for check in checks)
         if settings.keep and settings.clock == "wall":
             run.keep_running()
-        return 0 if is_good else EXIT_ANSWER_IS_NO
+        return ExitCode.DONE if is_good else ExitCode.ANSWER_IS_NO
 
 
 class _Run:

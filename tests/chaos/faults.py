@@ -12,9 +12,9 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from streams.exit_codes import ExitCode
 from tests.chaos import plan
 from tests.chaos.workers import ENDS_BY_ITSELF, KILLED
-from tests.system.harness import EXIT_ENDED
 
 if TYPE_CHECKING:
     from tests.chaos.broker import ProxiedKafka
@@ -97,7 +97,7 @@ def worker_joins(stage: Stage, fault: Planned) -> Course:
 def _dismissed(slot: Slot, fault: Planned) -> Iterator[None]:
     slot.is_wanted = False
     # One that is asked while it is still starting ends as the signal ends any process.
-    slot.excuse(fault.kind.name, EXIT_ENDED, -signal.SIGTERM)
+    slot.excuse(fault.kind.name, ExitCode.DONE, -signal.SIGTERM)
     slot.signal(signal.SIGTERM)
     until = time.monotonic() + STOP_SECONDS
     while slot.gate is not None:

@@ -18,7 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from tests.system.harness import EXIT_ENDED, EXIT_START_AGAIN, Gate
+from streams.exit_codes import ExitCode
+from tests.system.harness import Gate
 from tests.system.worker_with_clock import FILE_VARIABLE
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 MODULE: Final = "tests.chaos.worker"
 KILLED: Final = -signal.SIGKILL
-ENDS_BY_ITSELF: Final = (EXIT_START_AGAIN,)
+ENDS_BY_ITSELF: Final = (ExitCode.START_AGAIN,)
 """It is to be started again, whether or not it could end in good order: without a broker it cannot."""
 
 EXPLAINED_SECONDS: Final = 60.0
@@ -152,7 +153,7 @@ class Workers:
         """Ask all to end, and wait; ends that are not in good order are noted like any other."""
         for slot in self.slots.values():
             slot.is_wanted = False
-            slot.excuse("the end of the campaign", EXIT_ENDED)
+            slot.excuse("the end of the campaign", ExitCode.DONE)
             slot.signal(signal.SIGTERM)
         for slot in self.slots.values():
             if slot.gate is not None:

@@ -63,7 +63,7 @@ def restarts_of(slot: str) -> int:
 def ended(
     sentence: str, kind: str, *, topic: str = "", partition: int | None = None, offset: int | None = None
 ) -> object:
-    """The line by which a worker says what ended it, as `streams.exit_codes` documents it."""
+    """The line by which a worker says what ended it, as `streams.worker_end` documents it."""
     place = {"topic": topic or None, "partition": partition, "offset": offset}
     return {"ended": {"sentence": sentence, "kind": kind, **place}}
 

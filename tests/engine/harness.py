@@ -27,8 +27,8 @@ from tests.engine.toy import Clock, Greeter, Recorder, Topics, judge
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
-    from streams.exit_codes import WorkerEnd
     from streams.testing.broker import Broker
+    from streams.worker_end import WorkerEnd
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PARTITIONS = 4

@@ -16,7 +16,7 @@ from streams.exactly_once.errors import RestoreStalledError
 from streams.exactly_once.input_queue import InputQueue
 from streams.exactly_once.restore import restore
 from streams.exactly_once.transport import FetchedRecordsConsumerThread
-from streams.exit_codes import EXIT_ENDED, EXIT_START_AGAIN
+from streams.exit_codes import ExitCode
 from streams.telemetry.logs import ALLOWED_KEYS
 from streams.testing.broker import Broker
 from streams.testing.waiting import wait_until_async
@@ -48,7 +48,7 @@ async def test_a_first_start_decides_the_whole_backlog(broker: Broker, topics: T
         await worker.until_decided(20_000)
         assert worker.observer.is_ready
         assert worker.observer.partitions == frozenset(range(PARTITIONS))
-    assert (await worker.ended()).exit_code == EXIT_ENDED
+    assert (await worker.ended()).exit_code == ExitCode.DONE
     await judged(broker, topics)
     assert worker.observer.decided == 20_000
     assert not worker.observer.missing
@@ -62,7 +62,7 @@ async def test_a_restart_goes_on_from_the_committed_state(broker: Broker, topics
             await publish(producer, topics.opt_outs, keys(1))
             async with running(broker, topics) as worker:
                 await worker.until_decided(1_001)
-            assert (await worker.ended()).exit_code == EXIT_ENDED
+            assert (await worker.ended()).exit_code == ExitCode.DONE
             assert worker.observer.decided == 1_001
     await judged(broker, topics)
     assert sum(worker.observer.restored.values()) > 0
@@ -170,7 +170,7 @@ async def test_two_workers_share_the_partitions_and_take_over_from_each_other(br
         await first.until(lambda: len(first.observer.partitions) == PARTITIONS, "everything again")
         await publish(producer, topics.intents, keys(2_000))
         await first.until(lambda: first.observer.decided + second.observer.decided >= 6_000, "6000 decided")
-    assert (await first.ended()).exit_code == EXIT_ENDED
+    assert (await first.ended()).exit_code == ExitCode.DONE
     await judged(broker, topics)
 
 
@@ -185,7 +185,7 @@ async def test_a_worker_asked_to_stop_leaves_in_time_and_hands_over_cleanly(real
             await wait_until_async(lambda: _answered(broker, topics), DEADLINE_SECONDS, "some answers")
             worker.terminate()
             await wait_until_async(lambda: worker.exit_code is not None, DEADLINE_SECONDS, "the end of the worker")
-            assert worker.exit_code == EXIT_ENDED  # a worker that takes too long ends with another
+            assert worker.exit_code == ExitCode.DONE  # a worker that takes too long ends with another
         finally:
             worker.kill()
         # Only a worker that has left the group can be followed before its session is over.
@@ -261,7 +261,7 @@ async def test_anything_unforeseen_ends_the_worker_without_telling_values(
         await publish(producer, topics.intents, keys(1))
     with structlog.testing.capture_logs() as said:
         end = await Running(embedded_broker, topics, machine).ended()
-    assert end.exit_code == EXIT_START_AGAIN
+    assert end.exit_code == ExitCode.START_AGAIN
     assert "ValueError" in end.reason
     assert SECRET not in end.reason + caplog.text + "".join(capsys.readouterr()) + str(said)
     [diagnosed] = [line for line in said if line.get("error") == "builtins.ValueError"]
@@ -283,7 +283,7 @@ async def test_a_crash_of_the_framework_ends_the_worker(
     monkeypatch.setattr(FetchedRecordsConsumerThread, "_fetch_records", fail)
     with structlog.testing.capture_logs() as said:
         end = await Running(embedded_broker, topics).ended()
-    assert end.exit_code == EXIT_START_AGAIN
+    assert end.exit_code == ExitCode.START_AGAIN
     assert SECRET not in end.reason + str(said)
     assert "builtins.RuntimeError" in {line.get("error") for line in said} | {line.get("why") for line in said}
 

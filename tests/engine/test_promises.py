@@ -16,7 +16,7 @@ from streams.exactly_once.control import PARTITIONS_KEY, ControlTopic
 from streams.exactly_once.errors import RecordsMissingError, StartupRefusedError, TransactionRefusedError
 from streams.exactly_once.settings import ClockMode
 from streams.exactly_once.transaction import DECISION_TO_COMMIT_MAX_MS
-from streams.exit_codes import EXIT_ENDED, EXIT_REFUSED, EXIT_START_AGAIN
+from streams.exit_codes import ExitCode
 from tests.engine.harness import (
     COMPACTED,
     DEADLINE_SECONDS,
@@ -85,7 +85,7 @@ async def test_a_refused_output_takes_its_whole_transaction_with_it(real_kafka: 
         await producer.send_and_wait(topics.intents, b"pad 200000", b"key-1")
     worker = Running(real_kafka, topics)
     end = await worker.ended()
-    assert end.exit_code == EXIT_START_AGAIN
+    assert end.exit_code == ExitCode.START_AGAIN
     assert isinstance(end.error, TransactionRefusedError)
     assert f"{topics.answers}-0" in end.reason
     assert worker.observer.aborted["too_large"] == 3
@@ -161,7 +161,7 @@ async def test_nothing_is_decided_far_ahead_of_the_clock(broker: Broker, topics:
 async def test_missing_records_end_the_worker_for_good(embedded_broker: EmbeddedBroker, topics: Topics) -> None:
     await _decide_then_lose(embedded_broker, topics)
     end = await Running(embedded_broker, topics).ended()
-    assert end.exit_code == EXIT_REFUSED  # somebody has to find out what they were
+    assert end.exit_code == ExitCode.REFUSED  # somebody has to find out what they were
     assert isinstance(end.error, RecordsMissingError)
     assert end.reason.startswith(f"50 records of {topics.intents}-0 from offset 100 on are gone")
     assert (end.error.topic, end.error.offset, end.error.count) == (topics.intents, 100, 50)
@@ -269,7 +269,7 @@ async def test_it_refuses_when_the_changelog_has_lost_state(real_kafka: Broker, 
 
 async def _refusal(broker: Broker, topics: Topics, **changes: Any) -> str:
     end = await Running(broker, topics, **changes).ended()
-    assert end.exit_code == EXIT_REFUSED, end
+    assert end.exit_code == ExitCode.REFUSED, end
     assert isinstance(end.error, StartupRefusedError)
     return end.reason
 
@@ -358,7 +358,7 @@ async def _recorded_run(broker: Broker, topics: Topics, of_run: Topics, limit: i
         max_batch_bytes=1_000_000,
     )
     end = await worker.ended()  # by itself
-    assert end.exit_code == EXIT_ENDED, end
+    assert end.exit_code == ExitCode.DONE, end
     return {p: [r.value for r in records] for p, records in (await read(broker, of_run.answers)).items()}
 
 

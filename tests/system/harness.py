@@ -25,6 +25,7 @@ from confluent_kafka import Consumer, TopicPartition
 import streams.policy.packs
 from streams.contracts import header_names as names
 from streams.exactly_once.changelog import META_KEY, Meta, decode_meta
+from streams.exit_codes import ExitCode
 from streams.settings import SETTINGS_VARIABLE, WorkerSettings
 from streams.testing.broker import create_plan
 from streams.testing.kafka_io import StoredRecord, publish, read_topic
@@ -51,10 +52,6 @@ READ_SECONDS = 0.05
 ERASURE_KEY = "5e" * 32
 # The demonstration's recorded weeks are in the past: a broker would delete them at once under the usual retention.
 TEN_YEARS_MS = 10 * 365 * 86_400_000
-
-EXIT_ENDED = 0
-EXIT_REFUSED = 2
-EXIT_START_AGAIN = 3
 
 
 class Place(NamedTuple):
@@ -368,7 +365,7 @@ def decide_all_by_record_clock(world: World, directory: Path, policy: Path = STA
     began = time.monotonic()
     with running(world, directory, policy=policy, ready=False, clock="record") as gate:
         code = gate.ended()
-        assert code == EXIT_ENDED, f"exit code {code}:\n{gate.said[-4000:]}"
+        assert code == ExitCode.DONE, f"exit code {code}:\n{gate.said[-4000:]}"
     return time.monotonic() - began
 
 

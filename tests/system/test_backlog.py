@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from streams.exit_codes import ExitCode
 from streams.testing.records import intent, preference
 from tests.system.conftest import now_ms
 from tests.system.harness import (
-    EXIT_ENDED,
     START_SECONDS,
     STARTER,
     Gate,
@@ -78,7 +78,7 @@ def test_a_first_start_decides_the_whole_backlog_and_a_restart_nothing_twice(wor
     world.publish(backlog(count))
     with running(world, tmp_path) as gate:
         until_all_decided(gate, world)
-        assert gate.terminate() == EXIT_ENDED
+        assert gate.terminate() == ExitCode.DONE
     first = verdicts(world, count)
     assert min(first["approved"], first["suppressed"]) > count / 100
     again = [intent(f"backlog-{n:05d}", f"intent-{n}", created_at=now_ms(), purpose="otp") for n in range(300)]
@@ -158,7 +158,7 @@ def test_a_killed_worker_is_started_again_by_its_supervisor(kafka_world: World, 
         gate.until_ready()
         until_all_decided(gate, kafka_world)
         assert gate.counted("worker_restarts_total") == 1
-        assert gate.terminate() == EXIT_ENDED
+        assert gate.terminate() == ExitCode.DONE
     verdicts(kafka_world, BACKLOG // 10)
 
 

@@ -22,25 +22,15 @@ import pytest
 
 from streams.exactly_once import log_watch
 from streams.exactly_once.errors import BatchUnreadableError, EngineError, RecordsMissingError
-from streams.exit_codes import WorkerEnd
+from streams.exit_codes import ExitCode
 from streams.testing.errors import KafkaNotInstalledError
 from streams.testing.raw_log import overwrite
 from streams.testing.real_kafka import RealKafka
 from streams.testing.records import murmur2_partition, preference
 from streams.worker import GateWorker
+from streams.worker_end import WorkerEnd
 from tests.system.conftest import new_prefix, now_ms
-from tests.system.harness import (
-    DECIDE_SECONDS,
-    EXIT_ENDED,
-    EXIT_REFUSED,
-    EXIT_START_AGAIN,
-    START_SECONDS,
-    Gate,
-    World,
-    running,
-    set_aside,
-    until_all_decided,
-)
+from tests.system.harness import DECIDE_SECONDS, START_SECONDS, Gate, World, running, set_aside, until_all_decided
 from tests.system.poison import HOLES, READABLE, RECORDS, SIZE, UNREADABLE, Poison, Record, Sound
 from tests.system.test_scenarios import delete_before
 
@@ -183,7 +173,7 @@ def test_what_nobody_can_read_ends_the_worker_and_what_can_be_read_is_read(
     unmet = {partition: kind for partition, kind in enumerate(poisoned.kinds) if kind.why is not None}
     while unmet:
         end = run_gate(settings)
-        assert end.exit_code == EXIT_START_AGAIN, end
+        assert end.exit_code == ExitCode.START_AGAIN, end
         assert isinstance(end.error, BatchUnreadableError)
         partition = end.error.partition
         assert partition is not None
@@ -195,7 +185,7 @@ def test_what_nobody_can_read_ends_the_worker_and_what_can_be_read_is_read(
         assert (partition, 0) in poisoned.set_aside(), "what lies before it is decided first"
         poisoned.give_up(partition)
     expected = poisoned.expected()
-    assert run_gate(settings, lambda: poisoned.set_aside() >= expected).exit_code == EXIT_ENDED
+    assert run_gate(settings, lambda: poisoned.set_aside() >= expected).exit_code == ExitCode.DONE
     assert poisoned.set_aside() == expected
 
 
@@ -204,7 +194,7 @@ def test_the_process_ends_with_the_sentence_in_its_log_and_on_its_output(own_kaf
     poisoned = Poisoned(own_kafka, "opt-out", [UNREADABLE[0]])
     gate = Gate(poisoned.world.settings(), tmp_path)
     try:
-        assert gate.ended(START_SECONDS) == EXIT_START_AGAIN, gate.said[-3000:]
+        assert gate.ended(START_SECONDS) == ExitCode.START_AGAIN, gate.said[-3000:]
     finally:
         gate.stop()
     told = last_words(gate)
@@ -221,7 +211,7 @@ def log_lines(gate: Gate) -> list[dict[str, Any]]:
 def test_a_hole_inside_a_batch_is_missing_records(own_kafka: RealKafka, tmp_path: Path, topic: str) -> None:
     poisoned = Poisoned(own_kafka, topic, HOLES)
     end = run_gate(poisoned.world.settings())
-    assert end.exit_code == EXIT_REFUSED
+    assert end.exit_code == ExitCode.REFUSED
     assert isinstance(end.error, RecordsMissingError)
     partition = end.error.partition
     assert partition is not None
@@ -286,10 +276,10 @@ def test_a_damaged_batch_of_its_own_topics_ends_the_worker_too(own_kafka: RealKa
     world.publish([preference("c-1", "no", at=now_ms())])
     settings = world.settings(explain=False)
     ledger = world.names.ledger
-    assert run_gate(settings, lambda: bool(world.read(ledger))).exit_code == EXIT_ENDED
+    assert run_gate(settings, lambda: bool(world.read(ledger))).exit_code == ExitCode.DONE
     overwrite(own_kafka.data_directory / "data", world.prefix + topic, 0, 0, lambda stored: stored[:-1] + b"~")
     end = run_gate(settings)
-    assert end.exit_code == EXIT_START_AGAIN
+    assert end.exit_code == ExitCode.START_AGAIN
     assert isinstance(end.error, BatchUnreadableError)
     assert (end.error.topic, end.error.partition, end.error.offset) == (world.prefix + topic, 0, 0)
     assert "cannot be read: its checksum is wrong" in end.reason

@@ -16,19 +16,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from streams.contracts.routing import expected_partition
+from streams.exit_codes import ExitCode
 from streams.telemetry.logs import REDACTED
 from streams.testing.records import intent
 from streams.testing.waiting import wait_until
 from tests.system.conftest import now_ms
-from tests.system.harness import (
-    EXIT_ENDED,
-    EXIT_REFUSED,
-    START_SECONDS,
-    World,
-    account_for,
-    running,
-    until_all_decided,
-)
+from tests.system.harness import START_SECONDS, World, account_for, running, until_all_decided
 from tests.system.policies import any_hour
 from tests.telemetry.malformed import MALFORMED, PLANTED, send
 
@@ -145,7 +138,7 @@ def test_the_partitions_are_shared_and_each_question_finds_its_process(
             status, answer = gate.explain(again)
             assert (status, answer["verdict"], answer["reason"]) == (200, "suppressed", "duplicate")
         counted = gate.counted("decisions_total")
-        assert gate.terminate() == EXIT_ENDED
+        assert gate.terminate() == ExitCode.DONE
     assert len(account_for(world).decisions) == 2 * BACKLOG
     assert counted == 2 * BACKLOG
 
@@ -203,7 +196,7 @@ def test_a_process_killed_under_load_costs_no_decision_and_sends_no_counter_back
         assert len(scrapes) > 2 * KILLS
         counted = gate.counted("decisions_total")
         assert gate.counted("decision_latency_seconds_count") == counted, "a batch is counted whole or not at all"
-        assert gate.terminate() == EXIT_ENDED
+        assert gate.terminate() == ExitCode.DONE
     decided = len(account_for(world).decisions)
     assert decided == KILLS * LOAD
     assert decided - KILLS * largest_transaction(progress) <= counted <= decided
@@ -213,7 +206,7 @@ def test_what_refuses_every_process_is_said_and_ends_all(kafka_world: World, tmp
     policy = tmp_path / "broken.yaml"
     policy.write_text("mesura: 1\nname: 7\n", encoding="utf-8")
     with running(kafka_world, tmp_path, policy=policy, processes=PROCESSES, ready=False) as gate:
-        assert gate.ended(START_SECONDS) == EXIT_REFUSED
+        assert gate.ended(START_SECONDS) == ExitCode.REFUSED
         assert "line 2: `name` is `7`, and should be text." in gate.said
         assert "Traceback" not in gate.said
 
@@ -246,7 +239,7 @@ def test_what_is_read_of_a_start_a_takeover_and_a_stop_is_true(
         os.kill(gate.worker_pids()["1"], signal.SIGKILL)
         gate.until(lambda: gate.counted("worker_restarts_total") == 1, START_SECONDS, "the end seen")
         until_shared(gate, world)
-        assert gate.terminate() == EXIT_ENDED
+        assert gate.terminate() == ExitCode.DONE
     said = [json.loads(line) for line in gate.said.splitlines()]
     told = [line for line in said if "event" in line]
     assert [list(line) for line in said if "event" not in line] == [["ops"]]
@@ -290,7 +283,7 @@ def test_a_policy_file_that_vanishes_or_breaks_ends_nothing(kafka_world: World, 
         policy.write_text(text, encoding="utf-8")
         gate.until(lambda: policy_faults(gate) == set(), START_SECONDS, "the file in use again")
         assert gate.counted("worker_restarts_total") == 2
-        assert gate.terminate() == EXIT_ENDED
+        assert gate.terminate() == ExitCode.DONE
     assert "the last good policy stays in force" in gate.said
 
 
@@ -307,7 +300,7 @@ def test_whatever_is_sent_to_the_operations_ports_nothing_of_it_is_printed(
             list(executor.map(lambda each: send("127.0.0.1", *each), requests))
         gate.until_ready()
         assert gate.counted("worker_restarts_total") == 0
-        assert gate.terminate() == EXIT_ENDED
+        assert gate.terminate() == ExitCode.DONE
     assert PLANTED not in gate.said
     assert PLANTED.replace("-", "") not in gate.said
     told = [json.loads(line) for line in gate.said.splitlines()]

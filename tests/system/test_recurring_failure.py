@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streams.contracts.routing import expected_partition
+from streams.exit_codes import ExitCode
 from streams.testing.errors import KafkaNotInstalledError
 from streams.testing.real_kafka import RealKafka
 from streams.testing.records import intent, preference
 from tests.system.conftest import new_prefix, now_ms
-from tests.system.harness import EXIT_ENDED, World, account_for, running
+from tests.system.harness import World, account_for, running
 from tests.system.policies import any_hour
 
 if TYPE_CHECKING:
@@ -93,6 +94,6 @@ def test_a_damaged_batch_is_said_until_it_is_mended_and_nobody_is_sent_anything_
         gate.until(lambda: gate.get("/ready")[0] == 200, HEALS_SECONDS, "readiness, by itself")
         gate.until(lambda: set(CUSTOMERS) == decided(world).keys(), SAID_SECONDS, "everybody decided")
         assert not recurs(gate)
-        assert gate.terminate() == EXIT_ENDED
+        assert gate.terminate() == ExitCode.DONE
     assert decided(world)[silent] == "suppressed"
     account_for(world)

@@ -17,6 +17,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from streams.exit_codes import ExitCode
 from streams.testing.kafka_installation import install_kafka
 from streams.testing.records import OutgoingRecord
 from tests.cli.strangers import TLS_ALERT, stranger
@@ -24,9 +25,6 @@ from tests.contracts.hostile import compact, document
 from tests.system.conftest import new_prefix, now_ms
 from tests.system.harness import (
     ERASURE_KEY,
-    EXIT_ENDED,
-    EXIT_REFUSED,
-    EXIT_START_AGAIN,
     START_SECONDS,
     STARTER,
     Gate,
@@ -59,7 +57,7 @@ def refused(world: World, directory: Path, **changes: object) -> str:
     """The sentence with which starting is refused."""
     gate = Gate(world.settings(**changes), directory)
     try:
-        assert gate.ended(START_SECONDS) == EXIT_REFUSED, gate.said[-3000:]
+        assert gate.ended(START_SECONDS) == ExitCode.REFUSED, gate.said[-3000:]
     finally:
         gate.stop()
     assert "Traceback" not in gate.said
@@ -87,7 +85,7 @@ def test_another_count_than_the_one_recorded(world: World, tmp_path: Path) -> No
 @pytest.mark.kafka
 def test_a_count_that_was_raised_after_the_first_start(kafka_world: World, tmp_path: Path) -> None:
     with running(kafka_world, tmp_path) as gate:
-        assert gate.terminate() == EXIT_ENDED
+        assert gate.terminate() == ExitCode.DONE
     client = AdminClient({"bootstrap.servers": kafka_world.address})
     grown = [NewPartitions(topic.name, 12) for topic in kafka_world.plan.topics() if topic.partitions > 1]
     for future in client.create_partitions(grown).values():
@@ -117,7 +115,7 @@ def test_group_offsets_moved_by_hand(kafka_world: World, tmp_path: Path) -> None
     kafka_world.publish(intents("before"))
     with running(kafka_world, tmp_path) as gate:
         until_all_decided(gate, kafka_world)
-        assert gate.terminate() == EXIT_ENDED
+        assert gate.terminate() == ExitCode.DONE
     kafka_world.publish(intents("between"))
     group = kafka_world.settings().application_id
     # With Kafka's own tool: what it leaves beside an offset is what the gate recognises it by.
@@ -165,12 +163,12 @@ def test_a_topic_that_is_changed_under_a_running_gate(kafka_world: World, tmp_pa
     """It ends the gate before the broker has compacted anything: closed segments are, after a while, and no others."""
     with running(kafka_world, tmp_path, supervised=True) as gate:
         set_topic(kafka_world, kafka_world.names.preferences, "cleanup.policy", "compact")
-        assert gate.ended(START_SECONDS) == EXIT_REFUSED, gate.said[-3000:]
+        assert gate.ended(START_SECONDS) == ExitCode.REFUSED, gate.said[-3000:]
     assert f"{kafka_world.names.preferences} has cleanup.policy=compact" in gate.said
     assert "Restart" not in gate.said
     set_topic(kafka_world, kafka_world.names.preferences, "cleanup.policy", "delete")
     with running(kafka_world, tmp_path) as gate:
-        assert gate.terminate() == EXIT_ENDED
+        assert gate.terminate() == ExitCode.DONE
 
 
 def set_topic(world: World, topic: str, key: str, value: str) -> None:
@@ -189,7 +187,7 @@ def test_no_erasure_key(embedded_broker: Broker, topic_prefix: str, tmp_path: Pa
     run = subprocess.run(
         supervisor_command(world.settings()), env=environment, capture_output=True, text=True, timeout=60, check=False
     )
-    assert run.returncode == EXIT_REFUSED
+    assert run.returncode == ExitCode.REFUSED
     assert "MESURA_ERASURE_KEY" in run.stderr
 
 
@@ -198,11 +196,11 @@ def test_another_erasure_key_than_at_the_first_start(
 ) -> None:
     world = World(embedded_broker, topic_prefix)
     with running(world, tmp_path) as gate:
-        assert gate.terminate() == EXIT_ENDED
+        assert gate.terminate() == ExitCode.DONE
     said = refused(world, tmp_path, erasure_key="a7" * 32)
     assert "MESURA_ERASURE_KEY is not the key this application was first started with" in said
     with running(world, tmp_path) as gate:
-        assert gate.terminate() == EXIT_ENDED
+        assert gate.terminate() == ExitCode.DONE
     recorded = [record for record in world.read(world.names.control) if record.key == b"erasure-key"]
     assert len(recorded) == 1
     assert ERASURE_KEY.encode() not in (recorded[0].value or b"")
@@ -231,7 +229,7 @@ def test_no_broker_is_said_in_a_sentence_and_tried_again(
 ) -> None:
     gate = Gate(World(embedded_broker, topic_prefix).settings(bootstrap_servers="127.0.0.1:1"), tmp_path)
     try:
-        assert gate.ended(START_SECONDS) == EXIT_START_AGAIN
+        assert gate.ended(START_SECONDS) == ExitCode.START_AGAIN
     finally:
         gate.stop()
     assert "The worker could not start: No Kafka broker answers at 127.0.0.1:1: nothing listens there." in gate.said

@@ -19,6 +19,7 @@ from streams.exactly_once.errors import StartupRefusedError
 from streams.exactly_once.input_queue import FULL_RECORDS
 from streams.exactly_once.lane import REFUSED_IN_A_ROW_MAX
 from streams.exactly_once.startup import check_topics
+from streams.exit_codes import ExitCode
 from streams.testing.kafka_io import read_topic
 from streams.testing.records import intent, murmur2_partition, outcome, preference
 from streams.testing.waiting import wait_until
@@ -27,8 +28,6 @@ from tests.deploy.conftest import promtool
 from tests.system.conftest import now_ms
 from tests.system.harness import (
     ERASURE_KEY,
-    EXIT_ENDED,
-    EXIT_REFUSED,
     REPOSITORY,
     START_SECONDS,
     Gate,
@@ -180,11 +179,11 @@ def test_partitions_raised_under_a_running_gate_end_it_and_nothing_moved_is_deci
         raise_partitions(world, 16, *(topic.name for topic in world.plan.topics() if topic.partitions > 1))
         world.publish(_at(16, preference(customer, f"e-{customer}", at=now_ms())) for customer in customers)
         world.publish(_at(16, intent(customer, "after", created_at=now_ms())) for customer in customers)
-        assert gate.ended() == EXIT_REFUSED, gate.said[-3000:]
+        assert gate.ended() == ExitCode.REFUSED, gate.said[-3000:]
     assert "has appeared, the application was started with 8" in gate.said
     assert "Follow the runbook for changing the count" in gate.said
     again = Gate(world.settings(policy), tmp_path)
-    assert again.ended(START_SECONDS) == EXIT_REFUSED
+    assert again.ended(START_SECONDS) == ExitCode.REFUSED
     assert "The topics have 16 partitions, the application was started with 8" in again.said
     answers = decided(world)
     moved = {customer for customer in customers if murmur2_partition(customer.encode(), 16) >= 8}
@@ -198,7 +197,7 @@ def test_partitions_raised_under_a_running_gate_end_it_and_nothing_moved_is_deci
 def test_one_topic_raised_under_a_running_gate_ends_it_too(kafka_world: World, policy: Path, tmp_path: Path) -> None:
     with running(kafka_world, tmp_path, policy=policy, supervised=True) as gate:
         raise_partitions(kafka_world, 16, kafka_world.names.preferences)
-        assert gate.ended() == EXIT_REFUSED, gate.said[-3000:]
+        assert gate.ended() == ExitCode.REFUSED, gate.said[-3000:]
     assert "unequal partition counts" in gate.said
     assert f"{kafka_world.names.preferences} 16" in gate.said
 
@@ -448,7 +447,7 @@ def test_records_gone_before_they_were_decided_are_refused_then_counted_exactly_
     assert len(asked) == 100 - lost[intents]
 
     refusing = Gate(world.settings(policy), tmp_path)
-    assert refusing.ended(START_SECONDS) == EXIT_REFUSED, refusing.said[-3000:]
+    assert refusing.ended(START_SECONDS) == ExitCode.REFUSED, refusing.said[-3000:]
     assert "are gone before they were decided" in refusing.said
     assert "start with accept_missing_records" in refusing.said
     assert len(decided(world)) == 100, "nothing was decided on what is left"
@@ -466,7 +465,7 @@ def test_records_gone_before_they_were_decided_are_refused_then_counted_exactly_
 
     with running(world, tmp_path, policy=policy) as gate:  # accepted once is accepted: the positions are past it
         assert gate.counted("missing_records_total") == 0
-        assert gate.terminate() == EXIT_ENDED
+        assert gate.terminate() == ExitCode.DONE
 
 
 def left(world: World, topic: str, begins: Mapping[tuple[str, int], int]) -> list[StoredRecord]:
@@ -496,7 +495,7 @@ def test_records_gone_under_a_running_gate_are_noticed_where_it_comes_to_the_hol
             until_all_decided(gate, world)
             missing = gate.metrics()["mesura_missing_records_total"][("topic", intents),]
         else:
-            assert gate.ended() == EXIT_REFUSED, gate.said[-3000:]
+            assert gate.ended() == ExitCode.REFUSED, gate.said[-3000:]
             assert "are gone before they were decided" in gate.said
     numbers = sorted(int(which.removeprefix("i-")) for _, which in decided(world))
     fetched = next((place for place, number in enumerate(numbers) if place != number), len(numbers))

@@ -19,11 +19,12 @@ from streams.exactly_once.errors import (
     StartupRefusedError,
     StateUnreadableError,
 )
-from streams.exit_codes import ENDED, EXIT_ENDED, EXIT_REFUSED, EXIT_START_AGAIN, WorkerEnd
+from streams.exit_codes import ExitCode
 from streams.policy.findings import Finding, PolicyRefused
 from streams.settings import SETTINGS_VARIABLE, SettingsRefused
 from streams.testing.kafka_io import publish
 from streams.testing.records import OutgoingRecord, intent, murmur2_partition, preference
+from streams.worker_end import ENDED, WorkerEnd
 from tests.cli.supervised import REPOSITORY
 from tests.system.conftest import now_ms
 from tests.system.harness import START_SECONDS, Gate, running, until_all_decided
@@ -58,13 +59,13 @@ def announced(end: WorkerEnd) -> dict[str, Any] | None:
     ],
 )
 def test_what_starting_again_cannot_help_is_a_refusal(error: Exception) -> None:
-    assert WorkerEnd.by(error).exit_code == EXIT_REFUSED
+    assert WorkerEnd.by(error).exit_code == ExitCode.REFUSED
     assert WorkerEnd.by(error).reason == str(error)
 
 
 @pytest.mark.parametrize("error", [BatchUnreadableError("t", 0, 1, "its checksum is wrong"), LaneError("no")])
 def test_what_may_pass_is_started_again(error: Exception) -> None:
-    assert WorkerEnd.by(error).exit_code == EXIT_START_AGAIN
+    assert WorkerEnd.by(error).exit_code == ExitCode.START_AGAIN
     assert WorkerEnd.by(error).reason == str(error)
 
 
@@ -80,7 +81,7 @@ def test_the_line_names_kind_and_place() -> None:
 
 
 def test_an_end_that_was_asked_for_needs_no_line() -> None:
-    assert ENDED.exit_code == EXIT_ENDED
+    assert ENDED.exit_code == ExitCode.DONE
     assert announced(ENDED) is None
 
 
@@ -118,7 +119,7 @@ def the_line(out: str) -> dict[str, Any]:
 
 def test_a_worker_without_settings_says_so() -> None:
     ended = run("", "-m", "streams.worker")
-    assert ended.returncode == EXIT_REFUSED
+    assert ended.returncode == ExitCode.REFUSED
     assert the_line(ended.stdout)["kind"] == "SettingsRefused"
     assert SETTINGS_VARIABLE in the_line(ended.stdout)["sentence"]
     assert all(json.loads(line) for line in ended.stderr.splitlines())
@@ -127,7 +128,7 @@ def test_a_worker_without_settings_says_so() -> None:
 ENDING = """
 import os, signal, sys
 from streams import worker
-from streams.exit_codes import WorkerEnd
+from streams.worker_end import WorkerEnd
 from streams.exactly_once.errors import {error}
 
 class Failed:
@@ -152,7 +153,7 @@ sys.exit(worker.main())
 
 def test_asked_to_stop_while_it_is_ending_it_still_says_why() -> None:
     ended = run(ENDING.format(error="LaneError", made="LaneError('it went wrong')"))
-    assert ended.returncode == EXIT_START_AGAIN
+    assert ended.returncode == ExitCode.START_AGAIN
     assert the_line(ended.stdout)["sentence"] == "it went wrong"
 
 
@@ -160,7 +161,7 @@ def test_asked_to_stop_while_it_is_ending_it_still_says_why() -> None:
 HANGING = """
 import asyncio, sys, threading
 from streams import app
-from streams.exit_codes import ENDED, WorkerEnd
+from streams.worker_end import ENDED, WorkerEnd
 from streams.exactly_once.errors import {error}
 
 app.STOP_LIMIT_SECONDS = 0.01
@@ -172,9 +173,9 @@ with app._deadline({end}):
 @pytest.mark.parametrize(
     ("error", "end", "code", "kinds"),
     [
-        ("StartupRefusedError", "WorkerEnd.by(StartupRefusedError('no'))", EXIT_REFUSED, ["StartupRefusedError"]),
-        ("LaneError", "WorkerEnd.by(LaneError('no'))", EXIT_START_AGAIN, ["LaneError"]),
-        ("LaneError", "ENDED", EXIT_START_AGAIN, []),
+        ("StartupRefusedError", "WorkerEnd.by(StartupRefusedError('no'))", ExitCode.REFUSED, ["StartupRefusedError"]),
+        ("LaneError", "WorkerEnd.by(LaneError('no'))", ExitCode.START_AGAIN, ["LaneError"]),
+        ("LaneError", "ENDED", ExitCode.START_AGAIN, []),
     ],
 )
 def test_a_shutdown_that_hangs_does_not_change_what_the_end_was(
@@ -200,7 +201,7 @@ def test_a_damaged_ledger_is_a_refusal_that_names_its_record(world: World, tmp_p
     offset = max(record.offset for record in world.read(ledger) if record.partition == partition)
     with running(world, tmp_path, supervised=True) as gate:
         world.publish([intent(customer, "i", created_at=now_ms())])
-        assert gate.ended(START_SECONDS) == EXIT_REFUSED, gate.said[-3000:]
+        assert gate.ended(START_SECONDS) == ExitCode.REFUSED, gate.said[-3000:]
         said = gate.said
     assert f"The state at offset {offset} of {ledger}-{partition} cannot be read: A stored ledger of " in said
     assert "Restart" not in said
@@ -213,7 +214,7 @@ def test_a_ledger_of_a_newer_version_is_a_refusal_too(world: World, tmp_path: Pa
     publish(world.address, [OutgoingRecord(world.names.ledger, META_KEY, newer, now_ms(), partition=3)])
     gate = Gate(world.settings(), tmp_path)
     try:
-        assert gate.ended(START_SECONDS) == EXIT_REFUSED, gate.said[-3000:]
+        assert gate.ended(START_SECONDS) == ExitCode.REFUSED, gate.said[-3000:]
     finally:
         gate.stop()
     told = the_line(gate.said)

@@ -1,0 +1,86 @@
+"""How a worker ends: what happened, as a type, and the exit code and the line by which its supervisor learns it.
+
+Rules of this module
+1. This is the one place that decides with which code a worker ends; whoever ends it says what happened, in types.
+2. A refusal is what starting again cannot help: somebody has to do what the sentence says first. Everything else is
+   started again.
+3. A sentence goes out only if it is our own. Any other error is named by its type and its place in the code: its text
+   might quote a record.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from streams.brokers import BrokersNotReached, WrongBrokers
+from streams.exactly_once.errors import EngineError, RefusalError
+from streams.exit_codes import ExitCode
+from streams.policy.findings import PolicyRefused
+from streams.settings import SettingsRefused
+
+if TYPE_CHECKING:
+    from typing import Self, TextIO
+
+_OWN: Final = (EngineError, PolicyRefused, SettingsRefused, BrokersNotReached)
+"""Errors whose texts never quote a record."""
+
+_REFUSALS: Final = (RefusalError, PolicyRefused, SettingsRefused, WrongBrokers)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerEnd:
+    """How a worker ended. `reason` may be shown to anybody."""
+
+    exit_code: ExitCode
+    reason: str
+    error: BaseException | None = None
+
+    @classmethod
+    def by(cls, error: BaseException, sentence: str | None = None) -> Self:
+        """Ended by an error. `sentence`: what to say of it, where its own text may not be shown or says too little."""
+        code = ExitCode.REFUSED if isinstance(error, _REFUSALS) else ExitCode.START_AGAIN
+        return cls(code, sentence or _sentence(error), error)
+
+    def announce(self, out: TextIO | None = None) -> None:
+        """Tell the supervisor, on standard output in one line, what a worker ended by that was not asked to.
+
+            {"ended": {"sentence": "…", "kind": "LaneError", "topic": "opt-out", "partition": 3, "offset": 7}}
+
+        Topic, partition and offset are null where they are not known.
+        """
+        error = self.error
+        if error is None:
+            return
+        place = {name: getattr(error, name, None) for name in ("topic", "partition", "offset")}
+        line = json.dumps({"ended": {"sentence": self.reason, "kind": type(error).__name__, **place}})
+        out = sys.stdout if out is None else out
+        out.write(line + "\n")
+        out.flush()
+
+
+ENDED: Final = WorkerEnd(ExitCode.DONE, "asked to stop")
+
+
+def is_refusal(kind: str) -> bool:
+    """Whether an end announced as of this kind is a refusal, however the process was ended after it."""
+    kinds, found = list(_REFUSALS), set[str]()
+    while kinds:
+        each = kinds.pop()
+        found.add(each.__name__)
+        kinds += each.__subclasses__()
+    return kind in found
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, _OWN):
+        return str(error)
+    kind = f"{type(error).__module__}.{type(error).__qualname__}"
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return f"The worker was ended by {kind}."
+    place = f"{frames[-1].filename.rpartition('site-packages/')[2]}:{frames[-1].lineno}"
+    return f"The worker was ended by {kind} in {place}."
