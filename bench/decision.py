@@ -30,11 +30,12 @@ from streams.contracts.decode import decode_intent
 from streams.decision.decide import decide
 from streams.decision.decision import Decision
 from streams.decision.intent import Intent
-from streams.decision.ledger import Contact, LabelSet, Ledger, encode_ledger
-from streams.decision.ledger_changes import decode_ledger, with_contact
+from streams.decision.ledger.codec import decode_ledger, encode_ledger
+from streams.decision.ledger.preferences import apply_preference
+from streams.decision.ledger.state import Contact, LabelSet, Ledger
+from streams.decision.ledger.transitions import with_contact
 from streams.decision.policy import Policy, compile_policy
-from streams.decision.preference import PreferenceEvent
-from streams.decision.preferences import apply_preference
+from streams.decision.preference_event import PreferenceEvent
 from streams.decision.rules.duplicate import decision_id
 from streams.decision.tables import DAY_MS, HOUR_MS, MINUTE_MS
 from streams.exactly_once.changelog import customer_key

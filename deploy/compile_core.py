@@ -25,7 +25,15 @@ DEFAULT_TARGET: Final = ROOT / "build" / "compiled"
 
 INTERPRETED: Final = frozenset(
     f"streams/decision/{name}.py"
-    for name in ("__init__", "decision", "intent", "ledger", "outcome", "preference", "policy_specification")
+    for name in (
+        "__init__",
+        "decision",
+        "intent",
+        "ledger/state",
+        "outcome_event",
+        "preference_event",
+        "policy_specification",
+    )
 )
 """Modules of the core that define msgspec classes, or only dataclasses that are read when a policy is compiled."""
 

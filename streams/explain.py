@@ -12,7 +12,7 @@ from typing import Any
 from streams.decision.decide import decide
 from streams.decision.decision import Decision
 from streams.decision.intent import Intent
-from streams.decision.ledger import EMPTY_LEDGER, Ledger
+from streams.decision.ledger.state import EMPTY_LEDGER, Ledger
 from streams.decision.policy import BUILT_IN, Policy
 from streams.decision.reasons import EXEMPT, PASSED, REASON_BY_NUMBER
 from streams.decision.rules.cap import CapSpecification

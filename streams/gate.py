@@ -27,11 +27,11 @@ from streams.contracts.routing import OriginalPosition, expected_partition, orig
 from streams.decision.decide import decide
 from streams.decision.decision import Decision
 from streams.decision.intent import MOMENT_MAX_MS, Intent
-from streams.decision.ledger import EMPTY_LEDGER, Ledger, LedgerUnreadable, encode_ledger
-from streams.decision.ledger_changes import decode_ledger
-from streams.decision.outcomes import apply_outcome
+from streams.decision.ledger.codec import LedgerUnreadable, decode_ledger, encode_ledger
+from streams.decision.ledger.outcomes import apply_outcome
+from streams.decision.ledger.preferences import BELIEVED_FROM_MS, FUTURE_TOLERANCE_MS, Withdrawal, apply_preference
+from streams.decision.ledger.state import EMPTY_LEDGER, Ledger
 from streams.decision.policy import Policy
-from streams.decision.preferences import BELIEVED_FROM_MS, FUTURE_TOLERANCE_MS, Withdrawal, apply_preference
 from streams.exactly_once.changelog import CUSTOMER_PREFIX, customer_key, erased_key
 from streams.exactly_once.interfaces import Batch, BatchResult, Due, StoredValueUnreadable
 from streams.records import Header, InputRecord, OutputRecord

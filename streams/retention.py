@@ -12,15 +12,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from streams.decision.ledger import EMPTY_LEDGER, LedgerUnreadable
-from streams.decision.ledger_changes import decode_ledger
+from streams.decision.ledger.codec import LedgerUnreadable, decode_ledger
+from streams.decision.ledger.state import EMPTY_LEDGER
 from streams.exactly_once.changelog import CUSTOMER_PREFIX
 from streams.policy.header import IDENTITIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from streams.decision.ledger import Ledger
+    from streams.decision.ledger.state import Ledger
     from streams.decision.policy import Policy
 
 LONGEST_MEMORY_MS: Final = IDENTITIES.most_ms

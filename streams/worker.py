@@ -36,7 +36,7 @@ from streams.contracts.dead_letters import VALUE_BYTES_MAX
 from streams.contracts.decode import decode_intent
 from streams.contracts.errors import REFUSALS, RecordRefused
 from streams.contracts.routing import expected_partition
-from streams.decision.ledger import LedgerUnreadable
+from streams.decision.ledger.codec import LedgerUnreadable
 from streams.decision.policy import BUILT_IN, Policy, compile_policy
 from streams.decision.reasons import REASONS, WITHDRAWAL_REASONS
 from streams.exactly_once.clients import KafkaClients

@@ -22,10 +22,10 @@ from faust import StreamT, TopicT
 from streams.contracts.decode import decode_intent, decode_preference
 from streams.contracts.encode import policy_fragment
 from streams.decision.decide import decide
-from streams.decision.ledger import EMPTY_LEDGER, Ledger, encode_ledger
-from streams.decision.ledger_changes import decode_ledger
+from streams.decision.ledger.codec import decode_ledger, encode_ledger
+from streams.decision.ledger.preferences import apply_preference
+from streams.decision.ledger.state import EMPTY_LEDGER, Ledger
 from streams.decision.policy import compile_policy
-from streams.decision.preferences import apply_preference
 from streams.gate import encode_decision
 from streams.policy.loader import load_policy
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from streams.cli.render import PolicyView
-    from streams.decision.ledger import Ledger
+    from streams.decision.ledger.state import Ledger
 
 ANSWER_SECONDS: Final = 10.0
 """A gate answers between two batches; one that takes longer does not answer."""
@@ -176,8 +176,8 @@ def read_ledger(path: Path) -> Ledger:
     Raises:
         Unreadable: it is neither.
     """
-    from streams.decision.ledger import Ledger, LedgerUnreadable
-    from streams.decision.ledger_changes import decode_ledger
+    from streams.decision.ledger.codec import LedgerUnreadable, decode_ledger
+    from streams.decision.ledger.state import Ledger
 
     try:
         content = path.read_bytes()

@@ -35,9 +35,9 @@ from streams.contracts.errors import RecordRefused
 from streams.contracts.lenient import type_meant
 from streams.contracts.refusals import check_text, refusal_of
 from streams.contracts.wire import decode_members
-from streams.decision.outcome import OutcomeType
-from streams.decision.preference import RESTRICTIVE, PreferenceType
-from streams.decision.preferences import FUTURE_TOLERANCE_MS
+from streams.decision.ledger.preferences import FUTURE_TOLERANCE_MS
+from streams.decision.outcome_event import OutcomeType
+from streams.decision.preference_event import RESTRICTIVE, PreferenceType
 from streams.exit_codes import ExitCode
 from streams.explain import duration_in_words
 from streams.policy.header import IDENTITIES

@@ -26,9 +26,9 @@ from streams.contracts.refusals import check_text, refusal_of
 from streams.contracts.times import moment_ms
 from streams.contracts.wire import INTENT, OUTCOME, PREFERENCE, Wire, decode_members
 from streams.decision.intent import ON_SUPPRESS_DEFAULT, PRIORITY_DEFAULT, Intent
-from streams.decision.outcome import Outcome
-from streams.decision.outcomes import is_stop
-from streams.decision.preference import RESTRICTIVE, PreferenceEvent
+from streams.decision.ledger.outcomes import is_stop
+from streams.decision.outcome_event import Outcome
+from streams.decision.preference_event import RESTRICTIVE, PreferenceEvent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -20,9 +20,9 @@ from streams.contracts.errors import RecordRefused
 from streams.contracts.times import moment_ms
 from streams.contracts.wire import OUTCOME, PREFERENCE, Wire
 from streams.decision.intent import TEXT_CHARACTERS_MAX
-from streams.decision.outcome import Outcome
-from streams.decision.outcomes import REPLY, STOP_CODES, is_stop
-from streams.decision.preference import RESTRICTIVE, UNREAD, PreferenceEvent, PreferenceType
+from streams.decision.ledger.outcomes import REPLY, STOP_CODES, is_stop
+from streams.decision.outcome_event import Outcome
+from streams.decision.preference_event import RESTRICTIVE, UNREAD, PreferenceEvent, PreferenceType
 from streams.decision.vocabulary import SCOPE_FIELDS, code
 
 if TYPE_CHECKING:

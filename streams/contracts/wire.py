@@ -25,8 +25,8 @@ from streams.decision.intent import (
     Moment,
     Word,
 )
-from streams.decision.outcome import Outcome
-from streams.decision.preference import PreferenceEvent, PreferenceType
+from streams.decision.outcome_event import Outcome
+from streams.decision.preference_event import PreferenceEvent, PreferenceType
 
 # Fits a signed 64-bit integer and is a double exactly, so that one limit holds for 9e18 however it is written.
 ATTRIBUTE_NUMBER_MAX: Final = 9_000_000_000_000_000_000

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from streams.decision.evaluation_context import OPEN_FIELDS, PAIRS_NUMBERED_MAX, EvaluationContext, both
-from streams.decision.ledger import LabelSet
+from streams.decision.ledger.state import LabelSet
 from streams.decision.selection import contact_matches
 from streams.decision.specification import ScopeField, Selector
 

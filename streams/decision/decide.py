@@ -15,7 +15,7 @@ from streams.decision.decision import Decision, Entry
 from streams.decision.evaluation_context import EvaluationContext
 from streams.decision.evaluation_plan import TimedPlan
 from streams.decision.intent import Intent
-from streams.decision.ledger import (
+from streams.decision.ledger.state import (
     CONTACTS_MAX,
     IDENTITIES_MAX,
     LABEL_SETS_MAX,
@@ -24,7 +24,7 @@ from streams.decision.ledger import (
     LabelSet,
     Ledger,
 )
-from streams.decision.ledger_changes import with_contact, with_identity
+from streams.decision.ledger.transitions import with_contact, with_identity
 from streams.decision.policy import BUILT_IN, Policy
 from streams.decision.reasons import PASSED, REASON_BY_NUMBER
 from streams.decision.rules.declared import ask_vocabulary

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct, field
 
-from streams.decision.ledger import Ledger
+from streams.decision.ledger.state import Ledger
 
 # One rule's entry: rule number, verdict number, then the kind's numbers (docs/semantics.md, 7).
 Entry = tuple[int, ...]

@@ -10,8 +10,8 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
-from streams.decision.ledger import UNCOUNTED, VALUES_PER_LABEL_SET, LabelSet, Preference
-from streams.decision.preferences import covering_by_track
+from streams.decision.ledger.precedence import covering_by_track
+from streams.decision.ledger.state import UNCOUNTED, VALUES_PER_LABEL_SET, LabelSet, Preference
 from streams.decision.tables import NEVER
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from streams.decision.counting import Counting
     from streams.decision.intent import Intent
-    from streams.decision.ledger import Ledger
+    from streams.decision.ledger.state import Ledger
     from streams.decision.policy import Policy
     from streams.decision.request_context import RequestContext
 

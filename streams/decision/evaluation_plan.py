@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final
 
 from streams.decision.decision import Entry
-from streams.decision.ledger import NEEDED_CONSENT, UNCOUNTED
+from streams.decision.ledger.state import NEEDED_CONSENT, UNCOUNTED
 from streams.decision.reasons import EXEMPT, PASSED, REASON_NUMBERS
 from streams.decision.rules.cap import CapRule
 from streams.decision.rules.consent import CONSENT

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from streams.decision.intent import Intent
-from streams.decision.ledger import Profile
+from streams.decision.ledger.state import Profile
 from streams.decision.policy_specification import PolicySpecification
 from streams.decision.specification import Selector
 from streams.decision.tables import HolidayCalendar

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from streams.decision.decision import Entry
 from streams.decision.evaluation_plan import StaticPlan, TimedPlan
-from streams.decision.ledger import LabelSet
+from streams.decision.ledger.state import LabelSet
 from streams.decision.places import country_and_region
 from streams.decision.request_context import UNNAMED, RequestContext, RequestKey
 from streams.decision.rules.rule import CountingRule, Rule
@@ -24,7 +24,7 @@ from streams.decision.selection import Condition
 
 if TYPE_CHECKING:
     from streams.decision.intent import Intent
-    from streams.decision.ledger import Ledger
+    from streams.decision.ledger.state import Ledger
     from streams.decision.policy import Policy
 
 # Requests a plan keeps something for: the zones and regions of a continent. Beyond it only time is lost; each takes

@@ -14,8 +14,8 @@ from __future__ import annotations
 from typing import Final
 
 from streams.decision.intent import Intent
-from streams.decision.ledger import OPT_OUT_EXEMPT, UNCOUNTED, LabelSet, Ledger
-from streams.decision.ledger_changes import pruned
+from streams.decision.ledger.retention import pruned
+from streams.decision.ledger.state import OPT_OUT_EXEMPT, UNCOUNTED, LabelSet, Ledger
 from streams.decision.places import Places
 from streams.decision.plan import Asked, Plan
 from streams.decision.policy_specification import PolicySpecification

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from streams.decision.ledger import LabelSet
+from streams.decision.ledger.state import LabelSet
 from streams.decision.tables import HolidayCalendar, ZoneTable
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from streams.decision.ledger import LabelSet
+from streams.decision.ledger.state import LabelSet
 from streams.decision.places import Place, countries_in_part
 from streams.decision.request_context import RequestContext
 from streams.decision.specification import CountryUnknown, RuleSpecification, Selector

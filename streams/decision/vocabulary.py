@@ -11,10 +11,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from streams.decision.ledger import LabelSet, Preference
+from typing import Final
 
 ScopeName = str
 
@@ -113,37 +110,3 @@ class Vocabulary:
             return restricts
         word = self.word(field, named)
         return word == self.word(field, value) or (restricts and word in EVERYTHING)
-
-
-def covers(preference: Preference, label_set: LabelSet, vocabulary: Vocabulary, *, restricts: bool) -> bool:
-    """Whether the event is about contacts like this one."""
-    channel, purpose = preference.channel, preference.purpose
-    topic, brand, sender = preference.topic, preference.brand, preference.sender
-    return (
-        (channel is None or vocabulary.covers_channel(channel, label_set.channel, restricts=restricts))
-        and (purpose is None or vocabulary.covers_purpose(purpose, label_set.purpose, restricts=restricts))
-        and (topic is None or vocabulary.covers_open("topic", topic, label_set.topic, restricts=restricts))
-        and (brand is None or vocabulary.covers_open("brand", brand, label_set.brand, restricts=restricts))
-        and (sender is None or vocabulary.covers_open("sender_id", sender, label_set.sender, restricts=restricts))
-    )
-
-
-def names_all_of(yes: Preference, no: Preference, vocabulary: Vocabulary) -> bool:
-    """Whether the yes names every field the no names, with the same word, or names nothing at all."""
-    said = scope_of(yes)
-    if said == _NOTHING:
-        return True
-    for field, named, forbidden in zip(SCOPE_FIELDS, said, scope_of(no), strict=True):
-        if forbidden is not None and (
-            named is None or vocabulary.word(field, named) != vocabulary.word(field, forbidden)
-        ):
-            return False
-    return True
-
-
-def scope_of(preference: Preference) -> tuple[str | None, str | None, str | None, str | None, str | None]:
-    """What the event names, in the order of `SCOPE_FIELDS`."""
-    return preference.channel, preference.purpose, preference.topic, preference.brand, preference.sender
-
-
-_NOTHING: Final = (None, None, None, None, None)

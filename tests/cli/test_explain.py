@@ -14,8 +14,9 @@ from click.testing import CliRunner, Result
 from streams.cli.main import mesura
 from streams.contracts.control import PolicyRecord, encode_policy
 from streams.contracts.decode import decode_intent
-from streams.decision.ledger import EMPTY_LEDGER, Contact, LabelSet, encode_ledger
-from streams.decision.ledger_changes import with_contact
+from streams.decision.ledger.codec import encode_ledger
+from streams.decision.ledger.state import EMPTY_LEDGER, Contact, LabelSet
+from streams.decision.ledger.transitions import with_contact
 from streams.decision.policy import compile_policy
 from streams.exactly_once.control import policy_text_key
 from streams.explain import explain

@@ -15,8 +15,8 @@ from streams.contracts.errors import RecordRefused
 from streams.contracts.prefixes import INPUT_VALUE_BYTES_MAX
 from streams.contracts.refusals import NESTING_MAX
 from streams.decision.intent import Intent
-from streams.decision.outcome import Outcome
-from streams.decision.preference import PreferenceEvent
+from streams.decision.outcome_event import Outcome
+from streams.decision.preference_event import PreferenceEvent
 from tests.contracts.decoders import read
 
 INTENT: dict[str, Any] = {"intent_id": "i", "customer_id": "c", "channel": "sms", "created_at": 1}

@@ -12,8 +12,8 @@ from msgspec import structs
 
 import streams
 from streams.decision.intent import Intent
-from streams.decision.outcome import Outcome
-from streams.decision.preference import PreferenceEvent
+from streams.decision.outcome_event import Outcome
+from streams.decision.preference_event import PreferenceEvent
 from tests.contracts.schema_files import raw_schema
 
 if TYPE_CHECKING:

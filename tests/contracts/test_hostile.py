@@ -13,7 +13,7 @@ from tests.contracts.hostile import NOW_MS, HostileRecord, hostile_records
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from streams.decision.preference import PreferenceEvent
+    from streams.decision.preference_event import PreferenceEvent
     from streams.records import Headers
 
 

@@ -17,8 +17,8 @@ from streams.contracts.prefixes import INPUT_VALUE_BYTES_MAX
 from streams.contracts.reasons_table import reasons_table
 from streams.contracts.refusals import NESTING_MAX
 from streams.decision.intent import Intent
-from streams.decision.outcome import Outcome
-from streams.decision.preference import PreferenceEvent
+from streams.decision.outcome_event import Outcome
+from streams.decision.preference_event import PreferenceEvent
 from tests.contracts.decoders import read
 from tests.contracts.schema_files import (
     INPUTS,

@@ -9,13 +9,13 @@ from typing import Any
 from streams.decision.decide import decide
 from streams.decision.decision import Decision
 from streams.decision.intent import Intent
-from streams.decision.ledger import EMPTY_LEDGER, Contact, LabelSet, Ledger
-from streams.decision.ledger_changes import with_rows
-from streams.decision.outcome import Outcome
-from streams.decision.outcomes import OutcomeResult, apply_outcome
+from streams.decision.ledger.outcomes import OutcomeResult, apply_outcome
+from streams.decision.ledger.preferences import PreferenceResult, apply_preference
+from streams.decision.ledger.state import EMPTY_LEDGER, Contact, LabelSet, Ledger
+from streams.decision.ledger.transitions import with_rows
+from streams.decision.outcome_event import Outcome
 from streams.decision.policy import Policy
-from streams.decision.preference import PreferenceEvent
-from streams.decision.preferences import PreferenceResult, apply_preference
+from streams.decision.preference_event import PreferenceEvent
 from streams.decision.vocabulary import Vocabulary
 from tests.golden.cases import policy
 from tests.golden.sides import compiled

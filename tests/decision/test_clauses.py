@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from streams.decision.outcome import Outcome
+from streams.decision.outcome_event import Outcome
 from streams.retention import retained
 from tests.decision.builders import DAY, MINUTE, NOW, SECOND, decided, policy_of, reported
 from tests.golden.cases import Case
 from tests.golden.play import SIDES, Played, expected, readable
 
 if TYPE_CHECKING:
-    from streams.decision.ledger import Ledger
+    from streams.decision.ledger.state import Ledger
 
 
 @pytest.fixture(params=SIDES)

@@ -8,9 +8,9 @@ from typing import Any, get_args
 
 import pytest
 
-from streams.decision.ledger import EMPTY_LEDGER
-from streams.decision.preference import RESTRICTIVE, UNREAD, PreferenceEvent, PreferenceType
-from streams.decision.preferences import BELIEVED_FROM_MS, FUTURE_TOLERANCE_MS, PreferenceResult
+from streams.decision.ledger.preferences import BELIEVED_FROM_MS, FUTURE_TOLERANCE_MS, PreferenceResult
+from streams.decision.ledger.state import EMPTY_LEDGER
+from streams.decision.preference_event import RESTRICTIVE, UNREAD, PreferenceEvent, PreferenceType
 from tests.decision.builders import DAY, NOW, heard
 
 NOES = sorted(RESTRICTIVE - {UNREAD, "erasure"})

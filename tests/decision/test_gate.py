@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from streams.contracts.header_names import ERROR_REASON, ORIGIN_OFFSET, ORIGIN_PARTITION, ORIGIN_TIMESTAMP, ORIGIN_TOPIC
-from streams.decision.ledger import Ledger
+from streams.decision.ledger.state import Ledger
 from streams.exactly_once.changelog import customer_key
 from streams.exactly_once.interfaces import Batch, BatchResult
 from streams.gate import Gate, GateSettings

@@ -7,7 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from streams.decision.ledger import (
+from streams.decision.ledger.codec import LedgerUnreadable, decode_ledger, encode_ledger
+from streams.decision.ledger.retention import pruned
+from streams.decision.ledger.state import (
     CONFIRMED,
     EMPTY_LEDGER,
     LEDGER_FORMAT,
@@ -15,21 +17,11 @@ from streams.decision.ledger import (
     Contact,
     LabelSet,
     Ledger,
-    LedgerUnreadable,
     Preference,
     Profile,
     ProfileValue,
-    encode_ledger,
 )
-from streams.decision.ledger_changes import (
-    created_of,
-    decode_ledger,
-    pruned,
-    with_changed_contact,
-    with_contact,
-    with_identity,
-    with_rows,
-)
+from streams.decision.ledger.transitions import created_of, with_changed_contact, with_contact, with_identity, with_rows
 from tests.decision.builders import DAY, NOW, contact, ledger_of, ledger_with
 
 SMS, VOICE = LabelSet("sms", "marketing"), LabelSet("voice", "service", topic="loans", sender="acme")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from streams.decision.decide import decide
-from streams.decision.ledger import (
+from streams.decision.ledger.codec import decode_ledger, encode_ledger
+from streams.decision.ledger.state import (
     CONTACTS_MAX,
     EMPTY_LEDGER,
     IDENTITIES_MAX,
@@ -15,10 +16,8 @@ from streams.decision.ledger import (
     UNCOUNTED,
     LabelSet,
     Ledger,
-    encode_ledger,
 )
-from streams.decision.ledger_changes import decode_ledger
-from streams.decision.preference import PreferenceEvent
+from streams.decision.preference_event import PreferenceEvent
 from tests.decision.builders import (
     DAY,
     HOUR,

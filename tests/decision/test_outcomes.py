@@ -7,10 +7,10 @@ from typing import Any, get_args
 import pytest
 
 from streams.decision.intent import MOMENT_MAX_MS
-from streams.decision.ledger import CONFIRMED, EMPTY_LEDGER, Ledger
-from streams.decision.outcome import Outcome, OutcomeType
-from streams.decision.outcomes import OutcomeResult
-from streams.decision.preferences import BELIEVED_FROM_MS, FUTURE_TOLERANCE_MS
+from streams.decision.ledger.outcomes import OutcomeResult
+from streams.decision.ledger.preferences import BELIEVED_FROM_MS, FUTURE_TOLERANCE_MS
+from streams.decision.ledger.state import CONFIRMED, EMPTY_LEDGER, Ledger
+from streams.decision.outcome_event import Outcome, OutcomeType
 from tests.decision.builders import MINUTE, NOW, contact, ledger_of, reported
 
 KNOWN, UNKNOWN = (1).to_bytes(12, "big").hex(), (9).to_bytes(12, "big").hex()

@@ -7,7 +7,7 @@ from itertools import product
 
 import pytest
 
-from streams.decision.ledger import Profile, ProfileValue
+from streams.decision.ledger.state import Profile, ProfileValue
 from streams.decision.places import Place, Places, country_and_region
 from streams.decision.tables import HolidayCalendar
 from tests.decision.builders import intent_of, policy_of

@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from streams.decision.ledger import (
+from streams.decision.ledger.preferences import Withdrawal
+from streams.decision.ledger.state import (
     EMPTY_LEDGER,
     PREFERENCES_MAX,
     WITHDRAWN,
@@ -16,8 +17,7 @@ from streams.decision.ledger import (
     Profile,
     ProfileValue,
 )
-from streams.decision.preference import PreferenceEvent
-from streams.decision.preferences import Withdrawal
+from streams.decision.preference_event import PreferenceEvent
 from tests.decision.builders import NOW, contact, heard, ledger_of, ledger_with
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from streams.decision.ledger import EMPTY_LEDGER, encode_ledger
-from streams.decision.preference import PreferenceEvent
+from streams.decision.ledger.codec import encode_ledger
+from streams.decision.ledger.state import EMPTY_LEDGER
+from streams.decision.preference_event import PreferenceEvent
 from streams.exactly_once.changelog import META_KEY, customer_key, erased_key, hold_key
 from streams.retention import LONGEST_MEMORY_MS, due_ledgers, retained
 from tests.decision.builders import DAY, NOW, decided, heard, policy_of
 
 if TYPE_CHECKING:
-    from streams.decision.ledger import Ledger
+    from streams.decision.ledger.state import Ledger
 
 EVER = {"id": "ever", "kind": "cap", "limit": 9, "window": {"lifetime": True}}
 POLICY = policy_of()

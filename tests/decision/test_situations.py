@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from streams.decision.decide import decide
 from streams.decision.intent import Intent
-from streams.decision.ledger import EMPTY_LEDGER, Ledger, Profile, ProfileValue
+from streams.decision.ledger.state import EMPTY_LEDGER, Ledger, Profile, ProfileValue
 from streams.decision.plan import REQUESTS_KEPT_MAX
 from streams.decision.policy import compile_policy
 from streams.decision.request_context import RequestContext

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from streams.decision.ledger import LabelSet, Preference
-from streams.decision.vocabulary import EVERYTHING, SCOPE_FIELDS, Vocabulary, covers, fold, names_all_of, scope_of
+from streams.decision.ledger.precedence import covers, names_all_of, scope_of
+from streams.decision.ledger.state import LabelSet, Preference
+from streams.decision.vocabulary import EVERYTHING, SCOPE_FIELDS, Vocabulary, fold
 
 WORDS = Vocabulary(
     {"sms": "text", "WhatsApp": "text", "voice": "voice", "push": "chat", "chat": None, "email": None},

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, get_args
 import pytest
 import yaml
 
-from streams.decision.outcome import OutcomeType
-from streams.decision.preference import PreferenceType
+from streams.decision.outcome_event import OutcomeType
+from streams.decision.preference_event import PreferenceType
 from streams.decision.reasons import REASONS
 from streams.telemetry import registry
 from streams.telemetry.reference import page

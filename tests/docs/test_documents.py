@@ -14,7 +14,7 @@ import pytest
 from streams.cli.main import mesura as cli
 from streams.decision.decide import decide
 from streams.decision.intent import Intent
-from streams.decision.ledger import EMPTY_LEDGER
+from streams.decision.ledger.state import EMPTY_LEDGER
 from streams.decision.policy import compile_policy
 from streams.decision.reasons import EXEMPT, PASSED, REASON_BY_NUMBER
 from streams.policy.loader import load_policy

@@ -21,8 +21,8 @@ from streams.contracts.bare_envelopes import unwrapped
 from streams.contracts.decode import PreferenceReading
 from streams.contracts.errors import REFUSALS, PermissionRefused, RecordRefused
 from streams.decision.intent import Intent
-from streams.decision.outcome import Outcome
-from streams.decision.preference import PreferenceEvent
+from streams.decision.outcome_event import Outcome
+from streams.decision.preference_event import PreferenceEvent
 from tests.contracts.decoders import read, reading
 from tests.contracts.hostile import hostile_records
 from tests.contracts.schema_files import SCHEMAS, examples

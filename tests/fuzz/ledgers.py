@@ -20,20 +20,14 @@ import orjson
 from streams.contracts.encode import policy_fragment
 from streams.decision.decide import decide
 from streams.decision.intent import Intent
-from streams.decision.ledger import EMPTY_LEDGER, FAR_MS, Contact, LabelSet, Ledger, LedgerUnreadable, encode_ledger
-from streams.decision.ledger_changes import (
-    created_of,
-    decode_ledger,
-    knows_tag,
-    with_changed_contact,
-    with_contact,
-    with_identity,
-)
-from streams.decision.outcome import Outcome
-from streams.decision.outcomes import apply_outcome
+from streams.decision.ledger.codec import LedgerUnreadable, decode_ledger, encode_ledger
+from streams.decision.ledger.outcomes import apply_outcome
+from streams.decision.ledger.preferences import apply_preference
+from streams.decision.ledger.state import EMPTY_LEDGER, FAR_MS, Contact, LabelSet, Ledger
+from streams.decision.ledger.transitions import created_of, knows_tag, with_changed_contact, with_contact, with_identity
+from streams.decision.outcome_event import Outcome
 from streams.decision.policy import Policy, compile_policy
-from streams.decision.preference import PreferenceEvent
-from streams.decision.preferences import apply_preference
+from streams.decision.preference_event import PreferenceEvent
 from streams.decision.rules.duplicate import decision_id
 from streams.gate import encode_decision
 from streams.policy.loader import load_policy

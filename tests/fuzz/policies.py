@@ -21,7 +21,7 @@ from streams.contracts.control import decode_policy, encode_policy
 from streams.contracts.encode import policy_fragment
 from streams.decision.decide import decide
 from streams.decision.intent import Intent
-from streams.decision.ledger import EMPTY_LEDGER
+from streams.decision.ledger.state import EMPTY_LEDGER
 from streams.decision.policy import compile_policy
 from streams.gate import encode_decision
 from streams.policy.describe import describe_rule

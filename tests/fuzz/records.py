@@ -25,8 +25,9 @@ from streams.contracts.header_names import (
     ORIGIN_TIMESTAMP,
     ORIGIN_TOPIC,
 )
-from streams.decision.ledger import EMPTY_LEDGER, Contact, LabelSet, encode_ledger
-from streams.decision.ledger_changes import decode_ledger, with_contact, with_identity
+from streams.decision.ledger.codec import decode_ledger, encode_ledger
+from streams.decision.ledger.state import EMPTY_LEDGER, Contact, LabelSet
+from streams.decision.ledger.transitions import with_contact, with_identity
 from streams.exactly_once.changelog import CUSTOMER_PREFIX
 from streams.exactly_once.interfaces import Batch
 from streams.gate import Gate, GateSettings

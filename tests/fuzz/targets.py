@@ -120,7 +120,7 @@ TARGETS: Final[dict[str, Target]] = {
         ledgers.ledger,
         ledgers.seeds,
         msgpack_mutator(ledgers.changed),
-        ("streams.decision.ledger", "streams.decision.ledger_changes"),
+        ("streams.decision.ledger.state", "streams.decision.ledger.codec", "streams.decision.ledger.transitions"),
     ),
     "meta": Target(
         stored.meta,

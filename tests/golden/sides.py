@@ -18,13 +18,13 @@ from streams.contracts.errors import RecordRefused
 from streams.decision.decide import decide
 from streams.decision.decision import Decision
 from streams.decision.intent import Intent
-from streams.decision.ledger import EMPTY_LEDGER, Ledger
-from streams.decision.outcome import Outcome
-from streams.decision.outcomes import apply_outcome
+from streams.decision.ledger.outcomes import apply_outcome
+from streams.decision.ledger.preferences import FUTURE_TOLERANCE_MS, Withdrawal, apply_preference
+from streams.decision.ledger.state import EMPTY_LEDGER, Ledger
+from streams.decision.outcome_event import Outcome
 from streams.decision.policy import Policy, compile_policy
 from streams.decision.policy_specification import PolicySpecification
-from streams.decision.preference import PreferenceEvent
-from streams.decision.preferences import FUTURE_TOLERANCE_MS, Withdrawal, apply_preference
+from streams.decision.preference_event import PreferenceEvent
 from streams.oracle.model import DeadLetter, Model
 from streams.policy.loader import load_policy
 from tests.golden.raw import Raw, ordered, raw_of, taken_by_model

@@ -22,8 +22,7 @@ from unittest.mock import patch
 from streams.decision import plan
 from streams.decision.decide import decide
 from streams.decision.intent import Intent
-from streams.decision.ledger import encode_ledger
-from streams.decision.ledger_changes import decode_ledger
+from streams.decision.ledger.codec import decode_ledger, encode_ledger
 from streams.decision.rules import window
 from streams.oracle.model import Model, applies, duration, shares
 from streams.oracle.policy import Rule, bucket

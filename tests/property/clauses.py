@@ -15,7 +15,8 @@ import msgspec
 
 from streams.contracts import decode, lenient
 from streams.contracts.wire import PREFERENCE
-from streams.decision import outcomes, places, plan, preferences, request_context, selection, vocabulary
+from streams.decision import places, plan, request_context, selection, vocabulary
+from streams.decision.ledger import outcomes, precedence, preferences
 from streams.decision.places import Place, Places
 from streams.decision.rules.consent import ConsentRule
 from streams.decision.tables import ZoneTable
@@ -140,18 +141,18 @@ def _words_that_are_none_left_out() -> Iterator[Any]:
 
 def _the_latest_wins() -> Iterator[Any]:
     """Whatever a later yes names."""
-    yield patch.object(preferences, "names_all_of", lambda *_: True)
+    yield patch.object(precedence, "names_all_of", lambda *_: True)
 
 
 def _a_yes_to_everything_names_too_little() -> Iterator[Any]:
     """A yes that names nothing undoes only a no that names nothing."""
-    names_all_of = vocabulary.names_all_of
+    names_all_of = precedence.names_all_of
 
     def strictly(yes: Any, no: Any, known: Vocabulary) -> bool:
-        same = vocabulary.scope_of(yes) == vocabulary.scope_of(no)
-        return same if not any(vocabulary.scope_of(yes)) else names_all_of(yes, no, known)
+        same = precedence.scope_of(yes) == precedence.scope_of(no)
+        return same if not any(precedence.scope_of(yes)) else names_all_of(yes, no, known)
 
-    yield patch.object(preferences, "names_all_of", strictly)
+    yield patch.object(precedence, "names_all_of", strictly)
 
 
 def _the_yes_wins_at_one_moment() -> Iterator[Any]:
@@ -159,35 +160,35 @@ def _the_yes_wins_at_one_moment() -> Iterator[Any]:
 
     def undoes(yes: Any, no: Any, known: Vocabulary) -> bool:
         is_later = yes.order_ms >= no.order_ms
-        return is_later and yes.source == no.source and vocabulary.names_all_of(yes, no, known)
+        return is_later and yes.source == no.source and precedence.names_all_of(yes, no, known)
 
-    yield patch.object(preferences, "_undoes", undoes)
+    yield patch.object(precedence, "_undoes", undoes)
 
 
 def _anybody_lifts_a_restriction() -> Iterator[Any]:
     """A register's lift lifts what the customer asked for."""
 
     def undoes(yes: Any, no: Any, known: Vocabulary) -> bool:
-        return yes.order_ms > no.order_ms and vocabulary.names_all_of(yes, no, known)
+        return yes.order_ms > no.order_ms and precedence.names_all_of(yes, no, known)
 
-    yield patch.object(preferences, "_undoes", undoes)
+    yield patch.object(precedence, "_undoes", undoes)
 
 
 def _restrictions_of_all_sources_are_one() -> Iterator[Any]:
     """The later restriction takes the place of another's."""
-    same = preferences._same_place
+    same = preferences.same_place
 
     def same_place(one: Any, other: Any) -> bool:
         return same(one, msgspec.structs.replace(other, source=one.source))
 
-    yield patch.object(preferences, "_same_place", same_place)
+    yield patch.object(preferences, "same_place", same_place)
 
 
 def _the_latest_consent_wins() -> Iterator[Any]:
     """A grant of one purpose undoes a withdrawal of a channel."""
 
     def no(_: Any, __: Any, proven: Any, moment_ms: int) -> str | None:
-        acting = [p for p in proven if preferences.in_force(p, moment_ms, preferences.end_of(p))]
+        acting = [p for p in proven if precedence.in_force(p, moment_ms, precedence.end_of(p))]
         latest = max(acting, key=lambda p: (p.order_ms, p.type == "consent_withdrawn"), default=None)
         return "consent_withdrawn" if latest is not None and latest.type == "consent_withdrawn" else None
 
@@ -230,14 +231,14 @@ def _unread_records_are_dead_letters_only() -> Iterator[Any]:
 
 def _an_opt_in_clears_up_what_nobody_read() -> Iterator[Any]:
     """What nobody could read is an opt-out like any other."""
-    yield patch.dict(preferences.TRACK_OF, {"unread": "opt_out"})
+    yield patch.dict(precedence.TRACK_OF, {"unread": "opt_out"})
 
 
 def _consent_hears_only_what_was_read() -> Iterator[Any]:
     """What nobody could read was no withdrawal."""
 
     def no(rule: Any, context: Any, proven: Any, moment_ms: int) -> str | None:
-        withdrawn = preferences.standing(proven, moment_ms, context.policy.vocabulary, rule._end)
+        withdrawn = precedence.standing(proven, moment_ms, context.policy.vocabulary, rule._end)
         return None if withdrawn is None else "consent_withdrawn"
 
     yield patch.object(ConsentRule, "_no", no)

@@ -7,8 +7,7 @@ from collections import Counter
 
 import pytest
 
-from streams.decision.ledger import encode_ledger
-from streams.decision.ledger_changes import decode_ledger
+from streams.decision.ledger.codec import decode_ledger, encode_ledger
 from streams.exactly_once.changelog import customer_key
 from streams.retention import due_ledgers, retained
 from tests.golden.sides import Core

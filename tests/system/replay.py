@@ -18,11 +18,11 @@ from streams.contracts.errors import RecordRefused
 from streams.contracts.header_names import ERROR_REASON
 from streams.contracts.routing import expected_partition
 from streams.decision.decide import decide
-from streams.decision.ledger import EMPTY_LEDGER, Ledger, encode_ledger
-from streams.decision.ledger_changes import decode_ledger
-from streams.decision.outcomes import apply_outcome
+from streams.decision.ledger.codec import decode_ledger, encode_ledger
+from streams.decision.ledger.outcomes import apply_outcome
+from streams.decision.ledger.preferences import FUTURE_TOLERANCE_MS, apply_preference
+from streams.decision.ledger.state import EMPTY_LEDGER, Ledger
 from streams.decision.policy import Policy, compile_policy
-from streams.decision.preferences import FUTURE_TOLERANCE_MS, apply_preference
 from streams.oracle.model import DeadLetter, Model
 from streams.policy.loader import load_policy
 from tests.system.harness import Account, Place, header, place_of, value_of

@@ -9,8 +9,8 @@ import pytest
 
 from streams.contracts.header_names import ORIGIN_OFFSET, ORIGIN_PARTITION, ORIGIN_TIMESTAMP, ORIGIN_TOPIC
 from streams.decision.intent import MOMENT_MAX_MS
-from streams.decision.ledger import EMPTY_LEDGER, encode_ledger
-from streams.decision.ledger_changes import decode_ledger
+from streams.decision.ledger.codec import decode_ledger, encode_ledger
+from streams.decision.ledger.state import EMPTY_LEDGER
 from streams.decision.policy import compile_policy
 from streams.exactly_once.changelog import customer_key
 from streams.exactly_once.interfaces import Batch, BatchResult

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from streams.decision.evaluation_context import EvaluationContext
-from streams.decision.ledger import Preference
-from streams.decision.preference import UNREAD
-from streams.decision.preferences import CONSENT as CONSENT_TRACK
-from streams.decision.preferences import change_points, end_of, in_force, standing
+from streams.decision.ledger.precedence import CONSENT as CONSENT_TRACK
+from streams.decision.ledger.precedence import change_points, end_of, in_force, standing
+from streams.decision.ledger.state import Preference
+from streams.decision.preference_event import UNREAD
 from streams.decision.reasons import PASSED
 from streams.decision.rules.kind import Compilation, Kind
 from streams.decision.rules.rule import PASS, Answer, PreferenceRule, denial, too_short

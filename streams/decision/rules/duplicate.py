@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
-from streams.decision.ledger import DECISION_ID_BYTES, Ledger
-from streams.decision.ledger_changes import created_of
+from streams.decision.ledger.state import DECISION_ID_BYTES, Ledger
+from streams.decision.ledger.transitions import created_of
 from streams.decision.rules.rule import PASS, Answer, denial
 
 

@@ -8,7 +8,7 @@ Rules of this module (docs/semantics.md, 3)
 from __future__ import annotations
 
 from streams.decision.intent import Intent
-from streams.decision.ledger import Ledger
+from streams.decision.ledger.state import Ledger
 from streams.decision.rules.rule import PASS, Answer, denial, too_short
 
 

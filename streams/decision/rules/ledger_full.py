@@ -7,8 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from streams.decision.ledger import CONTACTS_MAX, IDENTITIES_MAX, LABEL_SETS_MAX, VALUES_PER_LABEL_SET, LabelSet, Ledger
-from streams.decision.ledger_changes import knows_tag
+from streams.decision.ledger.state import (
+    CONTACTS_MAX,
+    IDENTITIES_MAX,
+    LABEL_SETS_MAX,
+    VALUES_PER_LABEL_SET,
+    LabelSet,
+    Ledger,
+)
+from streams.decision.ledger.transitions import knows_tag
 from streams.decision.rules.rule import PASS, Answer, denial
 
 if TYPE_CHECKING:

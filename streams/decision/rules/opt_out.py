@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from streams.decision.evaluation_context import EvaluationContext
-from streams.decision.ledger import Preference
-from streams.decision.preference import RESTRICTIVE
-from streams.decision.preferences import DENYING_TRACKS, REASON_OF, change_points, standing
+from streams.decision.ledger.precedence import DENYING_TRACKS, REASON_OF, change_points, standing
+from streams.decision.ledger.state import Preference
+from streams.decision.preference_event import RESTRICTIVE
 from streams.decision.reasons import PASSED
 from streams.decision.rules.kind import Compilation, Kind
 from streams.decision.rules.rule import PASS, Answer, PreferenceRule, denial, too_short

@@ -12,11 +12,11 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from streams.decision.ledger import CONFIRMED, Contact, Ledger
-from streams.decision.ledger_changes import with_changed_contact
-from streams.decision.outcome import NOT_CONFIRMING, Outcome
-from streams.decision.preference import PreferenceEvent
-from streams.decision.preferences import BELIEVED_FROM_MS, FUTURE_TOLERANCE_MS, Withdrawal, apply_preference
+from streams.decision.ledger.preferences import BELIEVED_FROM_MS, FUTURE_TOLERANCE_MS, Withdrawal, apply_preference
+from streams.decision.ledger.state import CONFIRMED, Contact, Ledger
+from streams.decision.ledger.transitions import with_changed_contact
+from streams.decision.outcome_event import NOT_CONFIRMING, Outcome
+from streams.decision.preference_event import PreferenceEvent
 from streams.decision.vocabulary import Vocabulary, code, fold
 
 # A no wherever it stands.

@@ -9,81 +9,18 @@ Rules of this module
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from streams.decision.ledger import (
+from streams.decision.ledger.state import (
     DECISION_ID_BYTES,
-    LABEL_SETS_MAX,
-    LEDGER_FORMAT,
-    UNCOUNTED,
     VALUES_PER_LABEL_SET,
     Contact,
     LabelSet,
     Ledger,
-    LedgerUnreadable,
 )
-from streams.decision.preference import STANDING
 from streams.decision.tables import NEVER
-
-_decoder: Final = msgspec.msgpack.Decoder(Ledger)
-_TAG_NUMBERS: Final = bytes(range(LABEL_SETS_MAX))
-
-
-def decode_ledger(value: bytes) -> Ledger:
-    """The ledger of a binary form (`encode_ledger`).
-
-    Raises:
-        LedgerUnreadable: the format is unknown, or the bytes are no ledger.
-    """
-    try:
-        ledger = _decoder.decode(value)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise LedgerUnreadable(
-            f"A stored ledger of {len(value)} bytes cannot be read. Was it written by another version? {error}"
-        ) from None
-    if ledger.format != LEDGER_FORMAT:
-        raise LedgerUnreadable(
-            f"A stored ledger has format {ledger.format}; this version reads format {LEDGER_FORMAT}. "
-            "Run the version that wrote it."
-        )
-    if not _is_sound(ledger):
-        raise LedgerUnreadable(
-            f"A stored ledger of {len(value)} bytes cannot be read. Its columns do not belong together: it is damaged."
-        )
-    return ledger
-
-
-def _is_sound(ledger: Ledger) -> bool:
-    """Whether the columns are as long as they must be and name nothing that is not there."""
-    contacts, identities, label_value_numbers, label_set_numbers = (
-        ledger.assumed_sent,
-        ledger.created,
-        ledger.label_value_numbers,
-        ledger.label_set_numbers,
-    )
-    label_sets, archived, words = (
-        len(label_value_numbers) // VALUES_PER_LABEL_SET,
-        ledger.archived,
-        len(ledger.label_values),
-    )
-    for number in label_value_numbers:
-        if number > words:
-            return False
-    for preference in ledger.preferences:
-        if preference.type not in STANDING:
-            return False
-    return (
-        len(ledger.ids) == DECISION_ID_BYTES * len(identities)
-        and len(contacts) <= len(identities)
-        and len(contacts) == len(ledger.decided) == len(label_set_numbers) == len(ledger.flags)
-        and len(label_value_numbers) == VALUES_PER_LABEL_SET * label_sets
-        # Nothing is left without the numbers that there are.
-        and not label_set_numbers.strip(_TAG_NUMBERS[:label_sets])
-        and (not archived or 0 <= min(archived) <= max(archived) < label_sets)
-    )
 
 
 def created_of(ledger: Ledger, identity: bytes) -> int | None:
@@ -246,52 +183,3 @@ def _columns(label_sets: Iterable[LabelSet]) -> tuple[tuple[int, ...], tuple[str
         ):
             label_value_numbers.append(0 if word is None else numbers.setdefault(word, len(numbers) + 1))  # noqa: PERF401
     return tuple(label_value_numbers), tuple(numbers)
-
-
-def pruned(
-    ledger: Ledger, *, now: int, history_ms: int, identities_ms: int, counts_for_life: Callable[[LabelSet], bool]
-) -> Ledger:
-    """The ledger without what lies beyond its horizons.
-
-    Contacts go when even the latest moment they may have been sent is `history_ms` ago; those whose label set
-    `counts_for_life` are counted in `archived`. Identities go when their intent was created more than `identities_ms`
-    ago; that they have gone is kept, so that a policy that remembers longer approves none of them twice.
-    """
-    now -= ledger.base_ms
-    assumed_sent = ledger.assumed_sent
-    is_history_over = bool(assumed_sent) and assumed_sent[-1] <= now - history_ms
-    if not is_history_over and (not ledger.created or ledger.oldest_created >= now - identities_ms):
-        return ledger
-    return _without_past(ledger, now + ledger.base_ms, history_ms, identities_ms, counts_for_life)
-
-
-def _without_past(
-    ledger: Ledger, now: int, history_ms: int, identities_ms: int, counts_for_life: Callable[[LabelSet], bool]
-) -> Ledger:
-    identities_from = now - identities_ms
-    known = ledger.identities
-    identities = {identity: created for identity, created in known.items() if created >= identities_from}
-    forgotten_ms = ledger.forgotten_ms if len(identities) == len(known) else max(ledger.forgotten_ms, identities_from)
-    contacts, label_sets = ledger.contacts, ledger.label_sets
-    kept = [contact for contact in contacts if contact.assumed_sent_ms > now - history_ms]
-    archived = ledger.archived
-    if len(kept) < len(contacts):
-        archived = {label_set: count for label_set, count in archived.items() if counts_for_life(label_sets[label_set])}
-        for contact in contacts[len(kept) :]:
-            if not contact.flags & UNCOUNTED and counts_for_life(label_sets[contact.label_set_number]):
-                archived[contact.label_set_number] = archived.get(contact.label_set_number, 0) + 1
-        kept, label_sets, archived = _with_used_tags(kept, label_sets, archived)
-    changed = with_rows(ledger, contacts=kept, identities=identities, label_sets=label_sets)
-    return msgspec.structs.replace(changed, archived=archived, forgotten_ms=forgotten_ms)
-
-
-def _with_used_tags(
-    contacts: list[Contact], label_sets: tuple[LabelSet, ...], archived: dict[int, int]
-) -> tuple[list[Contact], tuple[LabelSet, ...], dict[int, int]]:
-    used = sorted({contact.label_set_number for contact in contacts} | set(archived))
-    moved = {old: new for new, old in enumerate(used)}
-    return (
-        [Contact(c.decision_id, c.decided_ms, c.assumed_sent_ms, moved[c.label_set_number], c.flags) for c in contacts],
-        tuple(label_sets[old] for old in used),
-        {moved[old]: count for old, count in archived.items()},
-    )

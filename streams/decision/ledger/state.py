@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-import msgspec
 from msgspec import Meta, Struct, field
 
 from streams.decision.tables import NEVER
@@ -50,10 +49,6 @@ NEEDED_CONSENT: Final = 16
 
 
 _Moment = Annotated[int, Meta(ge=-FAR_MS, le=FAR_MS)]
-
-
-class LedgerUnreadable(ValueError):
-    """A stored ledger is of an unknown format or damaged. The engine must stop: going on would forget a customer."""
 
 
 class LabelSet(Struct, array_like=True, frozen=True, gc=False):
@@ -176,27 +171,3 @@ class Ledger(Struct, array_like=True, frozen=True, gc=False):
 
 
 EMPTY_LEDGER: Final = Ledger()
-
-_encode: Final = msgspec.msgpack.Encoder().encode
-# Most ledgers say nothing in the last five fields. Then these are left out, as a reader of arrays allows: seven bytes
-# less in the log, and in memory the next smaller size of block for a typical customer.
-_LAST_FIELDS: Final = msgspec.msgpack.encode(list(msgspec.structs.astuple(EMPTY_LEDGER)[-5:]))[1:]
-_HEADER_BYTES: Final = 3  # an array of more than 15
-_SHORT_HEADER: Final = bytes((0x90 + len(Ledger.__struct_fields__) - 5,))
-
-
-def encode_ledger(ledger: Ledger) -> bytes:
-    """The compact binary form of a ledger, which is also the changelog value. `ledger_changes.decode_ledger` reads it.
-
-    Equal ledgers have equal forms.
-    """
-    value = _encode(ledger)
-    if (
-        ledger.forgotten_ms
-        or ledger.profile is not None
-        or ledger.erased_ms is not None
-        or ledger.archived
-        or ledger.preference_refused
-    ):
-        return value
-    return _SHORT_HEADER + value[_HEADER_BYTES : -len(_LAST_FIELDS)]

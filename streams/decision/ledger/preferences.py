@@ -13,12 +13,23 @@ Rules of this module (docs/semantics.md, 1)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, Literal, NamedTuple
 
 from msgspec.structs import replace
 
-from streams.decision.ledger import (
+from streams.decision.ledger.precedence import (
+    CONSENT,
+    REASON_OF,
+    RESTRICTION,
+    TRACK_OF,
+    covering,
+    denying,
+    same_place,
+    standing,
+    strength,
+)
+from streams.decision.ledger.state import (
     CONFIRMED,
     NEEDED_CONSENT,
     OPT_OUT_EXEMPT,
@@ -31,45 +42,16 @@ from streams.decision.ledger import (
     Profile,
     ProfileValue,
 )
-from streams.decision.ledger_changes import with_rows
-from streams.decision.preference import RESTRICTIVE, UNREAD, PreferenceEvent
-from streams.decision.tables import MINUTE_MS, NEVER
-from streams.decision.vocabulary import SCOPE_FIELDS, Vocabulary, covers, fold, names_all_of
+from streams.decision.ledger.transitions import with_rows
+from streams.decision.preference_event import RESTRICTIVE, UNREAD, PreferenceEvent
+from streams.decision.tables import MINUTE_MS
+from streams.decision.vocabulary import SCOPE_FIELDS, Vocabulary, fold
 
 # Clocks of producers differ by seconds; five minutes is not a clock difference.
 FUTURE_TOLERANCE_MS: Final = 5 * MINUTE_MS
 
 # Nobody said anything about being contacted before 2000; a time in seconds, read as milliseconds, lies in January 1970.
 BELIEVED_FROM_MS: Final = 946_684_800_000
-
-RESTRICTION: Final = "restriction"
-OPT_OUT: Final = "opt_out"
-PAUSE: Final = "pause"
-CONSENT: Final = "consent"
-# The order in which the opt-out rule asks the tracks.
-DENYING_TRACKS: Final = (RESTRICTION, OPT_OUT, PAUSE, UNREAD)
-TRACK_OF: Final = {
-    "restriction": RESTRICTION,
-    "restriction_lifted": RESTRICTION,
-    "opt_out": OPT_OUT,
-    "objection": OPT_OUT,
-    "opt_in": OPT_OUT,
-    "pause": PAUSE,
-    "resume": PAUSE,
-    UNREAD: UNREAD,
-    "clarification": UNREAD,
-    "consent_withdrawn": CONSENT,
-    "consent_granted": CONSENT,
-}
-REASON_OF: Final = {
-    "restriction": "restricted",
-    "opt_out": "opt_out",
-    "objection": "objection",
-    "pause": "paused",
-    UNREAD: "not_understood",
-    "consent_withdrawn": "consent_withdrawn",
-}
-
 
 Refused = Literal["from_the_future", "implausible_time", "unknown_word"]
 
@@ -136,7 +118,7 @@ def apply_preference(
     if not restricts:
         return PreferenceResult(changed)
     # What there was no room to keep is heard all the same: approvals still open are taken back.
-    is_kept = any(_same_place(kept, preference) for kept in changed.preferences)
+    is_kept = any(same_place(kept, preference) for kept in changed.preferences)
     heard = changed if is_kept else replace(changed, preferences=(*changed.preferences, preference))
 
     def reason_for(contact: Contact, label_set: LabelSet) -> str | None:
@@ -202,117 +184,16 @@ def _folded(word: str | None) -> str | None:
     return None if word is None else fold(word)
 
 
-def in_force(preference: Preference, moment_ms: int, end_ms: int) -> bool:
-    """Whether the event acts at the moment, if it ends at `end_ms`."""
-    return moment_ms < end_ms and (preference.type in RESTRICTIVE or preference.effective_ms <= moment_ms)
-
-
-def end_of(preference: Preference) -> int:
-    """The moment the event stops acting, or NEVER."""
-    return NEVER if preference.end_ms is None else preference.end_ms
-
-
-def covering(
-    preferences: Iterable[Preference], track: str, label_set: LabelSet, vocabulary: Vocabulary
-) -> list[Preference]:
-    """The events of a track that cover the label set."""
-    return [
-        p
-        for p in preferences
-        if TRACK_OF[p.type] == track and covers(p, label_set, vocabulary, restricts=p.type in RESTRICTIVE)
-    ]
-
-
-def covering_by_track(
-    preferences: Iterable[Preference], label_set: LabelSet, vocabulary: Vocabulary
-) -> dict[str, list[Preference]]:
-    """The events that cover the label set, by track; tracks without any are absent."""
-    found: dict[str, list[Preference]] = {}
-    for preference in preferences:
-        if covers(preference, label_set, vocabulary, restricts=preference.type in RESTRICTIVE):
-            found.setdefault(TRACK_OF[preference.type], []).append(preference)
-    return found
-
-
-def standing(
-    candidates: Iterable[Preference], moment_ms: int, vocabulary: Vocabulary, end: Callable[[Preference], int] = end_of
-) -> Preference | None:
-    """Of the covering events of one track the no that stands at the moment: the latest that no yes undoes, if any."""
-    noes: list[Preference] = []
-    yeses: list[Preference] = []
-    for candidate in candidates:
-        if in_force(candidate, moment_ms, end(candidate)):
-            (noes if candidate.type in RESTRICTIVE else yeses).append(candidate)
-    best: Preference | None = None
-    for no in noes:
-        if (best is None or _rank(no) > _rank(best)) and not any(_undoes(yes, no, vocabulary) for yes in yeses):
-            best = no
-    return best
-
-
-def _undoes(yes: Preference, no: Preference, vocabulary: Vocabulary) -> bool:
-    """Whether the yes, which covers what is asked, undoes the no: it is later, and says at least as much."""
-    return yes.order_ms > no.order_ms and yes.source == no.source and names_all_of(yes, no, vocabulary)
-
-
-def _rank(no: Preference) -> tuple[int, bool, int]:
-    return no.order_ms, no.type == "opt_out", end_of(no)
-
-
-def denying(ledger: Ledger, label_set: LabelSet, moment_ms: int, vocabulary: Vocabulary) -> Preference | None:
-    """The event that forbids contacts like this one at the moment, if any: the opt-out rule."""
-    for track in DENYING_TRACKS:
-        no = standing(covering(ledger.preferences, track, label_set, vocabulary), moment_ms, vocabulary)
-        if no is not None:
-            return no
-    return None
-
-
-def change_points(
-    candidates: Iterable[Preference], after_ms: int, end: Callable[[Preference], int] = end_of
-) -> list[int]:
-    """The later moments, ascending, at which one of the events begins or stops acting."""
-    points = set()
-    for candidate in candidates:
-        points.add(end(candidate))
-        if candidate.type not in RESTRICTIVE:
-            points.add(candidate.effective_ms)
-    return sorted(point for point in points if after_ms < point < NEVER)
-
-
 def _with_preference(ledger: Ledger, new: Preference) -> Ledger:
     for position, old in enumerate(ledger.preferences):
-        if _same_place(old, new):
-            if _strength(new) <= _strength(old):
+        if same_place(old, new):
+            if strength(new) <= strength(old):
                 return ledger
             kept = (*ledger.preferences[:position], new, *ledger.preferences[position + 1 :])
             return replace(ledger, preferences=kept)
     if len(ledger.preferences) >= PREFERENCES_MAX:
         return replace(ledger, preference_refused=True)
     return replace(ledger, preferences=(*ledger.preferences, new))
-
-
-def _same_place(one: Preference, other: Preference) -> bool:
-    return (
-        TRACK_OF[one.type] == TRACK_OF[other.type]
-        and (one.type in RESTRICTIVE) == (other.type in RESTRICTIVE)
-        and one.channel == other.channel
-        and one.purpose == other.purpose
-        and one.topic == other.topic
-        and one.brand == other.brand
-        and one.sender == other.sender
-        and one.source == other.source
-    )
-
-
-def _strength(preference: Preference) -> tuple[int, int, int, bool, str]:
-    return (
-        preference.order_ms,
-        end_of(preference),
-        preference.effective_ms,
-        preference.type == "opt_out",
-        preference.evidence_ref or "",
-    )
 
 
 def _with_profile(event: PreferenceEvent, ledger: Ledger, order_ms: int) -> Ledger:

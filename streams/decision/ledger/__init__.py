@@ -1,0 +1,1 @@
+"""Everything the gate knows of one customer, and everything that changes it."""
