@@ -27,7 +27,7 @@ class _Part(NamedTuple):
 
 
 PARTS: Final = {
-    "demo": _Part("streams.cli.demo", "demo", "See the gate at work, with nothing else installed."),
+    "demo": _Part("streams.demo.command", "demo", "See the gate at work, with nothing else installed."),
     "run": _Part("streams.cli.run", "run", "Run the gate, and start it again when it ends."),
     "publish": _Part("streams.cli.publish", "publish", "Publish intents, preferences and outcomes from a file."),
     "watch": _Part("streams.cli.watch", "watch", "Show decisions, and what could not be read, as they come."),
