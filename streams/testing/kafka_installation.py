@@ -40,11 +40,22 @@ class KafkaInstallation:
     java: Path
     libraries: Path
     version: str
+    java_version: str
 
     @property
     def class_path(self) -> str:
         """What to give to `java -cp`."""
         return str(self.libraries / "*")
+
+    @property
+    def class_archive(self) -> Path:
+        """Where this Java keeps Kafka's classes as it has them in memory: see `kafka_classes`."""
+        return self.libraries.with_name(f"{self.libraries.name}-java-{self.java_version}.jsa")
+
+    @property
+    def class_options(self) -> list[str]:
+        """What to give to `java` so that it uses the archive, where there is one."""
+        return [f"-XX:SharedArchiveFile={self.class_archive}"] if self.class_archive.is_file() else []
 
 
 def install_kafka() -> KafkaInstallation:
@@ -55,7 +66,7 @@ def install_kafka() -> KafkaInstallation:
     Raises:
         KafkaNotInstalledError: says what is missing and how to get it.
     """
-    java = _find_java()
+    java, java_version = _find_java()
     if not POM.is_file():
         raise KafkaNotInstalledError(
             "Apache Kafka can be started from a checkout of the repository only: deploy/kafka/pom.xml is not there. "
@@ -73,7 +84,7 @@ def install_kafka() -> KafkaInstallation:
         with locked(cache / "fetch.lock"):
             if not libraries.is_dir():
                 _fetch(libraries)
-    return KafkaInstallation(java, libraries, version)
+    return KafkaInstallation(java, libraries, version, java_version)
 
 
 @contextlib.contextmanager
@@ -84,7 +95,8 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _find_java() -> Path:
+def _find_java() -> tuple[Path, str]:
+    """Java and its version, in full."""
     home = os.environ.get("JAVA_HOME")
     java = shutil.which("java", path=str(Path(home) / "bin")) if home else shutil.which("java")
     if java is None:
@@ -93,12 +105,12 @@ def _find_java() -> Path:
             "KAFKA_BOOTSTRAP to use a cluster that runs already."
         )
     output = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)  # noqa: S603  # found above
-    found = re.search(r'version "(\d+)', output.stderr)
-    if found is None or int(found.group(1)) < JAVA_VERSION_NEEDED:
+    found = re.search(r'version "((\d+)[\w.+-]*)"', output.stderr)
+    if found is None or int(found.group(2)) < JAVA_VERSION_NEEDED:
         raise KafkaNotInstalledError(
             f"Apache Kafka needs Java {JAVA_VERSION_NEEDED} or later; the one found says: {output.stderr.strip()[:200]}"
         )
-    return Path(java)
+    return Path(java), found.group(1)
 
 
 def _fetch(libraries: Path) -> None:

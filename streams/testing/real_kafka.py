@@ -51,6 +51,10 @@ STOP_SECONDS: Final = 15.0
 
 BOOTSTRAP_VARIABLE: Final = "KAFKA_BOOTSTRAP"
 
+SHORT_LIVED: Final = ("-XX:TieredStopAtLevel=1",)
+"""Java options of a broker that lives for minutes and is not measured: every method is compiled once and quickly. What
+Java does beyond that pays after some minutes under load, and until then takes as much processor time as the broker."""
+
 _BIND_ATTEMPTS: Final = 3
 _LOG_LINES_SHOWN: Final = 15
 
@@ -73,7 +77,7 @@ class RealKafka(KafkaAdmin):
     Args:
         heap_megabytes: Java's largest heap. 512 carries the test suite and benches of a million records.
         properties: broker settings that replace or add to ours.
-        java_options: appended to ours.
+        java_options: appended to ours; see `SHORT_LIVED`.
 
     Raises:
         KafkaNotInstalledError: at `start`, if Java or Kafka is missing.
@@ -216,6 +220,7 @@ def keeper_arguments(
         f"-Xmx{heap_megabytes}m",
         "-XX:+UseG1GC",
         "-XX:MaxGCPauseMillis=20",
+        *installation.class_options,
         *java_options,
         "-cp",
         installation.class_path,

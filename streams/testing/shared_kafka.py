@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 
 from streams.testing import foreign_program
 from streams.testing.errors import BrokerNotAvailableError
+from streams.testing.kafka_classes import archive_classes
 from streams.testing.kafka_directory import prepare_directory
 from streams.testing.kafka_installation import install_kafka, locked
 from streams.testing.real_kafka import (
     BOOTSTRAP_VARIABLE,
+    SHORT_LIVED,
     START_SECONDS,
     STOP_SECONDS,
     ExternalKafka,
@@ -71,18 +73,14 @@ def _join(note: Path) -> tuple[socket.socket, str] | None:
 
 def _start_shared(note: Path) -> tuple[socket.socket, str]:
     installation = install_kafka()
+    archive_classes(installation)
     directory, port = prepare_directory(installation, {})
     path = directory / "holders.sock"
     greeting = json.dumps({"bootstrap_servers": f"127.0.0.1:{port}"})
     options = ["--socket", str(path), "--greeting", greeting]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
-    command = [
-        sys.executable,
-        "-m",
-        foreign_program.MODULE,
-        *options,
-        *keeper_arguments(installation, directory, 512, ()),
-    ]
+    broker = keeper_arguments(installation, directory, 512, SHORT_LIVED)
+    command = [sys.executable, "-m", foreign_program.MODULE, *options, *broker]
     subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)  # noqa: S603  # our own module
     note.write_text(json.dumps({"socket": str(path)}), encoding="utf-8")
     until = time.monotonic() + START_SECONDS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,20 +12,22 @@ from confluent_kafka.admin import AdminClient
 
 from streams.testing import kafka_installation
 from streams.testing.errors import BrokerNotAvailableError, KafkaNotInstalledError, RefusedError
+from streams.testing.kafka_classes import archive_classes
 from streams.testing.kafka_io import publish, read_topic
-from streams.testing.real_kafka import BOOTSTRAP_VARIABLE, RealKafka, open_kafka
+from streams.testing.real_kafka import BOOTSTRAP_VARIABLE, SHORT_LIVED, RealKafka, open_kafka
 from streams.testing.records import OutgoingRecord
 from streams.testing.shared_kafka import share_kafka
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from streams.testing.broker import KafkaAdmin
 
 
 @pytest.mark.kafka
 def test_data_and_address_survive_kill_and_shut_down(real_kafka: KafkaAdmin) -> None:
-    with RealKafka() as kafka:
+    installation = kafka_installation.install_kafka()
+    archive_classes(installation)
+    with RealKafka(java_options=SHORT_LIVED) as kafka:
+        assert str(installation.class_archive) in Path(f"/proc/{kafka.pid}/maps").read_text(), "see `kafka_classes`"
         address = kafka.bootstrap_servers
         kafka.create_topics(["kept"], partitions=1)
         for number, end in enumerate([kafka.kill, kafka.shut_down]):
@@ -122,6 +125,9 @@ def test_jars_are_fetched_once(only_java: Path) -> None:
     assert kafka_installation.install_kafka() == first
     assert [path.name for path in first.libraries.iterdir()] == ["some.jar"]
     assert first.class_path.endswith("*")
+    assert first.class_options == []
+    first.class_archive.touch()
+    assert first.class_options == [f"-XX:SharedArchiveFile={first.class_archive}"]
 
 
 def test_the_pom_names_no_repository() -> None:

@@ -12,7 +12,7 @@ import pytest
 from streams import brokers
 from streams.addresses import AddressRefused
 from streams.brokers import BrokersNotReached, WrongBrokers, reach_brokers
-from streams.testing.real_kafka import RealKafka
+from streams.testing.real_kafka import SHORT_LIVED, RealKafka
 from tests.cli.strangers import TLS_ALERT, speaking_kafka, stranger, web_server
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def listeners(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
         "listener.name.sasl_plaintext.scram-sha-256.sasl.jaas.config": SCRAM,
         "listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config": SCRAM,
     }
-    with RealKafka(properties=properties) as kafka:
+    with RealKafka(properties=properties, java_options=SHORT_LIVED) as kafka:
         addresses = {name: f"127.0.0.1:{port}" for name, port in ports.items()}
         yield {**addresses, "PLAINTEXT": kafka.bootstrap_servers, "CONTROLLER": f"127.0.0.1:{controller}"}
 

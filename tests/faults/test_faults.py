@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streams.testing.real_kafka import RealKafka
+from streams.testing.real_kafka import SHORT_LIVED, RealKafka
 from tests.faults import held_worker as at
 from tests.faults.frozen import CASES, Case, freeze
 from tests.faults.interruptions import kill_broker_mid_commit, kill_broker_under_supervisor, stop_under_load
@@ -63,7 +63,7 @@ def test_a_worker_frozen_past_its_session_has_ended_its_transaction_before_the_n
 def own_kafka(request: pytest.FixtureRequest) -> Iterator[RealKafka]:
     """A broker that may be killed: the shared one has other tests on it. Without Kafka it ends as they do."""
     request.getfixturevalue("real_kafka")
-    with RealKafka() as kafka:
+    with RealKafka(java_options=SHORT_LIVED) as kafka:
         yield kafka
 
 

@@ -25,7 +25,7 @@ from streams.exactly_once.errors import BatchUnreadableError, EngineError, Recor
 from streams.exit_codes import ExitCode
 from streams.testing.errors import KafkaNotInstalledError
 from streams.testing.raw_log import overwrite
-from streams.testing.real_kafka import RealKafka
+from streams.testing.real_kafka import SHORT_LIVED, RealKafka
 from streams.testing.records import murmur2_partition, preference
 from streams.worker import GateWorker
 from streams.worker_end import WorkerEnd
@@ -61,7 +61,7 @@ HIDING = ("format-1", "format-3", "length-nothing", "length-absurd")
 def own_kafka() -> Iterator[RealKafka]:
     """A broker whose files may be damaged."""
     try:
-        with RealKafka() as kafka:
+        with RealKafka(java_options=SHORT_LIVED) as kafka:
             yield kafka
     except KafkaNotInstalledError as error:
         pytest.skip(str(error))

@@ -11,7 +11,7 @@ import pytest
 from streams.contracts.routing import expected_partition
 from streams.exit_codes import ExitCode
 from streams.testing.errors import KafkaNotInstalledError
-from streams.testing.real_kafka import RealKafka
+from streams.testing.real_kafka import SHORT_LIVED, RealKafka
 from streams.testing.records import intent, preference
 from tests.system.conftest import new_prefix, now_ms
 from tests.system.harness import World, account_for, running
@@ -35,7 +35,7 @@ HEALS_SECONDS = 240.0
 def own_kafka() -> Iterator[RealKafka]:
     """A broker whose disk belongs to the test."""
     try:
-        with RealKafka() as kafka:
+        with RealKafka(java_options=SHORT_LIVED) as kafka:
             yield kafka
     except KafkaNotInstalledError as error:
         if os.environ.get("CI") == "true":
