@@ -10,7 +10,7 @@ from streams.testing.real_kafka import RealKafka
 from tests.chaos.network import HOST, Link, Network
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 HEAP_MEGABYTES: Final = 768
 """For three million intents and as many answers; the rest of the memory is the page cache's."""
@@ -27,8 +27,8 @@ PROPERTIES: Final[Mapping[str, str]] = {
 class ProxiedKafka(RealKafka):
     """One Kafka node, and so many links to it."""
 
-    def __init__(self, network: Network, links: int) -> None:
-        super().__init__(heap_megabytes=HEAP_MEGABYTES, properties=PROPERTIES)
+    def __init__(self, network: Network, links: int, java_options: Sequence[str] = ()) -> None:
+        super().__init__(heap_megabytes=HEAP_MEGABYTES, properties=PROPERTIES, java_options=java_options)
         self._ports = kafka_directory._free_ports(links)
         self.links: list[Link] = [network.link(port) for port in self._ports]
 

@@ -29,7 +29,7 @@ from tests.chaos.verdict import Verdict, judge, own_findings
 from tests.chaos.workers import Ended
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 RESULTS: Final = Path(__file__).resolve().parents[2] / "bench" / "results"
 MINUTES: Final = 30.0
@@ -70,12 +70,16 @@ def carry_out(
     rate: int = RATE,
     customers: int = CUSTOMERS,
     ages: bool = False,
+    java_options: Sequence[str] = (),
     say: Callable[[str], None] = lambda _: None,
 ) -> Findings:
-    """One campaign from end to end; what goes wrong is among the findings. `ages`: see `tests.system.aging`."""
+    """One campaign from end to end; what goes wrong is among the findings.
+
+    `ages`: see `tests.system.aging`; `java_options`: the broker's.
+    """
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, broker, load and gate on the same machine"
     findings = Findings(seed, minutes, rate, machine)
-    with Storm(directory, Weather(seed, rate, customers), say) as storm:
+    with Storm(directory, Weather(seed, rate, customers), say, java_options) as storm:
         try:
             storm.prepare()
             plan = make_plan(seed, minutes, storm.weather.crew)

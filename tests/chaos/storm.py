@@ -38,7 +38,7 @@ from tests.faults.broker_view import BrokerView
 from tests.system.harness import REPOSITORY, STOP_SECONDS, World, ends_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from streams.settings import WorkerSettings
@@ -145,13 +145,20 @@ class UpstreamProcess:
 class Storm:
     """Everything of one campaign, for as long as the block runs."""
 
-    def __init__(self, directory: Path, weather: Weather, say: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        weather: Weather,
+        say: Callable[[str], None] = lambda _: None,
+        java_options: Sequence[str] = (),
+    ) -> None:
         self.weather = weather
         self.directory = directory
         self.survived: list[Survived] = []
         self.load: dict[str, float] = {}
         self.acknowledged_path = directory / "acknowledged.json"
         self._say = say
+        self._java_options = java_options
         self._stack = ExitStack()
         self._under_way: list[UnderWay] = []
         self._began, self.began_ms = time.monotonic(), time.time() * 1000
@@ -159,7 +166,7 @@ class Storm:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             crew, enter = self.weather.crew, stack.enter_context
-            self.kafka = enter(ProxiedKafka(enter(Network()), len(crew.linked)))
+            self.kafka = enter(ProxiedKafka(enter(Network()), len(crew.linked), self._java_options))
             self.world = World(self.kafka, f"chaos-{os.getpid()}-", partitions=PARTITIONS)
             self.policies = Policies.written(self.directory / "policies")
             self.follower = enter(Follower(self.world))

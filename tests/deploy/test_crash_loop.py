@@ -15,7 +15,6 @@ import os
 import re
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -29,7 +28,7 @@ from streams.cli.supervisor import PAUSE_MAX_SECONDS
 from streams.testing.records import intent
 from streams.testing.waiting import wait_until
 from tests.cli.supervised import REPOSITORY
-from tests.system.harness import START_SECONDS, World, supervisor_command
+from tests.system.harness import START_SECONDS, Haste, World, supervisor_command
 from tests.system.policies import any_hour
 
 if TYPE_CHECKING:
@@ -48,15 +47,6 @@ PAGES_SECONDS = 400.0
 LOOPS = "loops"
 WELL = "well"
 MUST_PAGE = {"MesuraRecurringFailure", "MesuraCrashLoop", "MesuraNotReady"}
-
-RUN = """
-import functools, os
-import streams.cli.run
-from streams.cli.supervisor import Supervisor
-streams.cli.run.Supervisor = functools.partial(Supervisor, pause_max_seconds=float(os.environ["PAUSE_MAX"]))
-from streams.cli.main import main
-main()
-"""
 
 
 class Alert(NamedTuple):
@@ -78,13 +68,10 @@ def gate(world: World, policy: Path, directory: Path, *, check_crcs: bool) -> It
         **{name: value for name, value in os.environ.items() if not name.startswith("MESURA_")},
         "PYTHONPATH": str(REPOSITORY),
         "MESURA_ERASURE_KEY": settings.erasure_key,
-        "PAUSE_MAX": str(PAUSE_MAX_SECONDS * MINUTE_SECONDS / 60),
     }
-    arguments = supervisor_command(settings)[3:]
+    command = supervisor_command(settings, Haste(pause_max_seconds=PAUSE_MAX_SECONDS * MINUTE_SECONDS / 60))
     with (directory / f"{world.prefix}gate.err").open("wb") as err:
-        process = subprocess.Popen(
-            [sys.executable, "-c", RUN, *arguments], stdout=subprocess.PIPE, stderr=err, env=environment
-        )
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=err, env=environment)
     with process:
         try:
             assert process.stdout is not None

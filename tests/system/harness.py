@@ -23,10 +23,12 @@ import msgspec
 from confluent_kafka import Consumer, TopicPartition
 
 import streams.policy.packs
+from streams.cli.supervisor import PAUSE_MAX_SECONDS
 from streams.contracts import header_names as names
 from streams.exactly_once.changelog import META_KEY, Meta, decode_meta
 from streams.exit_codes import ExitCode
 from streams.settings import SETTINGS_VARIABLE, WorkerSettings
+from streams.telemetry.recurrence import SETTLED_SECONDS
 from streams.testing.broker import create_plan
 from streams.testing.kafka_io import StoredRecord, publish, read_topic
 from streams.testing.records import OutgoingRecord
@@ -176,6 +178,7 @@ class Gate:
         supervised: bool = False,
         processes: int = 1,
         module: str = "streams.worker",
+        haste: Haste | None = None,
     ) -> None:
         self.settings = settings
         self._number = len(list(directory.glob("gate-*.out")))
@@ -185,7 +188,7 @@ class Gate:
         environment["PYTHONPATH"] = str(REPOSITORY)
         command = [sys.executable, "-m", module]
         if supervised or processes > 1:
-            command = [*supervisor_command(settings), "--processes", str(processes)]
+            command = [*supervisor_command(settings, haste), "--processes", str(processes)]
             environment["MESURA_ERASURE_KEY"] = settings.erasure_key
         else:
             environment[SETTINGS_VARIABLE] = settings.to_environment()
@@ -317,7 +320,30 @@ class Gate:
             return 0, str(error)
 
 
-def supervisor_command(settings: WorkerSettings) -> list[str]:
+class Haste(NamedTuple):
+    """How long `mesura run` waits, where a test cannot wait as long as the product does."""
+
+    pause_max_seconds: float = PAUSE_MAX_SECONDS
+    """The longest pause between two starts of a worker."""
+    settled_seconds: float = SETTLED_SECONDS
+    """How long every process must have been deciding before a recurring failure is over."""
+
+
+HASTY_RUN = """
+import functools, sys
+import streams.cli.run, streams.telemetry.recurrence, streams.web.machine
+from streams.cli.main import main
+from streams.cli.supervisor import Supervisor
+pause_max_seconds, settled_seconds = float(sys.argv.pop(1)), float(sys.argv.pop(1))
+streams.cli.run.Supervisor = functools.partial(Supervisor, pause_max_seconds=pause_max_seconds)
+streams.telemetry.recurrence.SETTLED_SECONDS = streams.web.machine.SETTLED_SECONDS = settled_seconds
+main()
+"""
+
+
+def supervisor_command(settings: WorkerSettings, haste: Haste | None = None) -> list[str]:
+    """`mesura run` of one process."""
+    program = ["-m", "streams.cli.main"] if haste is None else ["-c", HASTY_RUN, *map(str, haste)]
     names = settings.topics
     roles = {
         "opt-out": names.preferences,
@@ -332,7 +358,7 @@ def supervisor_command(settings: WorkerSettings) -> list[str]:
     prefix = names.preferences.removesuffix("opt-out")
     assert roles["control"] == f"{prefix}mesura-control"
     return [
-        *(sys.executable, "-m", "streams.cli.main", "run"),
+        *(sys.executable, *program, "run"),
         *("--bootstrap", settings.bootstrap_servers, "--policy", settings.policy_path),
         *("--application-id", settings.application_id, "--ops-port", "0", "--prefix", prefix),
         *("--slot", settings.slot, "--check-crcs" if settings.check_crcs else "--no-check-crcs"),
@@ -349,11 +375,22 @@ def running(
     processes: int = 1,
     ready: bool = True,
     module: str = "streams.worker",
+    haste: Haste | None = None,
     **changes: object,
 ) -> Iterator[Gate]:
-    """A gate for as long as the block runs. `module`: a worker of a test's own, with one part replaced."""
+    """A gate for as long as the block runs.
+
+    `module`: a worker of a test's own, with one part replaced; `haste`: of a supervisor.
+    """
     settings = world.settings(policy, **changes)
-    gate = Gate(settings, directory, supervised=supervised, processes=processes, module=module)
+    gate = Gate(
+        settings,
+        directory,
+        supervised=supervised,
+        processes=processes,
+        module=module,
+        haste=haste,
+    )
     try:
         yield gate.until_ready() if ready else gate
     finally:

@@ -14,7 +14,7 @@ from streams.testing.errors import KafkaNotInstalledError
 from streams.testing.real_kafka import SHORT_LIVED, RealKafka
 from streams.testing.records import intent, preference
 from tests.system.conftest import new_prefix, now_ms
-from tests.system.harness import World, account_for, running
+from tests.system.harness import Haste, World, account_for, running
 from tests.system.policies import any_hour
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
 
 CUSTOMERS = [f"c-{number}" for number in range(64)]
 SPOILED = 3
+HASTE = Haste(pause_max_seconds=3.0, settled_seconds=10.0)
+"""With the product's half a minute and minute this test would wait for two minutes, and see the same."""
 SAID_SECONDS = 150.0
 HEALS_SECONDS = 240.0
 
@@ -78,7 +80,7 @@ def test_a_damaged_batch_is_said_until_it_is_mended_and_nobody_is_sent_anything_
     world.publish([preference(silent, "e-1", at=now_ms())])
     world.publish(intent(customer, f"i-{customer}", created_at=now_ms()) for customer in CUSTOMERS)
     flip_last_byte(own_kafka, world.names.preferences, SPOILED)
-    with running(world, tmp_path, policy=policy, processes=2, ready=False) as gate:
+    with running(world, tmp_path, policy=policy, processes=2, ready=False, haste=HASTE) as gate:
         gate.until(lambda: recurs(gate), SAID_SECONDS, "the recurrence")
         status, body = gate.get("/ready")
         assert status == 503
