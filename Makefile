@@ -67,10 +67,11 @@ $(TEST_STAMP): requirements/dev.lock $(STAMP)
 demo: $(STAMP)
 	$(BIN)/mesura demo --broker $(BROKER) $(ARGS)
 
-# Two at a time: what runs brokers waits more than it computes, and with three much of it waits too long. In the order of
-# their names, or the files with a single test of minutes would come last, and be waited for.
+# Three at a time, of which one runs what waits more than it computes: see tests/scheduling.py. Hundreds of processes are
+# started, and what their modules compile to is kept, also where the shell says otherwise.
+test quick: export PYTHONDONTWRITEBYTECODE =
 test: $(TEST_STAMP)
-	$(BIN)/python -m pytest $(or $(ARGS),-n 2 --dist loadfile --no-loadscope-reorder tests)
+	$(BIN)/python -m pytest $(or $(ARGS),-n 3 --dist loadfile tests)
 
 # What takes long or starts many processes. Left out by name, so that a new test is an everyday one until it is named here.
 LONG := tests/cli/test_processes.py tests/cli/test_supervisor.py tests/compiled tests/demo/test_demo.py \

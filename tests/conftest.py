@@ -27,9 +27,12 @@ from hypothesis import settings
 from streams.testing.embedded_broker import EmbeddedBroker
 from streams.testing.errors import KafkaNotInstalledError, TestingError
 from streams.testing.shared_kafka import share_kafka
+from tests.scheduling import TwoCores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from xdist.remote import Producer
 
     from streams.testing.broker import Broker, KafkaAdmin
 
@@ -62,6 +65,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         callspec = getattr(item, "callspec", None)
         if limit is not None and callspec is not None and callspec.params.get("broker") == "embedded":
             item.add_marker(pytest.mark.xfail(reason=limit.args[0], strict=True, raises=_BROKER_FAILURES))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> TwoCores | None:
+    return TwoCores(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
