@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
 
 MINUTES = 1.0
-RATE = 400
-CUSTOMERS = 10_000
+RATE = 200
+CUSTOMERS = 5_000
 SEED = 20_261_123
 
 

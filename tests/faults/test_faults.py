@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 
-RATE = 800
-CUSTOMERS = 800
+RATE = 400
+CUSTOMERS = 400
 SEED = 20_261_122
 STOP_LIMIT_SECONDS = 5.0
 
