@@ -331,12 +331,12 @@ class Haste(NamedTuple):
 
 HASTY_RUN = """
 import functools, sys
-import streams.cli.run, streams.telemetry.recurrence, streams.web.machine
+import streams.cli.run, streams.telemetry.recurrence, streams.web.merged_ops
 from streams.cli.main import main
 from streams.cli.supervisor import Supervisor
 pause_max_seconds, settled_seconds = float(sys.argv.pop(1)), float(sys.argv.pop(1))
 streams.cli.run.Supervisor = functools.partial(Supervisor, pause_max_seconds=pause_max_seconds)
-streams.telemetry.recurrence.SETTLED_SECONDS = streams.web.machine.SETTLED_SECONDS = settled_seconds
+streams.telemetry.recurrence.SETTLED_SECONDS = streams.web.merged_ops.SETTLED_SECONDS = settled_seconds
 main()
 """
 
