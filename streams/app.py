@@ -25,9 +25,9 @@ import faust
 import structlog
 from faust.types.enums import ProcessingGuarantee
 
-from streams.exactly_once.assignment import EngineTableManager, watch_group
 from streams.exactly_once.engine import Engine
 from streams.exactly_once.errors import EngineError, diagnosis
+from streams.exactly_once.faust_recovery import EngineTableManager, watch_group
 from streams.exactly_once.interfaces import InputTopic
 from streams.exactly_once.settings import STOP_LIMIT_SECONDS, ClockMode, EngineSettings
 from streams.exactly_once.startup import StartupReport, check_topics

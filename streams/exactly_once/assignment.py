@@ -1,151 +1,210 @@
-# ruff: noqa: ANN401 - Faust is untyped
-"""Faust's table recovery, replaced: on every assignment the engine takes over, then the flow is resumed.
+"""Which partitions a worker owns: what of them is kept over a rebalance, what is restored, and where fetching starts.
 
-Why not Faust's own: it replays the changelog record by record (2 500 a second), and would wait for ever for the
-transaction markers at its end. Ours runs outside
-the rebalance callback, because during the callback no heartbeats are sent.
+Invariants
+1. A partition is in exactly one of three states: not owned, being restored, owned. Only an owned one is decided on.
+2. A store survives a rebalance only if no generation of the group lies between: the same member, the next generation.
+   Otherwise another worker may have owned the partition meanwhile, and it is restored.
+3. Positions come from the meta records. The group's committed offsets are only compared with them.
+4. An assignment takes effect only if nothing was revoked since it began.
+5. Every run of fetched records names its fetch epoch; each assignment begins a new one.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
-import structlog
-from aiokafka.errors import GroupAuthorizationFailedError as AuthorizationError
-from aiokafka.errors import IllegalStateError, KafkaError
 from aiokafka.structs import TopicPartition
-from faust.tables.manager import TableManager
-from faust.tables.recovery import RebalanceAgain, Recovery, ServiceStopped
-from faust.types import TP
-from mode import Service
 
-from streams.exactly_once.errors import LaneError
+from streams.exactly_once.errors import StartupRefusedError
 from streams.exactly_once.fencing import NO_MEMBERSHIP, Membership
+from streams.exactly_once.fetched_records import NO_FETCH_EPOCH
+from streams.exactly_once.input_queue import InputQueue
+from streams.exactly_once.partition import PartitionState
+from streams.exactly_once.restore import Restored, changelog_partitions, restore
+from streams.exactly_once.settings import ClockMode, EngineSettings
+from streams.exactly_once.startup import check_positions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aiokafka.structs import OffsetAndMetadata
 
-    from streams.exactly_once.engine import Engine
+    from streams.exactly_once.clients import Clients, Source
+    from streams.exactly_once.failure import Failure
+    from streams.exactly_once.interfaces import Observer
+    from streams.exactly_once.offsets import OffsetClient
 
-GROUP_CHECK_SECONDS: Final = 0.5
-"""Between two looks at the group's health: what an error of coordination may cost before the worker rejoins."""
-
-GROUP_ERRORS_MAX: Final = 10
-"""Errors of coordination without an assignment between them before the worker ends."""
-
-log = structlog.get_logger(__name__)
+Found = TypeVar("Found")
 
 
-class FaustSource:
-    """The engine's `Source`, on Faust's consumer."""
+class Assignment:
+    """The partitions that one worker owns."""
 
-    def __init__(self, app: Any) -> None:
-        self._app = app
+    def __init__(
+        self,
+        settings: EngineSettings,
+        partition_count: int,
+        clients: Clients,
+        offsets: OffsetClient,
+        observer: Observer,
+        failure: Failure,
+    ) -> None:
+        self.partitions: dict[int, PartitionState] = {}
+        """Owned; empty while partitions are being restored."""
+        self.membership = NO_MEMBERSHIP
+        """As which member of the group they are owned."""
+        self.fetch_epoch: int | None = None
+        """Of the records that may be queued; None from a revocation to the next assignment."""
+        self._settings = settings
+        self._partition_count = partition_count
+        self._clients = clients
+        self._offsets = offsets
+        self._observer = observer
+        self._failure = failure
+        self._source: Source | None = None
+        self._fetch_epochs = NO_FETCH_EPOCH
+        self._revocations = 0
+        self._assigning = asyncio.Lock()
 
-    @property
-    def _thread(self) -> Any:
-        return self._app.consumer.consumer_thread
+    async def assign(self, source: Source, partitions: frozenset[int]) -> bool:
+        """Own exactly these partitions: restore what is new, and fetch from where it was decided.
 
-    async def membership(self) -> Membership:
-        """Generation and member id of the current assignment; no membership while the group is being left or joined."""
-        membership = Membership(*await self._thread.membership())
-        return membership if membership.generation == self._app.consumer_generation_id else NO_MEMBERSHIP
+        Returns False if the assignment is not in force: it was revoked meanwhile, or the worker has failed.
 
-    async def committed_offsets(self, partitions: set[TopicPartition]) -> Mapping[TopicPartition, OffsetAndMetadata]:
-        """What the group has committed."""
-        committed: dict[TopicPartition, OffsetAndMetadata] = await self._thread.committed_offsets(partitions)
-        return committed
+        Raises:
+            StartupRefusedError: the changelog and the topics or the group do not belong together.
+        """
+        async with self._assigning:
+            self._check_known(partitions)
+            revocations = self._revocations
+            self._observer.ready(False, "restoring")
+            self._source = source
+            membership = await source.membership()
+            if membership == NO_MEMBERSHIP:
+                return False  # another assignment is on its way
+            kept = self._kept(membership, partitions)
+            new = partitions - kept.keys()
+            states = dict(kept)
+            self.partitions = {}
+            if new:
+                states |= await self._restored(source, new)
+            if self._revocations != revocations:
+                self.partitions = kept  # the next assignment finds them as they were
+                return False
+            await self._begin(source, membership, states)
+            return self._revocations == revocations and not self._failure.has_failed()
 
-    async def start_at(self, fetch_epoch: int, positions: Mapping[TopicPartition, int]) -> None:
-        """Begin a reading. The changelog partitions that come with the assignment are never fetched."""
-        assigned = self._app.consumer.assignment()
-        unread = {TopicPartition(tp.topic, tp.partition) for tp in assigned} - positions.keys()
-        await self._thread.start_at(fetch_epoch, positions, unread)
+    def revoke(self) -> None:
+        """The partitions may be another worker's from now on; `assign` says which are still ours."""
+        self._revocations += 1
+        self.end_fetch_epoch()
 
-    def pause_fetching(self, partition: TopicPartition) -> None:
-        """Stop fetching a partition whose queue is full."""
-        self._app.consumer.on_buffer_full(TP(partition.topic, partition.partition))
+    def end_fetch_epoch(self) -> None:
+        """Drop what arrives until the next assignment has said where to start."""
+        self.fetch_epoch = None
 
-    def resume_fetching(self, partition: TopicPartition) -> None:
-        """Fetch it again."""
-        self._app.consumer.on_buffer_drop(TP(partition.topic, partition.partition))
+    def _check_known(self, partitions: frozenset[int]) -> None:
+        unknown = [partition for partition in partitions if partition >= self._partition_count]
+        if unknown:
+            raise StartupRefusedError(
+                f"Partition {min(unknown)} has appeared, the application was started with {self._partition_count}: "
+                "customers have moved to other partitions. Follow the runbook for changing the count."
+            )
+
+    def _kept(self, membership: Membership, partitions: frozenset[int]) -> dict[int, PartitionState]:
+        """Owned before, and no other worker can have owned them since."""
+        before = self.membership
+        is_next = membership.member_id == before.member_id and membership.generation in (
+            before.generation,
+            before.generation + 1,
+        )
+        if not is_next:
+            return {}
+        return {partition: state for partition, state in self.partitions.items() if partition in partitions}
+
+    async def _restored(self, source: Source, partitions: frozenset[int]) -> dict[int, PartitionState]:
+        """Restored partitions with the positions to start at.
+
+        The group's offsets and the log starts are asked for before the changelog is read, the ends of the topics after
+        it. Another owner may decide meanwhile, if we were frozen and have lost the partition without knowing it; what
+        was asked first is then never ahead of what was read later, and the worker is not refused for it.
+        """
+        topic_partitions = {
+            TopicPartition(topic.name, partition) for partition in partitions for topic in self._settings.input_topics
+        }
+        committed = await source.committed_offsets(topic_partitions)
+        starts = await self._offsets.starts(topic_partitions)
+        marks = await self._offsets.ends(changelog_partitions(self._settings, sorted(partitions)))
+        assert marks is not None
+        restored = await restore(
+            self._settings,
+            self._clients,
+            {partition.partition: mark for partition, mark in marks.items()},
+            self._observer,
+        )
+        ends = await self._offsets.ends(topic_partitions)
+        assert starts is not None
+        assert ends is not None
+        return {
+            partition: self._place(
+                partition, of_partition, _of(partition, starts), _of(partition, ends), _of(partition, committed)
+            )
+            for partition, of_partition in restored.items()
+        }
+
+    def _place(
+        self,
+        partition: int,
+        restored: Restored,
+        starts: Mapping[str, int],
+        ends: Mapping[str, int],
+        committed: Mapping[str, OffsetAndMetadata],
+    ) -> PartitionState:
+        """The state at its positions. What was deleted before it was decided is reported as missing."""
+        recorded = restored.meta.positions if restored.meta else {}
+        check_positions(self._settings, partition, recorded, committed, ends)
+        input_queues = []
+        for topic in self._settings.ranked_topics:
+            position = recorded.get(topic.name, starts[topic.name])
+            if position < starts[topic.name]:
+                self._failure.records_missing(topic.name, partition, position, starts[topic.name] - position)
+                position = starts[topic.name]
+            where = TopicPartition(topic.name, partition)
+            input_queues.append(
+                InputQueue(topic, position, partial(self._pause_fetching, where), partial(self._resume_fetching, where))
+            )
+        latest_ms = restored.meta.latest_ms if restored.meta else 0
+        state = PartitionState(partition, input_queues, restored.store, latest_ms, recorded)
+        if self._settings.clock_mode is ClockMode.RECORD:
+            state.ends = dict(ends)
+        return state
+
+    async def _begin(self, source: Source, membership: Membership, states: dict[int, PartitionState]) -> None:
+        """Own these from now on, and fetch from their positions."""
+        for state in states.values():
+            for input_queue in state.input_queues:
+                input_queue.restart_at(input_queue.position)
+        positions = {
+            TopicPartition(input_queue.topic.name, state.partition): input_queue.position
+            for state in states.values()
+            for input_queue in state.input_queues
+        }
+        self.membership = membership
+        self.partitions = states
+        self._fetch_epochs += 1
+        self.fetch_epoch = self._fetch_epochs  # before asking for it: its first records may be here before the answer
+        await source.start_at(self.fetch_epoch, positions)
+
+    def _pause_fetching(self, partition: TopicPartition) -> None:
+        if self._source is not None:
+            self._source.pause_fetching(partition)
+
+    def _resume_fetching(self, partition: TopicPartition) -> None:
+        if self._source is not None:
+            self._source.resume_fetching(partition)
 
 
-async def watch_group(app: Any, engine: Engine) -> None:
-    """Let the consumer rejoin after an error of group coordination; too many in a row end the worker.
-
-    Nobody else asks: Faust does not, and aiokafka does not rejoin before. Which generation decides is settled by the
-    transactions, so rejoining is always safe.
-    """
-    errors = 0
-    generation = -1
-    while True:
-        await asyncio.sleep(GROUP_CHECK_SECONDS)
-        if engine.generation != generation:
-            generation, errors = engine.generation, 0
-        try:
-            await app.consumer.consumer_thread.check_group()
-        except AuthorizationError as error:
-            raise LaneError(f"the consumer group refuses the worker: {type(error).__name__}") from error
-        except KafkaError as error:
-            errors += 1
-            log.warning("group coordination failed", error=type(error).__name__, attempt=errors)
-            if errors > GROUP_ERRORS_MAX:
-                raise LaneError(f"the consumer group cannot be joined: {type(error).__name__}") from error
-
-
-class EngineRecovery(Recovery):  # type: ignore[misc]
-    """Recovery by the engine."""
-
-    @Service.task  # type: ignore[untyped-decorator]
-    async def _restart_recovery(self) -> None:
-        engine: Engine = self.app.engine
-        while not self.should_stop:
-            if await self.wait_for_stopped(self.signal_recovery_start):
-                break
-            self.signal_recovery_start.clear()
-            generation = self._generation_id
-            try:
-                self._set_recovery_started()
-                await self._wait(self._on_assigned(engine))
-                self._set_recovery_ended()
-                await self._wait(self.on_recovery_completed(generation))
-            except (RebalanceAgain, IllegalStateError):
-                continue  # another assignment is on its way
-            except ServiceStopped:
-                break
-            except Exception as error:  # noqa: BLE001 - the engine decides what it means, and ends the worker
-                engine.fail(error)
-                break
-
-    @Service.task  # type: ignore[untyped-decorator]
-    async def _slurp_changelogs(self) -> None:
-        """Nothing: changelog records never come through the stream path."""
-
-    async def _on_assigned(self, engine: Engine) -> None:
-        inputs = {topic.name for topic in engine.settings.input_topics}
-        assigned = [tp for tp in self.app.consumer.assignment() if tp.topic in inputs]
-        partitions = frozenset(tp.partition for tp in assigned)
-        if len(assigned) != len(partitions) * len(inputs):
-            raise LaneError("the group's assignment separates topics of one partition: every member must read them all")
-        await engine.on_assigned(FaustSource(self.app), partitions)
-
-
-class EngineTableManager(TableManager):  # type: ignore[misc]
-    """Faust's table manager, with the engine's recovery."""
-
-    async def on_start(self) -> None:
-        """As Faust does, without the second it waits before: its services start in order, and this is the last."""
-        if not self.should_stop:
-            await self._update_channels()
-            await self.recovery.start()
-
-    @property
-    def recovery(self) -> EngineRecovery:
-        recovery: EngineRecovery | None = self._recovery  # type: ignore[has-type]
-        if recovery is None:
-            recovery = self._recovery = EngineRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
-        return recovery
+def _of(partition: int, offsets: Mapping[TopicPartition, Found]) -> dict[str, Found]:
+    return {where.topic: offset for where, offset in offsets.items() if where.partition == partition}

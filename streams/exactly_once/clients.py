@@ -2,9 +2,8 @@
 """What the engine asks of a Kafka client, and aiokafka's answer to it.
 
 Rules of this module
-1. Lanes, barrier, restore and sizes reach a broker through these protocols only, and learn the time they wait by from
-   their event loop (`loop_seconds`). Whoever gives them other clients and another loop has the whole engine without a
-   network: nothing else of it differs.
+1. The engine reaches a broker through these protocols only, and measures its waits by its event loop (`loop_seconds`).
+   With other clients and another loop the whole engine runs without a network; nothing else of it differs.
 2. What a client promises is said here and held by the broker contract suite, whichever client it is.
 """
 
@@ -145,6 +144,30 @@ class ChangelogReader(Protocol):
 
     async def stop(self) -> None:
         """Disconnect."""
+        ...
+
+
+class Source(Protocol):
+    """The consumer, as the engine sees it."""
+
+    async def membership(self) -> Membership:
+        """Generation and member id of the current assignment; `NO_MEMBERSHIP` if there is none."""
+        ...
+
+    async def committed_offsets(self, partitions: set[TopicPartition]) -> Mapping[TopicPartition, OffsetAndMetadata]:
+        """What the group has committed; partitions without an offset are left out."""
+        ...
+
+    async def start_at(self, fetch_epoch: int, positions: Mapping[TopicPartition, int]) -> None:
+        """Begin a fetch epoch: from here on, every run of fetched records names it."""
+        ...
+
+    def pause_fetching(self, partition: TopicPartition) -> None:
+        """Stop fetching a partition whose queue is full."""
+        ...
+
+    def resume_fetching(self, partition: TopicPartition) -> None:
+        """Fetch it again."""
         ...
 
 

@@ -9,14 +9,14 @@ from aiokafka.structs import TopicPartition
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from streams.exactly_once.barrier import Barrier
     from streams.exactly_once.interfaces import Clock, Observer
+    from streams.exactly_once.offsets import OffsetClient
     from streams.exactly_once.partition import PartitionState
 
 
 async def report_lag(
     partitions: Mapping[int, PartitionState],
-    barrier: Barrier,
+    offsets: OffsetClient,
     clock: Clock,
     observer: Observer,
     halted: Callable[[], bool],
@@ -27,7 +27,7 @@ async def report_lag(
         for state in partitions.values()
         for input_queue in state.input_queues
     }
-    ends = await barrier.ends(input_queues, halted)
+    ends = await offsets.ends(input_queues, halted)
     if ends is None:
         return
     now_ms = clock.now_ms()

@@ -27,7 +27,7 @@ from streams.exactly_once.transaction import TransactionAborted
 from streams.exactly_once.wake_signal import WakeSignal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from streams.exactly_once.due_scan import DueScan
     from streams.exactly_once.fencing import Membership
@@ -69,7 +69,7 @@ class Lane:
         number: int,
         settings: EngineSettings,
         writer: TransactionWriter,
-        order: Scheduler,
+        scheduler: Scheduler,
         observer: Observer,
         state_machine: Callable[[], StateMachine],
         *,
@@ -78,13 +78,13 @@ class Lane:
         on_progress: Callable[[], None] = lambda: None,
     ) -> None:
         self.number = number
-        self.partitions: dict[int, PartitionState] = {}
-        self.wake_signal = WakeSignal()
+        self._partitions: Mapping[int, PartitionState] = {}
+        self._wake_signal = WakeSignal()
         self._clocks_differ = False
         self._is_behind = False
         self._settings = settings
         self._writer = writer
-        self._scheduler = order
+        self._scheduler = scheduler
         self._observer = observer
         self._state_machine = state_machine
         self._decisions_age = decisions_age
@@ -106,61 +106,72 @@ class Lane:
         await self._writer.start()
 
     async def stop(self) -> None:
-        """Close the producers; the loop must have ended or be called off."""
+        """Close the producers. The loop must have ended, or the lane be halted."""
         await self._writer.stop()
 
+    def is_halted(self) -> bool:
+        """Whether nothing may be decided until `resume`."""
+        return self._wake_signal.is_halted()
+
+    def halt(self) -> None:
+        """Decide nothing until `resume`. A batch that waits at the barrier is abandoned; a decided one is finished."""
+        self._wake_signal.halt()
+
     async def pause(self) -> None:
-        """Finish or abandon the batch under way; decide nothing until `resume`."""
-        self.wake_signal.halted = True
-        self.wake_signal.wake()
+        """Halt, and return once no batch is under way."""
+        self.halt()
         async with self._batch_under_way:
             pass
 
-    def resume(self, membership: Membership) -> None:
-        """Decide again, as this member of the group."""
+    def resume(self, membership: Membership, partitions: Mapping[int, PartitionState]) -> None:
+        """Decide on exactly these partitions from now on, as this member of the group."""
+        self._partitions = partitions
         self._writer.act_for(membership)
         if self._due_scan is not None:
-            self._due_scan.restart(self.partitions.values())
+            self._due_scan.restart(self._partitions.values())
         self._is_behind = False  # that may have been of a partition now gone
-        self.wake_signal.halted = False
-        self.wake_signal.wake()
+        self._wake_signal.resume()
+
+    def wake(self) -> None:
+        """Something has arrived on a partition of the lane."""
+        self._wake_signal.wake()
 
     async def run(self) -> None:
         """The loop. Ends only by cancellation or with the error that stops the worker."""
         while True:
-            if self.wake_signal.halted or not self._has_work():
-                await self.wake_signal.wait(self._seconds_to_next())
+            if self._wake_signal.is_halted() or not self._has_work():
+                await self._wake_signal.wait(self._seconds_to_next())
                 continue
             async with self._batch_under_way:
-                pause_seconds = await self._round()
+                pause_seconds = await self._run_batch()
             if pause_seconds:
                 await self._wait(pause_seconds)
 
     def _has_work(self) -> bool:
-        return any(state.has_work() for state in self.partitions.values()) or self._seconds_to_next() == 0.0
+        return any(state.has_work() for state in self._partitions.values()) or self._seconds_to_next() == 0.0
 
     def _seconds_to_next(self) -> float | None:
         """Until the walk over the stores goes on; None while it does not."""
-        return None if self._due_scan is None or self.wake_signal.halted else self._due_scan.seconds_to_next()
+        return None if self._due_scan is None or self._wake_signal.is_halted() else self._due_scan.seconds_to_next()
 
     async def _wait(self, seconds: float) -> None:
         """Arrivals cut short the wait for something to choose, but not the wait for clocks to agree."""
         if self._clocks_differ:
             await asyncio.sleep(seconds)
         else:
-            await self.wake_signal.wait(seconds)
+            await self._wake_signal.wait(seconds)
 
-    async def _round(self) -> float:
+    async def _run_batch(self) -> float:
         """One batch. Returns how long to wait before the next."""
         if self._due_scan is not None:
             self._due_scan.step(self._state_machine())
-        states = [state for state in self.partitions.values() if state.has_work()]
+        states = [state for state in self._partitions.values() if state.has_work()]
         if not states:
             return 0.0
         share = max(1, sum(state.has_queued() for state in states))
         limits = Limits(max(1, self._most_records(states) // share), max(1, self._settings.max_batch_bytes // share))
-        partition_batches, decided_at_ms = await self._scheduler.choose(states, limits, self.wake_signal)
-        if self.wake_signal.halted:
+        partition_batches, decided_at_ms = await self._scheduler.choose(states, limits, self._wake_signal)
+        if self._wake_signal.is_halted():
             return 0.0
         if self._is_behind != self._scheduler.is_clock_wrong:
             self._is_behind = self._scheduler.is_clock_wrong

@@ -17,12 +17,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from aiokafka.structs import TopicPartition
-
-from streams.exactly_once.clients import loop_seconds
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from streams.exactly_once.barrier import Barrier
     from streams.exactly_once.input_queue import Peeked
@@ -30,14 +26,8 @@ if TYPE_CHECKING:
     from streams.exactly_once.partition import Limits, PartitionBatch, PartitionState
     from streams.exactly_once.wake_signal import WakeSignal
 
-PATIENCE_SECONDS: Final = 0.05
-"""How long ready partitions wait for those that are not: twice what a fetch takes. Then they go first."""
-
 STALE_MOMENT_MS: Final = 500
 """Age of a moment at which the barrier is asked again rather than deciding at it: a quarter of a commit's limit."""
-
-ALARM_SECONDS: Final = 1.0
-"""A barrier that is not reached within this is reported, and again each time it has passed."""
 
 ASKS_PER_BATCH: Final = 3
 """After this many stale moments the batch is decided at the last one; the commit limit then judges it."""
@@ -51,32 +41,27 @@ class LiveScheduler:
         barrier: Barrier,
         clock: Clock,
         observer: Observer,
-        monotonic: Callable[[], float] = loop_seconds,
         *,
         ahead_limit_seconds: float,
     ) -> None:
         self.is_clock_wrong = False
         """Whether a partition waits for the clock to catch up with its latest decision."""
         self._barrier = barrier
-        self._monotonic = monotonic
         self._clock = clock
         self._observer = observer
         self._ahead_limit_ms = ahead_limit_seconds * 1000
-        # Since when each partition has been behind its barrier, over all batches that went without it.
-        self._behind_since: dict[int, float] = {}
-        self._reported_at = 0.0
 
     async def choose(
         self, partitions: Sequence[PartitionState], limits: Limits, wake_signal: WakeSignal
     ) -> tuple[list[PartitionBatch], int]:
-        """What each partition contributes, and the moment it is decided at. Nothing when called off."""
+        """What each partition contributes, and the moment it is decided at. Nothing once the lane is halted."""
         for _ in range(ASKS_PER_BATCH):
             moment_ms = self._clock.now_ms()
             in_time = self._in_time(partitions, moment_ms)
             asking = [state for state in in_time if _needs_barrier(state)]
             cuts = {state.partition: {i.topic.name: i.arrived for i in state.other_queues} for state in asking}
-            ready = await self._pass(asking, in_time, wake_signal)
-            if wake_signal.halted:
+            ready = await self._barrier.passed(asking, in_time, wake_signal)
+            if wake_signal.is_halted():
                 return [], moment_ms
             if not ready or self._clock.now_ms() - moment_ms <= STALE_MOMENT_MS:
                 break
@@ -93,49 +78,6 @@ class LiveScheduler:
         if self.is_clock_wrong:
             self._observer.clock_difference(ahead_ms / 1000)
         return [state for state in partitions if state.latest_ms - moment_ms <= self._ahead_limit_ms]
-
-    async def _pass(
-        self, asking: Sequence[PartitionState], partitions: Sequence[PartitionState], wake_signal: WakeSignal
-    ) -> set[int]:
-        """The partitions that may decide: they have received everything below the answer."""
-        topic_partitions = {
-            TopicPartition(input_queue.topic.name, state.partition): input_queue
-            for state in asking
-            for input_queue in state.barrier_queues
-        }
-        if not topic_partitions:
-            return {state.partition for state in asking}
-        began_at = self._monotonic()
-        ends = await self._barrier.ends(topic_partitions, wake_signal.is_halted)
-        if ends is None:
-            return set()
-        while not wake_signal.halted:
-            behind = {tp.partition for tp, input_queue in topic_partitions.items() if input_queue.arrived < ends[tp]}
-            self._note(behind, began_at)
-            waited = self._monotonic() - began_at
-            if not behind or (waited >= PATIENCE_SECONDS and _can_go_without(behind, asking, partitions)):
-                break
-            await wake_signal.wait(PATIENCE_SECONDS)
-        self._observer.barrier_waited(self._monotonic() - began_at)
-        return {state.partition for state in asking} - behind if not wake_signal.halted else set()
-
-    def _note(self, behind: set[int], asked_at: float) -> None:
-        """Report what has been behind for too long: other partitions going on must not hide it."""
-        self._behind_since = {partition: self._behind_since.get(partition, asked_at) for partition in behind}
-        now = self._monotonic()
-        longest = max((now - since for since in self._behind_since.values()), default=0.0)
-        if longest >= ALARM_SECONDS and now - self._reported_at >= ALARM_SECONDS:
-            self._reported_at = now
-            self._observer.barrier_unanswered(longest)
-
-
-def _can_go_without(behind: set[int], asking: Sequence[PartitionState], partitions: Sequence[PartitionState]) -> bool:
-    """Whether a batch without the decisions of these partitions has anything in it."""
-    return any(state.partition not in behind for state in asking) or any(
-        (state.due.keys and not state.due.needs_barrier)
-        or any(input_queue.queue for input_queue in state.barrier_queues)
-        for state in partitions
-    )
 
 
 def _needs_barrier(state: PartitionState) -> bool:

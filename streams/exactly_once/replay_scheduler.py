@@ -39,7 +39,7 @@ class ReplayScheduler:
         self, partitions: Sequence[PartitionState], limits: Limits, wake_signal: WakeSignal
     ) -> tuple[list[PartitionBatch], int]:
         """What each partition contributes. The moment is only that of the transaction, not of any decision."""
-        if wake_signal.halted:
+        if wake_signal.is_halted():
             return [], 0
         chosen = [merge_heads(state, limits) for state in partitions]
         return [partition_batch for partition_batch in chosen if partition_batch is not None], self._clock.now_ms()

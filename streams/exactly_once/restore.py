@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from streams.exactly_once.clients import ChangelogReader, Clients
-    from streams.exactly_once.interfaces import Observer
+    from streams.exactly_once.interfaces import Observer, StoredValueUnreadable
+    from streams.exactly_once.offsets import OffsetClient
     from streams.exactly_once.settings import EngineSettings
 
 FIND_SECONDS: Final = 30.0
@@ -131,6 +132,17 @@ async def _read_until(
         unread = await _still_unread(reader, {partition: marks[partition] for partition in unread}, restored, observer)
         if len(unread) < before:
             progress_at = loop_seconds()
+
+
+async def state_unreadable(
+    settings: EngineSettings, clients: Clients, offsets: OffsetClient, unreadable: StoredValueUnreadable
+) -> StateUnreadableError:
+    """The error for a value of the store, with the offset of its record, which is looked up in the changelog."""
+    where = TopicPartition(settings.changelog_topic, unreadable.partition)
+    until = loop_seconds() + FIND_SECONDS
+    ends = await offsets.ends([where], lambda: loop_seconds() > until)
+    offset = None if ends is None else await offset_of(clients, where, unreadable.key, ends[where])
+    return StateUnreadableError(where.topic, where.partition, offset, str(unreadable))
 
 
 class _MetaUnreadable(Exception):

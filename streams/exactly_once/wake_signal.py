@@ -1,4 +1,8 @@
-"""How a lane waits, and how it is told to stop waiting."""
+"""How a lane waits, and how it is told to stop waiting.
+
+Rule of this module: the signal belongs to one lane, which hands it to nobody but its scheduler. Everybody else
+speaks to the lane.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +11,28 @@ import contextlib
 
 
 class WakeSignal:
-    """A lane's waiting room. Whoever waits here wakes up when something arrived, or when the lane is called off."""
+    """Whoever waits here wakes up when something has arrived, or when the lane is halted."""
 
     def __init__(self) -> None:
         self._wake = asyncio.Event()
-        self.halted = True
-        """True from a revocation to the end of the next take-over: nothing may be decided."""
+        self._is_halted = True
 
     def is_halted(self) -> bool:
-        """For waits that poll."""
-        return self.halted
+        """True until the first `resume`, and from each `halt` to the next one: nothing may be decided."""
+        return self._is_halted
+
+    def halt(self) -> None:
+        """End every wait; nothing may be decided from now on."""
+        self._is_halted = True
+        self._wake.set()
+
+    def resume(self) -> None:
+        """Decisions may be made again."""
+        self._is_halted = False
+        self._wake.set()
 
     def wake(self) -> None:
-        """Something arrived or changed."""
+        """Something has arrived or changed."""
         self._wake.set()
 
     async def wait(self, timeout_seconds: float | None = None) -> None:

@@ -14,9 +14,7 @@ from streams.exactly_once.changelog import HOLD_PREFIX, META_KEY, decode_meta
 from streams.exactly_once.due_scan import KEYS_PER_PORTION, KEYS_PER_STEP, PAUSE_LEAST_SECONDS, DueScan
 from streams.exactly_once.input_queue import InputQueue
 from streams.exactly_once.interfaces import NOTHING_DUE, BatchResult, Due
-from streams.exactly_once.live_scheduler import LiveScheduler
 from streams.exactly_once.partition import Limits, PartitionState
-from streams.exactly_once.wake_signal import WakeSignal
 from streams.testing.kafka_io import read_topic
 from streams.testing.waiting import wait_until_async
 from tests.engine.harness import (
@@ -30,7 +28,7 @@ from tests.engine.harness import (
     read,
     running,
 )
-from tests.engine.test_parts import ASKS, MANY, STOPS, FixedBarrier, arrive, record
+from tests.engine.test_parts import ASKS, MANY, STOPS, FixedEnds, arrive, live_scheduler, record, resumed
 from tests.engine.toy import Clock, Greeter, Recorder, Topics
 
 if TYPE_CHECKING:
@@ -176,11 +174,10 @@ def test_nothing_is_called_due_at_a_moment_before_the_latest_decision() -> None:
 
 class TestServiceOrder:
     def setup_method(self) -> None:
-        self.wake_signal = WakeSignal()
-        self.wake_signal.halted = False
-        self.barrier = FixedBarrier(1)
+        self.wake_signal = resumed()
+        self.ends = FixedEnds(1)
         self.clock = Clock()
-        self.order = LiveScheduler(self.barrier, self.clock, Recorder(), ahead_limit_seconds=5)  # type: ignore[arg-type]
+        self.order = live_scheduler(self.ends, self.clock)
         self.state = PartitionState(0, [InputQueue(STOPS, 0), InputQueue(ASKS, 0)], {}, self.clock.now_ms() + 1_000)
 
     async def choose(self, limits: Limits = MANY) -> list[PartitionBatch]:
@@ -190,7 +187,7 @@ class TestServiceOrder:
     async def test_what_approves_nothing_does_not_ask_the_barrier(self) -> None:
         self.state.due = Due([b"c1"])
         (partition_batch,) = await self.choose()
-        assert self.barrier.asked == 0
+        assert self.ends.asked == 0
         batch = partition_batch.as_batch()
         assert (batch.records, batch.due, batch.due_ms) == ([], [b"c1"], self.state.latest_ms)
         assert partition_batch.latest_ms == batch.due_ms
@@ -198,7 +195,7 @@ class TestServiceOrder:
     async def test_what_may_approve_waits_for_what_was_acknowledged(self) -> None:
         self.state.due = Due([b"h1"], needs_barrier=True)
         waiting = asyncio.create_task(self.choose())
-        await wait_until_async(lambda: self.barrier.asked == 1, DEADLINE_SECONDS, "the question")
+        await wait_until_async(lambda: self.ends.asked == 1, DEADLINE_SECONDS, "the question")
         assert not waiting.done()
         arrive(self.state.by_topic[STOPS.name], [record(STOPS, 0)])
         self.wake_signal.wake()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from streams.app import input_topics
+from streams.exactly_once import arrivals
 from streams.exactly_once import engine as engine_module
 from streams.exactly_once.engine import Engine
 from streams.exactly_once.errors import BatchUnreadableError, TopicShrunkError
@@ -29,14 +30,15 @@ SETTINGS = EngineSettings(bootstrap_servers="127.0.0.1:1", input_topics=input_to
 
 @pytest.fixture
 async def engine() -> Engine:
-    """Owns partitions 0 and 1 in generation 5, in reading 1."""
+    """Owns partitions 0 and 1 in generation 5, in fetch epoch 1."""
     made = Engine(SETTINGS, StartupReport(4, compares_clocks=False), Greeter(Topics("t")), Recorder(), Clock())
-    made.partitions = {
+    assignment = made._assignment
+    assignment.partitions = {
         partition: PartitionState(partition, [InputQueue(topic, 0) for topic in SETTINGS.ranked_topics], {}, 0)
         for partition in (0, 1)
     }
-    made._membership = Membership(5, "me")
-    made._fetch_epoch = 1
+    assignment.membership = Membership(5, "me")
+    assignment.fetch_epoch = 1
     return made
 
 
@@ -53,10 +55,10 @@ async def engine() -> Engine:
 async def test_a_store_survives_only_into_the_next_generation(
     engine: Engine, membership: Membership, kept: set[int]
 ) -> None:
-    assert engine._kept(membership, frozenset({0, 2})).keys() == kept
+    assert engine._assignment._kept(membership, frozenset({0, 2})).keys() == kept
 
 
-def _slice(fetch_epoch: int, start: int, count: int) -> FetchedRecords:
+def _fetched(fetch_epoch: int, start: int, count: int) -> FetchedRecords:
     topic = SETTINGS.ranked_topics[0].name
     records = [InputRecord(topic, offset, 0, b"k", b"v", ()) for offset in range(start, start + count)]
     made = FetchedRecords(topic, 0, records, start, start + count, 0)
@@ -64,14 +66,14 @@ def _slice(fetch_epoch: int, start: int, count: int) -> FetchedRecords:
     return made
 
 
-async def test_slices_of_another_reading_are_dropped(engine: Engine) -> None:
-    queue = engine.partitions[0].input_queues[0].queue
-    engine.arrived(_slice(0, 0, 5))
+async def test_records_of_another_fetch_epoch_are_dropped(engine: Engine) -> None:
+    queue = engine._assignment.partitions[0].input_queues[0].queue
+    engine.arrived(_fetched(0, 0, 5))
     assert not queue
-    engine.arrived(_slice(1, 0, 5))
+    engine.arrived(_fetched(1, 0, 5))
     assert len(queue) == 5
     engine.end_fetch_epoch()
-    engine.arrived(_slice(1, 5, 5))
+    engine.arrived(_fetched(1, 5, 5))
     assert len(queue) == 5
 
 
@@ -80,15 +82,15 @@ def _unreadable(offset: int) -> BatchUnreadableError:
 
 
 async def test_what_cannot_be_read_ends_the_worker_at_once_if_nothing_lies_before_it(engine: Engine) -> None:
-    one = _slice(1, 0, 0)
+    one = _fetched(1, 0, 0)
     one.unreadable = _unreadable(0)
     engine.arrived(one)
     assert engine.failure is one.unreadable
 
 
 async def test_what_lies_before_it_is_decided_first(engine: Engine) -> None:
-    input_queue = engine.partitions[0].input_queues[0]
-    one = _slice(1, 0, 5)
+    input_queue = engine._assignment.partitions[0].input_queues[0]
+    one = _fetched(1, 0, 5)
     one.unreadable = _unreadable(5)
     engine.arrived(one)
     input_queue.advance(4)
@@ -102,8 +104,8 @@ async def test_what_lies_before_it_is_decided_first(engine: Engine) -> None:
 async def test_it_does_not_wait_for_ever_for_what_may_need_the_unreadable(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_module, "UNREADABLE_SECONDS", 0.01)
-    one = _slice(1, 0, 5)
+    monkeypatch.setattr(arrivals, "UNREADABLE_SECONDS", 0.01)
+    one = _fetched(1, 0, 5)
     one.unreadable = _unreadable(5)
     engine.arrived(one)
     assert engine.failure is None
@@ -113,11 +115,11 @@ async def test_it_does_not_wait_for_ever_for_what_may_need_the_unreadable(
 
 async def test_a_topic_that_begins_anew_behind_what_was_read_is_refused(engine: Engine) -> None:
     """As after an unclean election: offset 3 was decided, and holds another record now."""
-    engine.arrived(_slice(1, 0, 5))
-    engine.arrived(_slice(1, 3, 5))
+    engine.arrived(_fetched(1, 0, 5))
+    engine.arrived(_fetched(1, 3, 5))
     assert isinstance(engine.failure, TopicShrunkError)
     assert (engine.failure.topic, engine.failure.offset) == (SETTINGS.ranked_topics[0].name, 5)
-    assert len(engine.partitions[0].input_queues[0].queue) == 5
+    assert len(engine._assignment.partitions[0].input_queues[0].queue) == 5
 
 
 async def test_the_first_failure_is_kept_and_ends_everything(engine: Engine) -> None:

@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 
 from streams.app import input_topics
 from streams.exactly_once import changelog, topic_rules
+from streams.exactly_once.barrier import ALARM_SECONDS, Barrier
+from streams.exactly_once.clients import loop_seconds
 from streams.exactly_once.errors import BatchUnreadableError, StartupRefusedError, TopicUnfitError
 from streams.exactly_once.fetched_records import FetchedRecords
 from streams.exactly_once.input_queue import FULL_BYTES, FULL_RECORDS, InputQueue, Missing
 from streams.exactly_once.interfaces import BatchResult, InputTopic
-from streams.exactly_once.live_scheduler import ALARM_SECONDS, LiveScheduler
+from streams.exactly_once.live_scheduler import LiveScheduler
 from streams.exactly_once.partition import Limits, PartitionState
 from streams.exactly_once.replay_scheduler import is_finished, merge_heads
 from streams.exactly_once.settings import COMMIT_MARK, EngineSettings
@@ -32,7 +34,7 @@ from streams.records import InputRecord
 from tests.engine.toy import Clock, Recorder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from aiokafka.structs import TopicPartition
 
@@ -240,8 +242,8 @@ class TestRecordedPositions:
         assert second.next_positions == {"stops": 1, "asks": 2}
 
 
-class FixedBarrier:
-    """Answers with fixed ends."""
+class FixedEnds:
+    """An offset client that gives every log the same end."""
 
     def __init__(self, end: int) -> None:
         self.end = end
@@ -252,12 +254,28 @@ class FixedBarrier:
         return dict.fromkeys(partitions, self.end)
 
 
-class TestServiceOrder:
+def live_scheduler(
+    ends: FixedEnds,
+    clock: Clock | None = None,
+    recorder: Recorder | None = None,
+    monotonic: Callable[[], float] = loop_seconds,
+) -> LiveScheduler:
+    """Behind a barrier whose answer is fixed."""
+    observer = recorder or Recorder()
+    barrier = Barrier(ends, observer, monotonic)  # type: ignore[arg-type]
+    return LiveScheduler(barrier, clock or Clock(), observer, ahead_limit_seconds=5)
+
+
+def resumed() -> WakeSignal:
+    """Of a lane that may decide."""
+    wake_signal = WakeSignal()
+    wake_signal.resume()
+    return wake_signal
+
+
+class TestLiveScheduler:
     def order(self, end: int) -> tuple[LiveScheduler, WakeSignal]:
-        wake_signal = WakeSignal()
-        wake_signal.halted = False
-        order = LiveScheduler(FixedBarrier(end), Clock(), Recorder(), ahead_limit_seconds=5)  # type: ignore[arg-type]
-        return order, wake_signal
+        return live_scheduler(FixedEnds(end)), resumed()
 
     async def test_preferences_come_first(self) -> None:
         stops, asks = InputQueue(STOPS, 0), InputQueue(ASKS, 0)
@@ -299,10 +317,8 @@ class TestServiceOrder:
         ready = PartitionState(1, [InputQueue(STOPS, 5), InputQueue(ASKS, 0)], {}, 0)
         for state in (behind, ready):
             arrive(state.by_topic["asks"], [record(ASKS, 0)])
-        wake_signal, recorder, seconds = WakeSignal(), Recorder(), count(0.0, 0.1)
-        wake_signal.halted = False
-        barrier = FixedBarrier(5)
-        order = LiveScheduler(barrier, Clock(), recorder, lambda: next(seconds), ahead_limit_seconds=5)  # type: ignore[arg-type]
+        wake_signal, recorder, seconds = resumed(), Recorder(), count(0.0, 0.1)
+        order = live_scheduler(FixedEnds(5), recorder=recorder, monotonic=lambda: next(seconds))
         await order.choose([behind, ready], MANY, wake_signal)
         assert recorder.unanswered == 0
         while next(seconds) < 2 * ALARM_SECONDS:
@@ -310,9 +326,8 @@ class TestServiceOrder:
         assert recorder.unanswered >= 1
 
     async def test_a_partition_decided_too_far_ahead_of_the_clock_chooses_nothing(self) -> None:
-        clock, recorder, wake_signal = Clock(), Recorder(), WakeSignal()
-        wake_signal.halted = False
-        order = LiveScheduler(FixedBarrier(1), clock, recorder, ahead_limit_seconds=5)  # type: ignore[arg-type]
+        clock, recorder, wake_signal = Clock(), Recorder(), resumed()
+        order = live_scheduler(FixedEnds(1), clock, recorder)
         ahead = PartitionState(0, [InputQueue(STOPS, 0), InputQueue(ASKS, 0)], {}, clock.now_ms() + 60_000)
         near = PartitionState(1, [InputQueue(STOPS, 0), InputQueue(ASKS, 0)], {}, clock.now_ms() + 4_000)
         for state in (ahead, near):
@@ -328,18 +343,18 @@ class TestServiceOrder:
         assert [partition_batch.state for partition_batch in partition_batches] == [ahead, near]
         assert not order.is_clock_wrong
 
-    async def test_called_off_while_waiting_it_chooses_nothing(self) -> None:
+    async def test_halted_while_waiting_it_chooses_nothing(self) -> None:
         stops, asks = InputQueue(STOPS, 0), InputQueue(ASKS, 0)
         arrive(asks, [record(ASKS, 0)])
         order, wake_signal = self.order(5)
-        wake_signal.halted = True
+        wake_signal.halt()
         assert (await order.choose([state_of(stops, asks)], MANY, wake_signal))[0] == []
 
 
 stamps = st.lists(st.integers(0, 20), max_size=15)
 
 
-class TestRecordOrder:
+class TestReplayScheduler:
     @given(
         stops=stamps, asks=stamps, limit=st.integers(1, 6), cuts=st.lists(st.integers(0, 5), min_size=60, max_size=60)
     )

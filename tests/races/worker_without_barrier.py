@@ -13,22 +13,19 @@ from streams.exactly_once import engine
 from streams.exactly_once.barrier import Barrier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Sequence
 
-    from aiokafka.structs import TopicPartition
+    from streams.exactly_once.partition import PartitionState
+    from streams.exactly_once.wake_signal import WakeSignal
 
 
 class NothingToWaitFor(Barrier):
-    """Answers 0 to the question how far barrier topics reach; every other question of the engine is answered truly."""
+    """Lets every partition pass at once."""
 
-    async def ends(
-        self, partitions: Iterable[TopicPartition], halted: Callable[[], bool] = lambda: False
-    ) -> dict[TopicPartition, int] | None:
-        asked = list(partitions)
-        barrier_topics = {topic.name for topic in self._clients._settings.input_topics if topic.barrier}  # type: ignore[attr-defined]
-        if asked and {partition.topic for partition in asked} <= barrier_topics:
-            return dict.fromkeys(asked, 0)
-        return await super().ends(asked, halted)
+    async def passed(
+        self, asking: Sequence[PartitionState], partitions: Sequence[PartitionState], wake_signal: WakeSignal
+    ) -> set[int]:
+        return {state.partition for state in asking}
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 What runs is production code: engine, lanes, barrier, restore, transactions, rerouting, the gate and its decisions. What
 is replaced are the Kafka clients (`clients.py`, `consumer.py`), the event loop with its time (`loop.py`) and the wall
-clock, through the interfaces that production uses too (`streams.exactly_once.clients`, `engine.Source`, `Clock`).
+clock, through the interfaces that production uses too (`streams.exactly_once.clients`, `Clock`).
 
     plan.py      seed → what upstream publishes, which faults happen, how slow everything is
     history.py   plan → what the topics hold at the end

@@ -17,12 +17,12 @@ from streams import gate
 from streams.decision import decide, policy
 from streams.decision.rules import rule
 from streams.decision.rules.cap import RollingCapRule
-from streams.exactly_once import engine
+from streams.exactly_once import assignment
+from streams.exactly_once.assignment import Assignment
 from streams.exactly_once.barrier import Barrier
 from streams.exactly_once.changelog import META_KEY
-from streams.exactly_once.engine import Engine
 from streams.exactly_once.lane import Lane
-from streams.exactly_once.live_scheduler import LiveScheduler
+from streams.exactly_once.offsets import OffsetClient
 from streams.exactly_once.partition import PartitionState
 from streams.exactly_once.transaction import (
     DECISION_TO_COMMIT_MAX_MS,
@@ -96,7 +96,7 @@ def _generation_left_out() -> Iterator[Any]:
 
 def _restored_to_the_last_stable_offset() -> Iterator[Any]:
     """What an open transaction of the previous owner holds up is not waited for."""
-    ends = Barrier.ends
+    ends = OffsetClient.ends
 
     async def stable_ends(self: Any, partitions: Any, *halted: Any) -> Any:
         partitions = list(partitions)
@@ -106,7 +106,7 @@ def _restored_to_the_last_stable_offset() -> Iterator[Any]:
             return {where: logs[where].last_stable for where in answer}
         return answer
 
-    yield patch.object(Barrier, "ends", stable_ends)
+    yield patch.object(OffsetClient, "ends", stable_ends)
 
 
 def _barrier_skipped() -> Iterator[Any]:
@@ -115,12 +115,12 @@ def _barrier_skipped() -> Iterator[Any]:
     async def passed(self: Any, asking: Any, *_: Any) -> set[int]:
         return {state.partition for state in asking}
 
-    yield patch.object(LiveScheduler, "_pass", passed)
+    yield patch.object(Barrier, "passed", passed)
 
 
 def _barrier_on_a_stale_answer() -> Iterator[Any]:
     """An answer is good for half a second."""
-    ends = Barrier.ends
+    ends = OffsetClient.ends
 
     async def kept(self: Any, partitions: Any, *halted: Any) -> Any:
         partitions = frozenset(partitions)
@@ -132,7 +132,7 @@ def _barrier_on_a_stale_answer() -> Iterator[Any]:
             answers[partitions] = now, await ends(self, partitions, *halted)
         return answers[partitions][1]
 
-    yield patch.object(Barrier, "ends", kept)
+    yield patch.object(OffsetClient, "ends", kept)
 
 
 def _identity_check_dropped() -> Iterator[Any]:
@@ -180,7 +180,7 @@ def _meta_record_not_written() -> Iterator[Any]:
         return self if key == META_KEY else append(self, key=key, **more)
 
     yield patch.object(SimulatedBatch, "append", without_meta)
-    yield patch.object(engine, "check_positions", lambda *_: None)
+    yield patch.object(assignment, "check_positions", lambda *_: None)
 
 
 def _partition_kept_after_it_was_revoked() -> Iterator[Any]:
@@ -191,12 +191,12 @@ def _partition_kept_after_it_was_revoked() -> Iterator[Any]:
         remembered.update(self.partitions)
         return {number: state for number, state in remembered.items() if number in partitions}
 
-    yield patch.object(Engine, "_kept", kept)
+    yield patch.object(Assignment, "_kept", kept)
 
 
 def _group_offsets_trusted_over_the_meta_record() -> Iterator[Any]:
     """Reading starts where the group's offsets say."""
-    place = Engine._place
+    place = Assignment._place
 
     def placed(self: Any, partition: int, restored: Any, starts: Any, ends: Any, committed: Any) -> Any:
         if restored.meta is not None:
@@ -205,7 +205,7 @@ def _group_offsets_trusted_over_the_meta_record() -> Iterator[Any]:
             restored = replace(restored, meta=meta)
         return place(self, partition, restored, starts, ends, committed)
 
-    yield patch.object(Engine, "_place", placed)
+    yield patch.object(Assignment, "_place", placed)
 
 
 def _moment_not_looked_at_again() -> Iterator[Any]:

@@ -134,7 +134,7 @@ def test_of_a_text_put_together_elsewhere_the_words_are_shown_and_no_value(
 
 
 def test_below_a_warning_only_we_speak(out: io.StringIO) -> None:
-    logging.getLogger("streams.exactly_once.assignment").info(
+    logging.getLogger("streams.exactly_once.faust_recovery").info(
         "[^--Recovery]: Seek stream partitions to committed offsets."
     )
     logging.getLogger("aiokafka.consumer.subscription_state").info("Updating subscribed topics to: %s", {"a"})
