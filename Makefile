@@ -22,6 +22,12 @@
 #   make mutants         change the decision core in every way mutmut knows; the cases must notice (long)
 #   make fuzz            the core against the independent model, SECONDS=… (long)
 #   make fuzz-bytes      whatever reads bytes, guided by coverage; results in bench/results/fuzz.md (long)
+#   make versions        two versions of the source tree over the same random histories, byte for byte: ARGS="--before COMMIT
+#                        --histories 1000000 --processes 2"; results in bench/results/versions.md (long)
+#   make versions-record digests of the histories that every later version must answer alike; after a change that is meant
+#   make versions-rolling
+#                        from another version to this one and back, worker by worker, under load on Apache Kafka, audited:
+#                        ARGS="--before COMMIT"; results in bench/results/versions-rolling.md (some minutes)
 #   make setup-matrix    set-up and demo from nothing under every Python, with its oldest pip and the newest; results in
 #                        bench/results/setup.md (a quarter of an hour)
 #   make lock            write requirements/*.lock again from pyproject.toml; what is locked stays unless UPGRADE=--upgrade
@@ -43,7 +49,7 @@ LOCKED := $(PIP) install --quiet --no-deps --require-hashes -r
 CONSISTENT := $(PIP) check || { echo "$(VENV) holds what does not fit together (above). Make it anew: rm -rf $(VENV)" >&2; exit 1; }
 
 .PHONY: setup demo test quick check compiled bench bench-compare races faults simulation chaos clients poison mutants fuzz fuzz-bytes \
-	setup-matrix generators lock
+	versions versions-record versions-rolling setup-matrix generators lock
 
 setup: $(TEST_STAMP)
 
@@ -133,6 +139,15 @@ fuzz: $(TEST_STAMP)
 
 fuzz-bytes: $(TEST_STAMP)
 	$(BIN)/python -m tests.fuzz.campaign $(ARGS)
+
+versions: $(TEST_STAMP)
+	$(BIN)/python -m tests.versions.campaign $(ARGS)
+
+versions-record: $(TEST_STAMP)
+	$(BIN)/python -m tests.versions.recorded $(ARGS)
+
+versions-rolling: $(TEST_STAMP)
+	$(BIN)/python -m tests.versions.rolling $(ARGS)
 
 setup-matrix: $(TEST_STAMP)
 	$(BIN)/python -m tests.setup.matrix $(ARGS)
