@@ -45,8 +45,8 @@ def test_a_refused_policy(tmp_path: Path, with_rules: Callable[[str], str]) -> N
                 "Expected: Least time between two contacts, 400d at most."
             ),
             (
-                f"{path}:20: error: rule a: The id `a` is taken by the one on line 19. "
-                "Choose another: explanations and metrics go by it."
+                f"{path}:20: error: rule a: The id `a` is already used on line 19. "
+                "Choose another id, because explanations and metrics use it."
             ),
             f"{path}: refused, with 3 findings.",
         ]
