@@ -28,7 +28,6 @@ from faust.types.enums import ProcessingGuarantee
 from streams.exactly_once.engine import Engine
 from streams.exactly_once.errors import EngineError, diagnosis
 from streams.exactly_once.faust_recovery import EngineTableManager, watch_group
-from streams.exactly_once.interfaces import InputTopic
 from streams.exactly_once.settings import STOP_LIMIT_SECONDS, ClockMode, EngineSettings
 from streams.exactly_once.startup import StartupReport, check_topics
 from streams.exactly_once.topic_watch import watch_topics
@@ -69,27 +68,6 @@ class SystemClock:
     def now_ms(self) -> int:
         """Milliseconds since the epoch."""
         return time.time_ns() // 1_000_000
-
-
-def input_topics(
-    *,
-    intents: tuple[str, ...] = ("outbound-intent",),
-    opt_out: str = "opt-out",
-    outcome: str = "contact-outcome",
-    rerouted: str | None = "mesura-rerouted",
-) -> tuple[InputTopic, ...]:
-    """The gate's input topics with their ranks; intent topics in order of priority.
-
-    With the record clock pass `rerouted=None`: a misrouted record is a dead letter there.
-    """
-    topics = [
-        InputTopic(opt_out, 0, barrier=True, agent="opt_outs"),
-        InputTopic(outcome, 1, barrier=True, agent="outcomes"),
-    ]
-    if rerouted is not None:
-        topics.append(InputTopic(rerouted, 2, barrier=False, agent="rerouted"))
-    topics += [InputTopic(name, rank, barrier=False, agent="intents") for rank, name in enumerate(intents, start=3)]
-    return tuple(topics)
 
 
 def build_app(settings: EngineSettings, report: StartupReport, engine: Engine, data_directory: str) -> faust.App:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from streams.exactly_once.interfaces import InputTopic
 from streams.exactly_once.topic_rules import CHANGELOG, CONTROL, RECORDS, TopicRule
 
 if TYPE_CHECKING:
@@ -260,3 +261,24 @@ _LEDGER: Final = [
         "a restore reads at most a quarter more than what is alive, not twice as much (0.5, the default)",
     ),
 ]
+
+
+def input_topics(
+    *,
+    intents: tuple[str, ...] = ("outbound-intent",),
+    opt_out: str = "opt-out",
+    outcome: str = "contact-outcome",
+    rerouted: str | None = "mesura-rerouted",
+) -> tuple[InputTopic, ...]:
+    """The gate's input topics with their ranks; intent topics in order of priority.
+
+    With the record clock pass `rerouted=None`: a misrouted record is a dead letter there.
+    """
+    topics = [
+        InputTopic(opt_out, 0, barrier=True, agent="opt_outs"),
+        InputTopic(outcome, 1, barrier=True, agent="outcomes"),
+    ]
+    if rerouted is not None:
+        topics.append(InputTopic(rerouted, 2, barrier=False, agent="rerouted"))
+    topics += [InputTopic(name, rank, barrier=False, agent="intents") for rank, name in enumerate(intents, start=3)]
+    return tuple(topics)

@@ -2,11 +2,11 @@
 
     MESURA_WORKER_SETTINGS='{…}' python -m streams.worker
 
-Prints one JSON line, `{"ops": "http://…"}`, once its endpoint listens, and another, `{"ended": {…}}`, when something
-ends it that is not a wish: what it was and where (`streams.worker_end`).
+Prints one JSON line, `{"ops": "http://…"}`, once its endpoint listens, and another, `{"ended": {…}}`, when
+something ends it that nobody asked for: what it was and where (`streams.worker_end`).
 
 Rules of this module
-1. Wiring only: no rule is decided here and no record is read.
+1. It connects the parts and does nothing else: no rule is decided here and no record is read.
 2. A policy is in force only after its text has been acknowledged by the control topic.
 3. A policy that cannot be loaded never replaces one that can.
 """
@@ -19,7 +19,6 @@ import json
 import os
 import signal
 import sys
-from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -29,28 +28,26 @@ import structlog
 from aiohttp import web
 from aiokafka.errors import KafkaError
 
-from streams.app import SystemClock, Worker, input_topics
+from streams.app import SystemClock, Worker
 from streams.brokers import BrokersNotReached, reach_brokers
-from streams.contracts.control import PolicyRecord, PolicyRule, encode_policy
+from streams.contracts.control import encode_policy
 from streams.contracts.dead_letters import VALUE_BYTES_MAX
-from streams.contracts.decode import decode_intent
-from streams.contracts.errors import REFUSALS, RecordRefused
-from streams.contracts.routing import expected_partition
-from streams.decision.ledger.codec import LedgerUnreadable
-from streams.decision.policy import BUILT_IN, Policy, compile_policy
+from streams.contracts.errors import REFUSALS
+from streams.decision.policy import Policy, compile_policy
 from streams.decision.reasons import REASONS, WITHDRAWAL_REASONS
+from streams.engine_settings import engine_settings
+from streams.erasure_key import check_erasure_key
 from streams.exactly_once.clients import KafkaClients
 from streams.exactly_once.control import POLICY_KEY, ControlTopic, policy_text_key
-from streams.exactly_once.errors import StartupRefusedError
-from streams.exactly_once.settings import ClockMode, EngineSettings
 from streams.exactly_once.startup import check_topics
 from streams.exit_codes import ExitCode
-from streams.explain import explain, limit_in_words
-from streams.gate import Gate, GateSettings, refuse_from_the_future
+from streams.gate import Gate, GateSettings
 from streams.policy.findings import PolicyRefused
 from streams.policy.last_good import starting_policy
 from streams.policy.loader import LoadedPolicy
 from streams.policy.reload import PathView, PolicyWatcher, fault_of
+from streams.service.gate_service import GateService
+from streams.service.published_policy import policy_record
 from streams.settings import (
     CELLS_VARIABLE,
     SETTINGS_VARIABLE,
@@ -63,8 +60,10 @@ from streams.telemetry.metrics import Telemetry
 from streams.telemetry.observer import TelemetryObserver
 from streams.telemetry.report import report
 from streams.telemetry.shared_counters import Cells, SharedCells
-from streams.web.merged_ops import EXPLAIN_PATH, REPORT_PATH
-from streams.web.ops import NO_STORE, QUESTION_BYTES_MAX, OpsServer, WorkerSubject, problem
+from streams.web.explain import explain_route
+from streams.web.merged_ops import REPORT_PATH
+from streams.web.ops import NO_STORE, OpsServer, WorkerSubject
+from streams.web.questions import QUESTION_BYTES_MAX
 from streams.worker_end import WorkerEnd
 
 ASKS_TO_STOP: Final = (signal.SIGTERM, signal.SIGINT)
@@ -72,96 +71,12 @@ ASKS_TO_STOP: Final = (signal.SIGTERM, signal.SIGINT)
 # Net new objects between two looks for cycles: those of about 2 000 decisions.
 OBJECTS_PER_COLLECTION: Final = 50_000
 
-# In the control topic: by what a later start recognises the erasure key, without anybody learning the key from it.
-ERASURE_KEY_KEY: Final = b"erasure-key"
-# Not how customers are hashed: no customer id can have this fingerprint.
-_FINGERPRINTED: Final = b"the erasure key of this application"
-_FINGERPRINT_PERSON: Final = b"mesura-key"
-
 # How often the watcher is asked; it decides itself how often to look. A change is in force within two seconds.
 POLICY_LOOK_SECONDS: Final = 0.25
 # Headers that a dead letter gains, with room: topic names have at most 249 characters.
 DEAD_LETTER_OVERHEAD_BYTES: Final = 8 * 1024
 
 log = structlog.get_logger(__name__)
-
-
-def engine_settings(settings: WorkerSettings) -> EngineSettings:
-    """What the engine needs to know of these settings."""
-    topics = settings.topics
-    is_bounded = settings.clock == "record"
-    return EngineSettings(
-        bootstrap_servers=settings.bootstrap_servers,
-        input_topics=input_topics(
-            intents=topics.intents,
-            opt_out=topics.preferences,
-            outcome=topics.outcomes,
-            rerouted=None if is_bounded else topics.rerouted,
-        ),
-        application_id=settings.application_id,
-        changelog_topic=topics.ledger,
-        batches_topic=topics.batches,
-        output_topics=(topics.approved, topics.suppressed, topics.dead_letter, topics.rerouted),
-        control_topic=topics.control,
-        worker_slot=settings.slot,
-        lanes=settings.lanes,
-        clock_mode=ClockMode.RECORD if is_bounded else ClockMode.WALL,
-        accept_missing_records=settings.accept_missing_records,
-        check_crcs=settings.check_crcs,
-        transaction_timeout_ms=int(settings.transaction_timeout_seconds * 1000),
-        session_timeout_ms=int(settings.session_timeout_seconds * 1000),
-    )
-
-
-async def check_erasure_key(control: ControlTopic, erasure_key: bytes) -> None:
-    """Record at the first start which erasure key the application has; later starts must have the same.
-
-    Raises:
-        StartupRefusedError: it is another one.
-    """
-    fingerprint = blake2b(_FINGERPRINTED, key=erasure_key, person=_FINGERPRINT_PERSON).hexdigest().encode()
-    if control.get(ERASURE_KEY_KEY) is None:
-        await control.put(ERASURE_KEY_KEY, fingerprint)
-        # Of workers that start for the first time at once, the last to write wins: what counts is what stands there.
-        await control.refresh()
-    if control.get(ERASURE_KEY_KEY) != fingerprint:
-        raise StartupRefusedError(
-            "MESURA_ERASURE_KEY is not the key this application was first started with: the standing opt-outs of "
-            "erased customers would not be found. Start with the first key; if it is lost for good, see "
-            "docs/operations.md, Erasure key."
-        )
-
-
-def policy_record(loaded: LoadedPolicy, policy: Policy) -> PolicyRecord:
-    """The policy as it is published, so that every decision under it can be explained later."""
-    specification = loaded.specification
-    return PolicyRecord(
-        name=specification.name,
-        version=specification.version,
-        hash=specification.content_hash,
-        text=loaded.text,
-        rules=[_policy_rule(number, policy) for number in range(len(policy.rule_table))],
-        versions={"tzdata": loaded.tzdata_version, "holidays": loaded.holidays_version},
-        calendars={
-            name: [day.isoformat() for day in sorted(calendar.days)] for name, calendar in loaded.calendars.items()
-        },
-    )
-
-
-def _policy_rule(number: int, policy: Policy) -> PolicyRule:
-    rule = policy.rule(number)
-    if rule is None:
-        return PolicyRule(id=BUILT_IN[number], kind=BUILT_IN[number].partition(":")[0])
-    specification = rule.specification
-    limit, window = limit_in_words(specification)
-    return PolicyRule(
-        id=rule.rule_id,
-        kind=rule.kind,
-        state=specification.state,
-        limit=limit,
-        window=window or None,
-        because=specification.because or None,
-    )
 
 
 class _PolicyNews:
@@ -201,8 +116,7 @@ class GateWorker:
         )
         self._health = Health()
         self._observer = TelemetryObserver(self._telemetry, self._health)
-        self._gate: Gate | None = None
-        self._worker: Worker | None = None
+        self._service = GateService(self._clock)
 
     async def run(self, stop: asyncio.Event) -> WorkerEnd:
         """Run until asked to stop, until a bounded run is over, or until something goes wrong.
@@ -226,7 +140,7 @@ class GateWorker:
             await ops.stop()
 
     def _routes(self) -> list[web.RouteDef]:
-        routes = [web.post(EXPLAIN_PATH, self._explain)] if self.settings.explain else []
+        routes = [explain_route(self._service)] if self.settings.explain else []
         return [*routes, web.get(REPORT_PATH, self._report)] if self._is_supervised else routes
 
     async def _report(self, _request: web.Request) -> web.Response:
@@ -247,11 +161,12 @@ class GateWorker:
             if fault is not None:
                 self._observer.policy_file(fault_of(fault))
                 log.error("The policy file cannot be used: the last good policy stays in force.", why=str(fault))
-            gate = self._gate = Gate(compile_policy(loaded.specification), gate_settings)
+            gate = Gate(compile_policy(loaded.specification), gate_settings)
             self._declare(gate.policy)
             await self._publish(control, loaded, gate.policy)
-            worker = self._worker = Worker(self._engine, gate, self._observer, self._clock)
-            reloading = asyncio.create_task(self._reload_policy(control, worker, loaded, fault))
+            worker = Worker(self._engine, gate, self._observer, self._clock)
+            self._service.start(gate, worker)
+            reloading = asyncio.create_task(self._reload_policy(control, worker, gate_settings, loaded, fault))
             reloading.add_done_callback(lambda task: None if task.cancelled() else stop.set())
             try:
                 end = await worker.run(stop)
@@ -301,9 +216,14 @@ class GateWorker:
         )
 
     async def _reload_policy(
-        self, control: ControlTopic, worker: Worker, loaded: LoadedPolicy, fault: PolicyRefused | OSError | None
+        self,
+        control: ControlTopic,
+        worker: Worker,
+        gate_settings: GateSettings,
+        loaded: LoadedPolicy,
+        fault: PolicyRefused | OSError | None,
     ) -> None:
-        """Take over changes of the file, between batches. A bounded run keeps the policy it began with."""
+        """Apply changes of the file between batches. A bounded run keeps the policy it began with."""
         if self.settings.clock == "record":
             await asyncio.Event().wait()
         news = _PolicyNews(self._observer)
@@ -315,38 +235,11 @@ class GateWorker:
             if news.changed is None:
                 continue
             changed, news.changed = news.changed, None
-            assert self._gate is not None
-            gate = Gate(compile_policy(changed.specification), self._gate.settings)
+            gate = Gate(compile_policy(changed.specification), gate_settings)
             await self._publish(control, changed, gate.policy)
             self._declare(gate.policy)
-            self._gate = gate
+            self._service.replace_gate(gate)
             worker.replace_state_machine(gate)
-
-    async def _explain(self, request: web.Request) -> web.Response:
-        """What would be answered to an intent now, and why. Nothing is recorded. Whoever asks learns of a customer."""
-        if self._gate is None or self._worker is None:
-            return problem(503, "The gate has not started yet.")
-        try:
-            body = await request.read()
-        except web.HTTPRequestEntityTooLarge:
-            return problem(413, f"A question is one intent, of at most {QUESTION_BYTES_MAX} bytes.")
-        now = self._clock.now_ms()
-        try:
-            intent, _ = decode_intent(body)
-            refuse_from_the_future(intent, now)
-        except RecordRefused as refusal:
-            return problem(400, str(refusal))
-        customer = intent.customer_id.encode()
-        partition = expected_partition(customer, self._gate.settings.partitions)
-        store = self._worker.committed_store(partition)
-        if store is None:
-            return problem(503, f"This worker does not own partition {partition} now. Ask another, or ask again.")
-        try:
-            ledger = self._gate.ledger_of(customer, store)
-        except LedgerUnreadable as unreadable:
-            return problem(500, str(unreadable))
-        answer = explain(intent, ledger, self._gate.policy, now)
-        return web.json_response(answer, headers=NO_STORE)
 
 
 def tune_collector() -> None:

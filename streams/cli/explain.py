@@ -155,7 +155,7 @@ def decide_here(
     from streams.cli.render import view_of_policy
     from streams.contracts.decode import decode_intent
     from streams.contracts.errors import RecordRefused
-    from streams.explain import explain as explain_intent
+    from streams.service.explanation import explain as explain_intent
 
     if policy is None:
         raise click.UsageError("--ledger and --at need --policy: the gate is not asked.")
@@ -166,8 +166,7 @@ def decide_here(
         raise Unreadable(f"The intent cannot be read: {refused}") from None
     now = int(time.time() * 1000) if at is None else _moment(at)
     known = None if ledger is None else read_ledger(Path(ledger))
-    answer = explain_intent(wanted, known, rules, now)
-    return orjson.loads(orjson.dumps(answer)), view_of_policy(rules)
+    return explain_intent(wanted, known, rules, now).as_document(), view_of_policy(rules)
 
 
 def read_ledger(path: Path) -> Ledger:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from streams.telemetry.shared_counters import shared_memory
-from streams.web.merged_ops import EXPLAIN_PATH, Machine, WorkerProcess
-from streams.web.ops import QUESTION_BYTES_MAX, OpsServer
+from streams.web.merged_ops import Machine, WorkerProcess
+from streams.web.ops import OpsServer
+from streams.web.questions import EXPLAIN_PATH, QUESTION_BYTES_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable

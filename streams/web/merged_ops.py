@@ -26,7 +26,8 @@ from streams.telemetry.recurrence import SETTLED_SECONDS
 from streams.telemetry.registry import BATCH_RECORDS
 from streams.telemetry.report import Report
 from streams.telemetry.shared_counters import PublishedCells
-from streams.web.ops import NO_STORE, QUESTION_BYTES_MAX, problem
+from streams.web.ops import NO_STORE, problem
+from streams.web.questions import EXPLAIN_PATH, too_large
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,7 +40,6 @@ ANSWER_SECONDS: Final = 2.0
 """A process answers between two batches, in milliseconds. Whoever probes or scrapes waits for seconds, not for more."""
 
 REPORT_PATH: Final = "/report"
-EXPLAIN_PATH: Final = "/explain"
 
 
 class WorkerProcess:
@@ -175,7 +175,7 @@ class Machine:
         try:
             question = await request.read()
         except web.HTTPRequestEntityTooLarge:
-            return problem(413, f"A question is one intent, of at most {QUESTION_BYTES_MAX} bytes.")
+            return too_large()
         asked = {
             asyncio.create_task(self._ask(process, EXPLAIN_PATH, question)): process for process in self._processes
         }

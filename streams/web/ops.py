@@ -39,9 +39,6 @@ DEFAULT_PORT = 9464
 # Nothing that is served here has a body; an added route says how much it takes.
 BODY_BYTES_MAX = 1024
 
-# A question about an intent is one intent: more is not a question.
-QUESTION_BYTES_MAX: Final = 64 * 1024
-
 NO_STORE = {"Cache-Control": "no-store"}
 
 CONNECTION_SECONDS: Final = 10.0

@@ -8,12 +8,12 @@ import pytest
 from click.testing import CliRunner
 
 from streams.cli.topics import State, check_topics, create_topics, topics
+from streams.engine_settings import engine_settings
 from streams.exactly_once.settings import CHANGELOG_RECORD_BYTES
 from streams.exactly_once.topic_rules import refuse_unfit, rules_by_topic
 from streams.settings import WorkerSettings
 from streams.testing.broker import create_plan
 from streams.topics import DEAD_LETTER_BYTES, INPUT_BYTES, LEDGER_BYTES, REROUTED_BYTES, TopicNames, TopicPlan
-from streams.worker import engine_settings
 
 if TYPE_CHECKING:
     from streams.testing.broker import Broker, KafkaAdmin

@@ -19,9 +19,9 @@ from streams.decision.ledger.state import EMPTY_LEDGER, Contact, LabelSet
 from streams.decision.ledger.transitions import with_contact
 from streams.decision.policy import compile_policy
 from streams.exactly_once.control import policy_text_key
-from streams.explain import explain
 from streams.policy.loader import load_policy
 from streams.policy.packs import pack_path
+from streams.service.explanation import explain
 from streams.testing.kafka_io import publish
 from streams.testing.records import OutgoingRecord
 from tests.cli.strangers import stranger, web_server
@@ -48,7 +48,7 @@ def asked(*arguments: str, text: str | None = None) -> Result:
 
 def answer() -> dict[str, Any]:
     intent, _ = decode_intent(json.dumps(INTENT).encode())
-    found: dict[str, Any] = json.loads(json.dumps(explain(intent, None, POLICY, AT_MS)))
+    found: dict[str, Any] = json.loads(json.dumps(explain(intent, None, POLICY, AT_MS).as_document()))
     return found
 
 

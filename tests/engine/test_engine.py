@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from streams.app import input_topics
 from streams.exactly_once import arrivals
 from streams.exactly_once import engine as engine_module
 from streams.exactly_once.engine import Engine
@@ -19,6 +18,7 @@ from streams.exactly_once.partition import PartitionState
 from streams.exactly_once.settings import EngineSettings
 from streams.exactly_once.startup import StartupReport
 from streams.records import InputRecord
+from streams.topics import input_topics
 from tests.engine.harness import create, keys, load, publish, running
 from tests.engine.toy import Clock, Greeter, Recorder, Topics
 

@@ -11,7 +11,6 @@ from aiokafka.structs import OffsetAndMetadata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.app import input_topics
 from streams.exactly_once import changelog, topic_rules
 from streams.exactly_once.barrier import ALARM_SECONDS, Barrier
 from streams.exactly_once.clients import loop_seconds
@@ -31,6 +30,7 @@ from streams.exactly_once.startup import (
 from streams.exactly_once.topic_rules import refuse_unfit
 from streams.exactly_once.wake_signal import WakeSignal
 from streams.records import InputRecord
+from streams.topics import input_topics
 from tests.engine.toy import Clock, Recorder
 
 if TYPE_CHECKING:

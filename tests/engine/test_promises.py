@@ -10,13 +10,13 @@ import aiokafka
 import orjson
 import pytest
 
-from streams.app import input_topics
 from streams.exactly_once.changelog import META_KEY, decode_meta, erased_key
 from streams.exactly_once.control import PARTITIONS_KEY, ControlTopic
 from streams.exactly_once.errors import RecordsMissingError, StartupRefusedError, TransactionRefusedError
 from streams.exactly_once.settings import ClockMode
 from streams.exactly_once.transaction import DECISION_TO_COMMIT_MAX_MS
 from streams.exit_codes import ExitCode
+from streams.topics import input_topics
 from tests.engine.harness import (
     COMPACTED,
     DEADLINE_SECONDS,

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from streams.app import input_topics
 from streams.exactly_once.changelog import HOLD_PREFIX, customer_key, hold_key
 from streams.exactly_once.interfaces import Batch, BatchResult, Due
 from streams.exactly_once.settings import EngineSettings
 from streams.records import InputRecord, OutputRecord
+from streams.topics import input_topics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

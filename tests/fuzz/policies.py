@@ -29,7 +29,7 @@ from streams.policy.document import TEXT_MAX_BYTES
 from streams.policy.findings import PolicyRefused
 from streams.policy.loader import decoded, load_policy
 from streams.policy.packs import PACKS, pack_path
-from streams.worker import policy_record
+from streams.service.published_policy import policy_record
 from tests.fuzz.ledgers import NOW
 from tests.fuzz.mutators import BLUNT, EDITS_MAX, value
 from tests.fuzz.telling import TOKEN

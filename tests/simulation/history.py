@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiokafka.structs import TopicPartition
 
-from streams.app import input_topics
 from streams.decision.policy import compile_policy
 from streams.exactly_once.engine import Engine
 from streams.exactly_once.settings import EngineSettings
@@ -22,7 +21,7 @@ from streams.exactly_once.startup import StartupReport
 from streams.gate import Gate, GateSettings
 from streams.policy.loader import load_policy
 from streams.testing.records import murmur2_partition
-from streams.topics import TopicNames
+from streams.topics import TopicNames, input_topics
 from tests.simulation.broker import Record, SimulatedBroker
 from tests.simulation.clients import SimulatedClients
 from tests.simulation.consumer import SimulatedConsumer

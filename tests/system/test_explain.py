@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from streams.web.ops import QUESTION_BYTES_MAX
+from streams.web.questions import QUESTION_BYTES_MAX
 from tests.system.conftest import now_ms
 from tests.system.harness import Gate, World, running
 from tests.system.policies import any_hour

@@ -16,6 +16,7 @@ import pytest
 from streams.app import SystemClock, Worker
 from streams.contracts.dead_letters import VALUE_BYTES_MAX
 from streams.decision.policy import compile_policy
+from streams.engine_settings import engine_settings
 from streams.exactly_once.changelog import CUSTOMER_PREFIX, ERASED_PREFIX, META_KEY, customer_key
 from streams.gate import Gate, GateSettings
 from streams.policy.loader import load_policy
@@ -25,7 +26,6 @@ from streams.telemetry.metrics import Telemetry
 from streams.telemetry.observer import TelemetryObserver
 from streams.testing.records import intent, preference
 from streams.testing.waiting import wait_until_async
-from streams.worker import engine_settings
 from tests.system.harness import DECIDE_SECONDS, ERASURE_KEY, Progress, account_for, ends_of
 from tests.system.policies import any_hour
 from tests.system.replay import ModelReplay, by_batches

@@ -15,6 +15,7 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions
 
 from streams.audit import AuditSettings, audit
+from streams.engine_settings import engine_settings
 from streams.exactly_once.errors import StartupRefusedError
 from streams.exactly_once.input_queue import FULL_RECORDS
 from streams.exactly_once.lane import REFUSED_IN_A_ROW_MAX
@@ -23,7 +24,6 @@ from streams.exit_codes import ExitCode
 from streams.testing.kafka_io import read_topic
 from streams.testing.records import intent, murmur2_partition, outcome, preference
 from streams.testing.waiting import wait_until
-from streams.worker import engine_settings
 from tests.deploy.conftest import promtool
 from tests.system.conftest import now_ms
 from tests.system.harness import (

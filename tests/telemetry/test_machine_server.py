@@ -17,8 +17,9 @@ from streams.telemetry.observer import TelemetryObserver
 from streams.telemetry.recurrence import SAME_TIMES, SETTLED_SECONDS, End, Recurrence
 from streams.telemetry.report import report
 from streams.telemetry.shared_counters import SharedCells, shared_memory
-from streams.web.merged_ops import EXPLAIN_PATH, REPORT_PATH, Machine, WorkerProcess
-from streams.web.ops import QUESTION_BYTES_MAX, OpsServer, WorkerSubject, problem
+from streams.web.merged_ops import REPORT_PATH, Machine, WorkerProcess
+from streams.web.ops import OpsServer, WorkerSubject, problem
+from streams.web.questions import EXPLAIN_PATH, QUESTION_BYTES_MAX
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

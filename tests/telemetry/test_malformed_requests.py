@@ -15,7 +15,8 @@ from aiohttp import web
 from streams.telemetry.health import Health
 from streams.telemetry.metrics import Telemetry
 from streams.web import ops
-from streams.web.ops import CONNECTIONS_MAX, QUESTION_BYTES_MAX, OpsServer, WorkerSubject
+from streams.web.ops import CONNECTIONS_MAX, OpsServer, WorkerSubject
+from streams.web.questions import QUESTION_BYTES_MAX
 from tests.telemetry.malformed import MALFORMED, PLANTED, send_on_loop
 
 if TYPE_CHECKING:
