@@ -1,10 +1,10 @@
-"""`mesura audit`: what a gate committed, replayed from outside, and every promise it broke.
+"""`mesura audit`: replays from the outside what a gate committed, and reports every promise that it broke.
 
 Rules of this module
-1. Nothing is judged here: the options are put together, and the report is shown.
-2. Nothing is written to the cluster, and no customer is named: a finding has a hash made for this run.
+1. Nothing is judged here. This module only collects the options and shows the report.
+2. Nothing is written to the cluster, and no customer is named. A finding has a hash made for this run.
 
-Exit codes: 0 every promise was kept; 1 some were not, each said; 2 it could not be looked at.
+Exit codes: 0 every promise was kept; 1 some were not, one line each; 2 the audit could not run.
 """
 
 from __future__ import annotations
@@ -41,15 +41,19 @@ if TYPE_CHECKING:
     metavar="FILE",
     envvar="MESURA_POLICY",
     show_envvar=True,
-    help="A policy that decided; repeatable. Without any, the texts the gate published are believed.",
+    help="A policy that decided. Repeatable. Without any, the texts that the gate published are trusted.",
 )
 @click.option(
-    "--application-id", default="mesura", metavar="NAME", show_default=True, help="The gate's, for the report."
+    "--application-id",
+    default="mesura",
+    metavar="NAME",
+    show_default=True,
+    help="The gate's application id, for the report.",
 )
 @click.option(
     "--allow-undecided",
     is_flag=True,
-    help="For a gate that runs: what lies beyond the last committed position is pending, not lost.",
+    help="For a running gate: whatever lies beyond the last committed position is pending, not lost.",
 )
 @click.option("--no-ledgers", is_flag=True, help="Do not compare the stored ledgers.")
 @click.option(
@@ -57,7 +61,7 @@ if TYPE_CHECKING:
     type=click.Choice(["wall", "record"]),
     default="wall",
     show_default=True,
-    help="The clock the gate was run with.",
+    help="The clock with which the gate was run.",
 )
 @click.option(
     "--acknowledged-within",
@@ -65,10 +69,15 @@ if TYPE_CHECKING:
     default=ACKNOWLEDGED_WITHIN_MS / 1000,
     show_default=True,
     metavar="SECONDS",
-    help="How long after its timestamp an opt-out is taken as acknowledged: approvals given later must heed it.",
+    help="How long after its timestamp an opt-out is assumed to be acknowledged. Later approvals must take it into "
+    "account.",
 )
 @click.option(
-    "--processes", type=click.IntRange(1), default=DEFAULT_PROCESSES, show_default=True, help="Partitions at once."
+    "--processes",
+    type=click.IntRange(1),
+    default=DEFAULT_PROCESSES,
+    show_default=True,
+    help="Number of partitions to audit at once.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The report as one JSON object.")
 @bootstrap_option
@@ -111,7 +120,7 @@ def audit(
 
 
 def _erasure_key_if_any() -> str:
-    """Needed only to tell whose ledgers stand under a hash."""
+    """The key is needed only to determine whose ledgers are stored under a hash."""
     if not (os.environ.get(ERASURE_KEY_VARIABLE) or os.environ.get(ERASURE_KEY_FILE_VARIABLE)):
         return ""
     key = erasure_key()
@@ -119,6 +128,6 @@ def _erasure_key_if_any() -> str:
         bytes.fromhex(key)
     except ValueError:
         raise CommandError(
-            "The erasure key is not hexadecimal. Give the one the gate was first started with."
+            "The erasure key is not hexadecimal. Give the key with which the gate was first started."
         ) from None
     return key

@@ -1,10 +1,10 @@
-"""What a worker writes on its streams, heard by its supervisor.
+"""Reads what a worker writes to its streams, for its supervisor.
 
 Rules of this module
-1. A line of JSON is a log line, or one of the two that a worker says on standard output; it is passed on as it is: the
-   worker's own logging has seen to it that nothing of a customer is in it.
-2. Anything else was written past the logging: by a dying interpreter, by a library in C. Only what the form of
-   Python's tracebacks shows to be a type or a place in the code is kept of it.
+1. A line of JSON is a log line, or one of the two messages that a worker writes to standard output. It is passed on
+   unchanged, because the worker's own logging has made sure that it contains no customer data.
+2. Anything else was written past the logging, by a dying interpreter or a library in C. Only what the format of
+   Python's tracebacks shows to be a type or a location in the code is kept of it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _FATAL: Final = re.compile(rb"Fatal Python error: (?P<kind>[A-Za-z_ ]+)")
 
 
 class Ended(Struct, frozen=True):
-    """What a worker says it was ended by: see `streams.worker_end`."""
+    """What a worker reports as the cause of its end. See `streams.worker_end`."""
 
     sentence: str
     kind: str
@@ -47,7 +47,7 @@ _read_said = msgspec.json.Decoder(Said).decode
 
 
 def said(line: bytes) -> Said | None:
-    """What the line says; None if it is no such line."""
+    """The message in the line, or None if it is not such a line."""
     try:
         return _read_said(line)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
@@ -63,7 +63,7 @@ def is_log_line(line: bytes) -> bool:
 
 
 async def lines(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    """Its lines; of one that is longer than the stream's limit only that there was one."""
+    """Its lines. A line that is longer than the stream's limit is replaced by a short one."""
     while True:
         try:
             line = await stream.readline()
@@ -76,7 +76,7 @@ async def lines(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
 
 
 class Remains:
-    """What is to be known of a process from lines that are no log lines."""
+    """What lines that are not log lines reveal about a process."""
 
     def __init__(self) -> None:
         self.kind = ""
@@ -84,16 +84,16 @@ class Remains:
         self._is_fatal = False
 
     def add(self, line: bytes) -> dict[str, object]:
-        """One more line. Returns what may be said of it."""
+        """Add a line. Returns what may be logged about it."""
         told: dict[str, object] = {"bytes": len(line)}
         if found := _PLACE.match(line):
             place = f"{_text(found['file']).rpartition('site-packages/')[2]}:{_text(found['line'])}"
             told["error_at"] = [place]
-            # A fatal error names the innermost call first, a traceback last.
+            # A fatal error names the innermost call first, and a traceback names it last.
             if not (self._is_fatal and self.place):
                 self.place = place
         elif line.startswith(_CURRENT):
-            self.place = ""  # what came before are the places of other threads
+            self.place = ""  # the locations before this line belong to other threads
         elif found := _FATAL.match(line):
             self.kind, self.place, self._is_fatal = _text(found["kind"]).strip(), "", True
             told["error"] = self.kind
@@ -103,7 +103,7 @@ class Remains:
         return told
 
     def in_words(self) -> str:
-        """What it died of, as far as the lines tell; empty if they do not."""
+        """The cause of its death as far as the lines show it, otherwise empty."""
         if not self.kind:
             return ""
         return f"{self.kind} in {self.place}" if self.place else self.kind

@@ -1,9 +1,9 @@
-"""`mesura explain`: why an intent may or may not be sent, rule by rule.
+"""`mesura explain`: says why an intent may or may not be sent, rule by rule.
 
-Three questions
-1. `--intent`                    what would the running gate answer now? (asked of the gate, nothing is recorded)
-2. `--intent … --ledger/--policy/--at`   what would be answered to it on this ledger, under this policy, at this moment?
-3. `--decision`                  what did this decision, as it stands on its topic, mean?
+It answers three questions
+1. `--intent`                    What would the running gate answer now? (It asks the gate. Nothing is recorded.)
+2. `--intent … --ledger/--policy/--at`   What would be the answer on this ledger, under this policy, at this moment?
+3. `--decision`                  What did this decision, as found on its topic, mean?
 
 Exit codes: 0 explained, whatever the verdict; 2 the gate does not answer, or something cannot be read.
 """
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from streams.decision.ledger.state import Ledger
 
 ANSWER_SECONDS: Final = 10.0
-"""A gate answers between two batches; one that takes longer does not answer."""
+"""A gate answers between two batches. One that takes longer is considered not to answer."""
 
 DEFAULT_GATE: Final = "http://127.0.0.1:9464"
 
@@ -45,12 +45,16 @@ DEFAULT_GATE: Final = "http://127.0.0.1:9464"
 @click.option(
     "--gate", default=DEFAULT_GATE, show_default=True, envvar="MESURA_GATE", show_envvar=True, help="The gate to ask."
 )
-@click.option("--ledger", metavar="FILE", help="Decide here: on this ledger (a changelog value, or the same as JSON).")
-@click.option("--policy", metavar="FILE", help="Decide here, or read a decision: with this policy (or starter, small).")
 @click.option(
-    "--at", metavar="TIME", help="Decide here: as of this moment (RFC 3339 or milliseconds; now if not given)."
+    "--ledger", metavar="FILE", help="Decide locally, on this ledger (a changelog value, or the same as JSON)."
 )
-@bootstrap_option_for("Where the policy of a decision is looked up by its hash, if --policy is not given.")
+@click.option(
+    "--policy", metavar="FILE", help="Decide locally, or read a decision, with this policy (or starter, small)."
+)
+@click.option(
+    "--at", metavar="TIME", help="Decide locally, as of this moment (RFC 3339 or milliseconds; default: now)."
+)
+@bootstrap_option_for("The cluster on which to look up the policy of a decision by its hash, if --policy is not given.")
 @click.option("--json", "as_json", is_flag=True, help="The answer as one JSON object.")
 @topic_options
 def explain(
@@ -88,9 +92,9 @@ def explain(
         for line in in_words(answer, view):
             click.echo(line)
     except (KeyError, TypeError, ValueError):
-        raise Unreadable("This is not a decision of mesura: see schemas/approved.schema.json.") from None
+        raise Unreadable("This is not a decision of mesura. See schemas/approved.schema.json.") from None
     if not view.rules and (answer.get("explanation") or {}).get("rules"):
-        known = "Give" if bootstrap is None else f"Its policy does not stand in {control_topic}. Give another"
+        known = "Give" if bootstrap is None else f"Its policy is not in {control_topic}. Give another"
         click.echo(f"{known} --bootstrap (or --policy) to see the rules by name.")
 
 
@@ -114,7 +118,7 @@ def ask_gate(gate: str, intent: bytes) -> dict[str, Any]:
         CommandError: it refused the question; its sentence is passed on.
     """
     if not _is_url(gate):
-        raise click.UsageError(f"--gate wants the address of a gate, as {DEFAULT_GATE}; `mesura run` prints it.")
+        raise click.UsageError(f"--gate needs the address of a gate, such as {DEFAULT_GATE}. `mesura run` prints it.")
     request = urllib.request.Request(  # noqa: S310  # checked above
         f"{gate.rstrip('/')}/explain", data=intent, headers={"Content-Type": "application/json"}
     )
@@ -126,15 +130,15 @@ def ask_gate(gate: str, intent: bytes) -> dict[str, Any]:
             raise CommandError(_sentence_of(error, gate)) from None
     except (urllib.error.URLError, OSError) as error:
         why = getattr(error, "reason", error)
-        raise Unreachable(f"No gate answers at {gate}: {why}. `mesura run` prints where it listens.") from None
+        raise Unreachable(f"No gate answers at {gate}: {why}. `mesura run` prints the address of a gate.") from None
     except http.client.HTTPException:
         raise Unreachable(
-            f"What answers at {gate} is no web server. `mesura run` prints where a gate listens."
+            f"What answers at {gate} is not a web server. `mesura run` prints the address of a gate."
         ) from None
     try:
         return _document(content, "answer")
     except Unreadable:
-        raise Unreachable(f"What answers at {gate} is no gate. `mesura run` prints where one listens.") from None
+        raise Unreachable(f"What answers at {gate} is not a gate. `mesura run` prints the address of a gate.") from None
 
 
 def _is_url(gate: str) -> bool:
@@ -158,7 +162,7 @@ def decide_here(
     from streams.service.explanation import explain as explain_intent
 
     if policy is None:
-        raise click.UsageError("--ledger and --at need --policy: the gate is not asked.")
+        raise click.UsageError("--ledger and --at need --policy, because the gate is not asked.")
     rules = compiled(policy)
     try:
         wanted, _ = decode_intent(intent)
@@ -188,7 +192,7 @@ def read_ledger(path: Path) -> Ledger:
         return decode_ledger(content)
     except (msgspec.MsgspecError, LedgerUnreadable, UnicodeDecodeError):
         raise Unreadable(
-            f"{path} is no ledger: neither a value of the changelog topic, byte for byte, nor its JSON."
+            f"{path} is not a ledger: it is neither a value of the changelog topic, byte for byte, nor its JSON."
         ) from None
 
 
@@ -201,11 +205,13 @@ def _moment(text: str) -> int:
     try:
         return moment_ms(text, "at")
     except RecordRefused:
-        raise click.UsageError("--at wants RFC 3339 with a zone, as 2026-11-25T15:00:00Z, or milliseconds.") from None
+        raise click.UsageError(
+            "--at needs RFC 3339 with a zone, such as 2026-11-25T15:00:00Z, or milliseconds."
+        ) from None
 
 
 def _view_for(decision: Mapping[str, Any], policy: str | None, bootstrap: str | None, control_topic: str) -> PolicyView:
-    """The policy a decision was made under. What was decided under another policy is not read with the wrong one."""
+    """The policy under which a decision was made. A decision is never read with another policy."""
     from streams.cli.policy_source import PublishedPolicies, compiled
     from streams.cli.render import view_of_policy
 
@@ -215,8 +221,8 @@ def _view_for(decision: Mapping[str, Any], policy: str | None, bootstrap: str | 
         given_hash = rules.specification.content_hash
         if given_hash != policy_hash:
             raise CommandError(
-                f"The decision was made under the policy {policy_hash}; {policy} is {given_hash}. "
-                "Give --bootstrap to look its policy up."
+                f"The decision was made under the policy {policy_hash}, but {policy} is {given_hash}. "
+                "Give --bootstrap to look up its policy."
             )
         return view_of_policy(rules)
     if bootstrap is not None:
@@ -225,7 +231,7 @@ def _view_for(decision: Mapping[str, Any], policy: str | None, bootstrap: str | 
 
 
 def _view_of_answer(answer: Mapping[str, Any]) -> PolicyView:
-    """What a gate's answer says of its rules itself; nothing for a decision as it stands on its topic."""
+    """What a gate's answer itself says about its rules; nothing for a decision as found on its topic."""
     from streams.cli.render import PolicyView, RuleView
     from streams.decision.policy import BUILT_IN
 
@@ -251,9 +257,9 @@ def _document(content: bytes, what: str) -> dict[str, Any]:
     try:
         document = orjson.loads(content.removeprefix(b"\xef\xbb\xbf"))
     except ValueError:
-        raise Unreadable(f"The {what} is not JSON. Give it as it stands on its topic: one JSON object.") from None
+        raise Unreadable(f"The {what} is not JSON. Give one JSON object, as it is on its topic.") from None
     if not isinstance(document, dict):
-        raise Unreadable(f"The {what} is not a JSON object. Give one, as it stands on its topic.")
+        raise Unreadable(f"The {what} is not a JSON object. Give one JSON object, as it is on its topic.")
     return document
 
 
@@ -263,7 +269,7 @@ def _sentence_of(error: urllib.error.HTTPError, gate: str) -> str:
     except (ValueError, KeyError, TypeError, OSError):
         if error.code == HTTPStatus.NOT_FOUND:
             return (
-                f"What answers at {gate} does not explain: a gate started with --no-explain, or something else. "
-                "Start the gate without it, or ask with --ledger and --policy."
+                f"What answers at {gate} does not explain. It is a gate started with --no-explain, or something else. "
+                "Start the gate without that option, or ask with --ledger and --policy."
             )
-        return f"What answers at {gate} answered with status {error.code}. `mesura run` prints where a gate listens."
+        return f"What answers at {gate} answered with status {error.code}. `mesura run` prints the address of a gate."

@@ -1,8 +1,8 @@
-"""`mesura`: the one command, and what its parts are called.
+"""`mesura`: the command and its subcommands.
 
 Rules of this module
-1. `mesura --help` reads this table and imports no part: it must answer before anybody looks away.
-2. What a part raises on purpose becomes one plain sentence and an exit code (see `errors`); a traceback is a bug.
+1. `mesura --help` reads this table and imports no part, because it must answer at once.
+2. What a part raises on purpose becomes one plain sentence and an exit code (see `errors`). A traceback is a bug.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class _Part(NamedTuple):
 
 PARTS: Final = {
     "demo": _Part("streams.demo.command", "demo", "See the gate at work, with nothing else installed."),
-    "run": _Part("streams.cli.run", "run", "Run the gate, and start it again when it ends."),
+    "run": _Part("streams.cli.run", "run", "Run the gate, and restart it when it ends."),
     "publish": _Part("streams.cli.publish", "publish", "Publish intents, preferences and outcomes from a file."),
-    "watch": _Part("streams.cli.watch", "watch", "Show decisions, and what could not be read, as they come."),
+    "watch": _Part("streams.cli.watch", "watch", "Show decisions, and records that could not be read, as they come."),
     "explain": _Part("streams.cli.explain", "explain", "Say why an intent may or may not be sent."),
-    "audit": _Part("streams.cli.audit", "audit", "Check from outside that a gate kept every promise."),
+    "audit": _Part("streams.cli.audit", "audit", "Check from the outside that a gate kept every promise."),
     "topics": _Part("streams.cli.topics", "topics", "Create and check the topics."),
     "policy": _Part("streams.cli.policy", "policy", "Check policies, and show what they say."),
 }
@@ -64,7 +64,7 @@ class _Parts(click.Group):
 
 
 def installed_version() -> str:
-    """The version of the installed distribution; a source tree that is not installed has none."""
+    """The version of the installed distribution. A source tree that is not installed has none."""
     try:
         return version("mesura")
     except PackageNotFoundError:
@@ -76,8 +76,8 @@ def installed_version() -> str:
 def mesura() -> None:
     """A contact-policy gate for outbound messaging on Kafka.
 
-    Upstream systems publish what they want to send; mesura decides, customer by customer and channel by channel, what
-    may be sent now, and says why not when it may not.
+    Upstream systems publish what they want to send. mesura decides, customer by customer and channel by channel, what
+    may be sent now, and explains why when something may not.
     """
 
 
@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo(f"Error: this installation is incomplete: {error.name} is missing. Install it again.", err=True)
         sys.exit(ExitCode.REFUSED)
     except BrokenPipeError:
-        # Whoever read us (head, less) has seen enough. Nothing may be written to the pipe again, also not at exit.
+        # The reader (head, less) has closed the pipe. Nothing may be written to it again, not even at exit.
         sys.stdout = None
         sys.exit(ExitCode.DONE)
     sys.exit(result if isinstance(result, int) else ExitCode.DONE)

@@ -1,9 +1,10 @@
-"""One operations endpoint in the supervisor, for all worker processes of a machine, one or several.
+"""The operations endpoint in the supervisor, for all worker processes of a machine.
 
 Rules of this module
-1. It is there before the first worker is and after any of them: whoever probes or scrapes is told why a worker is down.
-2. Workers listen on the loopback address, on ports nobody chose; where, only the supervisor is told.
-3. What a worker counts stands in memory that this process holds, so that it outlives the worker.
+1. The endpoint exists before the first worker starts and after any of them ends, so that probes and scrapes learn why a
+   worker is down.
+2. Workers listen on the loopback address, on free ports. Only the supervisor knows these ports.
+3. What a worker counts is in memory that this process holds, so that it outlives the worker.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ class MachineFront:
     Args:
         host, port: where to listen; 0: any free port.
         explain: whether questions about customers are answered.
-        recurrence: knows whether a failure comes back.
-        announce: told, as one line of JSON, where it listens.
+        recurrence: knows whether a failure recurs.
+        announce: gets its address, as one line of JSON.
     """
 
     def __init__(

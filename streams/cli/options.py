@@ -1,8 +1,8 @@
-"""Options that several commands have in common, so that they are spelt and explained alike.
+"""Options that several commands have in common, so that they are spelled and explained alike.
 
 Rules of this module
-1. Every option may also be given in the environment as `MESURA_…`; the command line wins.
-2. A secret has no option: a command line is shown to everybody on the machine.
+1. Every option may also be given in the environment as `MESURA_…`. The command line takes precedence.
+2. A secret has no option, because everybody on the machine can see a command line.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Bootstrap(click.ParamType):
         try:
             return as_text(read_addresses(value))
         except AddressRefused as refused:
-            # Not as wrong usage: it may come from the environment, and the sentence says it all.
+            # This is not wrong usage, because it may come from the environment, and the sentence says everything.
             raise CommandError(f"--bootstrap: {refused}") from None
 
 
@@ -56,11 +56,11 @@ def bootstrap_option_for(what: str, *, required: bool = False) -> Callable[[Comm
     )
 
 
-bootstrap_option = bootstrap_option_for("A Kafka broker, or several with commas.", required=True)
+bootstrap_option = bootstrap_option_for("A Kafka broker, or several separated by commas.", required=True)
 
 
 def refuse_unreachable(bootstrap: str) -> None:
-    """Say at once what is wrong with the addresses, before a client waits for an answer that does not come.
+    """Report at once what is wrong with the addresses, before a client waits for an answer that never comes.
 
     Raises:
         Unreachable: none of them leads to a broker.
@@ -72,10 +72,10 @@ def refuse_unreachable(bootstrap: str) -> None:
 
 
 def stopped_answering(bootstrap: str, error: KafkaException) -> Unreachable:
-    """What to say when a broker that was there gave no answer, or a bad one."""
+    """The error for a broker that was there and then gave no answer, or a bad one."""
     return Unreachable(
-        f"The Kafka broker at {bootstrap} answered at first, then not as it should: {error.args[0].str()}. Try again; "
-        "if it stays so, look into the broker's log."
+        f"The Kafka broker at {bootstrap} answered at first, but then failed: {error.args[0].str()}. Try again. "
+        "If it keeps failing, look into the broker's log."
     )
 
 
@@ -90,7 +90,7 @@ def topic_options(command: Command) -> Command:
             envvar="MESURA_TOPIC",
             show_envvar=True,
             help="Another name for a topic, by role: preferences, outcomes, approved, suppressed, dead_letter, "
-            "rerouted, ledger, control; repeatable.",
+            "rerouted, ledger, control. Repeatable.",
         ),
         click.option(
             "--intent-topic",
@@ -99,7 +99,7 @@ def topic_options(command: Command) -> Command:
             metavar="NAME",
             envvar="MESURA_INTENT_TOPIC",
             show_envvar=True,
-            help="Intent topic, most urgent first; repeatable.",
+            help="Intent topic, most urgent first. Repeatable.",
         ),
         click.option(
             "--prefix",
@@ -125,7 +125,7 @@ def topic_names(prefix: str, intent_topics: tuple[str, ...], renamed_topics: tup
     for text in renamed_topics:
         role, equals, name = text.partition("=")
         if role not in roles or not equals or not name:
-            raise click.UsageError(f"--topic wants ROLE=NAME with one of these roles: {', '.join(roles)}.")
+            raise click.UsageError(f"--topic needs ROLE=NAME with one of these roles: {', '.join(roles)}.")
         renamed[role] = name
     try:
         names = TopicNames(intents=intent_topics, **renamed) if intent_topics else TopicNames(**renamed)
@@ -147,9 +147,9 @@ def erasure_key() -> str:
         return key.strip()
     if not file:
         raise CommandError(
-            f"No erasure key. Set {ERASURE_KEY_VARIABLE}, or {ERASURE_KEY_FILE_VARIABLE} to a file that holds it. "
-            "Make one with `openssl rand -hex 32`, and keep it: the opt-outs of erased customers are found again only "
-            "with it."
+            f"There is no erasure key. Set {ERASURE_KEY_VARIABLE}, or {ERASURE_KEY_FILE_VARIABLE} to a file that "
+            "contains it. Make one with `openssl rand -hex 32`, and keep it, because the opt-outs of erased customers "
+            "can be found again only with it."
         )
     return read_text(Path(file), "erasure key file").strip()
 
@@ -161,7 +161,7 @@ def read_text(path: Path, what: str) -> str:
         Unreadable: there is no such file, it may not be read, or it is not UTF-8.
     """
     try:
-        # Editors on Windows put a byte order mark before the text, and it is no part of it.
+        # Editors on Windows put a byte order mark before the text. It is not part of the text.
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise Unreadable(f"The {what} {path} cannot be read: {error.strerror}.") from None

@@ -1,13 +1,13 @@
-"""Run a module as the main program, on a leash: it ends when the process that started it ends.
+"""Runs a module as the main program, and ends it when the process that started it ends.
 
     python -m streams.cli.parent_watch PARENT_PID MODULE [ARGUMENT…]
 
 Rules of this module
-1. However the parent ends, `kill -9` among the ways, this process does not go on. A gate that nobody supervises would
+1. However the parent ends, including `kill -9`, this process does not continue. A gate that nobody supervises would
    keep its partitions and could not be told to stop.
-2. Two independent means: on Linux the kernel kills us when the parent dies, whatever our interpreter is doing; and
-   everywhere our standard input is a pipe whose other end only the parent holds, so its end is the end of the file.
-3. What ends us is SIGKILL: the gate loses nothing by it, and a program that hangs cannot refuse it.
+2. There are two independent means. On Linux the kernel kills us when the parent dies, whatever our interpreter is
+   doing. On every system our standard input is a pipe whose other end only the parent holds, so that we read its end.
+3. The signal is SIGKILL. The gate loses nothing by it, and a program that hangs cannot ignore it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def hold(parent_process_id: int) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
     if os.getppid() != parent_process_id:
-        _end()  # it ended before we could ask
+        _end()  # it ended before the signal was set
     threading.Thread(target=_read_to_the_end, name="leash", daemon=True).start()
 
 

@@ -1,6 +1,6 @@
-"""`mesura policy`: check a policy file, and show what it says.
+"""`mesura policy`: checks a policy file, and shows what it says.
 
-Exit codes: 0 the policy is sound; 1 it is refused (each finding said in a line); 2 wrong usage or no such file.
+Exit codes: 0 the policy has no errors; 1 it is refused (one line for each finding); 2 wrong usage or no such file.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from streams.decision.specification import RuleSpecification
     from streams.policy.findings import Finding
 
-# Wide enough for a rule's sentence where the output is no terminal and has no width of its own.
+# Wide enough for a rule's sentence if the output is not a terminal and has no width of its own.
 PIPED_WIDTH: Final = 120
 
 
@@ -47,14 +47,14 @@ def policy() -> None:
 @click.option("--quiet", "-q", is_flag=True, help="No warnings.")
 @click.pass_context
 def check(context: click.Context, file: str, *, quiet: bool) -> None:
-    """Say everything that is wrong with FILE: the line, the rule, and what to write instead."""
+    """List everything that is wrong with FILE: the line, the rule, and what to write instead."""
     loaded = _load(context, file)
     for finding in () if quiet else loaded.warnings:
         click.echo(_line(file, "warning", finding))
     specification = loaded.specification
     count = len(specification.rules)
     click.echo(
-        f"{file}: sound. {specification.name} {specification.version}, {count} rules, {specification.content_hash}."
+        f"{file}: no errors. {specification.name} {specification.version}, {count} rules, {specification.content_hash}."
     )
 
 
@@ -64,7 +64,7 @@ def check(context: click.Context, file: str, *, quiet: bool) -> None:
 @click.option("--calendars", is_flag=True, help="List the holidays of every calendar.")
 @click.pass_context
 def show(context: click.Context, file: str, *, as_json: bool, calendars: bool) -> None:
-    """Show what FILE says: every rule as a sentence, the hash, and what it rests on."""
+    """Show what FILE says: every rule as a sentence, the hash, and what the policy rests on."""
     loaded = _load(context, file)
     if as_json:
         click.echo(json.dumps(_as_json(loaded, calendars=calendars), indent=2, ensure_ascii=False))
@@ -118,8 +118,8 @@ def _facts(loaded: LoadedPolicy) -> Iterator[tuple[str, str]]:
     yield "policy", f"{specification.name} {specification.version}"
     yield "hash", specification.content_hash
     yield "rests on", f"tzdata {loaded.tzdata_version}, holidays {loaded.holidays_version}"
-    recipient = specification.recipient_zone or "unknown stays unknown"
-    yield "time zone", f"{specification.zone}; recipients without one: {recipient}"
+    recipient = specification.recipient_zone or "stay without one"
+    yield "time zone", f"{specification.zone}; recipients without one {recipient}"
     yield "an approval", f"may wait {duration_text(specification.time_to_live_ms)} at its gateway"
     yield "intents", f"are remembered for {duration_text(specification.identities_ms)}"
     yield "exact since", _exact_since(loaded)
@@ -129,12 +129,13 @@ def _facts(loaded: LoadedPolicy) -> Iterator[tuple[str, str]]:
 
 
 def _exact_since(loaded: LoadedPolicy) -> str:
-    """What a file alone can say about it: only a running gate knows when it was started."""
+    """What the file alone can say about it. Only a running gate knows when it was started."""
     text = (
-        f"contacts have been kept for {duration_text(loaded.specification.history_ms)}, as far as any rule looks back"
+        f"contacts have been kept for {duration_text(loaded.specification.history_ms)}, which is as far as "
+        "any rule looks back"
     )
     lifetime = [rule.rule_id for rule in loaded.specification.rules if _is_lifetime(rule)]
-    return text + (f"; {', '.join(lifetime)}: since switched on" if lifetime else "")
+    return text + (f"; {', '.join(lifetime)}: since it was switched on" if lifetime else "")
 
 
 def _is_lifetime(rule: RuleSpecification) -> bool:

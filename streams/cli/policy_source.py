@@ -1,4 +1,4 @@
-"""Where the commands get a policy from: a file, a ready-made one by name, or the control topic by its hash."""
+"""Where the commands get a policy: from a file, from the package by name, or from the control topic by its hash."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 READ_SECONDS: Final = 15.0
-"""The control topic has one partition and a few records; a broker that takes longer does not answer."""
+"""The control topic has one partition and a few records. A broker that takes longer is considered not to answer."""
 
 
 _POLL_SECONDS: Final = 0.1
 
 
 def policy_file(name: str) -> Path:
-    """The file of that name, or the ready-made policy called so."""
+    """The file of that name, or the policy of that name that comes with the package."""
     path = Path(name)
     return pack_path(name) if name in PACKS and not path.exists() else path
 
@@ -48,7 +48,7 @@ def compiled(name: str) -> Policy:
         count = len(refused.findings)
         findings = f"{count} finding{'s' if count != 1 else ''}"
         raise Unreadable(
-            f"The policy {name} is refused, with {findings}: `mesura policy check {name}` says each."
+            f"The policy {name} is refused, with {findings}. `mesura policy check {name}` lists them."
         ) from None
 
 
@@ -70,7 +70,7 @@ class PublishedPolicies:
 
 
 def read_control(bootstrap: str, topic: str) -> Mapping[bytes, bytes]:
-    """What the control topic says now, by key.
+    """The present content of the control topic, by key.
 
     Raises:
         Unreachable: no broker answers.
@@ -98,12 +98,12 @@ def read_control(bootstrap: str, topic: str) -> Mapping[bytes, bytes]:
         while first < end:
             if time.monotonic() > until:
                 raise Unreachable(
-                    f"The broker at {bootstrap} stopped answering. Try again; if it stays so, look into its log."
+                    f"The broker at {bootstrap} stopped answering. Try again. If it keeps failing, look into its log."
                 )
             message = consumer.poll(_POLL_SECONDS)
             if message is not None and message.error() is None and message.value() is not None:
                 found[message.key()] = message.value()
-            # The position passes over what is no record: the marks of transactions.
+            # The position also passes over transaction markers, which are not records.
             first = max(first, consumer.position([TopicPartition(topic, 0)])[0].offset)
     except KafkaException as error:
         raise stopped_answering(bootstrap, error) from None
@@ -116,7 +116,7 @@ def _record(value: bytes) -> PolicyRecord | None:
     try:
         return decode_policy(value)
     except msgspec.DecodeError:
-        return None  # the partition count, the hash in force: no policy texts
+        return None  # the partition count or the hash in force, not a policy text
 
 
 def _view(record: PolicyRecord) -> PolicyView:

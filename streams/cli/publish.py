@@ -1,15 +1,14 @@
-"""`mesura publish`: send intents, preference events and outcomes from a file, each line checked before it is sent.
+"""`mesura publish`: sends intents, preference events and outcomes from a file, and checks each line before sending it.
 
 Rules of this module
-1. What the gate would set aside is not sent: every line is read by the gate's own decoder first.
+1. What would be a dead letter is not sent, because the gate's own decoder reads every line first.
 2. A rejected line is named by its number and the reason, never by its content.
 3. A line that is not reported was acknowledged by all in-sync replicas, once, under its customer's key, on the
    partition that murmur2 gives.
+4. `--check` does everything except sending. It reports the same about the same lines, without a broker.
 
-4. `--check` does all of it but sending: it says the same of the same lines, without a broker.
-
-Exit codes: 0 every line was published; 1 lines were rejected, the others were published; 2 there is nothing to send
-to, the file is one document over several lines, or records were not acknowledged.
+Exit codes: 0 every line was published; 1 lines were rejected, and the others were published; 2 there is no cluster or
+topic to send to, the file is one document over several lines, or records were not acknowledged.
 """
 
 from __future__ import annotations
@@ -52,22 +51,22 @@ if TYPE_CHECKING:
 Kind = Literal["intents", "preferences", "outcomes"]
 
 CONNECT_SECONDS: Final = 10.0
-"""How long a cluster may take to say which topics it has. A wrong address must not look like slow work."""
+"""How long a cluster may take to list its topics. A wrong address must not look like slow work."""
 
 ACKNOWLEDGE_SECONDS: Final = 120.0
 """How long a record may wait for its acknowledgement: longer than a broker takes to restart."""
 
 QUEUED_RECORDS_MAX: Final = 100_000
-"""What may be under way at once: about 50 MB of records of a few hundred bytes."""
+"""How many records may be in flight at once: about 50 MB with records of a few hundred bytes."""
 
 REJECTIONS_SHOWN: Final = 20
-"""A file of the wrong kind would fill the screen with one sentence; the count and the reject file have them all."""
+"""A file of the wrong kind would fill the screen with one sentence. The count and the reject file cover all of them."""
 
 DOUBTS_SHOWN: Final = 5
-"""Lines named of which something was not understood; the count has them all."""
+"""How many lines with something not understood are named. The count covers all of them."""
 
 LOOK_AHEAD_LINES: Final = 1_000
-"""How far a document that begins on the first line is looked for its end. No event written by hand is longer."""
+"""How far to look for the end of a document that begins on the first line. No event written by hand is longer."""
 
 _PREFERENCE_TYPES: Final = get_args(PreferenceType)
 _OUTCOME_TYPES: Final = get_args(OutcomeType)
@@ -105,7 +104,7 @@ _READERS: Final[Mapping[Kind, Callable[[bytes], tuple[Any, bool]]]] = {
     "preferences": _read_preference,
     "outcomes": _read_outcome,
 }
-"""The gate's decoders: the event, and whether something in it was not understood and is left out."""
+"""The gate's decoders. They give the event, and whether something in it was not understood and is left out."""
 
 _UTF8_MARK: Final = b"\xef\xbb\xbf"
 _UTF16_BEGINNINGS: Final = (b"\xff\xfe", b"\xfe\xff", b"{\0", b"\0{")
@@ -122,18 +121,18 @@ class Sound(NamedTuple):
     """When an intent was created; None for the other kinds."""
     customer_id: str
     is_doubtful: bool
-    """Whether the gate leaves out something of it that it does not understand."""
+    """Whether the gate leaves out something in it that it does not understand."""
 
 
 class NotToBeTold(Exception):
-    """A JSON object that has neither of the fields by which the kinds are told apart."""
+    """A JSON object that has neither of the fields that distinguish the kinds."""
 
 
 def kind_of(line: bytes) -> Kind:
-    """What the line is, by the fields that only one kind has; of an envelope, what it holds.
+    """The kind of the line, by the fields that only one kind has. For an envelope, the kind of its content.
 
     Raises:
-        RecordRefused: it is no JSON object, or has a type that none of the three knows.
+        RecordRefused: it is not a JSON object, or has a type that none of the three knows.
         NotToBeTold: it has neither type nor intent id.
     """
     wrapped = unwrapped(line)
@@ -198,7 +197,7 @@ def one_event_a_line(lines: Iterable[bytes]) -> Iterator[bytes]:
             if len(seen) > LOOK_AHEAD_LINES or line.startswith((b"}", b"]")):
                 break
         if _is_json(b"".join(seen)):
-            raise Unreadable("This looks like one JSON document over several lines; write one event a line.")
+            raise Unreadable("This looks like one JSON document over several lines. Write one event per line.")
     yield from chain(seen, rest)
 
 
@@ -216,7 +215,9 @@ def _is_json(text: bytes) -> bool:
 
 @dataclass(slots=True)
 class Report:
-    """What became of the lines. `ahead`, `old`: sound intents that a gate cannot decide any more, or not yet."""
+    """The result for the lines. `ahead`, `old`: valid intents that a gate cannot decide yet, or cannot
+    decide any more.
+    """
 
     sound: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
@@ -227,11 +228,11 @@ class Report:
     spellings: Spellings = field(default_factory=Spellings)
 
     def warnings(self) -> Iterator[str]:
-        """What is sound and will not be approved, whatever the policy's rules say: how many, and why."""
+        """How many valid lines will not be approved whatever the policy's rules say, and why."""
         if self.ahead:
             yield (
                 f"Warning: intents created more than {duration_in_words(FUTURE_TOLERANCE_MS)} from now: {self.ahead}. "
-                "The gate decides none of them; they become dead letters (from_the_future)."
+                "The gate decides none of them. They become dead letters (from_the_future)."
             )
         if self.old:
             yield (
@@ -241,15 +242,17 @@ class Report:
         if self.doubtful:
             lines = ", ".join(map(str, self.doubtful_lines)) + (", …" if self.doubtful > DOUBTS_SHOWN else "")
             yield (
-                f"Warning: events that restrict, and of which something cannot be read: {self.doubtful}, on lines "
-                f"{lines}. The gate acts on them without it, and so restricts more. schemas/ says what fields may be."
+                f"Warning: events that restrict and contain something that cannot be read: {self.doubtful}, on lines "
+                f"{lines}. The gate applies them without it, and so restricts more. schemas/ describes the fields."
             )
         if (spelled := self.spellings.warning()) is not None:
             yield spelled
 
 
 class Inspector:
-    """Reads lines as the gate would. Sound ones are handed on; of the others `reject` is told the number and why."""
+    """Reads lines as the gate would. Valid lines are handed on. For the others `reject` gets the number and
+    the reason.
+    """
 
     def __init__(self, hand_on: Callable[[Sound, int], None], reject: Callable[[int, bytes, str], None]) -> None:
         self.report = Report()
@@ -272,7 +275,7 @@ class Inspector:
             return
         except NotToBeTold:
             self.report.rejected["kind_unknown"] += 1
-            self._reject(number, line, "neither `type` nor `intent_id` says what it is; see --to")
+            self._reject(number, line, "it has neither `type` nor `intent_id`, so its kind is not known; see --to")
             return
         now = int(time.time() * 1000)
         self._hand_on(sound, now)
@@ -314,7 +317,7 @@ class Publisher:
         self._check_topics(bootstrap)
 
     def send(self, sound: Sound, now: int) -> None:
-        """Under way it is; whether it arrived is known after `finish`."""
+        """Start sending the line. Whether it arrived is known after `finish`."""
         timestamp = now if sound.timestamp_ms is None else sound.timestamp_ms
         while True:
             try:
@@ -337,7 +340,7 @@ class Publisher:
 
     def _check_topics(self, bootstrap: str) -> None:
         refuse_unreachable(bootstrap)
-        # Before anything is sent: a topic that appears by being written to has the wrong number of partitions.
+        # Before anything is sent, because a topic that is created by writing to it has the wrong number of partitions.
         try:
             existing = self._producer.list_topics(timeout=CONNECT_SECONDS).topics
         except KafkaException as error:
@@ -345,8 +348,8 @@ class Publisher:
         missing = sorted({topic for topic in self._topics.values() if topic not in existing})
         if missing:
             raise CommandError(
-                f"These topics do not exist: {', '.join(missing)}. Make them with `mesura topics create`, or give the "
-                "--prefix of the gate."
+                f"These topics do not exist: {', '.join(missing)}. Create them with `mesura topics create`, or give "
+                "the --prefix of the gate."
             )
 
 
@@ -357,20 +360,21 @@ class Publisher:
     type=click.Choice(["auto", "intents", "preferences", "outcomes"]),
     default="auto",
     show_default=True,
-    help="What the lines are. auto: by the fields of each line.",
+    help="The kind of the lines. auto: determined by the fields of each line.",
 )
 @click.option(
     "--timestamps",
     type=click.Choice(["now", "created"]),
     default="now",
     show_default=True,
-    help="The records' timestamps: the moment of sending, or each event's own (created_at, effective_at, occurred_at).",
+    help="The records' timestamps: the moment of sending, or each event's own time (created_at, effective_at, "
+    "occurred_at).",
 )
-@click.option("--reject-file", type=click.File("wb", lazy=True), help="Write rejected lines there, as they are.")
+@click.option("--reject-file", type=click.File("wb", lazy=True), help="Write rejected lines to this file, unchanged.")
 @click.option(
-    "--check", is_flag=True, help="Only read the lines, as a gate would; nothing is sent, no broker is asked."
+    "--check", is_flag=True, help="Only read the lines as a gate would. Nothing is sent, and no broker is needed."
 )
-@bootstrap_option_for("A Kafka broker, or several with commas. Required but with --check.")
+@bootstrap_option_for("A Kafka broker, or several separated by commas. Required unless --check is given.")
 @topic_options
 def publish(
     file: IO[bytes],
@@ -383,16 +387,18 @@ def publish(
     intent_topics: tuple[str, ...],
     renamed_topics: tuple[str, ...],
 ) -> None:
-    """Publish the lines of FILE (JSON, one event a line; - is standard input).
+    """Publish the lines of FILE (JSON, one event per line; - is standard input).
 
-    Each line is read as a gate would read it; what it would refuse is named by its number and not sent. With --check
-    nothing is sent at all.
+    Each line is read as a gate would read it. A line that the gate would refuse is named by its number and not sent.
+    With --check nothing is sent at all.
 
     Intents, preference events and outcomes may be mixed. With several intent topics, intents go to the last one named,
-    the least urgent.
+    which is the least urgent.
     """
     if bootstrap is None and not check:
-        raise click.UsageError("Missing option '--bootstrap'. Without a broker, --check says what a gate would refuse.")
+        raise click.UsageError(
+            "Missing option '--bootstrap'. Without a broker, use --check to learn what a gate would refuse."
+        )
     rejections = _Rejections(reject_file)
     publisher = None
     if bootstrap is not None and not check:
@@ -409,7 +415,7 @@ def publish(
         count = len(publisher.not_acknowledged)
         raise CommandError(
             f"{count} records were not acknowledged; the first: {publisher.not_acknowledged[0]}. Publish the file "
-            "again once the cluster is well: what had arrived is answered as a duplicate, or changes nothing."
+            "again once the cluster is well. Records that had arrived are answered as duplicates, or change nothing."
         )
     if inspector.report.rejected:
         click.get_current_context().exit(ExitCode.ANSWER_IS_NO)
@@ -430,7 +436,7 @@ def _say(report: Report, done: str) -> None:
 
 
 class _Rejections:
-    """Says which lines were rejected, the first ones one by one, and what to do about them."""
+    """Reports which lines were rejected, the first ones individually, and what to do about them."""
 
     def __init__(self, file: IO[bytes] | None) -> None:
         self._file = file
@@ -444,11 +450,11 @@ class _Rejections:
             self._file.write(line + b"\n")
 
     def conclude(self) -> None:
-        """Say how many there were, if not all were named, and what to do."""
+        """Report how many there were, if not all were named, and what to do."""
         if self._count > REJECTIONS_SHOWN:
             click.echo(f"… and {self._count - REJECTIONS_SHOWN} more lines were rejected.", err=True)
         if self._count:
-            where = "--reject-file FILE keeps them" if self._file is None else f"they stand in {self._file.name}"
+            where = "--reject-file FILE keeps them" if self._file is None else f"they are in {self._file.name}"
             click.echo(f"Correct these lines as schemas/ says and publish them alone; {where}.", err=True)
 
 

@@ -1,10 +1,10 @@
-"""Decisions in words: every rule that was asked, its numbers, the times they mean, and when to try again.
+"""Renders decisions in words: every rule that was asked, its numbers, the times they mean, and when to try again.
 
 Rules of this module
-1. What is said follows from the decision's positional explanation and its policy alone (docs/semantics.md, 7); nothing
-   is decided or guessed here. Without the policy the limits are missing, and the rest is said.
-2. A moment is written in the recipient's zone, named, or in UTC where that is not known.
-3. One sentence a rule. The sentence is for people and may change; tools read the numbers.
+1. The words follow only from the decision's positional explanation and its policy (docs/semantics.md, 7). Nothing is
+   decided or guessed here. Without the policy only the limits are missing.
+2. A moment is written in the recipient's zone, which is named, or in UTC if the zone is not known.
+3. Each rule has one sentence. It is for people and may change. Tools read the numbers.
 """
 
 from __future__ import annotations
@@ -27,38 +27,38 @@ if TYPE_CHECKING:
 
 _SOURCES: Final = {
     "intent": "from the intent",
-    "ledger": "from what the customer told us",
+    "ledger": "from the customer's profile",
     "region": "from the region",
     "country": "from the country",
     "policy": "the policy's own",
 }
 _PASSED: Final = {
-    "expired:horizon": "Young enough for the gate to remember whether it was answered before.",
-    "expired:erasure": "Not from before an erasure.",
+    "expired:horizon": "Recent enough for the gate to remember whether it was answered before.",
+    "expired:erasure": "Not created before an erasure.",
     "expired:deadline": "It has no deadline.",
     "duplicate": "Not answered before.",
     "vocabulary": "The policy knows the channel and the purpose.",
     "ledger_full": "There is room in the customer's ledger.",
-    "opt_out": "The customer has not said no to it.",
+    "opt_out": "The customer has not opted out of it.",
     "campaign": "The campaign is not switched off.",
-    "sender": "The sender is one of those declared.",
+    "sender": "The policy allows the sender.",
     "consent": "There is a consent.",
     "window": "Open.",
     "cap": "There is room.",
-    "gap": "No contact too short a time ago.",
+    "gap": "The last contact was long enough ago.",
 }
 _EXPIRED: Final = {
     "expired:horizon": "Created before the time from which the gate remembers what it answered.",
     "expired:erasure": "Created before the customer asked to be erased.",
     "expired:deadline": "Too late for its own deadline.",
 }
-# The verdicts after which a rule's numbers are about the reason named, not about something it never came to.
+# The verdicts whose numbers are about the reason named.
 _COUNTING: Final = frozenset({"cap_reached", "gap", "closing"})
 
 
 @dataclass(frozen=True, slots=True)
 class RuleView:
-    """What words need to know of a rule. `window` is a duration or a calendar period, in words."""
+    """What rendering needs to know about a rule. `window` is a duration or a calendar period, in words."""
 
     rule_id: str
     kind: str
@@ -70,7 +70,9 @@ class RuleView:
 
 @dataclass(frozen=True, slots=True)
 class PolicyView:
-    """What words need to know of a policy: its rules by number, and the zones of the regions it declares."""
+    """What rendering needs to know about a policy: its rules by number, and the zones of the regions that
+    it declares.
+    """
 
     rules: tuple[RuleView, ...] = ()
     regions: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -88,12 +90,12 @@ class Line(NamedTuple):
 
     @property
     def denies(self) -> bool:
-        """Whether it is why the intent was suppressed, alone or with others."""
+        """Whether the rule is a reason for which the intent was suppressed, alone or with others."""
         return self.verdict not in {"passed", "exempt"} and not self.is_shadow
 
 
 def view_of_policy(policy: Policy) -> PolicyView:
-    """A compiled policy, as words need it."""
+    """The view of a compiled policy."""
     views = []
     for number, rule_id in enumerate(policy.rule_table):
         rule = policy.rule(number)
@@ -107,7 +109,7 @@ def view_of_policy(policy: Policy) -> PolicyView:
 
 
 def view_of_record(record: PolicyRecord) -> PolicyView:
-    """A policy as the control topic has it, where its text cannot be compiled any more."""
+    """The view of a policy as the control topic has it, if its text cannot be compiled any more."""
     rules = (
         RuleView(
             rule.id,
@@ -138,7 +140,7 @@ def in_words(decision: Mapping[str, Any], policy: PolicyView) -> Iterator[str]:
     yield f"Decided {moment_in_words(int(decision['decided_at']), zone)}. {zone_in_words(label)}"
     for line in lines_of(decision, policy):
         mark = "✗" if line.denies else "·" if line.verdict == "exempt" or line.is_shadow else "✓"
-        trial = " On trial: it changes nothing." if line.is_shadow else ""
+        trial = " It is in shadow, so it changes nothing." if line.is_shadow else ""
         yield f"  {mark} {line.rule_id}: {line.text}{trial}"
         if line.denies and line.because:
             yield f"      {line.because}"
@@ -146,17 +148,17 @@ def in_words(decision: Mapping[str, Any], policy: PolicyView) -> Iterator[str]:
         yield f"The sender must: {', '.join(decision['obligations'])}."
     if decision.get("remaining"):
         left = ", ".join(f"{count} under {rule}" for rule, count in decision["remaining"].items())
-        yield f"Left after this one: {left}."
+        yield f"Remaining after this one: {left}."
 
 
 def verdict_in_words(decision: Mapping[str, Any], zone: tzinfo) -> str:
     """The answer in a sentence or two: what, why, and until or from when."""
     kind = decision.get("type") or decision.get("verdict")
     if kind == "approved":
-        return f"Approved. It may be sent until {moment_in_words(int(decision['valid_until']), zone)}, not later."
+        return f"Approved. It may be sent until {moment_in_words(int(decision['valid_until']), zone)}, but not later."
     reason = str(decision.get("reason"))
     if kind == "withdrawn":
-        return f"Withdrawn: do not send it any more. {reason_in_words(reason)}"
+        return f"Withdrawn. Do not send it any more. {reason_in_words(reason)}"
     text = f"Suppressed by {decision.get('rule')}: {reason_in_words(reason)}"
     if reason == "duplicate":
         return f"{text} See decision {decision.get('duplicate_of') or decision.get('decision_id')}."
@@ -168,8 +170,8 @@ def verdict_in_words(decision: Mapping[str, Any], zone: tzinfo) -> str:
 
 def _never_in_words(decision: Mapping[str, Any]) -> str:
     if decision.get("rule") in BUILT_IN:
-        return "Trying this one again does not help."
-    return "As things stand, no later moment is known at which it would pass."
+        return "Trying this intent again does not help."
+    return "As things stand, there is no known later moment at which it would be approved."
 
 
 def reason_in_words(code: str) -> str:
@@ -181,13 +183,13 @@ def reason_in_words(code: str) -> str:
 
 
 def zone_of(label: Sequence[str] | None, policy: PolicyView) -> tzinfo:
-    """The zone to write times in: the one the explanation names, or the only one of its place; else UTC."""
+    """The zone in which to write times: the one that the explanation names, or the only one of its place, or UTC."""
     if not label:
         return UTC
     name, source = label[:2]
     if source in {"region", "country"}:
         names = policy.regions.get(name) if source == "region" else _zones_of(name)
-        # Only if there is no choice: the clock of another zone would be a guess.
+        # Only if there is no choice, because another zone's clock would be a guess.
         name = names[0] if names and len(names) == 1 else "UTC"
     try:
         return ZoneInfo(name)
@@ -202,7 +204,7 @@ def _zones_of(country: str) -> Sequence[str]:
 
 
 def zone_in_words(label: Sequence[str] | None) -> str:
-    """Where the recipient's zone was taken from."""
+    """The source of the recipient's zone."""
     if not label:
         return "The recipient's time zone was not asked for, or is not known."
     name, source, *contradicted = label
@@ -211,12 +213,13 @@ def zone_in_words(label: Sequence[str] | None) -> str:
     if not contradicted:
         return said
     return (
-        f"{said} That cannot be one of {contradicted[0]}, where the recipient is said to be: the hours of both count."
+        f"{said} It cannot be a zone of {contradicted[0]}, where the recipient is said to be, so the hours of "
+        "both count."
     )
 
 
 def moment_in_words(moment_ms: int, zone: tzinfo) -> str:
-    """`Wed 25 Nov 2026 08:00 (America/Bogota)`. Seconds only where there are some."""
+    """`Wed 25 Nov 2026 08:00 (America/Bogota)`, with seconds only if there are any."""
     local = datetime.fromtimestamp(moment_ms / 1000, zone)
     form = "%a %-d %b %Y %H:%M" if moment_ms % MINUTE_MS == 0 else "%a %-d %b %Y %H:%M:%S"
     return f"{local.strftime(form)} ({getattr(zone, 'key', 'UTC')})"
@@ -227,7 +230,9 @@ def _line(entry: Sequence[int | None], views: Sequence[RuleView], decided_ms: in
     number, verdict_number = number or 0, verdict_number or 0
     view = views[number] if number < len(views) else RuleView(f"rule {number}", "")
     if verdict_number == EXEMPT:
-        return Line(view.rule_id, view.kind, "exempt", "The purpose is exempt from it.", view.because, view.is_shadow)
+        return Line(
+            view.rule_id, view.kind, "exempt", "The purpose is exempt from this rule.", view.because, view.is_shadow
+        )
     verdict = "passed" if verdict_number == PASSED else _code(verdict_number)
     text = _text(view, verdict, numbers, decided_ms, zone)
     return Line(view.rule_id, view.kind, verdict, text, view.because, view.is_shadow)
@@ -239,7 +244,7 @@ def _code(number: int) -> str:
 
 
 def _text(view: RuleView, verdict: str, numbers: Sequence[int | None], decided_ms: int, zone: tzinfo) -> str:
-    plain = _PASSED.get(view.kind, "It does not object.") if verdict == "passed" else reason_in_words(verdict)
+    plain = _PASSED.get(view.kind, "It passed.") if verdict == "passed" else reason_in_words(verdict)
     first = numbers[0] if numbers else None
 
     def at(offset_ms: int) -> str:
@@ -255,7 +260,7 @@ def _text(view: RuleView, verdict: str, numbers: Sequence[int | None], decided_m
             until = numbers[1] if len(numbers) > 1 else None
             return f"{plain} Since {at(first)}" + (f", until {at(until)}." if until is not None else ".")
         case "consent" if first is not None:
-            return f"There is a consent; it ends {at(first)}."
+            return f"There is a consent, which ends {at(first)}."
         case "window" if verdict == "passed" and first is not None:
             return f"Open, until {at(first)}."
         case "window" if verdict in {"window_closed", "holiday", "closing"} and first is not None:
@@ -268,7 +273,7 @@ def _text(view: RuleView, verdict: str, numbers: Sequence[int | None], decided_m
 def _count_in_words(view: RuleView, verdict: str, plain: str, numbers: Sequence[int | None], at: Any) -> str:  # noqa: ANN401
     count = numbers[0] or 0
     if view.kind == "gap":
-        window = f"the last {view.window}" if view.window else "the time to be kept"
+        window = f"the last {view.window}" if view.window else "the required time"
         return f"{_contacts(count)} in {window}." if count else f"No contact in {window}."
     start, end = (numbers[1], numbers[2]) if len(numbers) > 2 else (None, None)
     bounds = f", {at(start)} to {at(end)}" if start is not None and end is not None else ""
@@ -277,7 +282,7 @@ def _count_in_words(view: RuleView, verdict: str, plain: str, numbers: Sequence[
     if view.limit is None:
         return f"{_contacts(count)} counted{bounds}." + ("" if verdict == "passed" else f" {plain}")
     if view.limit == 0:
-        return "Never: the limit is 0."
+        return "Never, because the limit is 0."
     return f"{count} of {view.limit} in {view.window or 'its window'}{bounds}."
 
 

@@ -1,9 +1,9 @@
-"""`mesura run`: the gate against a cluster, kept running.
+"""`mesura run`: runs the gate against a cluster and keeps it running.
 
-Exit codes: 0 stopped as asked, or the end of a bounded run (`--clock record`); 2 refused, in a sentence on standard
-error: starting again would not help. Standard output carries `{"ops": "http://…"}`, one line of JSON, from the
-supervisor, which answers for its worker processes. What is refused before anything is started is said in a plain
-sentence; from then on everything on standard error is a log line.
+Exit codes: 0 stopped as asked, or a bounded run (`--clock record`) has ended; 2 refused, with a sentence on standard
+error, because starting again would not help. Standard output carries one line of JSON, `{"ops": "http://…"}`, from the
+supervisor, which answers for its worker processes. A refusal before anything is started is a plain sentence. After
+that, everything on standard error is a log line.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ WORKER_MODULE: Final = "streams.worker"
     type=click.Path(dir_okay=False, path_type=Path),
     envvar="MESURA_POLICY",
     show_envvar=True,
-    help="The policy file; read again when it changes. Where it cannot be used the last good policy stays in force.",
+    help="The policy file. It is read again when it changes. If it cannot be used, the last good policy stays in "
+    "force.",
 )
 @click.option(
     "--application-id",
@@ -66,8 +67,8 @@ WORKER_MODULE: Final = "streams.worker"
     show_default=True,
     envvar="MESURA_SLOT",
     show_envvar=True,
-    help="Tells workers of one application apart; each restarted worker must come back with its own. With N processes: "
-    "the number of this machine, K; its workers have the slots K x N and up.",
+    help="Identifies a worker of the application. A worker must keep its slot when it is restarted. With N processes: "
+    "the number K of this machine, whose workers have the slots from K x N on.",
 )
 @click.option(
     "--processes",
@@ -85,7 +86,7 @@ WORKER_MODULE: Final = "streams.worker"
     show_default=True,
     envvar="MESURA_CLOCK",
     show_envvar=True,
-    help="wall: service. record: decide what the topics hold now by the records' own timestamps, then end.",
+    help="wall: run as a service. record: decide what the topics hold now by the records' own timestamps, then end.",
 )
 @click.option(
     "--lanes",
@@ -94,7 +95,7 @@ WORKER_MODULE: Final = "streams.worker"
     show_default=True,
     envvar="MESURA_LANES",
     show_envvar=True,
-    help="Transactions that may be under way at once.",
+    help="Number of transactions that may be in progress at once.",
 )
 @click.option(
     "--ops-host",
@@ -102,8 +103,8 @@ WORKER_MODULE: Final = "streams.worker"
     show_default=True,
     envvar="MESURA_OPS_HOST",
     show_envvar=True,
-    help="Where /metrics, /live, /ready and /explain listen. There is no authentication, and /explain answers about "
-    "a customer: keep it private.",
+    help="Address of /metrics, /live, /ready and /explain. There is no authentication, and /explain gives information "
+    "about a customer, so keep it private.",
 )
 @click.option(
     "--ops-port",
@@ -120,14 +121,14 @@ WORKER_MODULE: Final = "streams.worker"
     show_default=True,
     envvar="MESURA_EXPLAIN",
     show_envvar=True,
-    help="Whether /explain says what would be decided about a customer now; `mesura explain` asks it.",
+    help="Whether /explain says what would be decided about a customer now. `mesura explain` uses it.",
 )
 @click.option(
     "--accept-missing-records",
     is_flag=True,
     envvar="MESURA_ACCEPT_MISSING_RECORDS",
     show_envvar=True,
-    help="Go on, counting, where records were deleted before they were decided.",
+    help="Continue, and count, where records were deleted before they were decided.",
 )
 @click.option(
     "--check-crcs/--no-check-crcs",
@@ -135,7 +136,8 @@ WORKER_MODULE: Final = "streams.worker"
     show_default=True,
     envvar="MESURA_CHECK_CRCS",
     show_envvar=True,
-    help="Check every batch's checksum. Only the embedded broker, whose transaction markers have none, needs no.",
+    help="Check every batch's checksum. Only the embedded broker, whose transaction markers have none, needs "
+    "--no-check-crcs.",
 )
 @topic_options
 def run(
@@ -155,7 +157,7 @@ def run(
     intent_topics: tuple[str, ...],
     renamed_topics: tuple[str, ...],
 ) -> None:
-    """Run the gate, in one process or several, and start what ends again."""
+    """Run the gate in one or several processes, and restart any that end."""
     settings = WorkerSettings(
         bootstrap_servers=bootstrap,
         policy_path=str(policy.resolve()),
@@ -176,7 +178,7 @@ def run(
     except SettingsRefused as error:
         raise CommandError(str(error)) from None
     if clock == "record" and processes > 1:
-        raise click.UsageError("--clock record decides with one process: leave --processes out.")
+        raise click.UsageError("--clock record decides with one process, so leave --processes out.")
     supervisor = _supervisor(settings, processes)
     configure_logging()
     log_what_nobody_catches()
@@ -215,13 +217,15 @@ def slots(machine: str, processes: int) -> list[str]:
         click.UsageError: the machine is not a number.
     """
     if not (machine.isascii() and machine.isdecimal()):
-        raise click.UsageError("With several --processes, --slot is the number of this machine: 0, 1, 2 and so on.")
+        raise click.UsageError(
+            "With several --processes, --slot must be the number of this machine: 0, 1, 2 and so on."
+        )
     first = int(machine) * processes
     return [str(first + number) for number in range(processes)]
 
 
 def worker_environment(settings: WorkerSettings) -> dict[str, str]:
-    """The environment of a worker: ours, its settings, and the erasure key in one place only."""
+    """The environment of a worker: ours and its settings, with the erasure key in one place only."""
     inherited = {
         name: value
         for name, value in os.environ.items()

@@ -1,11 +1,11 @@
-"""Customer ids that may be one customer's, spelled differently.
+"""Finds customer ids that may be different spellings of one customer's id.
 
-The gate compares ids byte for byte: a no under one spelling does not stop what is sent under another. One file that
-holds both is the one place where that can be noticed.
+The gate compares ids byte for byte, so an opt-out under one spelling does not stop what is sent under another. Only a
+file that contains both shows it.
 
 Rules of this module
-1. Nothing is said of an id but on which lines it stands.
-2. Memory has a limit, whatever the file: beyond it ids that are new are not compared, and that is said.
+1. Nothing is said about an id except the lines on which it occurs.
+2. Memory is limited, whatever the file. Beyond the limit new ids are not compared, and the warning says so.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CUSTOMERS_COMPARED_MAX: Final = 250_000
 
 GROUPS_SHOWN: Final = 5
 LINES_SHOWN: Final = 4
-"""Enough to find the pattern; a file with one such pair has usually thousands."""
+"""Enough to find the pattern. A file with one such pair usually has thousands."""
 
 # E.164 numbers have at most 15 digits; fewer than seven are more likely a number of another kind.
 _PHONE: Final = re.compile(r"(?:\+|00)?([0-9]{7,15})")
@@ -42,7 +42,7 @@ class Spellings:
         self._left_out = False
 
     def add(self, customer_id: str, line: int) -> None:
-        """This id stands on this line."""
+        """Record that this id occurs on this line."""
         common = hash(common_form(customer_id))
         spelling = hash(customer_id)
         known = self._first.get(common)
@@ -57,7 +57,7 @@ class Spellings:
             group.setdefault(spelling, line)
 
     def warning(self) -> str | None:
-        """What to say, or None if there is nothing."""
+        """The warning, or None if there is nothing to report."""
         if not self._groups:
             return None
         groups = [_lines(group.values()) for group in list(self._groups.values())[:GROUPS_SHOWN]]
@@ -66,12 +66,15 @@ class Spellings:
         return (
             "Warning: customers whose ids differ only in letter case, the form of accents, blanks, or how a number is "
             f"written: {len(self._groups)}{compared}, on lines {'; '.join(groups)}{more}. Ids are compared byte for "
-            "byte: a no under one spelling does not stop what is sent under another. Use one spelling a customer."
+            "byte, so an opt-out under one spelling does not stop what is sent under another. Use one spelling per "
+            "customer."
         )
 
 
 def common_form(customer_id: str) -> str:
-    """What spellings of an id have in common: no letter case, no accents' forms, no blanks, a number's digits only."""
+    """The form common to all spellings of an id: without letter case, forms of accents and blanks; of a number only its
+    digits.
+    """
     folded = fold(customer_id)
     phone = _PHONE.fullmatch(folded.translate(_BETWEEN_DIGITS))
     return folded if phone is None else phone[1]

@@ -1,15 +1,16 @@
-"""Keep worker processes running: start each again when it ends, stop all when asked, never leave one behind.
+"""Keeps worker processes running: restarts each that ends, stops all when asked, and never leaves one behind.
 
 Rules of this module
 1. A worker that ended as asked is not started again. One that was refused (`streams.worker_end` says which ends are
    refusals) or failed is, under the same slot, so that it takes over its own unfinished transaction.
-2. Starts are spaced: the longer it fails, the longer the pause, up to a limit, with jitter; after a healthy time they
-   begin anew. Each worker has pauses of its own. A refusal, and a failure that comes back at the same place
-   (`streams.telemetry.recurrence`), have the longest pause from then on: only what somebody mends outside heals them.
-3. One refusal stops nobody who decides. When every worker that has not ended is refused, that is the end of all.
+2. Restarts are spaced. The longer a worker fails, the longer the pause, up to a limit, with jitter. After a healthy
+   time the pauses begin anew. Each worker has pauses of its own. A refusal, and a failure that comes back at the same
+   place (`streams.telemetry.recurrence`), have the longest pause from then on, because only a repair from outside ends
+   them.
+3. A refusal of one worker does not stop the others. When every worker that has not ended is refused, all end.
 4. SIGTERM, SIGINT and SIGHUP are passed on as SIGTERM; after `STOP_SECONDS`, or at a second signal, workers are
-   killed by their own process ids. They are on a `leash`, so that they end also when this process is killed.
-5. Workers are started in the main thread: the kernel ends a leashed process with the *thread* that started it.
+   killed by their own process ids. `streams.cli.parent_watch` ends them also when this process is killed.
+5. Workers are started in the main thread, because the kernel ends a watched process with the *thread* that started it.
 """
 
 from __future__ import annotations
@@ -35,16 +36,19 @@ if TYPE_CHECKING:
     from streams.telemetry.recurrence import Recurrence
 
 STOP_SECONDS: Final = 5.0
-"""A worker finishes or abandons its batch well within this. Longer, and those who supervise us would kill us first."""
+"""A worker finishes or abandons its batch well within this time. If it were longer, whatever supervises us would kill
+us first."""
 
 PAUSE_FIRST_SECONDS: Final = 0.5
 """After a single failure the gate should be back before anybody notices: decisions are promised within seconds."""
 
 PAUSE_MAX_SECONDS: Final = 30.0
-"""A broker that was down for an hour must not wait long for us; a worker that fails at once must not fill the log."""
+"""A broker that was down for an hour must not wait long for us, and a worker that fails at once must not
+fill the log.
+"""
 
 HEALTHY_SECONDS: Final = 60.0
-"""Running this long means that restoring and joining the group went well: the next failure is a new story."""
+"""A worker that ran this long has restored and joined the group, so its next failure is unrelated."""
 
 log = structlog.get_logger(__name__)
 
@@ -208,9 +212,9 @@ class _Worker:
         stop_seconds: float,
     ) -> None:
         self.is_refused = False
-        """Down because it was refused."""
+        """It is down because it was refused."""
         self.is_over = False
-        """Not started again any more."""
+        """It is not restarted any more."""
         self._number = number
         self._command = command
         self._environment = environment
@@ -273,7 +277,7 @@ class _Worker:
         )
         try:
             await process.start(self._command, self._environment)
-        except OSError as error:  # the system is out of processes, memory or descriptors: it may have some again later
+        except OSError as error:  # the system is out of processes, memory or descriptors, and may have some again later
             return End(f"It could not be started: {error.strerror}.", type(error).__name__, ExitCode.START_AGAIN)
         if self._stop_asked.is_set():  # the signal came while it was started
             process.terminate()
@@ -292,11 +296,12 @@ class _Worker:
     async def _pauses(self, end: End, pause_seconds: float) -> bool:
         """Wait for the next start. Returns whether we were asked to stop meanwhile."""
         self._restarts += 1
-        # Half of it at least, so that pauses grow; the rest at random, so that those who fell together rise apart.
+        # At least half of it, so that pauses grow. The rest is random, so that workers that failed together restart
+        # apart.
         wait_seconds = pause_seconds * random.uniform(0.5, 1.0)  # noqa: S311  # not a secret
         what = "was refused" if self.is_refused else f"ended {in_words(end.exit_code)}"
         log.warning(f"{self._name} {what}. Restart {self._restarts} in {wait_seconds:.1f} s.", **_fields(end))
-        why = "was refused, and is tried again" if self.is_refused else "is being started again after its end"
+        why = "was refused, and is tried again" if self.is_refused else "is being restarted after its end"
         self._front.ended(self._number, f"{why}: {end.sentence}", restarts=self._restarts, is_refused=self.is_refused)
         return await _happens(self._stop_asked, wait_seconds)
 
@@ -325,6 +330,6 @@ async def _happens(event: asyncio.Event, seconds: float) -> bool:
 
 
 def _stop_signals() -> list[signal.Signals]:
-    """What asks us to stop. SIGHUP not if whoever started us (nohup) had it ignored."""
+    """The signals that ask us to stop. SIGHUP is not one of them if our parent (nohup) ignored it."""
     asked = [signal.SIGTERM, signal.SIGINT]
     return asked if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else [*asked, signal.SIGHUP]

@@ -1,6 +1,6 @@
-"""`mesura topics`: create the topics of the plan, check them, say what they are.
+"""`mesura topics`: creates, checks and describes the topics of the plan.
 
-Exit codes: 0 all is as planned; 1 something differs or is missing (each said in a line); 2 wrong usage or no broker.
+Exit codes: 0 everything is as planned; 1 something differs or is missing (one line each); 2 wrong usage or no broker.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ANSWER_SECONDS: Final = 30.0
 """How long the cluster may take for one answer. Creating a thousand partitions on a busy cluster takes seconds."""
 
 
-CANNOT_TELL: Final = "settings: this broker cannot tell them"
+CANNOT_TELL: Final = "settings: this broker cannot report them"
 
 
 class State(Enum):
@@ -44,7 +44,7 @@ class TopicReport:
     state: State
     differences: tuple[str, ...] = ()
     dangers: tuple[str, ...] = ()
-    """Of these, why `mesura run` refuses it, a sentence each."""
+    """Those of them for which `mesura run` refuses the topic, one sentence each."""
 
     @property
     def is_as_planned(self) -> bool:
@@ -170,7 +170,7 @@ def _plan_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--recorded-times",
             is_flag=True,
-            help="Preferences and outcomes keep their producers' times, as a replay of recorded history needs "
+            help="Preferences and outcomes keep their producers' times, which a replay of recorded history needs "
             "(run --clock record).",
         ),
     ):
@@ -197,7 +197,7 @@ def _plan(
 @_plan_options
 @bootstrap_option
 def create(bootstrap: str, **plan: Unpack[_PlanOptions]) -> None:
-    """Create what is missing; change nothing that exists."""
+    """Create what is missing, without changing anything that exists."""
     _report(create_topics, bootstrap, _plan(**plan))
 
 
@@ -205,14 +205,14 @@ def create(bootstrap: str, **plan: Unpack[_PlanOptions]) -> None:
 @_plan_options
 @bootstrap_option
 def check(bootstrap: str, **plan: Unpack[_PlanOptions]) -> None:
-    """Compare the topics with the plan; change nothing. What mesura run would refuse is said."""
+    """Compare the topics with the plan, without changing anything, and say what mesura run would refuse."""
     _report(check_topics, bootstrap, _plan(**plan))
 
 
 @topics.command()
 @_plan_options
 def describe(**plan: Unpack[_PlanOptions]) -> None:
-    """Print the plan, each setting with its reason. Needs no broker."""
+    """Print the plan, with the reason for each setting. This needs no broker."""
     for topic in _plan(**plan).topics():
         click.echo(f"{topic.name}: {topic.purpose}")
         click.echo(f"  partitions {topic.partitions}, replication factor {topic.replication_factor}")
@@ -221,16 +221,16 @@ def describe(**plan: Unpack[_PlanOptions]) -> None:
 
 
 _REMEDIES: Final[Mapping[int, str]] = {
-    KafkaError.INVALID_REPLICATION_FACTOR: "Give --replication-factor: at most as many as there are brokers.",
-    KafkaError.POLICY_VIOLATION: "The cluster has rules for topics: ask who runs it, or create them as "
+    KafkaError.INVALID_REPLICATION_FACTOR: "Give a --replication-factor of at most the number of brokers.",
+    KafkaError.POLICY_VIOLATION: "The cluster has rules for topics. Ask its operators, or create the topics as "
     "`mesura topics describe` says.",
-    KafkaError.TOPIC_AUTHORIZATION_FAILED: "Ask who runs it for the rights to create, describe and read topics.",
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "Ask who runs it for the rights to create, describe and read topics.",
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "Ask its operators for the rights to create, describe and read topics.",
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "Ask its operators for the rights to create, describe and read topics.",
 }
 
 
 def _remedy(error: KafkaException) -> str:
-    return _REMEDIES.get(error.args[0].code(), "Try again; if it stays so, look into the brokers' logs.")
+    return _REMEDIES.get(error.args[0].code(), "Try again. If it keeps failing, look into the brokers' logs.")
 
 
 def _report(act: Callable[[str, TopicPlan], list[TopicReport]], bootstrap: str, plan: TopicPlan) -> None:
@@ -253,11 +253,11 @@ def _report(act: Callable[[str, TopicPlan], list[TopicReport]], bootstrap: str, 
 
 def _what_to_do(reports: Sequence[TopicReport]) -> Iterator[str]:
     if any(report.state is State.MISSING for report in reports):
-        yield "`mesura topics create` makes what is not there yet."
+        yield "`mesura topics create` creates the missing topics."
     differences = [difference for report in reports for difference in report.differences]
     if any(not difference.startswith(("partitions", "replicas", CANNOT_TELL)) for difference in differences):
-        yield "Change settings with kafka-configs.sh --alter; `mesura topics describe` says what each is for."
+        yield "Change settings with kafka-configs.sh --alter. `mesura topics describe` gives the reason for each."
     if any(difference.startswith("partitions") for difference in differences):
-        yield "Change a partition count only as docs/operations.md says, or give the one there is: --partitions."
+        yield "Change a partition count only as docs/operations.md says, or pass the existing count with --partitions."
     if any(difference.startswith("replicas") for difference in differences):
-        yield "Add replicas with kafka-reassign-partitions.sh, or give as many as there are: --replication-factor."
+        yield "Add replicas with kafka-reassign-partitions.sh, or pass the existing number with --replication-factor."

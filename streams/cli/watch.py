@@ -1,9 +1,9 @@
-"""`mesura watch`: decisions as they are committed, and records that could not be read, one line each.
+"""`mesura watch`: shows decisions as they are committed, and records that could not be read, one line each.
 
 Rules of this module
-1. Only what is committed is shown: a decision of an aborted transaction never was one.
+1. Only committed records are shown, because a decision of an aborted transaction is not a decision.
 2. Nothing is written to the cluster: no group, no offsets.
-3. Of a dead letter only what the gate added is shown, never the record itself: nobody has checked what it holds.
+3. Of a dead letter only what the gate added is shown, never the record itself, because nobody has checked its content.
 
 Exit codes: 0 the limit or the end was reached; 2 no broker or no topics; 130 interrupted.
 """
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from confluent_kafka import Message
 
 CONNECT_SECONDS: Final = 10.0
-"""How long a cluster may take to say which topics it has."""
+"""How long a cluster may take to list its topics."""
 
 _POLL_SECONDS: Final = 0.2
 _BATCH: Final = 500
 
 
 class Filter:
-    """Which decisions are shown. Nothing given: all."""
+    """Selects the decisions that are shown. Without any condition all are shown."""
 
     def __init__(
         self, *, channels: tuple[str, ...], verdicts: tuple[str, ...], reasons: tuple[str, ...], customer: str | None
@@ -59,12 +59,13 @@ def line_of(decision: Mapping[str, Any]) -> str:
 
 
 def dead_letter_of(message: Message) -> dict[str, Any]:
-    """What the gate says of a record it could not read: where it stood, and why. Nothing of the record.
+    """What the gate says about a record that it could not read: its position and the reason. Nothing of the record
+    itself.
 
     Raises:
         KeyError, ValueError: the gate did not write it.
     """
-    # Of headers that stand twice the last is the gate's.
+    # If a header occurs twice, the last one is the gate's.
     headers = {name: content for name, content in message.headers() or () if isinstance(content, bytes)}
     return {
         "type": "dead_letter",
@@ -78,14 +79,14 @@ def dead_letter_of(message: Message) -> dict[str, Any]:
 
 
 def dead_letter_in_words(letter: Mapping[str, Any]) -> str:
-    """A dead letter in one line: when it was set aside, where the record stood, and why."""
+    """A dead letter in one line: when it was written, the position of the record, and the reason."""
     place = f"{letter['topic']}[{letter['partition']}] {letter['offset']}"
     when = moment_in_words(letter["set_aside_at"], UTC)
     return f"{when}  dead letter  {place}  Not decided: {letter['reason']}. {letter['detail']}"
 
 
 def follow(bootstrap: str, topics: tuple[str, ...], *, from_beginning: bool, to_the_end: bool) -> Iterator[Message]:
-    """Every committed record of the topics; without end, or up to the present end.
+    """Every committed record of the topics, without end or up to the present end.
 
     Raises:
         Unreachable: no broker answers.
@@ -110,8 +111,8 @@ def follow(bootstrap: str, topics: tuple[str, ...], *, from_beginning: bool, to_
         missing = [topic for topic in topics if topic not in existing]
         if missing:
             raise CommandError(
-                f"These topics do not exist: {', '.join(missing)}. Make them with `mesura topics create`, or give the "
-                "--prefix of the gate."
+                f"These topics do not exist: {', '.join(missing)}. Create them with `mesura topics create`, or give "
+                "the --prefix of the gate."
             )
         start = OFFSET_BEGINNING if from_beginning else OFFSET_END
         unread = {(topic, partition) for topic in topics for partition in existing[topic].partitions}
@@ -125,8 +126,8 @@ def follow(bootstrap: str, topics: tuple[str, ...], *, from_beginning: bool, to_
                     unread.discard((message.topic(), message.partition()))
                 elif not error.retriable():
                     raise CommandError(
-                        f"{message.topic()} cannot be read: {error.str()}. Try again; if access is refused, ask who "
-                        "runs the cluster for the right to read it."
+                        f"{message.topic()} cannot be read: {error.str()}. Try again. If access is refused, ask the "
+                        "operators of the cluster for the right to read it."
                     )
     except KafkaException as error:
         raise stopped_answering(bootstrap, error) from None
@@ -135,7 +136,7 @@ def follow(bootstrap: str, topics: tuple[str, ...], *, from_beginning: bool, to_
 
 
 @click.command()
-@click.option("--channel", "channels", multiple=True, help="Only this channel; repeatable.")
+@click.option("--channel", "channels", multiple=True, help="Only this channel. Repeatable.")
 @click.option(
     "--verdict",
     "verdicts",
@@ -153,9 +154,9 @@ def follow(bootstrap: str, topics: tuple[str, ...], *, from_beginning: bool, to_
     help="Show records that could not be read: where they stood and why, never what they hold. Shown if not said "
     "otherwise, but for --json (there: objects with the type dead_letter) and where only some decisions are wanted.",
 )
-@click.option("--from-beginning", is_flag=True, help="Begin with the oldest decision there is.")
-@click.option("--limit", type=click.IntRange(1), help="End after so many.")
-@click.option("--no-follow", is_flag=True, help="End where the topics end now.")
+@click.option("--from-beginning", is_flag=True, help="Begin with the oldest decision.")
+@click.option("--limit", type=click.IntRange(1), help="End after this many lines.")
+@click.option("--no-follow", is_flag=True, help="End at the present end of the topics.")
 @bootstrap_option
 @topic_options
 def watch(
@@ -191,7 +192,7 @@ def watch(
         except (ValueError, KeyError, TypeError, AttributeError):
             what = "a dead letter" if is_dead_letter else "a decision"
             place = f"{message.topic()}[{message.partition()}] {message.offset()}"
-            click.echo(f"{place}: not {what} of mesura, passed over; only a gate should write there", err=True)
+            click.echo(f"{place}: not {what} of mesura, ignored; only a gate should write there", err=True)
             continue
         if text is None:
             continue

@@ -1,8 +1,8 @@
 """One run of a worker process: started on a leash, heard until it ends, and how it ended.
 
 Rules of this module
-1. What a worker said it was ended by counts, even if it hangs afterwards and has to be killed.
-2. Nothing that it writes is passed on unseen (`streams.cli.child_output`), except to a person at a terminal.
+1. What a worker reported as the cause of its end counts, even if it hangs afterwards and has to be killed.
+2. Nothing that it writes is passed on unchecked (`streams.cli.child_output`), except to a person at a terminal.
 """
 
 from __future__ import annotations
@@ -58,13 +58,13 @@ class WorkerRun:
         self._remains = child_output.Remains()
 
     async def start(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        # A session of its own: Ctrl-C in a terminal reaches us alone, and we pass it on in our own way.
+        # It has a session of its own, so that Ctrl-C in a terminal reaches only us. We pass it on ourselves.
         self._process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=None if sys.stderr.isatty() else asyncio.subprocess.PIPE,
-            # Where the interpreter itself crashed, nobody else could tell.
+            # If the interpreter itself crashes, nothing else could report it.
             env={"PYTHONFAULTHANDLER": "1", **environment},
             start_new_session=True,
             pass_fds=(self._descriptor,),
@@ -72,7 +72,7 @@ class WorkerRun:
         )
 
     async def end(self) -> End:
-        """Hear it until it has ended."""
+        """Read its output until it has ended."""
         process = self._process
         assert process is not None, "not started"
         try:
@@ -110,20 +110,20 @@ class WorkerRun:
             return
         async for line in child_output.lines(process.stderr):
             if child_output.is_log_line(line):
-                with contextlib.suppress(OSError):  # nobody reads our log any more: that is no reason to stop deciding
+                with contextlib.suppress(OSError):  # nobody reads our log any more, which is no reason to stop deciding
                     sys.stderr.write(line.decode(errors="replace"))
                     sys.stderr.flush()
             elif line.strip():
                 self._no_log(line)
 
     def _no_log(self, line: bytes) -> None:
-        log.warning("A worker wrote a line that is no log.", process=self._number, **self._remains.add(line))
+        log.warning("A worker wrote a line that is not a log line.", process=self._number, **self._remains.add(line))
 
     def _how(self, code: int) -> End:
         said = self._said
         if said is None:
             died_of = self._remains.in_words()
-            sentence = f"It ended {in_words(code)}" + (f" ({died_of})." if died_of else ", and said nothing of it.")
+            sentence = f"It ended {in_words(code)}" + (f" ({died_of})." if died_of else " without reporting a cause.")
             return End(sentence, in_words(code), code)
         if code != ExitCode.DONE and is_refusal(said.kind):
             code = ExitCode.REFUSED
@@ -131,7 +131,7 @@ class WorkerRun:
 
 
 def in_words(code: int) -> str:
-    """An exit code as a person says it."""
+    """An exit code in words."""
     if code >= 0:
         return f"with exit code {code}"
     try:

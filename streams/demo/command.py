@@ -1,8 +1,8 @@
-"""`mesura demo`: the gate at work on made-up customers; `mesura demo feed`: such input for a gate that runs already.
+"""`mesura demo`: shows the gate at work on made-up customers. `mesura demo feed`: such input for a running gate.
 
-Exit codes: 0 the books balance: every intent record was answered exactly once, and everything customers and gateways
-said was applied; 1 they do not (what is wrong is said in a line); 2 the run could not be made; 130 interrupted. Nothing
-that was started is left behind, however it ends.
+Exit codes: 0 the counts add up: every intent record was answered exactly once, and everything that customers and
+gateways said was applied; 1 they do not add up (one line says what is wrong); 2 the demo could not run; 130
+interrupted. Nothing that was started is left behind, however the demo ends.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 LIVE_INTENTS: Final = 15_000
 LIVE_RATE: Final = 500
-"""Half a minute of a busy day: long enough to watch, short enough to wait for."""
+"""Half a minute of a busy day, which is long enough to watch and short enough to wait for."""
 
 FEED_INTENTS: Final = 4_000
 FEED_RATE: Final = 20
 FEED_CROWDS: Final = 36
-"""Each round of a feed writes to other customers; after so many rounds (two hours) the first ones come again, whom the
-policy has left in peace meanwhile. More would only make the ledgers grow."""
+"""Each round of a feed writes to other customers. After this many rounds (two hours) the first customers come again,
+whose caps have room by then. More customers would only make the ledgers grow."""
 
 
 @click.group(invoke_without_command=True)
@@ -43,26 +43,29 @@ policy has left in peace meanwhile. More would only make the ledgers grow."""
     "--bootstrap",
     type=Bootstrap(),
     metavar="HOST:PORT",
-    help="Start none; use this cluster, with topics of the demo's own.",
+    help="Do not start a broker. Use this cluster, with topics of the demo's own.",
 )
 @click.option(
     "--clock",
     type=click.Choice(["wall", "record"]),
     default="wall",
     show_default=True,
-    help="wall: live, now. record: seven recorded weeks, decided by the records' own timestamps, always alike.",
+    help="wall: live, now. record: seven recorded weeks, decided by the records' own timestamps, with the same "
+    "result every time.",
 )
 @click.option(
     "--policy", default="starter", show_default=True, metavar="FILE", help="A policy file, or starter, small."
 )
-@click.option("--intents", type=click.IntRange(1), help="How many intents; 15 000 live, 30 000 recorded if not given.")
-@click.option("--rate", type=click.IntRange(1), default=LIVE_RATE, show_default=True, help="Live intents a second.")
+@click.option("--intents", type=click.IntRange(1), help="Number of intents. Default: 15 000 live, 30 000 recorded.")
+@click.option("--rate", type=click.IntRange(1), default=LIVE_RATE, show_default=True, help="Live intents per second.")
 @click.option("--seed", type=int, default=7, show_default=True, help="Another seed, other customers.")
 @click.option(
-    "--seconds-limit", type=click.FloatRange(1), default=300.0, show_default=True, help="Give up after so long."
+    "--seconds-limit", type=click.FloatRange(1), default=300.0, show_default=True, help="Give up after this time."
 )
-@click.option("--keep", is_flag=True, help="Let gate and broker run on at the end, until Ctrl-C (wall clock only).")
-@click.option("--prefix", default="", metavar="TEXT", help="With --bootstrap: before topic names; else one is made up.")
+@click.option("--keep", is_flag=True, help="Keep gate and broker running at the end, until Ctrl-C (wall clock only).")
+@click.option(
+    "--prefix", default="", metavar="TEXT", help="With --bootstrap: the prefix of topic names. Default: a new one."
+)
 @click.pass_context
 def demo(
     context: click.Context,
@@ -81,7 +84,7 @@ def demo(
     if context.invoked_subcommand is not None:
         return
     if keep and clock == "record":
-        raise click.UsageError("--keep needs the wall clock: a recorded run ends by itself.")
+        raise click.UsageError("--keep needs the wall clock, because a recorded run ends by itself.")
     from streams.demo.input import INTENTS
     from streams.demo.session import DemoSettings, run_demo
 
@@ -96,7 +99,7 @@ def demo(
         seed=seed,
         seconds_limit=seconds_limit,
         keep=keep,
-        # On a cluster that others use: topics of our own, and every time new ones.
+        # A cluster that others use gets topics of our own, and new ones every time.
         prefix=prefix or (f"demo-{int(time.time()):x}-" if bootstrap else ""),
     )
     context.exit(run_demo(settings))
@@ -104,9 +107,9 @@ def demo(
 
 @demo.command()
 @click.option(
-    "--intents", type=click.IntRange(1), default=FEED_INTENTS, show_default=True, help="How many intents a round."
+    "--intents", type=click.IntRange(1), default=FEED_INTENTS, show_default=True, help="Number of intents per round."
 )
-@click.option("--rate", type=click.IntRange(1), default=FEED_RATE, show_default=True, help="Intents a second.")
+@click.option("--rate", type=click.IntRange(1), default=FEED_RATE, show_default=True, help="Intents per second.")
 @click.option("--rounds", type=click.IntRange(0), default=0, show_default=True, help="0: until stopped.")
 @click.option("--seed", type=int, default=7, show_default=True, help="Another seed, other customers.")
 @bootstrap_option
@@ -121,7 +124,7 @@ def feed(
     intent_topics: tuple[str, ...],
     renamed_topics: tuple[str, ...],
 ) -> None:
-    """Publish the demonstration's input, live, to a cluster where a gate runs already."""
+    """Publish the demonstration's input, live, to a cluster where a gate is already running."""
     from streams.demo.feed import Feed, FeedRefused, partitions_of
     from streams.demo.input import Live, demo_input
 

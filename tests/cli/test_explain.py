@@ -139,7 +139,7 @@ def recorded() -> str:
 def test_a_recorded_decision_with_its_policy() -> None:
     result = asked("--decision", recorded(), "--policy", "starter")
     assert "✓ sms-weekly: 0 of 3 in any 7 days." in result.stdout
-    assert "Left after this one:" in result.stdout
+    assert "Remaining after this one:" in result.stdout
 
 
 HINT = "Give --bootstrap (or --policy) to see the rules by name."
@@ -197,7 +197,7 @@ def test_a_recorded_decision_with_the_policy_of_the_control_topic(
         (["--intent", json.dumps(INTENT), "--policy", "starter", "--at", "noon"], "RFC 3339"),
         (["--intent", json.dumps(INTENT), "--policy", "/nowhere"], "The policy /nowhere cannot be read"),
         (["--intent", json.dumps(INTENT), "--policy", "starter", "--ledger", "/nowhere"], "cannot be read"),
-        (["--intent", json.dumps(INTENT), "--policy", "starter", "--ledger", __file__], "is no ledger"),
+        (["--intent", json.dumps(INTENT), "--policy", "starter", "--ledger", __file__], "is not a ledger"),
         (["--decision", "{"], "is not JSON"),
         (["--decision", "{}"], "not a decision of mesura"),
     ],
@@ -215,7 +215,7 @@ def test_what_cannot_be_explained_is_said(arguments: list[str], says: str) -> No
 def test_what_is_no_address_of_a_gate(gate: str) -> None:
     result = asked("--intent", json.dumps(INTENT), "--gate", gate)
     assert result.exit_code == 2
-    assert "--gate wants the address of a gate, as http://127.0.0.1:9464; `mesura run` prints it." in result.stderr
+    assert "--gate needs the address of a gate, such as http://127.0.0.1:9464. `mesura run` prints it." in result.stderr
 
 
 def not_found(_: bytes) -> bytes:
@@ -229,11 +229,14 @@ def greeting(_: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        (not_found, "does not explain: a gate started with --no-explain, or something else. Start the gate without it"),
-        (greeting, "is no gate. `mesura run` prints where one listens."),
-        (lambda _: b"SSH-2.0-something\r\n\r\n", "is no web server. `mesura run` prints where a gate listens."),
-        (web_server, "answered with status 400. `mesura run` prints where a gate listens."),
-        (lambda _: None, "`mesura run` prints where it listens."),
+        (
+            not_found,
+            "does not explain. It is a gate started with --no-explain, or something else. Start the gate without",
+        ),
+        (greeting, "is not a gate. `mesura run` prints the address of a gate."),
+        (lambda _: b"SSH-2.0-something\r\n\r\n", "is not a web server. `mesura run` prints the address of a gate."),
+        (web_server, "answered with status 400. `mesura run` prints the address of a gate."),
+        (lambda _: None, "`mesura run` prints the address of a gate."),
     ],
 )
 def test_what_is_no_gate(answer: Callable[[bytes], bytes | None], says: str) -> None:

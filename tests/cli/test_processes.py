@@ -81,8 +81,8 @@ def test_slots_of_machines_do_not_meet() -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--processes", "2", "--slot", "left"], "--slot is the number of this machine"),
-        (["--processes", "2", "--slot", "-1"], "--slot is the number of this machine"),
+        (["--processes", "2", "--slot", "left"], "--slot must be the number of this machine"),
+        (["--processes", "2", "--slot", "-1"], "--slot must be the number of this machine"),
         (["--processes", "2", "--clock", "record"], "--clock record decides with one process"),
         (["--processes", "0"], "not in the range"),
     ],

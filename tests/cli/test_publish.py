@@ -79,7 +79,7 @@ def test_what_the_gate_could_not_read_is_not_sent(broker: EmbeddedBroker, prefix
     assert result.exit_code == 1
     *named, remedy = result.stderr.splitlines()
     assert [line.partition(": ")[0] for line in named] == ["line 2", "line 3", "line 4", "line 5"]
-    assert remedy == f"Correct these lines as schemas/ says and publish them alone; they stand in {rejects}."
+    assert remedy == f"Correct these lines as schemas/ says and publish them alone; they are in {rejects}."
     assert "bad_time" in result.stderr
     assert result.stdout.splitlines()[-1].startswith("rejected: 4 (")
     assert secret not in result.stderr
@@ -124,7 +124,7 @@ def test_a_no_that_is_read_generously_is_sent_and_said(broker: EmbeddedBroker, p
     assert result.exit_code == 0
     assert result.stdout == "preferences: 3 published\n"
     assert result.stderr.startswith(
-        "Warning: events that restrict, and of which something cannot be read: 1, on lines 2. The gate acts on them"
+        "Warning: events that restrict and contain something that cannot be read: 1, on lines 2. The gate applies them"
     )
 
 
@@ -184,7 +184,7 @@ def test_one_document_over_several_lines_is_one_sentence(broker: EmbeddedBroker,
         result = published(broker, prefix, text)
         assert result.exit_code == 2
         assert result.output == (
-            "Error: This looks like one JSON document over several lines; write one event a line.\n"
+            "Error: This looks like one JSON document over several lines. Write one event per line.\n"
         )
 
 

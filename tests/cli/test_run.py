@@ -68,7 +68,7 @@ def test_a_refusal_ends_with_its_exit_code_and_sentence(policy: Path) -> None:
 @pytest.mark.parametrize(
     ("environment", "says"),
     [
-        ({}, "No erasure key."),
+        ({}, "There is no erasure key."),
         ({"MESURA_ERASURE_KEY": "abcd"}, "has 2 bytes"),
         ({"MESURA_ERASURE_KEY": "word"}, "is not hexadecimal"),
         ({"MESURA_ERASURE_KEY": KEY, "MESURA_ERASURE_KEY_FILE": "/nowhere"}, "Both "),

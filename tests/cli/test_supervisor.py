@@ -40,7 +40,7 @@ def test_the_sentence_names_the_signal_and_the_restart() -> None:
     (told,) = events(errors)
     assert told["event"] == "The worker ended by SIGKILL. Restart 1 in 0.0 s."
     assert told["exit_code"] == -9
-    assert told["reason"] == "It ended by SIGKILL, and said nothing of it."
+    assert told["reason"] == "It ended by SIGKILL without reporting a cause."
 
 
 def test_what_a_worker_was_ended_by_is_said_with_its_place() -> None:

@@ -64,10 +64,10 @@ def test_in_words(broker: EmbeddedBroker, decided: str) -> None:
         ),
         (
             "Wed 25 Nov 2026 16:00 (UTC)  sms  customer-000001 i1  Approved. It may be sent until "
-            "Wed 25 Nov 2026 11:05 (America/Bogota), not later."
+            "Wed 25 Nov 2026 11:05 (America/Bogota), but not later."
         ),
         (
-            f"Wed 25 Nov 2026 16:00 (UTC)  sms  customer-000002 {'a' * 24}  Withdrawn: do not send it any more. "
+            f"Wed 25 Nov 2026 16:00 (UTC)  sms  customer-000002 {'a' * 24}  Withdrawn. Do not send it any more. "
             "The customer opted out."
         ),
     ]

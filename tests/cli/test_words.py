@@ -58,7 +58,7 @@ CONSENT = RuleView("consent", "consent")
             check("expired:horizon"),
             "passed",
             [],
-            "Young enough for the gate to remember whether it was answered before.",
+            "Recent enough for the gate to remember whether it was answered before.",
         ),
         (
             check("expired:horizon"),
@@ -78,7 +78,7 @@ CONSENT = RuleView("consent", "consent")
         (check("duplicate"), "duplicate", [], "The same intent was answered before."),
         (check("vocabulary"), "passed", [], "The policy knows the channel and the purpose."),
         (check("vocabulary"), "channel_unknown", [], "The policy declares no such channel."),
-        (NO, "passed", [], "The customer has not said no to it."),
+        (NO, "passed", [], "The customer has not opted out of it."),
         (NO, "opt_out", [-HOUR], "The customer opted out. Since Wed 25 Nov 2026 10:00 (America/Bogota)."),
         (
             NO,
@@ -91,7 +91,7 @@ CONSENT = RuleView("consent", "consent")
         ),
         (NO, "closing", [], "The allowed period ends in under two seconds."),
         (CONSENT, "passed", [], "There is a consent."),
-        (CONSENT, "passed", [HOUR], "There is a consent; it ends Wed 25 Nov 2026 12:00 (America/Bogota)."),
+        (CONSENT, "passed", [HOUR], "There is a consent, which ends Wed 25 Nov 2026 12:00 (America/Bogota)."),
         (CONSENT, "consent_missing", [], "Consent is required and none is known."),
         (WINDOW, "passed", [HOUR], "Open, until Wed 25 Nov 2026 12:00 (America/Bogota)."),
         (WINDOW, "passed", [], "Open."),
@@ -121,11 +121,11 @@ CONSENT = RuleView("consent", "consent")
             "The allowed period ends in under two seconds. It ends Wed 25 Nov 2026 11:00:01 (America/Bogota).",
         ),
         (EVER, "cap_reached", [1], "1 of 1 in all time."),
-        (NEVER, "cap_reached", [0], "Never: the limit is 0."),
+        (NEVER, "cap_reached", [0], "Never, because the limit is 0."),
         (GAP, "passed", [0], "No contact in the last 2 hours."),
         (GAP, "gap", [1], "1 contact in the last 2 hours."),
-        (RuleView("gap", "gap"), "gap", [2], "2 contacts in the time to be kept."),
-        (GAP, "exempt", [], "The purpose is exempt from it."),
+        (RuleView("gap", "gap"), "gap", [2], "2 contacts in the required time."),
+        (GAP, "exempt", [], "The purpose is exempt from this rule."),
         (
             RuleView("numbers", "sender"),
             "sender_missing",
@@ -165,19 +165,22 @@ def test_a_whole_decision() -> None:
         "  ✓ duplicate: Not answered before.",
         "  ✗ weekly: 3 of 3 in any 7 days.",
         "      Three are enough.",
-        "  · on-trial: 1 contact in the last 2 hours. On trial: it changes nothing.",
-        "  · free: The purpose is exempt from it.",
+        "  · on-trial: 1 contact in the last 2 hours. It is in shadow, so it changes nothing.",
+        "  · free: The purpose is exempt from this rule.",
     ]
 
 
 @pytest.mark.parametrize(
     ("more", "text"),
     [
-        ({}, "As things stand, no later moment is known at which it would pass."),
-        ({"reason": "expired", "rule": "expired:deadline"}, "Trying this one again does not help."),
+        ({}, "As things stand, there is no known later moment at which it would be approved."),
+        ({"reason": "expired", "rule": "expired:deadline"}, "Trying this intent again does not help."),
         ({"reason": "duplicate", "rule": "duplicate", "duplicate_of": "d" * 24}, f"See decision {'d' * 24}."),
-        ({"type": "withdrawn", "reason": "erased"}, "do not send it any more. The customer asked to be erased."),
-        ({"type": "approved", "valid_until": AT + 999}, "until Wed 25 Nov 2026 11:00:00 (America/Bogota), not later."),
+        ({"type": "withdrawn", "reason": "erased"}, "Do not send it any more. The customer asked to be erased."),
+        (
+            {"type": "approved", "valid_until": AT + 999},
+            "until Wed 25 Nov 2026 11:00:00 (America/Bogota), but not later.",
+        ),
     ],
 )
 def test_the_answer(more: dict[str, object], text: str) -> None:
@@ -190,7 +193,7 @@ def test_an_approval_says_what_is_left_and_what_must_be_done() -> None:
     )
     assert list(in_words(approval, PolicyView()))[-2:] == [
         "The sender must: say-how-to-stop.",
-        "Left after this one: 2 under weekly, 0 under daily.",
+        "Remaining after this one: 2 under weekly, 0 under daily.",
     ]
 
 

@@ -26,7 +26,7 @@ def test_a_sound_policy(tmp_path: Path, with_rules: Callable[[str], str]) -> Non
     result = run("check", str(path))
     assert result.exit_code == 0
     assert f"{path}:19: warning: rule a: The limit 0 means never" in result.output
-    assert result.output.splitlines()[-1].startswith(f"{path}: sound. test 1, 1 rules, ")
+    assert result.output.splitlines()[-1].startswith(f"{path}: no errors. test 1, 1 rules, ")
     assert "warning" not in run("check", "--quiet", str(path)).output
 
 
@@ -79,7 +79,7 @@ def test_show_calendars() -> None:
 def test_show_says_since_when_lifetime_caps_are_exact(tmp_path: Path, with_rules: Callable[[str], str]) -> None:
     path = tmp_path / "policy.yaml"
     path.write_text(with_rules("- {id: once, kind: cap, limit: 1, window: {lifetime: true}}\n"), encoding="utf-8")
-    assert "once: since switched on" in run("show", str(path)).output
+    assert "once: since it was switched on" in run("show", str(path)).output
 
 
 def test_show_json() -> None:

@@ -28,7 +28,7 @@ def at(offset: int, kind: str = "BatchUnreadableError") -> End:
     return End("It cannot be read.", kind, 3, "opt-out", 3, offset)
 
 
-KILLED = End("It ended by SIGKILL, and said nothing of it.", "by SIGKILL", -9)
+KILLED = End("It ended by SIGKILL without reporting a cause.", "by SIGKILL", -9)
 NO_BROKER = End("The worker could not start: no broker.", "KafkaConnectionError", 3)
 
 
