@@ -112,7 +112,7 @@ def test_create_is_idempotent_and_check_agrees(real_kafka: KafkaAdmin, topic_pre
     shape = ["--prefix", topic_prefix, "--partitions", "2", "--replication-factor", "1"]
     code, output = _run("check", *where, *shape)
     assert (code, output.count("missing")) == (1, 10)
-    assert output.endswith("`mesura topics create` makes what is not there yet.\n")
+    assert output.endswith("`mesura topics create` creates the missing topics.\n")
     code, output = _run("create", *where, *shape)
     assert (code, output.count("created")) == (0, 10)
     code, output = _run("create", *where, *shape)
@@ -122,8 +122,8 @@ def test_create_is_idempotent_and_check_agrees(real_kafka: KafkaAdmin, topic_pre
     assert (code, output.count("exists"), output.count("created")) == (0, 10, 1)
     code, output = _run("check", *where, "--prefix", topic_prefix, "--partitions", "3", "--replication-factor", "2")
     assert code == 1
-    assert "give the one there is: --partitions" in output
-    assert "give as many as there are: --replication-factor" in output
+    assert "pass the existing count with --partitions" in output
+    assert "pass the existing number with --replication-factor" in output
     assert "kafka-configs.sh" not in output
 
 
