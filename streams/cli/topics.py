@@ -253,7 +253,7 @@ def _report(act: Callable[[str, TopicPlan], list[TopicReport]], bootstrap: str, 
 
 def _what_to_do(reports: Sequence[TopicReport]) -> Iterator[str]:
     if any(report.state is State.MISSING for report in reports):
-        yield "`mesura topics create` creates the missing topics."
+        yield "`mesura topics create` creates the topics that do not exist."
     differences = [difference for report in reports for difference in report.differences]
     if any(not difference.startswith(("partitions", "replicas", CANNOT_TELL)) for difference in differences):
         yield "Change settings with kafka-configs.sh --alter. `mesura topics describe` gives the reason for each."

@@ -112,7 +112,7 @@ def test_create_is_idempotent_and_check_agrees(real_kafka: KafkaAdmin, topic_pre
     shape = ["--prefix", topic_prefix, "--partitions", "2", "--replication-factor", "1"]
     code, output = _run("check", *where, *shape)
     assert (code, output.count("missing")) == (1, 10)
-    assert output.endswith("`mesura topics create` creates the missing topics.\n")
+    assert output.endswith("`mesura topics create` creates the topics that do not exist.\n")
     code, output = _run("create", *where, *shape)
     assert (code, output.count("created")) == (0, 10)
     code, output = _run("create", *where, *shape)
@@ -181,7 +181,7 @@ def test_the_embedded_broker_makes_topics_its_own_way(embedded_broker: EmbeddedB
     assert {report.state for report in reports} == {State.CREATED}
     assert not any(report.is_as_planned for report in reports)
     control = next(report for report in reports if report.topic.name == plan.names.control)
-    assert control.differences == ("partitions: 4, planned 1", "settings: this broker cannot tell them")
+    assert control.differences == ("partitions: 4, planned 1", "settings: this broker cannot report them")
 
 
 def test_describe_needs_no_broker() -> None:
