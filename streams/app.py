@@ -218,7 +218,7 @@ async def _started(app: faust.App, engine: Engine) -> None:
     await engine.start()
     engine.keep_running(watch_group(app, engine))
     engine.keep_running(watch_topics(engine.settings))
-    await app.start()  # returns after the first take-over
+    await app.start()  # returns after the first assignment
     await app.wait_until_stopped()
 
 

@@ -1,7 +1,7 @@
-"""Faust agents, one file per kind of input topic. All they do is hand what arrived to the lane of its partition.
+"""Faust agents, one file per kind of input topic. They only hand what has arrived to the engine.
 
 Rules of this package
-1. An agent never waits and never decides: waiting would stop the one loop that delivers every topic, and with it the
-   very records a lane is waiting for.
+1. An agent never waits and never decides. Waiting would stop the one loop that delivers every topic, and with it the
+   very records for which a lane waits.
 2. An agent sees fetched records (`streams.exactly_once.fetched_records.FetchedRecords`), never single records.
 """

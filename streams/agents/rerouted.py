@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def declare(app: Any, topic: Any, engine: Engine) -> None:
-    """Let the app's stream of this topic flow into the engine."""
+    """Declare the agent that hands what arrives on this topic to the engine."""
 
     @app.agent(topic, name=f"rerouted-{topic.get_topic_name()}")  # type: ignore[untyped-decorator]
     async def rerouted(batches: Any) -> None:

@@ -2,14 +2,14 @@
 
     value, JSON: {"served": {topic: [first offset, next offset], …}, "latest_ms": moment, "version": 1}
 
-The changelog is compacted: of its meta records only the last survives, and with the others goes the order in which
-records were served. Whoever has to repeat a decision needs that order for as long as the records themselves are kept.
+The changelog is compacted, so only the last of its meta records survives, and the others take with them the order in
+which records were served. Whoever has to repeat a decision needs that order for as long as the records are kept.
 
 Rules of this module
-1. It is written in the transaction it speaks of: there is one record for each committed batch, and none for any other.
-2. `served` names every input topic, also one of which nothing was served, and a batch begins where the one before has
-   ended: a reader that finds a gap between two records knows what is missing.
-3. The engine never reads it. A worker's authority on positions is the changelog.
+1. A record is written in the transaction that it describes: a committed batch has one, an aborted batch has none.
+2. `served` names every input topic, including those of which nothing was served, and a batch begins where the previous
+   one ended. A reader that finds a gap between two records therefore knows what is missing.
+3. The engine never reads the batch log. A worker takes its positions from the changelog.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BATCH_VERSION: Final = 1
 
 
 class ServedBatch(msgspec.Struct, frozen=True):
-    """What one transaction served of one partition: by topic, from which offset and up to before which."""
+    """What one transaction served of one partition: per topic, the first offset and the one after the last."""
 
     served: dict[str, tuple[int, int]]
     latest_ms: int

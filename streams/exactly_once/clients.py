@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from streams.exactly_once.settings import EngineSettings
 
 CLOSE_SECONDS: Final = 2.0
-"""How long a client may take to say goodbye."""
+"""How long a client may take to disconnect."""
 
 CHANGELOG_FETCH_BYTES: Final = 512 * 1024
-"""Of one partition in one fetch. Eight times as much is no faster and costs 40 MB that stay; a larger record batch, up
-to the largest record, comes whole all the same."""
+"""Fetched of one partition at once. Eight times as much is no faster and costs 40 MB that stay allocated. A larger
+record batch, up to the largest record, still arrives whole."""
 
 CHANGELOG_FETCH_WAIT_MS: Final = 100
 """How long a fetch may wait at the end of a partition, where an open transaction holds up the rest."""
@@ -204,7 +204,7 @@ class KafkaClients:
         return producer
 
     async def offset_reader(self) -> OffsetReader:
-        """A consumer that only asks."""
+        """A consumer that only asks for offsets."""
         consumer = aiokafka.AIOKafkaConsumer(
             bootstrap_servers=self._settings.bootstrap_servers,
             isolation_level="read_uncommitted",
@@ -253,10 +253,10 @@ class Closable(Protocol):
 
 
 async def close(client: Closable) -> None:
-    """Disconnect a client that is thrown away whatever it answers.
+    """Disconnect a client that is no longer needed, whatever it answers.
 
-    In a task of its own: aiokafka cancels tasks of its own when it stops, and while a broker goes away such a
-    cancellation can come out of `stop`. Nobody has cancelled us.
+    `stop` runs in a task of its own: aiokafka cancels its own tasks when it stops, and while a broker goes away such a
+    cancellation can escape from `stop` although the caller was not cancelled.
     """
     stopping = asyncio.ensure_future(client.stop())
     done, late = await asyncio.wait({stopping}, timeout=CLOSE_SECONDS)
@@ -264,4 +264,4 @@ async def close(client: Closable) -> None:
         task.cancel()
     for task in done:
         if not task.cancelled():
-            task.exception()  # looked at, so that nobody is told that nobody did
+            task.exception()  # retrieved, so that asyncio does not report it

@@ -2,7 +2,7 @@
 
 Rules of this module
 1. Nothing is unpacked without limit: a megabyte of zstd may hold terabytes, and a worker that runs out of memory is
-   started again to meet the same batch.
+   started again and meets the same batch.
 2. Whatever is not sound ends in `DamagedError`, which says what is wrong and quotes nothing.
 """
 
@@ -23,12 +23,12 @@ NAMES: Final = {1: "gzip", 2: "snappy", 3: "lz4", 4: "zstd"}
 """By their number in a batch's attributes; 0 is not compressed."""
 
 UNPACKED_BYTES_MAX: Final = 64 * 1024 * 1024
-"""Of one batch, which has a megabyte at most in the planned topics: packed sixty times as tight as it could be read.
-Intents compress to a tenth or a fiftieth, batches full of the same one further; a worker needs about three times this
-to read the batch."""
+"""The most that one batch may hold once it is unpacked. In the planned topics a batch has a megabyte at most, so it may
+be compressed to a sixtieth. Intents compress to between a tenth and a fiftieth, batches of identical intents further.
+A worker needs about three times this to read the batch."""
 
 _FIRST_GUESS: Final = 16
-"""How much larger the unpacked is at first thought to be; four times as much with each further try."""
+"""Factor by which data is first assumed to grow; four times as much with each further attempt."""
 
 _GUESS_BYTES_MIN: Final = 64 * 1024
 
@@ -45,7 +45,7 @@ class DamagedError(Exception):
 
 
 def gunzip(packed: Packed) -> bytes:
-    """Of gzip, in as many members as there are."""
+    """Unpack gzip data, which may have any number of members."""
     unpacked: list[bytes] = []
     left, room = bytes(packed), UNPACKED_BYTES_MAX
     while left or not unpacked:
@@ -65,7 +65,7 @@ def gunzip(packed: Packed) -> bytes:
 
 
 def unsnappy(packed: Packed) -> bytes:
-    """Of snappy, as one block (librdkafka and others) or in xerial's blocks (Java and most others)."""
+    """Unpack snappy data: one block (librdkafka and others), or xerial's blocks (Java and most others)."""
     if bytes(packed[: len(_XERIAL_MAGIC)]) != _XERIAL_MAGIC:
         return _snappy_block(packed, UNPACKED_BYTES_MAX)
     unpacked: list[bytes] = []
@@ -91,7 +91,7 @@ def unsnappy(packed: Packed) -> bytes:
 
 def _snappy_block(block: Packed, room: int) -> bytes:
     try:
-        # What the block claims: believed before anything is unpacked, the library would take that much memory.
+        # Checked before anything is unpacked: the library would allocate whatever the block claims.
         if cramjam.snappy.decompress_raw_len(block) > room:
             raise _too_large()
         return bytes(cramjam.snappy.decompress_raw(block))
@@ -100,17 +100,17 @@ def _snappy_block(block: Packed, room: int) -> bytes:
 
 
 def unlz4(packed: Packed) -> bytes:
-    """Of lz4's frame format."""
+    """Unpack data in lz4's frame format."""
     return _into(cramjam.lz4.decompress_into, packed, "lz4")
 
 
 def unzstd(packed: Packed) -> bytes:
-    """Of zstd."""
+    """Unpack zstd data."""
     return _into(cramjam.zstd.decompress_into, packed, "zstd")
 
 
 def _into(unpack: Callable[[Any, Any], int], packed: Packed, codec: str) -> bytes:
-    """Unpacked into as much room as it may take: the libraries' own functions know no limit."""
+    """Unpack into a buffer of limited size: the libraries' own functions know no limit."""
     room = min(UNPACKED_BYTES_MAX, max(_GUESS_BYTES_MIN, _FIRST_GUESS * len(packed)))
     while True:
         into = bytearray(room)

@@ -62,7 +62,7 @@ class ControlTopic:
         """Connect and read everything there is.
 
         Raises:
-            BatchUnreadableError: what stands there cannot be read.
+            BatchUnreadableError: a record batch of the topic cannot be read.
         """
         self._consumer = aiokafka.AIOKafkaConsumer(
             bootstrap_servers=self._settings.bootstrap_servers,
@@ -76,7 +76,7 @@ class ControlTopic:
             read_as_entries(self._consumer)
             self._consumer.assign([self._partition])
             await self.refresh()
-        except BaseException:  # nobody leaves what was never entered
+        except BaseException:  # `__aexit__` is not called if `__aenter__` fails
             await self.stop()
             raise
 

@@ -9,7 +9,7 @@
      │    └── TopicShrunkError       an input topic lost records after they were decided
      ├── BatchUnreadableError   a record batch is not what was written; the process ends and is started again
      ├── RestoreStalledError    the changelog could not be read to its end; likewise
-     └── LaneError              a lane met something it cannot go on from; likewise
+     └── LaneError              a lane met a condition it cannot continue from; likewise
           └── TransactionRefusedError   the broker refused a record of a transaction, again and again
 
 Texts name topics, partitions and offsets; never a key or a value. Where an error knows its place, it says so in
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from aiokafka.structs import TopicPartition
 
 PLACES_SHOWN: Final = 20
-"""Innermost calls named of an error."""
+"""How many of an error's innermost calls are named."""
 
 
 class EngineError(Exception):
@@ -43,7 +43,7 @@ class RefusalError(EngineError):
 
 
 class StartupRefusedError(RefusalError):
-    """Starting (or taking over a partition) would break a promise. The text says what to do."""
+    """Starting, or owning a partition, would break a promise. The text says what to do."""
 
 
 class RecordsMissingError(RefusalError):
@@ -87,7 +87,7 @@ class TopicUnfitError(StartupRefusedError):
 
 
 class StateUnreadableError(StartupRefusedError):
-    """A value of the changelog cannot be read. To go on would forget what it held, the opt-outs of a customer among it.
+    """A value of the changelog cannot be read. To continue would forget what it held, perhaps a customer's opt-outs.
 
     `why` says what is wrong with the value; never what it holds. `offset` is None where its record was not found.
     """
@@ -104,17 +104,17 @@ class StateUnreadableError(StartupRefusedError):
 
 
 class BatchUnreadableError(EngineError):
-    """A record batch cannot be read, and nobody knows what it holds: not even whether there is a no in it.
+    """A record batch cannot be read, so nobody knows what it holds, perhaps an opt-out.
 
-    Starting again is tried: another replica may have it sound. `offset` is the first one that was not read, `why` a
-    clause; `end_offset` is where the batch says that it ends, None where that cannot be believed.
+    The worker is started again, because another replica may hold the batch undamaged. `offset` is the first one that
+    was not read, `why` a clause; `end_offset` is where the batch says that it ends, None where that cannot be believed.
     """
 
     def __init__(self, topic: str, partition: int, offset: int, why: str, end_offset: int | None = None) -> None:
         end = f" (it ends before offset {end_offset})" if end_offset is not None else ""
         super().__init__(
             f"The record batch at offset {offset} of {topic}-{partition}{end} cannot be read: {why}. Nothing behind it "
-            "is decided. Let a replica that has it sound lead the partition, or give the batch up: "
+            "is decided. Make a replica with an undamaged copy the leader, or give the batch up: "
             "docs/operations.md, Unreadable records."
         )
         self.topic = topic
@@ -136,7 +136,7 @@ class RestoreStalledError(EngineError):
 
 
 class LaneError(EngineError):
-    """A lane cannot go on. The process ends; the next one restores the committed state."""
+    """A lane cannot continue. The process ends; the next one restores the committed state."""
 
 
 class TransactionRefusedError(LaneError):
@@ -144,9 +144,9 @@ class TransactionRefusedError(LaneError):
 
 
 def diagnosis(error: BaseException) -> dict[str, object]:
-    """What a log may say of an error: its type, where it happened, what caused it.
+    """What a log may say about an error: its type, where it happened, what caused it.
 
-    The text only of this package's own errors: any other might quote a record.
+    The text is included only for this package's own errors: any other might quote a record.
     """
     frames = traceback.extract_tb(error.__traceback__)[-PLACES_SHOWN:]
     told: dict[str, object] = {

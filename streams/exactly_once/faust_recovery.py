@@ -1,9 +1,8 @@
 # ruff: noqa: ANN401 - Faust is untyped
-"""Faust's table recovery, replaced: on every assignment the engine takes over, then the flow is resumed.
+"""Replaces Faust's table recovery: on every assignment the engine restores what is new, then the flow is resumed.
 
-Why not Faust's own: it replays the changelog record by record (2 500 a second), and would wait for ever for the
-transaction markers at its end. Ours runs outside
-the rebalance callback, because during the callback no heartbeats are sent.
+Faust's own recovery replays the changelog record by record (2 500 a second), and would wait for ever at the transaction
+markers at its end. Ours runs outside the rebalance callback, because no heartbeats are sent during the callback.
 """
 
 from __future__ import annotations
@@ -31,10 +30,10 @@ if TYPE_CHECKING:
     from streams.exactly_once.engine import Engine
 
 GROUP_CHECK_SECONDS: Final = 0.5
-"""Between two looks at the group's health: what an error of coordination may cost before the worker rejoins."""
+"""Between two checks of the group's health, hence how long the worker may wait to rejoin after an error."""
 
 GROUP_ERRORS_MAX: Final = 10
-"""Errors of coordination without an assignment between them before the worker ends."""
+"""The worker ends after more consecutive errors of coordination than this, with no assignment in between."""
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +59,7 @@ class FaustSource:
         return committed
 
     async def start_at(self, fetch_epoch: int, positions: Mapping[TopicPartition, int]) -> None:
-        """Begin a reading. The changelog partitions that come with the assignment are never fetched."""
+        """Begin a fetch epoch. The changelog partitions that come with the assignment are never fetched."""
         assigned = self._app.consumer.assignment()
         unread = {TopicPartition(tp.topic, tp.partition) for tp in assigned} - positions.keys()
         await self._thread.start_at(fetch_epoch, positions, unread)
@@ -77,8 +76,8 @@ class FaustSource:
 async def watch_group(app: Any, engine: Engine) -> None:
     """Let the consumer rejoin after an error of group coordination; too many in a row end the worker.
 
-    Nobody else asks: Faust does not, and aiokafka does not rejoin before. Which generation decides is settled by the
-    transactions, so rejoining is always safe.
+    aiokafka rejoins only after somebody has asked for its error, and Faust never asks. The transactions settle which
+    generation may decide, so rejoining is always safe.
     """
     errors = 0
     generation = -1
@@ -123,7 +122,7 @@ class EngineRecovery(Recovery):  # type: ignore[misc]
 
     @Service.task  # type: ignore[untyped-decorator]
     async def _slurp_changelogs(self) -> None:
-        """Nothing: changelog records never come through the stream path."""
+        """Does nothing: changelog records never come through the stream path."""
 
     async def _on_assigned(self, engine: Engine) -> None:
         inputs = {topic.name for topic in engine.settings.input_topics}

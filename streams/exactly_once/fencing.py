@@ -4,9 +4,9 @@
 Rules of this module
 1. A transaction of a member whose generation is over is refused by the group coordinator, so nothing of it is ever
    seen. An accepted offset commit therefore proves that the worker still owned its partitions at that moment.
-2. Only that request differs from aiokafka's own producer, which speaks TxnOffsetCommit up to version 0, and the moment
-   of the one before it: the group is made part of the transaction while the records are under way. That proves nothing
-   and commits nothing; it only takes a round trip out of the row that a decision waits for.
+2. Two things differ from aiokafka's own producer. It speaks only version 0 of that request, TxnOffsetCommit; and it
+   makes the group part of the transaction just before, whereas here that happens while the records are under way. This
+   earlier moment proves nothing and commits nothing; it only saves a round trip that a decision would wait for.
 
 Brokers older than Apache Kafka 2.5 do not know version 3 of the request; aiokafka then refuses to send it.
 """

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from streams.records import InputRecord
 
 NO_FETCH_EPOCH: Final = 0
-"""The reading before the first `start_at`."""
+"""The fetch epoch before the first `start_at`."""
 
 _Found = TypeVar("_Found")
 
@@ -97,7 +97,7 @@ class FetchedPartitionRecords(PartitionRecords):  # type: ignore[misc]
         try:
             for batch in self._batches():
                 batch.check(check_crc=self._check_crcs)
-                one = self._slice(topic, partition, batch)
+                one = self._fetched(topic, partition, batch)
                 self.next_fetch_offset: int = one.next_offset
                 yield one
         except UnreadableError as error:
@@ -107,10 +107,10 @@ class FetchedPartitionRecords(PartitionRecords):  # type: ignore[misc]
             yield last
 
     def _batches(self) -> Iterator[FetchedBatch]:
-        """The batches that hold something at or behind the position, which whoever takes one moves to its end.
+        """The batches that hold something at or behind the position. The caller moves the position to each one's end.
 
         Raises:
-            UnreadableError: there is none although something came; to fetch again would bring the same.
+            UnreadableError: something was fetched, but no such batch; another fetch would bring the same.
         """
         is_moved = False
         while self._records.has_next():
@@ -125,7 +125,7 @@ class FetchedPartitionRecords(PartitionRecords):  # type: ignore[misc]
         if not is_moved and self._records.size_in_bytes():
             raise UnreadableError("all that the broker sends lies before it")
 
-    def _slice(self, topic: str, partition: int, batch: FetchedBatch) -> FetchedRecords:
+    def _fetched(self, topic: str, partition: int, batch: FetchedBatch) -> FetchedRecords:
         position = batch.position
         if self._is_data(batch.parsed):
             records = batch.records(topic)
@@ -156,10 +156,10 @@ class EntryPartitionRecords(FetchedPartitionRecords):
     """A fetched partition of which only keys and values matter: yields the `Entries` of each batch that is data.
 
     Raises:
-        BatchUnreadableError: there is no going on behind this batch.
+        BatchUnreadableError: nothing behind this batch can be read.
     """
 
-    def _unpack_records(self) -> Iterator[Entries]:  # type: ignore[override]  # other readers ask for other things
+    def _unpack_records(self) -> Iterator[Entries]:  # type: ignore[override]  # another type of item
         topic, partition = self._tp.topic, self._tp.partition
         try:
             for batch in self._batches():
@@ -174,7 +174,7 @@ class EntryPartitionRecords(FetchedPartitionRecords):
 
 
 class Entries:
-    """Keys and values of one record batch, not decoded before they are asked for, and once only."""
+    """Keys and values of one record batch, decoded when they are asked for, and once only."""
 
     __slots__ = ("_batch", "_check_crc", "_partition", "_topic")
 
@@ -233,7 +233,7 @@ class _EntryFetches(_RecordFetches):
 
 
 class _WatchedClient:
-    """aiokafka's client, with an ear for what its fetcher only logs."""
+    """aiokafka's client, which shows the answers to its fetches to a `LogWatch`."""
 
     def __init__(self, client: Any, watch: LogWatch) -> None:
         self._client = client
@@ -250,18 +250,18 @@ class _WatchedClient:
 
 
 class _NothingButUnreadable:
-    """Stands for the records of a partition of which the broker reads none."""
+    """Stands for the records of a partition that the broker cannot read."""
 
     def __init__(self, error: BatchUnreadableError) -> None:
         assert error.topic is not None
         assert error.partition is not None
         assert error.offset is not None
         self.next_fetch_offset = error.offset
-        self._slice = FetchedRecords(error.topic, error.partition, [], error.offset, error.offset, 0)
-        self._slice.unreadable = error
+        self._fetched = FetchedRecords(error.topic, error.partition, [], error.offset, error.offset, 0)
+        self._fetched.unreadable = error
 
     def __iter__(self) -> Iterator[FetchedRecords]:
-        yield self._slice
+        yield self._fetched
 
 
 def _refuse_as_record(fetcher: Any, error: BatchUnreadableError) -> None:
@@ -304,7 +304,7 @@ def _read_by(
 
 
 def merge(fetched: list[FetchedRecords]) -> FetchedRecords:
-    """One run of fetched records of consecutive ones."""
+    """Join consecutive runs of fetched records into one."""
     first = fetched[0]
     for later in fetched[1:]:
         first.extend(later)

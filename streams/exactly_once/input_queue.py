@@ -4,9 +4,10 @@ Invariants
 1. `position` ≤ every queued offset < `arrived`: what lies between the two is queued, or a marker.
    `position` follows decided records only, so that it does not depend on when markers were fetched.
 2. Looking (`peek`) changes nothing. Only `advance`, after the commit, does. An aborted batch is simply looked at again.
-3. Slices are accepted only where the previous one ended. A jump forward is returned as missing offsets; a jump back
-   is never a reader's own, so the topic has lost its end, and what is written there now would be taken for decided.
-4. Behind a batch that cannot be read nothing is queued. What lies before it is decided as ever.
+3. Runs of fetched records are accepted only where the previous one ended. A jump forward is returned as missing
+   offsets. A jump back never comes from the consumer: the topic has lost its end, and what is written there now would
+   be taken for decided.
+4. Behind a batch that cannot be read nothing is queued. What lies before it is decided as usual.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class InputQueue:
         self.queued_bytes = 0
         self.is_full = False
         self.unreadable: BatchUnreadableError | None = None
-        """What lies at `arrived`, if nobody can read it."""
+        """What lies at `arrived`, if it cannot be read."""
         self._pause = pause
         self._resume = resume
 

@@ -38,8 +38,8 @@ class Batch(NamedTuple):
     `positions` are the next offsets per input topic *before* this batch.
     `due` are keys the state machine has called due; they come after the records, at `due_ms`, which is no earlier than
     any moment before it. By then a key may be gone, changed, or not due any more.
-    `too_large` are topic and offset of records whose answer no topic takes: to be set aside, changing nothing, unless
-    what they say must not be set aside.
+    `too_large` are topic and offset of records whose answer no topic takes. They are to be dead-lettered and to change
+    nothing, unless what they say must not be lost.
     """
 
     partition: int
@@ -96,7 +96,7 @@ class StateMachine(Protocol):
         """Apply the batch to the partition's store (changelog key to value) without changing it.
 
         Raises:
-            StoredValueUnreadable: to go on would forget what the value held.
+            StoredValueUnreadable: to continue would forget what the value held.
         """
         ...
 

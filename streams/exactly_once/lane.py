@@ -4,8 +4,8 @@
 
 Invariants
 1. Each partition has exactly one lane at a time; everything of a batch happens in this one task.
-2. An aborted batch has changed nothing. The next round chooses and decides from scratch, at a new moment.
-3. While called off, nothing is decided. `pause` returns when no batch is under way.
+2. An aborted batch has changed nothing. The next batch is chosen and decided from scratch, at a new moment.
+3. While the lane is halted, nothing is decided. `pause` returns when no batch is under way.
 4. What becomes due without a record is found in steps between batches and committed like a batch. Where nothing is to
    be changed there is no transaction.
 5. Anything unforeseen stops the lane for good and is reported; the process ends.
@@ -37,24 +37,24 @@ if TYPE_CHECKING:
     from streams.exactly_once.transaction import TransactionWriter
 
 LATE_IN_A_ROW_MAX: Final = 10
-"""Batches too late in a row before the worker ends. Each is half as large as the one before, so the last are tiny:
-then not the batches are too large but something is wrong."""
+"""The worker ends after more consecutive late batches than this. Each is half as large as the one before, so the last
+ones are tiny, and their size is not the reason."""
 
 REFUSED_IN_A_ROW_MAX: Final = 3
-"""Refusals in a row before the worker ends: the same records will be refused again."""
+"""The worker ends after this many consecutive refusals: the same records would be refused again."""
 
 CLOCK_RECHECK_SECONDS: Final = 1.0
 """Pause between comparisons while the clocks differ too much."""
 
 NOTHING_CHOSEN_SECONDS: Final = 0.25
-"""Wait after a round that found queued records but could take none; arrivals end it earlier."""
+"""Wait when records are queued but none could be chosen; arrivals end it earlier."""
 
 
 class Scheduler(Protocol):
     """Which records are decided next, and at which moment."""
 
     is_clock_wrong: bool
-    """Whether records were left because the clock is behind what was decided before."""
+    """Whether records were left undecided because the clock is behind earlier decisions."""
 
     async def choose(
         self, partitions: Sequence[PartitionState], limits: Limits, wake_signal: WakeSignal
@@ -151,11 +151,11 @@ class Lane:
         return any(state.has_work() for state in self._partitions.values()) or self._seconds_to_next() == 0.0
 
     def _seconds_to_next(self) -> float | None:
-        """Until the walk over the stores goes on; None while it does not."""
+        """Until the next step of the due scan; None while there is none."""
         return None if self._due_scan is None or self._wake_signal.is_halted() else self._due_scan.seconds_to_next()
 
     async def _wait(self, seconds: float) -> None:
-        """Arrivals cut short the wait for something to choose, but not the wait for clocks to agree."""
+        """Arrivals end the wait for something to choose early, but not the wait for clocks to agree."""
         if self._clocks_differ:
             await asyncio.sleep(seconds)
         else:
@@ -206,7 +206,7 @@ class Lane:
     async def _apply(
         self, partition_batches: Sequence[PartitionBatch]
     ) -> tuple[list[PartitionBatch], list[BatchResult]]:
-        """What is to be committed, and what it gave."""
+        """What is to be committed, and the result of each."""
         state_machine = self._state_machine()
         applied, results = [], []
         for partition_batch in partition_batches:
@@ -243,7 +243,7 @@ class Lane:
         self._on_progress()
 
     def _after_abort(self, aborted: TransactionAborted) -> float:
-        """What to do differently. Returns how long to wait."""
+        """Do differently next time. Returns how long to wait, or ends the lane."""
         if aborted.reason == TransactionAborted.CLOCK:
             self._clocks_differ = True
             self._on_progress()
@@ -256,7 +256,8 @@ class Lane:
                     f"lane {self.number}: {self._late_in_a_row} batches in a row could not be committed in time"
                 )
             return 0.0
-        # The limits are known by now: the next round finds whose answer it was. Nobody's: refused again, until the end.
+        # The limits are known by now, so the next batch finds whose answer is too large. If it is no record's, the
+        # broker refuses it again until the lane ends.
         self._looks_for_too_large = aborted.reason == TransactionAborted.TOO_LARGE
         self._refused_in_a_row += 1
         if self._refused_in_a_row >= REFUSED_IN_A_ROW_MAX:

@@ -59,7 +59,7 @@ ATTRIBUTES: Final = (
     PrivateName("faust.transport.drivers:TRANSPORTS", "aliases", "registers the transport"),
     PrivateName("faust.tables.manager:TableManager", "recovery", "our own recovery"),
     PrivateName("faust.tables.manager:TableManager", "_update_channels", "starts without waiting a second"),
-    PrivateName("faust.tables.recovery:Recovery", "_restart_recovery", "takes over instead of replaying"),
+    PrivateName("faust.tables.recovery:Recovery", "_restart_recovery", "restores in bulk instead of replaying"),
     PrivateName("faust.tables.recovery:Recovery", "_slurp_changelogs", "nothing to slurp"),
     PrivateName("faust.tables.recovery:Recovery", "_set_recovery_started", "as the original does"),
     PrivateName("faust.tables.recovery:Recovery", "_set_recovery_ended", "as the original does"),
@@ -115,9 +115,9 @@ IN_SOURCE: Final = (
     ),
     PrivateName("aiokafka.producer.sender:TxnOffsetCommitHandler", "self._group_id = group_id", "request"),
     PrivateName("aiokafka.producer.sender:TxnOffsetCommitHandler", "self._offsets = offsets", "request"),
-    PrivateName("faust.transport.consumer:Consumer", "self._read_offset = defaultdict", "cleared before each slice"),
+    PrivateName("faust.transport.consumer:Consumer", "self._read_offset = defaultdict", "cleared before each run"),
     PrivateName("faust.transport.consumer:Consumer", "if r_offset is None or offset >= r_offset", "lets runs pass"),
-    PrivateName("faust.tables.recovery:Recovery", "self._generation_id = generation_id", "stale take-overs"),
+    PrivateName("faust.tables.recovery:Recovery", "self._generation_id = generation_id", "stale assignments"),
     PrivateName("faust.tables.manager:TableManager", "self._recovery = Recovery(", "our own recovery"),
 )
 """Looked up in the source text, because they are set on instances."""

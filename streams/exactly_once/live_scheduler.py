@@ -3,14 +3,15 @@
 Rules of this module
 1. `now` is read before the barrier is asked: everything acknowledged before `now` lies below the answer and is applied
    first, in this batch or an earlier one.
-2. Records of other topics enter the batch only if they had arrived before the question. So had anything acknowledged
-   before them.
+2. Records of other topics enter the batch only if they had arrived before the barrier was asked. Whatever a customer
+   had said before they were published therefore lies below the answer too.
 3. Records of barrier topics wait for nothing. A partition whose barrier is not reached yet applies them alone and does
    not hold up the other partitions of its lane.
 4. What became due without a record comes last. It waits for the barrier only if it may approve something: then exactly
    as intents do.
-5. `now` of a partition never goes back, so where a clock ran ahead it stays ahead. Too far ahead, the partition chooses
-   nothing, not even preferences, until the clock has caught up: no decision is made at a moment that far in the future.
+5. `now` of a partition never goes back, so it stays ahead after a clock has run ahead. A partition that is too far
+   ahead chooses nothing, not even preferences, until the clock has caught up: no decision is made that far in the
+   future.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from streams.exactly_once.wake_signal import WakeSignal
 
 STALE_MOMENT_MS: Final = 500
-"""Age of a moment at which the barrier is asked again rather than deciding at it: a quarter of a commit's limit."""
+"""A moment older than this is not decided at; the barrier is asked again. A quarter of the limit for a commit."""
 
 ASKS_PER_BATCH: Final = 3
 """After this many stale moments the batch is decided at the last one; the commit limit then judges it."""
@@ -88,9 +89,10 @@ def _needs_barrier(state: PartitionState) -> bool:
 
 
 def _choose(state: PartitionState, limits: Limits, now_ms: int, cuts: dict[str, int] | None) -> PartitionBatch | None:
-    """By rank within the limits. Topics without a cut wait; all of them do while barrier records are left over.
+    """What a partition contributes, by rank and within the limits.
 
-    `cuts=None`: the barrier is not passed.
+    `cuts` are the offsets before which records of the topics behind the barrier may be taken; a topic without one
+    waits, and all of them wait while barrier records are left over. None: the barrier is not passed.
     """
     peeked: dict[str, Peeked] = {}
     room_records, room_bytes = limits

@@ -1,11 +1,13 @@
-"""Hears, from what brokers answer to fetches, that one cannot read its own log at an offset.
+"""Recognises, by brokers' answers to fetches, that a broker cannot read its own log at an offset.
 
-aiokafka only logs such answers and asks again, for ever: nothing behind the offset would be decided, and nobody told.
+aiokafka only logs such answers and asks again for ever: nothing behind the offset would be decided, and nobody would
+know.
 
 Rules of this module
-1. An error that does not come from a move of the partition says that its log cannot be read, whichever error it is.
-2. So does an answer without anything, where more lies behind the offset, committed.
-3. Only what is answered for longer than any move takes is told, once for every answer from then on.
+1. An error that does not come from a move of the partition means that its log cannot be read, whichever error it is.
+2. So does an empty answer, if committed records lie behind the offset.
+3. Such an answer is reported only if the same has been answered for longer than any move takes; from then on, every
+   time.
 """
 
 from __future__ import annotations
@@ -21,12 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LOG_ERROR_SECONDS: Final = 10.0
-"""How long a broker may answer that it cannot read a place of its log. A leader that is moving says so for less."""
+"""How long a broker may answer that it cannot read a place of its log. While a leader moves, such
+answers end sooner."""
 
 LOG_EMPTY_SECONDS: Final = 30.0
-"""How long a broker may answer with nothing although more lies behind the offset, committed. One that finds a length of
-nonsense in its log takes it for the end. One that gives other partitions first, or is told to be slow, gives some of
-every partition well within this."""
+"""How long a broker's answers may be empty although committed records lie behind the offset. A broker that finds a
+nonsensical length in its log takes it for the end. A broker that serves other partitions first, or is throttled, serves
+some of every partition well within this."""
 
 _SAYS_WHAT_IS_STABLE: Final = 4
 """The version of the fetch protocol since which an answer says how far a partition is committed."""
@@ -35,7 +38,7 @@ _NO_ERROR: Final = 0
 
 ERRORS_OF_A_MOVE: Final = frozenset(
     {
-        1,  # OFFSET_OUT_OF_RANGE: reading begins where there is something, and what is missing is counted
+        1,  # OFFSET_OUT_OF_RANGE: fetching begins where there is something, and what is missing is counted
         3, 100, 103,  # UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID, INCONSISTENT_TOPIC_ID: see `topic_watch.py`
         5, 6, 9,  # LEADER_NOT_AVAILABLE, NOT_LEADER_OR_FOLLOWER, REPLICA_NOT_AVAILABLE
         7, 13, 89,  # REQUEST_TIMED_OUT, NETWORK_EXCEPTION, THROTTLING_QUOTA_EXCEEDED
@@ -43,15 +46,16 @@ ERRORS_OF_A_MOVE: Final = frozenset(
         74, 75, 78,  # FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH, OFFSET_NOT_AVAILABLE
     }
 )  # fmt: skip
-"""What brokers answer while a partition has no leader, or another than the asked one, and what is dealt with elsewhere,
-by Kafka's error code. All others are no list: a broker answers with whatever its reading of the log raised."""
+"""Kafka's codes of the errors that brokers answer while a partition has no leader or another one than was asked, and of
+those that are dealt with elsewhere. The others cannot be listed: a broker answers with whatever reading its log raised.
+"""
 
 _ERROR_NAMES: Final = {76: "UnsupportedCompressionType", 87: "InvalidRecord"}
-"""Of errors that aiokafka has no name for."""
+"""Of errors for which aiokafka has no name."""
 
 
 class LogWatch:
-    """What brokers have answered to the fetches of one consumer, as far as it says that they cannot read their logs."""
+    """Those answers to the fetches of one consumer which say that a log cannot be read."""
 
     def __init__(
         self, refuse: Callable[[BatchUnreadableError], None], monotonic: Callable[[], float] = time.monotonic
@@ -62,7 +66,7 @@ class LogWatch:
         """By topic and partition: the offset, and when the first of these answers came."""
 
     def hear(self, request: Any, response: Any) -> None:  # noqa: ANN401 - aiokafka's requests are untyped
-        """Take note of the answer to a fetch, and tell of each partition that cannot be read."""
+        """Note the answer to a fetch, and report each partition that cannot be read."""
         asked = {(topic, p): offset for topic, partitions in request.topics for p, offset, _ in partitions}
         for topic, partitions in response.topics:
             for partition, error_code, _, *rest in partitions:
@@ -85,7 +89,7 @@ class LogWatch:
 
 
 def _lacks_what_is_there(offset: int, version: int, rest: list[Any]) -> bool:
-    """Whether an answer holds nothing, although the last stable offset, which it begins with, lies behind."""
+    """Whether an answer is empty although its last stable offset, its first field, lies behind the offset asked for."""
     return version >= _SAYS_WHAT_IS_STABLE and not rest[-1] and bool(rest[0] > offset)
 
 

@@ -93,7 +93,7 @@ class PartitionState:
         return any(input_queue.queue for input_queue in self.input_queues)
 
     def has_preferred(self) -> bool:
-        """Whether an intent waits that goes before others: a record of any topic but the last in rank."""
+        """Whether a record waits that goes before others: of any topic behind the barrier but the last in rank."""
         return any(input_queue.queue for input_queue in self.other_queues[:-1])
 
     def has_work(self) -> bool:

@@ -6,7 +6,7 @@ Rules of this module
    on behind a batch that was not read.
 2. Nothing that a batch says of itself is believed: not its length, its format, its codec, how many records it holds or
    where it ends. Whatever is wrong with one ends here, so that it has a name and a place.
-3. A header whose name is not UTF-8 stops nobody: its name is read with replacement characters, the rest as it is.
+3. A header name that is not UTF-8 makes nothing unreadable: it is read with replacement characters, the rest as it is.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ _MAGIC: Final = 2
 _CODEC_MASK: Final = 0x07
 
 RECORDS_MAX: Final = 500_000
-"""Of one batch. Unpacked within the limit it could hold nine million records of nothing, which take gigabytes once they
-are read; of intents, at a hundred bytes each, a megabyte holds ten thousand."""
+"""Of one batch. Within the limit on unpacked bytes, a batch could hold nine million empty records, which would take
+gigabytes once they are read. A megabyte holds ten thousand intents of a hundred bytes."""
 
 NO_TIME_MS: Final = -1
 """The timestamp of a record that has none, as Kafka says it."""
@@ -66,7 +66,8 @@ class UnreadableError(Exception):
 
 
 class FetchedBatch:
-    """One record batch or, of before Kafka 0.11, one message. `parsed` is aiokafka's, with its header read."""
+    """One record batch, or one message of a format older than Kafka 0.11. `parsed` is aiokafka's; its header is
+    read."""
 
     __slots__ = ("_is_legacy", "_packed", "next_offset", "parsed", "position")
 
@@ -85,7 +86,7 @@ class FetchedBatch:
 
     @property
     def base_offset(self) -> int | None:
-        """Where it begins. Batches of before Kafka 0.11 do not say."""
+        """Where it begins. Batches of a format older than Kafka 0.11 do not say."""
         return getattr(self.parsed, "base_offset", None)
 
     def check(self, *, check_crc: bool) -> None:
@@ -181,7 +182,7 @@ class FetchedBatch:
         return int(count)
 
     def _check_claims(self) -> None:
-        """What must be refused before it is tried."""
+        """Refuse what must not even be tried."""
         if self._is_legacy:
             return
         if not 0 <= self._claimed_count <= RECORDS_MAX:
@@ -274,15 +275,15 @@ class LenientBatch(_DefaultRecordBatchPy):  # type: ignore[misc]
         self._buffer = _LenientText(self._buffer)
 
     def _read_msg(self, decode_varint: Any = decode_varint_py) -> Any:
-        # Not aiokafka's native one: it follows a length of nonsense out of the buffer, and takes the process with it.
+        # Not aiokafka's native one, which follows a nonsensical length out of the buffer and crashes the process.
         return super()._read_msg(decode_varint)
 
 
 class LegacyBatch(_LegacyRecordBatchPy):  # type: ignore[misc]
-    """A message of before Kafka 0.11, or a packed set of them. Slow: few are left.
+    """A message of a format older than Kafka 0.11, or a compressed set of them. Slow, but few are left.
 
-    aiokafka's native reader follows lengths of nonsense out of the buffer, and takes the process with it; its reader in
-    Python takes less than was promised, or goes round in circles.
+    aiokafka's native reader follows a nonsensical length out of the buffer and crashes the process; its reader in
+    Python accepts fewer bytes than were announced, or loops for ever.
     """
 
     _buffer: memoryview

@@ -82,19 +82,19 @@ def merge_heads(state: PartitionState, limits: Limits) -> PartitionBatch | None:
 
 
 class _Reader:
-    """Walks along one queue without changing it."""
+    """Reads along one queue without changing it."""
 
     def __init__(self, input_queue: InputQueue, end: int) -> None:
         self.input_queue = input_queue
         self.taken = 0
         self._end = end
-        self._walk: Iterator[InputRecord] = iter(input_queue.queue)
+        self._records: Iterator[InputRecord] = iter(input_queue.queue)
         self._head: InputRecord | None = None
         self._last_offset = -1
 
     def push_head(self, heap: list[tuple[int, int, int, int]], index: int) -> bool:
         """Put the next record on the heap. False if it is not known yet whether there is one."""
-        head = next(self._walk, None)
+        head = next(self._records, None)
         if head is None:
             return self.input_queue.arrived >= self._end
         if head.offset < self._end:

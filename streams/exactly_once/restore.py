@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from streams.exactly_once.settings import EngineSettings
 
 FIND_SECONDS: Final = 30.0
-"""How long an end may wait for the place of a record. Two million records are read in that time."""
+"""How long a failing worker may look for the offset of a record. Two million records are read in that time."""
 
 STALLED_TIMEOUTS: Final = 6
-"""Transaction timeouts without any progress before the worker ends. A transaction that is still open holds a restore up
-for one timeout and the ten seconds in which a broker looks for it; whatever takes longer will not end by waiting."""
+"""The worker ends after this many transaction timeouts without progress. An open transaction delays a restore by one
+timeout and the ten seconds between a broker's checks; whatever takes longer will not end by waiting."""
 
 log = structlog.get_logger(__name__)
 
@@ -49,7 +49,7 @@ class Restored:
     meta: Meta | None = None
     records: int = 0
     decoding_seconds: float = 0.0
-    """Decoding and applying; the rest of a restore is waiting for the broker and taking in its bytes."""
+    """Decoding and applying; the rest of a restore is waiting for the broker and receiving its bytes."""
 
     def apply(self, pairs: Sequence[tuple[bytes | None, bytes | None]]) -> None:
         """Later records replace earlier ones; a record without value deletes."""
@@ -118,7 +118,7 @@ async def _read_until(
         if arrived:
             progress_at = loop_seconds()
         while arrived:
-            # Between partitions the loop goes on: the next fetch is asked for while this one is decoded.
+            # The event loop gets its turn between partitions: the next fetch is requested while this one is decoded.
             await asyncio.sleep(0)
             partition, entries = arrived.popitem()
             of_partition = restored[partition.partition]
@@ -153,8 +153,8 @@ class _MetaUnreadable(Exception):
 
 
 async def offset_of(clients: Clients, where: TopicPartition, key: bytes, mark: int) -> int | None:
-    """Where the latest record with this key lies before the mark: for a sentence that ends the worker, so that somebody
-    can look at the record. None if it was not found in `FIND_SECONDS`.
+    """Where the latest record with this key lies before the mark. The error that ends the worker names it, so that
+    somebody can look at the record. None if it was not found in `FIND_SECONDS`.
     """
     found = None
     try:
@@ -168,7 +168,7 @@ async def offset_of(clients: Clients, where: TopicPartition, key: bytes, mark: i
             finally:
                 await close(reader)
     except (TimeoutError, EngineError, KafkaError):
-        return None  # the place is a help; what is wrong is known without it
+        return None  # the offset only helps; what is wrong is known without it
     return found
 
 

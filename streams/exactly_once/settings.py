@@ -14,15 +14,15 @@ from streams.exactly_once.errors import StartupRefusedError
 from streams.exactly_once.interfaces import InputTopic
 
 STOP_LIMIT_SECONDS: Final = 5.0
-"""A worker asked to stop finishes or abandons its batch within this. Longer, and supervisors kill it anyway."""
+"""A worker that is asked to stop finishes or abandons its batch within this. Supervisors would not wait longer."""
 
 
 CHANGELOG_RECORD_BYTES: Final = 4 * 1024 * 1024
 """The largest changelog record that must be able to commit, hence to be restored. One value is one customer's state."""
 
 COMMIT_MARK: Final = "mesura"
-"""Stands beside every offset the engine commits, in the place Kafka has for a note. Tools that move a group's offsets
-leave it empty: so an offset of ours is told from one that somebody else has set."""
+"""Written with every offset the engine commits, in Kafka's field for metadata. Tools that move a group's offsets leave
+that field empty, which distinguishes our offsets from those that somebody else has set."""
 
 
 class ClockMode(enum.Enum):
@@ -56,23 +56,25 @@ class EngineSettings:
     """Names this worker among those running at once. A restarted worker must come back under the same slot: it then
     ends its predecessor's open transaction at once instead of waiting for its timeout."""
     lanes: int = 1
-    """Transactions that may be under way at once. One gives the lowest latency; two use the waiting of the first."""
+    """Transactions that may be under way at once. One gives the lowest latency; a second uses the waits of the
+    first."""
     clock_mode: ClockMode = ClockMode.WALL
     accept_missing_records: bool = False
-    """Go on, counting, where records were deleted before they were decided. False: the worker ends."""
+    """Continue where records were deleted before they were decided, and count them. False: the worker ends."""
     transaction_timeout_ms: int = 10_000
     """How long a dead worker's open transaction may hold up readers and its successor."""
     session_timeout_ms: int = 10_000
-    """How long a dead worker's partitions stand still. Smaller also means that shorter stalls cost a rebalance."""
+    """How long nobody decides on a dead worker's partitions. If it is smaller, shorter stalls cost a rebalance."""
     heartbeat_interval_ms: int = 3_000
     group_instance_id: str | None = None
     """Static membership: a restart within the session timeout then causes no rebalance."""
     fetch_max_wait_ms: int = 10
-    """What a record may wait on the broker for others to be fetched with. Part of the latency of every decision."""
+    """How long a record may wait on the broker for others to be fetched with it. Part of every decision's latency."""
     fetch_min_bytes: int = 100_000
-    """Answered earlier once this much is there. With 1 byte the consumer spins: 80 % of a core at 2 000 records/s."""
+    """A fetch is answered earlier once this much is there. With 1 byte the consumer spins: 80 % of a core at 2 000
+    records/s."""
     max_batch_records: int = 8_000
-    """Records of one transaction over all partitions of the lane. More: longer transactions, hence latency."""
+    """Records of one transaction, over all partitions of the lane. More means longer transactions, hence latency."""
     max_batch_bytes: int = 4 * 1024 * 1024
     due_round_seconds: float = 3_600.0
     """In service, how long one look over all stores takes that finds what has become due without a record. What

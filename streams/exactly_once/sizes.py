@@ -4,10 +4,11 @@ Rules of this module
 1. A topic's limit is what the broker says (`max.message.bytes`), read at start and again after a refusal for size.
    Where the broker cannot say, there is none, and a record that is refused again and again ends the lane.
 2. Sizes are those before compression, so nothing is ever sent that would not fit uncompressed.
-3. Who made an output that does not fit is found by applying less of the batch: a state machine answers the same for the
-   same records, and gives outputs in their order. That happens only after something did not fit.
-4. What cannot be set aside (the state machine gives the same output again) is left for the broker to refuse; the lane
-   then ends and says so.
+3. The record that gave an output that does not fit is found by applying shorter beginnings of the batch: a state
+   machine answers the same for the same records, and gives outputs in their order. That happens only after something
+   did not fit.
+4. If the state machine gives the same output again instead of dead-lettering the record, the output is left for the
+   broker to refuse, and the lane ends.
 """
 
 from __future__ import annotations
@@ -50,9 +51,9 @@ class SizeLimits:
         return producer.create_smaller_batch(limit)
 
     def apply(self, state_machine: StateMachine, batch: Batch, store: Mapping[bytes, bytes]) -> BatchResult:
-        """The batch applied, records whose answer fits nowhere named to the state machine, which sets them aside.
+        """Apply the batch, naming the records whose answer fits nowhere to the state machine, which dead-letters them.
 
-        An output that is nobody's fault is left in, for the broker to refuse.
+        An output that no record caused is left in, for the broker to refuse.
         """
         result = state_machine.apply(batch, store)
         while (number := self._first_too_large(result.outputs)) is not None:

@@ -2,10 +2,11 @@
 
 Refused
 - a topic that does not exist, or has another partition count than the other topics;
-- a partition count other than the one recorded in the control topic: keys would have moved, opt-outs be forgotten;
+- a partition count other than the one recorded in the control topic: keys would have moved to other partitions, and
+  opt-outs would be forgotten;
 - a topic with settings that break one of the rules of `topic_rules.py`.
 
-Checked at the take-over of a partition instead, because only then the answer is known: `check_positions`.
+`check_positions` runs when a partition is assigned instead, because its answer is known only then.
 """
 
 from __future__ import annotations
@@ -100,7 +101,8 @@ def check_recorded_count(recorded: int, found: int) -> None:
     if recorded != found:
         raise StartupRefusedError(
             f"The topics have {found} partitions, the application was started with {recorded}: customers would have "
-            "moved to other partitions and what they said be forgotten. Follow the runbook for changing the count."
+            "moved to other partitions, and what they said would be forgotten. Follow the runbook for changing the "
+            "count."
         )
 
 
@@ -145,7 +147,7 @@ def _moved(settings: EngineSettings, where: str, offset: int, recorded: int) -> 
         f"Somebody has moved the offsets of the group {settings.application_id}: it stands at {offset} of {where}, "
         "which this application never committed (kafka-consumer-groups.sh --reset-offsets, or another program under "
         f"its name), and {settings.changelog_topic} knows of decisions up to {recorded}. Stop every worker and delete "
-        f"the group's offsets: {_delete_group(settings)}. The next start goes on from the changelog's own positions."
+        f"the group's offsets: {_delete_group(settings)}. The next start continues from the changelog's own positions."
     )
 
 

@@ -1,7 +1,7 @@
-"""What a broker says of topics' configurations.
+"""The settings of topics, as a broker describes them.
 
-Rule of this module: a broker that cannot tell (the embedded one cannot) is told apart from topics that have none; what
-is made of that is the caller's.
+Rule of this module: a broker that cannot describe settings (the embedded one cannot) is distinguished from topics that
+have none. The caller decides what follows from that.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ async def connected_admin(settings: EngineSettings) -> AsyncIterator[AIOKafkaAdm
 
 
 async def topic_configs(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, dict[str, str]] | None:
-    """The settings of each topic, by their names, without topics of which it may not be told; None if the broker cannot
-    tell.
+    """The settings of each topic by name, without topics that we are not allowed to see. None if the broker cannot
+    describe settings.
     """
     try:
         answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])

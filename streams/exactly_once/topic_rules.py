@@ -1,9 +1,9 @@
 """Which settings of a topic would break a promise: the one list, for `mesura run` and for `mesura topics check`.
 
 Rules of this module
-1. A rule stands here only if with another value something is lost or goes wrong unnoticed. What is merely not as
-   planned is a finding of `topics check`, and nobody's reason to refuse.
-2. The same rules hold at start and while the worker runs (`topic_watch.py`): settings change.
+1. A setting has a rule here only if another value would lose something or go wrong unnoticed. What merely differs from
+   the plan is a finding of `topics check`, and no reason to refuse.
+2. The same rules hold at start and while the worker runs (`topic_watch.py`), because settings change.
 3. No Kafka client is loaded: commands that only print the rules start at once.
 """
 
@@ -64,17 +64,17 @@ _NOTHING_FORGOTTEN: Final = TopicRule(
 _BROKERS_TIME: Final = TopicRule(
     "message.timestamp.type",
     "LogAppendTime",
-    "a wrong clock would go unnoticed, and limits be counted in wrong windows",
+    "a wrong clock would go unnoticed, and limits would be counted in wrong windows",
 )
 _LARGEST_STATE: Final = TopicRule(
     LARGEST_BATCH,
     str(CHANGELOG_RECORD_BYTES),
-    "a customer with a long history could not be recorded, and its partition would stand still",
+    "a customer with a long history could not be recorded, and its partition would stop",
     at_least=True,
 )
 
 RECORDS: Final = (_NOT_COMPACTED, _NOTHING_FORGOTTEN)
-"""Of a topic of which every record counts: inputs and outputs."""
+"""Of topics in which every record counts: inputs and outputs."""
 
 CHANGELOG: Final = (_ONLY_COMPACTED, _NOTHING_FORGOTTEN, _BROKERS_TIME, _LARGEST_STATE)
 CONTROL: Final = (_ONLY_COMPACTED, _NOTHING_FORGOTTEN)

@@ -1,4 +1,4 @@
-"""A look at the topics' settings while the worker runs, by the rules that hold at its start."""
+"""Checks the topics' settings while the worker runs, by the same rules as at its start."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from streams.exactly_once.settings import EngineSettings
 
 LOOK_SECONDS: Final = 30.0
-"""Between two looks at the settings of a running worker's topics. A broker begins to compact or to delete minutes after
-a change; one question for all topics costs a millisecond."""
+"""Between two checks of the settings of a running worker's topics. A broker begins to compact or to delete minutes
+after a change; one question for all topics costs a millisecond."""
 
 log = structlog.get_logger(__name__)
 
 
 async def watch_topics(settings: EngineSettings) -> None:
-    """Look again and again; returns only where the broker cannot describe settings.
+    """Check again and again; returns only if the broker cannot describe settings.
 
     Raises:
         TopicUnfitError: somebody has changed a setting that must not be changed.
@@ -34,7 +34,7 @@ async def watch_topics(settings: EngineSettings) -> None:
             async with connected_admin(settings) as admin:
                 configs = await topic_configs(admin, list(rules))
         except (KafkaError, OSError) as error:
-            log.info("the settings of the topics could not be looked at", error=type(error).__name__)
+            log.info("the settings of the topics could not be read", error=type(error).__name__)
             continue
         if configs is None:
             return

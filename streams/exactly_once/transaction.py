@@ -6,11 +6,12 @@ The order, and why
 2. Then the offsets, with generation and member id. Accepted, they prove that the worker still owned its partitions
    after its changelog records were in the log; whoever owns them next restores up to there.
 3. Then the commit. Only when it has returned may anything be merged into memory.
-4. Before 2 and again before 3 the age of the decisions is checked. Too old: abort, decide again. From a moment that is
-   still to come: the clock was wrong when they were made and is right now, or the other way round; the same. A clock
-   that jumps to and fro can be right at both looks: so the moment is held against the broker's append time too.
-5. A record larger than its topic takes aborts the transaction; the lane then finds out whose answer it was. A time that
-   the broker refuses is a difference of clocks where its append times say so too, and a refusal where they do not.
+4. Before 2, and again before 3, the age of the decisions is checked. If they are too old, the transaction is aborted
+   and the records are decided again. So it is if their moment lies in the future: the clock was wrong when they were
+   made, or is wrong now. A clock that jumps to and fro can be right at both checks, so the moment is also compared
+   with the broker's append time.
+5. A record larger than its topic takes aborts the transaction; the lane then finds out whose answer it was. A timestamp
+   that the broker refuses is a difference of clocks if the append times show one too, and a refusal if they do not.
 
 Anything but `TransactionAborted` leaves the outcome to the broker, and the process ends.
 """
@@ -70,7 +71,7 @@ class TransactionAborted(Exception):
 
 
 class Answer(NamedTuple):
-    """What the broker said to one record batch: an acknowledgement or the error."""
+    """The broker's answer to one record batch: an acknowledgement or the error."""
 
     topic: str
     partition: int
@@ -179,7 +180,7 @@ class TransactionWriter:
         raise TransactionAborted(reason, where)
 
     async def _abort_refused(self, producer: TransactionalProducer) -> None:
-        """Abort, and begin anew: the refused batch has left a hole in the producer's sequence numbers."""
+        """Abort, and replace the producer: the refused batch has left a gap in its sequence numbers."""
         with contextlib.suppress(Exception):  # what cannot be aborted here is ended by the successor's start
             async with asyncio.timeout(CLOSE_SECONDS):
                 await producer.abort_transaction()
@@ -201,9 +202,11 @@ class TransactionWriter:
     def _clock_difference_ms(
         self, answers: Sequence[Answer], sent_at_ms: int, decided_at_ms: int | None, latest_ms: int
     ) -> int:
-        """The broker stamped our records between sending and acknowledging, and not long after they were decided;
-        anything outside is a difference. The moments themselves are compared, because a clock that jumps to and fro may
-        be right whenever it is looked at again.
+        """By how much the broker's clock and ours differ at least.
+
+        The broker stamped our records after we sent them and before we had its answer, and not long after they were
+        decided; a stamp outside is a difference. The moment of decision itself is compared, because a clock that jumps
+        to and fro may be right whenever it is read again.
         """
         if not self._compares_clocks or decided_at_ms is None:
             return 0
@@ -230,8 +233,9 @@ class TransactionWriter:
 
 
 def _offsets(partition_batches: Sequence[PartitionBatch]) -> dict[TopicPartition, OffsetAndMetadata]:
-    """The positions that differ from those of the latest meta record; where none does, all: each partition has some,
-    because an accepted offset is what proves that the partition is still ours.
+    """The positions that differ from the latest meta record's, or all if none does.
+
+    Every partition must have some, because an accepted offset proves that the partition is still ours.
     """
     found = {}
     for partition_batch in partition_batches:

@@ -2,9 +2,9 @@
 """Record batches through Faust: one Faust message per poll of one partition, whatever it holds (`fetched_records.py`).
 
 Rules of this module
-1. Where reading starts is said by `start_at` alone, which begins a new reading. Every run of fetched records names its
-   reading, and no poll spans two of them, so what was fetched before cannot be taken for what comes after. The group's
-   committed offsets move nobody.
+1. Only `start_at` says where fetching starts, and it begins a new fetch epoch. Every run of fetched records names its
+   fetch epoch, and no poll spans two of them, so what was fetched before cannot be taken for what comes after. The
+   group's committed offsets have no influence.
 
 Why: per record Faust spends about 150 µs on tasks, queues and acknowledgements; per run of fetched records that cost
 vanishes.
@@ -44,24 +44,24 @@ ALL_FULL_SECONDS: Final = 0.01
 """Pause between looks at the queues while every partition is full."""
 
 MAX_PARTITION_FETCH_BYTES: Final = 1024 * 1024
-"""Of one partition in one fetch; a larger record batch comes alone. More only makes fetched records larger, and
-latencies."""
+"""Fetched of one partition at once; a larger record batch comes alone. More only means longer runs of fetched records,
+and more latency."""
 
 UNREAD_WAIT_SECONDS: Final = 0.01
-"""How long the next fetch waits for somebody to take what the last one brought of a partition. Of a partition whose
-queue is full nobody does, and all others of that broker, an urgent topic's and the opt-outs' too, would wait with it:
-aiokafka's 100 ms each time. Not zero: taken a moment later, partitions are asked for together."""
+"""How long the next fetch waits until the records of the last one are taken. Nobody takes those of a partition whose
+queue is full, and all other partitions of that broker, the opt-outs' and an urgent topic's included, would wait with
+it: aiokafka's 100 ms each time. It is not zero, so that partitions taken a moment later are fetched together."""
 
 METADATA_MAX_AGE_MS: Final = 2_000
-"""How long partitions added under a running gate may go unnoticed: until then nobody reads what customers say there.
-aiokafka's five minutes are for clients that any number suits; asking costs a millisecond."""
+"""How long partitions that are added under a running gate may go unnoticed: until then nobody reads what customers say
+there. aiokafka's five minutes are for clients that do not depend on the number; asking costs a millisecond."""
 
 QUIET_SECONDS: Final = 0.03
-"""Records further apart than this are few: then each is asked for by itself (see `Pace`)."""
+"""When records are further apart than this, each is fetched by itself (see `Pace`)."""
 
 QUIET_FETCH_WAIT_MS: Final = 100
-"""How long a fetch waits while little arrives. It answers at once when something does, so a longer wait would only save
-more of nothing, and keep a partition waiting that was added meanwhile."""
+"""How long a fetch waits while little arrives. It is answered at once when something does, so a longer wait would save
+hardly anything, and would delay a partition that was added meanwhile."""
 
 
 class FetchedRecordsMessage(ConsumerMessage):  # type: ignore[misc]
@@ -169,7 +169,7 @@ class FetchedRecordsConsumerThread(driver.AIOKafkaConsumerThread):  # type: igno
             return fetched
 
     async def start_at(self, fetch_epoch: int, positions: Mapping[TP, int], unread: set[TP]) -> None:
-        """Begin a reading at these positions; of `unread` nothing is fetched. Waits for the poll under way."""
+        """Begin a fetch epoch at these positions; nothing is fetched of `unread`. Waits for the poll under way."""
         await self.call_thread(self._start_at, fetch_epoch, positions, unread)
 
     async def _start_at(self, fetch_epoch: int, positions: Mapping[TP, int], unread: set[TP]) -> None:
@@ -187,7 +187,7 @@ class FetchedRecordsConsumerThread(driver.AIOKafkaConsumerThread):  # type: igno
         return coordinator.generation, coordinator.member_id
 
     async def check_group(self) -> None:
-        """Raise what keeps the consumer out of its group; aiokafka waits with rejoining until somebody has asked."""
+        """Raise what keeps the consumer out of its group; aiokafka rejoins only after somebody has asked."""
         if self.is_connected:
             await self.call_thread(self._check_group)
 
@@ -218,12 +218,12 @@ class FetchedRecordsConsumer(driver.Consumer):  # type: ignore[misc]
         return thread
 
     def stop_flow(self) -> None:
-        """From here on fetched records may be lost on their way, so the reading is over."""
+        """From here on fetched records may be lost on their way, so the fetch epoch is over."""
         super().stop_flow()
         self.app.engine.end_fetch_epoch()
 
     async def perform_seek(self) -> None:
-        """Nothing: Faust would seek to the group's committed offsets (rule 1)."""
+        """Does nothing: Faust would seek to the group's committed offsets (rule 1)."""
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109
         if not self.flow_active:
@@ -237,7 +237,7 @@ class FetchedRecordsConsumer(driver.Consumer):  # type: ignore[misc]
         fetched = await self._getmany(active_partitions=set(active), timeout=timeout)
         for partition, of_partition in fetched.items():
             if self.should_stop or not self.flow_active:
-                return  # a revocation; the next take-over begins a reading
+                return  # a revocation; the next assignment begins a fetch epoch
             tp = TP(partition.topic, partition.partition)
             self._read_offset[tp] = None  # Faust's own filter by last offset knows nothing of fetched records
             yield tp, self._message(tp, merge(of_partition), generation)

@@ -54,7 +54,7 @@ async def test_a_first_start_decides_the_whole_backlog(broker: Broker, topics: T
     assert not worker.observer.missing
 
 
-async def test_a_restart_goes_on_from_the_committed_state(broker: Broker, topics: Topics) -> None:
+async def test_a_restart_continues_from_the_committed_state(broker: Broker, topics: Topics) -> None:
     create(broker, topics)
     async with load(broker) as producer:
         for _ in range(3):
@@ -68,7 +68,7 @@ async def test_a_restart_goes_on_from_the_committed_state(broker: Broker, topics
     assert sum(worker.observer.restored.values()) > 0
 
 
-async def test_the_committed_store_can_be_looked_into(broker: Broker, topics: Topics) -> None:
+async def test_the_committed_store_can_be_read(broker: Broker, topics: Topics) -> None:
     create(broker, topics)
     async with load(broker) as producer:
         await publish(producer, topics.intents, [b"key-0"] * 3)
@@ -142,7 +142,7 @@ async def test_a_worker_that_was_frozen_past_its_session_changes_nothing_when_it
             await publish(producer, topics.intents, keys(5_000))
             frozen.freeze()
             async with running(real_kafka, topics, worker_slot="other", session_timeout_ms=1_500) as other:
-                await other.until(lambda: len(other.observer.partitions) == PARTITIONS, "the take-over")
+                await other.until(lambda: len(other.observer.partitions) == PARTITIONS, "all partitions")
                 await publish(producer, topics.intents, keys(2_000))
                 await _until_answered(real_kafka, topics, 9_000)
                 frozen.thaw()
@@ -153,7 +153,7 @@ async def test_a_worker_that_was_frozen_past_its_session_changes_nothing_when_it
     await judged(real_kafka, topics)
 
 
-async def test_two_workers_share_the_partitions_and_take_over_from_each_other(broker: Broker, topics: Topics) -> None:
+async def test_two_workers_share_the_partitions_and_hand_them_to_each_other(broker: Broker, topics: Topics) -> None:
     create(broker, topics)
     async with load(broker) as producer, running(broker, topics, worker_slot="a") as first:
         await publish(producer, topics.intents, keys(2_000))
@@ -190,7 +190,7 @@ async def test_a_worker_asked_to_stop_leaves_in_time_and_hands_over_cleanly(real
             worker.kill()
         # Only a worker that has left the group can be followed before its session is over.
         async with running(broker, topics, worker_slot="other") as follower:
-            await follower.until(lambda: len(follower.observer.partitions) == PARTITIONS, "the take-over")
+            await follower.until(lambda: len(follower.observer.partitions) == PARTITIONS, "all partitions")
             await _until_answered(broker, topics, 5_000)
     await judged(broker, topics)
 
@@ -240,7 +240,7 @@ async def test_records_forwarded_in_transactions_arrive_past_markers_and_aborts(
 
 
 @pytest.mark.parametrize("where", ["apply", "arrived"])
-async def test_anything_unforeseen_ends_the_worker_without_telling_values(
+async def test_anything_unforeseen_ends_the_worker_without_quoting_values(
     embedded_broker: Broker,
     topics: Topics,
     where: str,
@@ -300,9 +300,7 @@ async def _until_answered(broker: Broker, topics: Topics, published: int) -> Non
 
 
 @pytest.mark.kafka
-async def test_a_restore_that_nothing_arrives_for_ends_the_worker_and_says_where(
-    real_kafka: Broker, topics: Topics
-) -> None:
+async def test_a_restore_without_progress_ends_the_worker_and_says_where(real_kafka: Broker, topics: Topics) -> None:
     create(real_kafka, topics, partitions=2)
     holding = aiokafka.AIOKafkaProducer(
         bootstrap_servers=real_kafka.bootstrap_servers,

@@ -72,7 +72,7 @@ def test_an_intent_goes_before_others_unless_its_topic_is_the_last() -> None:
     assert state.has_preferred()
 
 
-class TestIntake:
+class TestInputQueue:
     def test_looking_changes_nothing_and_advancing_moves_the_position(self) -> None:
         input_queue = InputQueue(ASKS, 5)
         arrive(input_queue, [record(ASKS, offset) for offset in range(5, 10)])
@@ -98,7 +98,7 @@ class TestIntake:
         assert arrive(input_queue, [record(ASKS, 6), record(ASKS, 7)], start=6) is None
         assert [r.offset for r in input_queue.queue] == [5, 6, 7]
 
-    def test_behind_what_cannot_be_read_nothing_is_asked_for(self) -> None:
+    def test_behind_what_cannot_be_read_nothing_is_fetched(self) -> None:
         calls: list[str] = []
         input_queue = InputQueue(ASKS, 0, lambda: calls.append("pause"), lambda: calls.append("resume"))
         last = FetchedRecords("asks", 0, [record(ASKS, offset) for offset in range(FULL_RECORDS)], 0, FULL_RECORDS, 0)
@@ -312,7 +312,7 @@ class TestLiveScheduler:
         partition_batches, _ = await order.choose([behind, ready], MANY, wake_signal)
         assert [partition_batch.state.partition for partition_batch in partition_batches] == [1]
 
-    async def test_a_partition_that_stays_behind_is_reported_though_others_go_on(self) -> None:
+    async def test_a_partition_that_stays_behind_is_reported_though_others_continue(self) -> None:
         behind = state_of(InputQueue(STOPS, 0), InputQueue(ASKS, 0))
         ready = PartitionState(1, [InputQueue(STOPS, 5), InputQueue(ASKS, 0)], {}, 0)
         for state in (behind, ready):

@@ -79,7 +79,7 @@ def test_a_header_name_that_is_not_utf8_is_read_with_replacements() -> None:
     assert (strange.start_offset, strange.next_offset, strange.missing_count) == (12, 15, 0)
 
 
-def test_reading_may_begin_inside_such_a_batch() -> None:
+def test_a_fetch_may_begin_inside_such_a_batch() -> None:
     [one] = _read(_batch(12, 3, _StrangeNames), 13)
     assert [record.offset for record in one.records] == [13, 14]
 

@@ -1,10 +1,10 @@
-"""One worker's place in the consumer group and its reading: the engine's `Source` on a simulated broker.
+"""One worker's membership in the consumer group and its fetches: the engine's `Source` on a simulated broker.
 
-It does what Faust, aiokafka and `takeover.py` do together
-1. Revoked: the reading is over, the take-over under way is called off, the engine stands still; then the group is
+It does what Faust, aiokafka and `faust_recovery.py` do together
+1. On a revocation the fetch epoch ends, an assignment under way is cancelled, and the engine pauses; then the group is
    joined again.
-2. Assigned: the take-over runs beside the heartbeats, never in their way.
-3. Every run of fetched records names the reading it belongs to. What was fetched in an earlier one may still arrive.
+2. An assignment is carried out beside the heartbeats, never in their way.
+3. Every run of fetched records names its fetch epoch. What was fetched in an earlier one may still arrive.
 4. Barrier topics and the others are led by different brokers, so that either may be ahead of the other.
 """
 
@@ -65,7 +65,7 @@ class SimulatedConsumer:
         self._heartbeat_seconds = heartbeat_seconds
         self._member: str | None = None
         self._membership = NO_MEMBERSHIP
-        self._fetch_epochs: list[asyncio.Task[None]] = []
+        self._fetching: list[asyncio.Task[None]] = []
         self._positions: dict[TopicPartition, int] = {}
         self._paused: set[TopicPartition] = set()
         self._resumed = asyncio.Event()
@@ -79,19 +79,19 @@ class SimulatedConsumer:
         while True:
             generation, self._member, partitions = await self._ask(JOIN, lambda: self._broker.join(self._member))
             self._membership = Membership(generation, self._member)
-            taking_over = asyncio.ensure_future(self._on_assigned(self.engine, partitions))
+            assigning = asyncio.ensure_future(self._on_assigned(self.engine, partitions))
             await self._until_revoked()
             self._membership = NO_MEMBERSHIP
-            await self._stop_reading()
+            await self._stop_fetching()
             self.engine.end_fetch_epoch()
             if self._random.random() < 0.5:
-                await cancel(taking_over)
+                await cancel(assigning)
             await self.engine.pause()
-            await cancel(taking_over)
+            await cancel(assigning)
 
     async def leave(self) -> None:
         """Leave in good order."""
-        await self._stop_reading()
+        await self._stop_fetching()
         member = self._member
         if member is not None:
             await self._ask(LEAVE, lambda: self._broker.leave(member))
@@ -101,7 +101,7 @@ class SimulatedConsumer:
             await engine.on_assigned(self, partitions)
         except asyncio.CancelledError:
             raise
-        except Exception as error:  # noqa: BLE001 - as the take-over does it: the engine decides what it means
+        except Exception as error:  # noqa: BLE001 - as `faust_recovery.py`: the engine decides what it means
             engine.fail(error)
 
     async def _until_revoked(self) -> None:
@@ -131,11 +131,11 @@ class SimulatedConsumer:
         return await self._ask(COMMITTED, serve)
 
     async def start_at(self, fetch_epoch: int, positions: Mapping[TopicPartition, int]) -> None:
-        await self._stop_reading()
+        await self._stop_fetching()
         self._positions = dict(sorted(positions.items()))
         self._paused.clear()
-        self._fetch_epochs = [
-            asyncio.ensure_future(self._read(fetch_epoch, leads_barrier)) for leads_barrier in (True, False)
+        self._fetching = [
+            asyncio.ensure_future(self._fetch(fetch_epoch, leads_barrier)) for leads_barrier in (True, False)
         ]
 
     def pause_fetching(self, partition: TopicPartition) -> None:
@@ -145,14 +145,14 @@ class SimulatedConsumer:
         self._paused.discard(partition)
         self._resumed.set()
 
-    # --- reading ------------------------------------------------------------------------------------------------------
+    # --- fetching -----------------------------------------------------------------------------------------------------
 
-    async def _stop_reading(self) -> None:
-        readings, self._fetch_epochs = self._fetch_epochs, []
-        for fetch_epoch in readings:
-            await cancel(fetch_epoch)
+    async def _stop_fetching(self) -> None:
+        fetching, self._fetching = self._fetching, []
+        for task in fetching:
+            await cancel(task)
 
-    async def _read(self, fetch_epoch: int, leads_barrier: bool) -> None:
+    async def _fetch(self, fetch_epoch: int, leads_barrier: bool) -> None:
         while True:
             wanted = {
                 where: at

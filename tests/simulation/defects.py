@@ -184,7 +184,7 @@ def _meta_record_not_written() -> Iterator[Any]:
 
 
 def _partition_kept_after_it_was_revoked() -> Iterator[Any]:
-    """Whoever gets a partition back goes on with what it had of it."""
+    """A worker that gets a partition back continues with what it had of it."""
 
     def kept(self: Any, membership: Any, partitions: Any) -> Any:
         remembered = self.__dict__.setdefault("remembered", {})

@@ -229,7 +229,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def _run_one(self, handle: Callback) -> None:
         try:
             handle.context.run(handle.run, *handle.args)
-        except Exception as error:  # noqa: BLE001 - as asyncio: told to the loop, and the loop goes on
+        except Exception as error:  # noqa: BLE001 - as asyncio: told to the loop, and the loop continues
             self.call_exception_handler({"exception": error})
 
 

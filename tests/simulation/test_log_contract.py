@@ -380,7 +380,7 @@ def test_an_acknowledgement_carries_the_brokers_time_where_the_topic_does(holds:
     holds(contract)
 
 
-def test_the_log_start_moves_and_reading_begins_there(holds: Any) -> None:
+def test_the_log_start_moves_and_a_consumer_begins_there(holds: Any) -> None:
     async def contract(bench: Bench) -> None:
         producer = await bench.clients.producer(bench.group)
         for value in (b"1", b"2", b"3"):

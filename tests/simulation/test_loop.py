@@ -59,7 +59,7 @@ def test_of_a_killed_process_nothing_runs_any_more_until_everything_is_closed_do
     assert seen == ["survived", "cleaned up", "cleaned up"]
 
 
-def test_a_frozen_process_goes_on_where_it_was_in_order() -> None:
+def test_a_frozen_process_resumes_where_it_was_in_order() -> None:
     loop = SimulatedLoop()
     seen: list[tuple[int, float]] = []
     process = Process(loop, "frozen")
@@ -76,7 +76,7 @@ def test_a_frozen_process_goes_on_where_it_was_in_order() -> None:
     assert seen == [(0, 1.0), (1, 9.0), (2, 10.0)]
 
 
-def test_what_nobody_caught_is_kept_and_the_loop_goes_on() -> None:
+def test_what_nobody_caught_is_kept_and_the_loop_continues() -> None:
     loop = SimulatedLoop()
     seen: list[str] = []
     loop.call_soon([].pop)

@@ -147,7 +147,7 @@ def said_yes(at_seconds: float) -> Published:
     return Published(at_seconds, preference("c1", f"yes-{at_seconds}", "opt_in", at=BASE_MS + int(at_seconds * 1000)))
 
 
-def test_a_worker_frozen_in_a_take_over_while_another_decides_is_not_refused() -> None:
+def test_a_worker_frozen_in_an_assignment_while_another_decides_is_not_refused() -> None:
     """It asked for the group's offsets after its restore, found them ahead of it, and took that for lost state."""
     frozen = Fault("freeze", 0, None, consumer.COMMITTED, BEFORE, 1, 5.0)
     plan = Plan(0, (said_yes(2.3),), (frozen,), lanes=2, session_timeout_seconds=4.0)

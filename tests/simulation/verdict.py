@@ -3,7 +3,7 @@
 The outside check (`streams.audit`) shares no code with the gate: every record left one trace, every answer is
 the independent model's, every ledger is that of a replay. Beside it
 - the history settled: nothing waits for ever;
-- no worker refused to go on: none of the faults is a reason to;
+- no worker refused to start or to continue: none of the faults is a reason to;
 - whatever upstream knew to be acknowledged on a barrier topic before it published an intent was applied before the
   answer, by the answer's own word, in the order of true time, whatever clocks said;
 - no moment of a decision lies further ahead of the broker's clock than clocks may differ, and what clocks it took;
