@@ -11,7 +11,7 @@ Rules of this module
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from hashlib import blake2b
 from time import perf_counter
 from typing import Final, NamedTuple
@@ -30,12 +30,12 @@ from streams.decision.intent import MOMENT_MAX_MS, Intent
 from streams.decision.ledger.codec import LedgerUnreadable, decode_ledger, encode_ledger
 from streams.decision.ledger.outcomes import apply_outcome
 from streams.decision.ledger.preferences import BELIEVED_FROM_MS, FUTURE_TOLERANCE_MS, Withdrawal, apply_preference
+from streams.decision.ledger.retention import Horizons, next_due, next_due_of, retained
 from streams.decision.ledger.state import EMPTY_LEDGER, Ledger
 from streams.decision.policy import Policy
-from streams.exactly_once.changelog import CUSTOMER_PREFIX, customer_key, erased_key
-from streams.exactly_once.interfaces import Batch, BatchResult, Due, StoredValueUnreadable
+from streams.exactly_once.changelog import CUSTOMER_PREFIX, KeyKind, customer_key, erased_key, kind_of
+from streams.exactly_once.interfaces import Batch, BatchResult, StoredValueUnreadable
 from streams.records import Header, InputRecord, OutputRecord
-from streams.retention import due_ledgers, retained
 from streams.telemetry.tally import Tally
 from streams.topics import TopicNames
 
@@ -66,14 +66,23 @@ class Gate:
         self.settings = settings
         specification = policy.specification
         self.policy_name = policy_fragment(specification.name, specification.version, specification.content_hash)
+        self._horizons = Horizons(policy.history_ms, specification.identities_ms)
+
+    approving_kinds: frozenset[KeyKind] = frozenset()
+    """Retention decides nothing, so it needs no barrier."""
 
     def apply(self, batch: Batch, store: Mapping[bytes, bytes]) -> BatchResult:
         """Apply a batch to a partition's store, without changing it."""
         return _Run(self, batch, store).result()
 
-    def due(self, keys: Sequence[bytes], store: Mapping[bytes, bytes], now_ms: int) -> Due:
-        """The ledgers among these that retention makes shorter. Nothing is decided by that, so no barrier is needed."""
-        return Due(due_ledgers(self.policy, keys, store, now_ms))
+    @property
+    def due_horizons(self) -> Horizons:
+        """How long the policy remembers."""
+        return self._horizons
+
+    def due_at(self, key: bytes, value: bytes) -> int | None:
+        """When retention makes a customer's ledger shorter. Nothing else has work of its own."""
+        return next_due_of(value, self._horizons) if kind_of(key) is KeyKind.CUSTOMER else None
 
     def ledger_of(self, customer_id: bytes, store: Mapping[bytes, bytes]) -> Ledger | None:
         """The ledger stored for a customer, or what an erasure left of it; None if nothing is known."""
@@ -146,6 +155,9 @@ class _Run:
         self._store = store
         self._ledgers: dict[bytes, Ledger] = {}
         self._closed: dict[bytes, bytes] = {}
+        # When retention had something to take from the ledgers as they are stored, and as they are now.
+        self._due_before: dict[bytes, int | None] = {}
+        self._due_now: dict[bytes, int | None] = {}
         # Customers of this batch of whom an erasure is known: only these may have to be stored under a hash.
         self._erased: set[bytes] = set()
         self._outputs: list[OutputRecord] = []
@@ -161,10 +173,11 @@ class _Run:
         for number, record in enumerate(self._batch.records):
             self._take(record, moments_ms[number])
         for key in self._batch.due:
-            self._retain(key.removeprefix(CUSTOMER_PREFIX), self._batch.due_ms)
+            if kind_of(key) is KeyKind.CUSTOMER:
+                self._retain(key.removeprefix(CUSTOMER_PREFIX), self._batch.due_ms)
         changes = self._changes()
         self._tally.decide_seconds = perf_counter() - began
-        return BatchResult(self._outputs, changes, self._tally)
+        return BatchResult(self._outputs, changes, self._due_earlier(changes), self._tally)
 
     def _take(self, record: InputRecord, now: int) -> None:
         topic, first = record.topic, None
@@ -345,16 +358,21 @@ class _Run:
         if customer in self._closed:
             return decode_ledger(self._closed[customer])
         try:
-            return self._gate.ledger_of(customer, self._store) or EMPTY_LEDGER
+            ledger = self._gate.ledger_of(customer, self._store) or EMPTY_LEDGER
         except LedgerUnreadable as unreadable:
             key = customer_key(customer)
             key = key if key in self._store else self._gate.erased_key(customer)
             raise StoredValueUnreadable(self._batch.partition, key, str(unreadable)) from None
+        self._due_before[customer] = next_due(ledger, self._gate.due_horizons)
+        return ledger
 
     def _close_ledgers(self, now: int) -> None:
         """Put the open ledgers into their binary form, as they will be stored, without what is past its horizon now."""
+        horizons = self._gate.due_horizons
         for customer, ledger in self._ledgers.items():
-            self._closed[customer] = encode_ledger(self._policy.prune(ledger, now))
+            left = self._policy.prune(ledger, now)
+            self._closed[customer] = encode_ledger(left)
+            self._due_now[customer] = next_due(left, horizons)
         self._ledgers.clear()
 
     def _changes(self) -> dict[bytes, bytes | None]:
@@ -373,6 +391,18 @@ class _Run:
             else:
                 changes[key] = value
         return changes
+
+    def _due_earlier(self, changes: Mapping[bytes, bytes | None]) -> dict[bytes, int]:
+        """Of the changed ledgers those that are due, and were due later before the batch, or not at all."""
+        found: dict[bytes, int] = {}
+        for key, value in changes.items():  # these keys, because they are the ones that a store keeps
+            customer = key.removeprefix(CUSTOMER_PREFIX)
+            due_ms = self._due_now.get(customer) if value is not None else None
+            if due_ms is not None and kind_of(key) is KeyKind.CUSTOMER:
+                before_ms = self._due_before.get(customer) if key in self._store else None
+                if before_ms is None or due_ms < before_ms:
+                    found[key] = due_ms
+        return found
 
 
 def _holds_only_what_survives_erasure(ledger: Ledger) -> bool:

@@ -340,13 +340,13 @@ ENGINE = (
     ),
     Panel(
         "Ledgers looked at",
-        "Does retention go on? A look over all ledgers takes about an hour.",
+        "Does retention go on? Only ledgers are looked at in which something may be past its horizon.",
         "short",
         ((f"sum(rate(mesura_ledgers_examined_total{{{JOB}}}[$__rate_interval]))", "a second"),),
     ),
     Panel(
         "Latest round of retention",
-        "How long did the latest look over all ledgers take? Over an hour: more ledgers than it is meant for.",
+        "How long did it take to note when each ledger is due, after a start, a rebalance or a new policy?",
         "s",
         ((gauge("mesura_retention_round_seconds", "max", "instance"), "{{instance}}"),),
     ),

@@ -20,7 +20,7 @@ from streams.exactly_once.arrivals import Arrivals
 from streams.exactly_once.assignment import Assignment
 from streams.exactly_once.barrier import Barrier
 from streams.exactly_once.clients import KafkaClients
-from streams.exactly_once.due_scan import DueScan
+from streams.exactly_once.due_work import DueWork
 from streams.exactly_once.failure import Failure
 from streams.exactly_once.lag import report_lag
 from streams.exactly_once.lane import Lane, cancel
@@ -163,7 +163,7 @@ class Engine:
             observer,
             lambda: self._state_machine,
             decisions_age=in_service,
-            due_scan=DueScan(clock, observer, round_seconds=settings.due_round_seconds) if in_service else None,
+            due_work=DueWork(clock, observer, look_seconds=settings.due_look_seconds) if in_service else None,
             on_progress=self._on_progress,
         )
 

@@ -9,10 +9,11 @@ Rules of this module
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol
 
+from streams.exactly_once.changelog import KeyKind
 from streams.records import InputRecord, OutputRecord
 
 
@@ -36,8 +37,8 @@ class Batch(NamedTuple):
 
     `moments_ms[i]` is the `now` of `records[i]`; it never decreases, also across batches and restarts.
     `positions` are the next offsets per input topic *before* this batch.
-    `due` are keys the state machine has called due; they come after the records, at `due_ms`, which is no earlier than
-    any moment before it. By then a key may be gone, changed, or not due any more.
+    `due` are keys whose moment (`StateMachine.due_at`) has come; they come after the records, at `due_ms`, which is no
+    earlier than any moment before it. By then a key may be gone, changed, or not due any more.
     `too_large` are topic and offset of records whose answer no topic takes. They are to be dead-lettered and to change
     nothing, unless what they say must not be lost.
     """
@@ -69,11 +70,13 @@ class BatchResult:
     """What applying a batch gave: all of it becomes visible in one transaction, or none of it.
 
     `changes` are changelog keys (see `changelog.py`) to their new values; None deletes.
+    `due_at_ms` says when, for each of the changed keys that may have work (`StateMachine.due_at`) earlier than before.
     `tally` is handed to `Observer.committed` untouched, once the transaction has committed.
     """
 
     outputs: list[OutputRecord] = field(default_factory=list)
     changes: dict[bytes, bytes | None] = field(default_factory=dict)
+    due_at_ms: dict[bytes, int] = field(default_factory=dict)
     tally: Any = None
 
 
@@ -100,11 +103,20 @@ class StateMachine(Protocol):
         """
         ...
 
-    def due(self, keys: Sequence[bytes], store: Mapping[bytes, bytes], now_ms: int) -> Due:
-        """Which of these keys have work that no record will ask for. Only looks; some may be gone from the store.
+    @property
+    def due_horizons(self) -> Hashable:
+        """What `due_at` rests on beside the store. State machines with equal ones give the same moments."""
+        ...
 
-        Follows from the store and the moment alone: what is not committed is found again. Asked for a bounded number
-        of keys at a time, and about every key once in a while.
+    @property
+    def approving_kinds(self) -> frozenset[KeyKind]:
+        """The kinds of keys whose due work may approve something, so that it passes the barrier first."""
+        ...
+
+    def due_at(self, key: bytes, value: bytes) -> int | None:
+        """The moment from which this key of a store has work that no record will ask for; None: it never has.
+
+        Total, and quick: it is asked once for every key that was restored.
         """
         ...
 

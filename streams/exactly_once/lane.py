@@ -29,7 +29,7 @@ from streams.exactly_once.wake_signal import WakeSignal
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from streams.exactly_once.due_scan import DueScan
+    from streams.exactly_once.due_work import DueWork
     from streams.exactly_once.fencing import Membership
     from streams.exactly_once.interfaces import BatchResult, Observer, StateMachine
     from streams.exactly_once.partition import PartitionBatch, PartitionState
@@ -74,7 +74,7 @@ class Lane:
         state_machine: Callable[[], StateMachine],
         *,
         decisions_age: bool,
-        due_scan: DueScan | None = None,
+        due_work: DueWork | None = None,
         on_progress: Callable[[], None] = lambda: None,
     ) -> None:
         self.number = number
@@ -88,7 +88,7 @@ class Lane:
         self._observer = observer
         self._state_machine = state_machine
         self._decisions_age = decisions_age
-        self._due_scan = due_scan
+        self._due_work = due_work
         self._on_progress = on_progress
         self._batch_under_way = asyncio.Lock()
         self._limit = BatchLimit(settings.max_batch_records)
@@ -127,8 +127,8 @@ class Lane:
         """Decide on exactly these partitions from now on, as this member of the group."""
         self._partitions = partitions
         self._writer.act_for(membership)
-        if self._due_scan is not None:
-            self._due_scan.restart(self._partitions.values())
+        if self._due_work is not None:
+            self._due_work.restart(self._partitions.values())
         self._is_behind = False  # that may have been of a partition now gone
         self._wake_signal.resume()
 
@@ -151,8 +151,8 @@ class Lane:
         return any(state.has_work() for state in self._partitions.values()) or self._seconds_to_next() == 0.0
 
     def _seconds_to_next(self) -> float | None:
-        """Until the next step of the due scan; None while there is none."""
-        return None if self._due_scan is None or self._wake_signal.is_halted() else self._due_scan.seconds_to_next()
+        """Until due work is looked for again; None while it is not."""
+        return None if self._due_work is None or self._wake_signal.is_halted() else self._due_work.seconds_to_next()
 
     async def _wait(self, seconds: float) -> None:
         """Arrivals end the wait for something to choose early, but not the wait for clocks to agree."""
@@ -163,8 +163,8 @@ class Lane:
 
     async def _run_batch(self) -> float:
         """One batch. Returns how long to wait before the next."""
-        if self._due_scan is not None:
-            self._due_scan.step(self._state_machine())
+        if self._due_work is not None:
+            self._due_work.step(self._state_machine())
         states = [state for state in self._partitions.values() if state.has_work()]
         if not states:
             return 0.0

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from streams.exactly_once.batch_log import ServedBatch, served_batch
 from streams.exactly_once.changelog import Meta
+from streams.exactly_once.due_index import DueIndex
 from streams.exactly_once.input_queue import InputQueue, Peeked
 from streams.exactly_once.interfaces import NOTHING_DUE, Batch, BatchResult
 from streams.records import InputRecord
@@ -80,7 +81,9 @@ class PartitionState:
         self.recorded = dict(recorded or {})
         """Positions in the latest meta record; those of topics that are not read now are kept for the run that does."""
         self.due = NOTHING_DUE
-        """What the walk over the store has found and no transaction has committed yet."""
+        """What has become due and no transaction has committed yet."""
+        self.due_index: DueIndex | None = None
+        """When keys of the store become due; None while nobody looks."""
         self.ends: dict[str, int] = {}
         """Where a bounded run ends, per topic; empty in service."""
 
@@ -130,6 +133,9 @@ class PartitionState:
                 store.pop(key, None)
             else:
                 store[key] = value
+        if self.due_index is not None:
+            for key, due_ms in result.due_at_ms.items():
+                self.due_index.file(key, due_ms)
         for topic, count in partition_batch.counts.items():
             self.by_topic[topic].advance(count)
         self.latest_ms = partition_batch.latest_ms

@@ -76,9 +76,9 @@ class EngineSettings:
     max_batch_records: int = 8_000
     """Records of one transaction, over all partitions of the lane. More means longer transactions, hence latency."""
     max_batch_bytes: int = 4 * 1024 * 1024
-    due_round_seconds: float = 3_600.0
-    """In service, how long one look over all stores takes that finds what has become due without a record. What
-    becomes due so is days old; an hour keeps a worker with a million keys at a thousandth of a core."""
+    due_look_seconds: float = 1.0
+    """In service, the longest time between two looks at the clock for what has become due without a record: it may be
+    set forward."""
     clock_difference_limit_seconds: float = 5.0
     """Beyond this between the broker's clock and ours nothing is committed. A partition whose latest decision is
     further ahead of our clock than this decides nothing until the clock has caught up."""

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from streams.decision.ledger.retention import LONGEST_MEMORY_MS
 from streams.decision.tables import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from streams.decision.vocabulary import EVERYTHING, fold
 from streams.policy import holidays
@@ -41,7 +42,7 @@ class Limits(NamedTuple):
 # no longer about now.
 TIME_TO_LIVE: Final = Limits(2 * SECOND_MS, 24 * HOUR_MS, 5 * MINUTE_MS, is_open=True)
 # A ledger is held in memory: a year and a month covers "once a year" rules, and more contacts than a person should get.
-HISTORY: Final = Limits(DAY_MS, 400 * DAY_MS, 35 * DAY_MS)
+HISTORY: Final = Limits(DAY_MS, LONGEST_MEMORY_MS, 35 * DAY_MS)
 # A calendar of this name is found by a recipient's country and region.
 REGION: Final = re.compile("[A-Z]{2}-[A-Z0-9]{1,3}")
 # Sections of `other_names`, and the fields of a scope whose words they are about.

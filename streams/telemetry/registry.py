@@ -237,7 +237,7 @@ LEDGERS_EXAMINED = MetricSpec(
     "ledgers_examined_total",
     "counter",
     "ledgers",
-    "Ledgers looked at for what is past its horizon, whether their customers are contacted or not.",
+    "Ledgers looked at because something in them may be past its horizon.",
 )
 LEDGERS_PRUNED = MetricSpec(
     "ledgers_pruned_total", "counter", "ledgers", "Ledgers of idle customers made shorter or removed by retention."
@@ -252,7 +252,7 @@ RETENTION_ROUND = MetricSpec(
     "retention_round_seconds",
     "gauge",
     "seconds",
-    "How long the latest look over all ledgers took; 0 before the first.",
+    "How long the latest round over all ledgers took, to note when each is due; 0 before the first.",
     across="greatest",
 )
 RESTORE_IN_PROGRESS = MetricSpec(

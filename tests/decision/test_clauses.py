@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from streams.decision.ledger.retention import retained
 from streams.decision.outcome_event import Outcome
-from streams.retention import retained
 from tests.decision.builders import DAY, MINUTE, NOW, SECOND, decided, policy_of, reported
 from tests.golden.cases import Case
 from tests.golden.play import SIDES, Played, expected, readable

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streams.decision.ledger.codec import encode_ledger
+from streams.decision.ledger.retention import LONGEST_MEMORY_MS, Horizons, next_due, next_due_of, retained
 from streams.decision.ledger.state import EMPTY_LEDGER
 from streams.decision.preference_event import PreferenceEvent
-from streams.exactly_once.changelog import META_KEY, customer_key, erased_key, hold_key
-from streams.retention import LONGEST_MEMORY_MS, due_ledgers, retained
+from streams.policy.header import IDENTITIES
 from tests.decision.builders import DAY, NOW, decided, heard, policy_of
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 EVER = {"id": "ever", "kind": "cap", "limit": 9, "window": {"lifetime": True}}
 POLICY = policy_of()
 CONTACTED = decided(POLICY).ledger
+HORIZONS = Horizons(POLICY.history_ms, POLICY.specification.identities_ms)
+HOUR = 3_600_000
 PAST_HISTORY = NOW + POLICY.history_ms + DAY
 FOR_EVER = PAST_HISTORY + LONGEST_MEMORY_MS
 
@@ -62,15 +64,48 @@ def test_what_a_cap_for_life_counts_stays_for_good() -> None:
     assert retained(policy, left, FOR_EVER) is left
 
 
-def test_only_ledgers_of_customers_that_would_lose_something_are_due() -> None:
-    old, said_no, damaged = customer_key(b"old"), customer_key(b"no"), customer_key(b"damaged")
-    store = {
-        old: encode_ledger(CONTACTED),
-        said_no: encode_ledger(told(EMPTY_LEDGER, "opt_out")),
-        damaged: b"\xff",
-        erased_key(b"hash"): encode_ledger(told(EMPTY_LEDGER, "erasure")),
-        hold_key(b"held"): b"whatever that is",
-    }
-    gone = customer_key(b"gone")
-    assert due_ledgers(POLICY, [*store, gone, META_KEY], store, PAST_HISTORY) == [old]
-    assert due_ledgers(POLICY, store, store, NOW) == []
+def due_ms(ledger: Ledger) -> int | None:
+    """When retention comes to it, told from the ledger and from its stored form."""
+    due = next_due(ledger, HORIZONS)
+    assert next_due_of(encode_ledger(ledger), HORIZONS) == due
+    return due
+
+
+def test_a_ledger_is_due_within_an_hour_of_its_first_contact_or_identity_being_past() -> None:
+    first = due_ms(CONTACTED)
+    assert first is not None
+    assert first % HOUR == 0
+    assert 0 < first - (NOW + POLICY.specification.identities_ms) <= HOUR
+    left = retained(POLICY, CONTACTED, first)
+    assert left is not CONTACTED
+    then = due_ms(left)
+    assert then is not None
+    assert 0 <= then - (left.contacts[0].assumed_sent_ms + POLICY.history_ms) < HOUR
+    assert retained(POLICY, left, then) is not left
+    assert retained(POLICY, left, then - HOUR) is left
+
+
+def test_what_is_left_of_it_is_due_when_the_mark_goes() -> None:
+    left = retained(POLICY, CONTACTED, PAST_HISTORY)
+    last = due_ms(left)
+    assert last is not None
+    assert 0 <= last - (left.forgotten_ms + LONGEST_MEMORY_MS) < HOUR
+    assert retained(POLICY, left, last) is EMPTY_LEDGER
+
+
+def test_what_stays_for_good_is_never_due() -> None:
+    said_no = told(EMPTY_LEDGER, "opt_out")
+    assert due_ms(said_no) is None
+    assert due_ms(retained(POLICY, told(CONTACTED, "opt_out"), PAST_HISTORY)) is None
+    assert due_ms(EMPTY_LEDGER) is None
+
+
+def test_what_cannot_be_read_is_left_to_whoever_has_to_decide_by_it() -> None:
+    value = encode_ledger(CONTACTED)
+    assert next_due_of(b"\xff", HORIZONS) is None
+    assert next_due_of(value[:-1], HORIZONS) is None
+    assert next_due_of(value[:1] + b"\x63" + value[2:], HORIZONS) is None  # a format of the future
+
+
+def test_no_policy_remembers_longer_than_a_mark_is_kept() -> None:
+    assert IDENTITIES.most_ms <= LONGEST_MEMORY_MS

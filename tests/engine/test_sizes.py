@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from streams.exactly_once.fencing import MAX_PRODUCED_BATCH_BYTES, NOT_COMPRESSED
-from streams.exactly_once.interfaces import NOTHING_DUE, Batch, BatchResult, Due
+from streams.exactly_once.interfaces import Batch, BatchResult
 from streams.exactly_once.sizes import SizeLimits
 from streams.records import InputRecord, OutputRecord
 from tests.engine.toy import Topics
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
+
+    from streams.exactly_once.changelog import KeyKind
 
 LIMIT = 1_000
 TOPICS = Topics("sizes")
@@ -39,8 +41,11 @@ class Echo:
             result.outputs.append(OutputRecord(TOPICS.answers, None, b"x" * self.due_bytes))
         return result
 
-    def due(self, keys: Sequence[bytes], store: Mapping[bytes, bytes], now_ms: int) -> Due:
-        return NOTHING_DUE
+    due_horizons: Hashable = None
+    approving_kinds: frozenset[KeyKind] = frozenset()
+
+    def due_at(self, key: bytes, value: bytes) -> int | None:
+        return None
 
 
 def batch(large: set[int], due: Sequence[bytes] = ()) -> Batch:

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from streams.exactly_once.changelog import HOLD_PREFIX, customer_key, hold_key
-from streams.exactly_once.interfaces import Batch, BatchResult, Due
+from streams.exactly_once.changelog import HOLD_PREFIX, KeyKind, customer_key, hold_key, kind_of
+from streams.exactly_once.interfaces import Batch, BatchResult
 from streams.exactly_once.settings import EngineSettings
 from streams.records import InputRecord, OutputRecord
 from streams.topics import input_topics
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
 
 ANSWERS = "answers"
 
@@ -96,9 +96,11 @@ class Greeter:
         self.word = word
         self.hold_ms = hold_ms
 
-    def due(self, keys: Sequence[bytes], store: Mapping[bytes, bytes], now_ms: int) -> Due:
-        held = [key for key in keys if key.startswith(HOLD_PREFIX) and key in store]
-        return Due([key for key in held if int(store[key]) <= now_ms], needs_barrier=True)
+    due_horizons: Hashable = None
+    approving_kinds = frozenset({KeyKind.HOLD})
+
+    def due_at(self, key: bytes, value: bytes) -> int | None:
+        return int(value) if kind_of(key) is KeyKind.HOLD else None
 
     def apply(self, batch: Batch, store: Mapping[bytes, bytes]) -> BatchResult:
         result = BatchResult(tally=len(batch.records))
@@ -110,7 +112,9 @@ class Greeter:
                 result.outputs.append(OutputRecord(self.topics.rerouted, record.key, b"x", (("from", b"here"),), 0))
                 continue
             if record.topic == self.topics.intents and record.value == b"hold":
-                changes[hold_key(record.key or b"")] = b"%d" % (now_ms + self.hold_ms)
+                held = hold_key(record.key or b"")
+                changes[held] = b"%d" % (now_ms + self.hold_ms)
+                result.due_at_ms[held] = now_ms + self.hold_ms
                 continue
             if record.topic in (self.topics.intents, self.topics.rerouted):
                 count += 1
@@ -157,7 +161,10 @@ class Recorder:
     differences: list[float] = field(default_factory=list)
     commit_delays_ms: list[int] = field(default_factory=list)
     examined_keys: int = 0
+    looks: int = 0
+    """At what has become due; with few of the keys, or none."""
     rounds: int = 0
+    """Over all keys, to note when each becomes due."""
 
     def committed(self, partition: int, tally: Any, *, decided_at_ms: int, committed_at_ms: int) -> None:
         self.commits += 1
@@ -192,6 +199,7 @@ class Recorder:
 
     def examined(self, keys: int) -> None:
         self.examined_keys += keys
+        self.looks += 1
 
     def round_finished(self, seconds: float) -> None:
         self.rounds += 1

@@ -23,6 +23,7 @@ from streams.decision.intent import Intent
 from streams.decision.ledger.codec import LedgerUnreadable, decode_ledger, encode_ledger
 from streams.decision.ledger.outcomes import apply_outcome
 from streams.decision.ledger.preferences import apply_preference
+from streams.decision.ledger.retention import retained
 from streams.decision.ledger.state import EMPTY_LEDGER, FAR_MS, Contact, LabelSet, Ledger
 from streams.decision.ledger.transitions import created_of, knows_tag, with_changed_contact, with_contact, with_identity
 from streams.decision.outcome_event import Outcome
@@ -31,7 +32,6 @@ from streams.decision.preference_event import PreferenceEvent
 from streams.decision.rules.duplicate import decision_id
 from streams.gate import encode_decision
 from streams.policy.loader import load_policy
-from streams.retention import retained
 from tests.fuzz.telling import TOKEN, assert_tells_nothing
 from tests.golden.cases import POLICIES
 

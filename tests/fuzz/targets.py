@@ -90,7 +90,7 @@ TARGETS: Final[dict[str, Target]] = {
             "streams.contracts.origin",
             "streams.contracts.routing",
             "streams.gate",
-            "streams.retention",
+            "streams.decision.ledger.retention",
         ),
     ),
     "batch": Target(

@@ -251,7 +251,7 @@ class World:
             lanes=plan.lanes,
             max_batch_records=plan.batch_records_max,
             transaction_timeout_ms=int(plan.transaction_timeout_seconds * 1000),
-            due_round_seconds=20.0,
+            due_look_seconds=1.0,
         )
 
     def run(self) -> History:

@@ -15,12 +15,12 @@ import pytest
 
 from streams.app import SystemClock, Worker
 from streams.contracts.dead_letters import VALUE_BYTES_MAX
+from streams.decision.ledger.retention import LONGEST_MEMORY_MS
 from streams.decision.policy import compile_policy
 from streams.engine_settings import engine_settings
 from streams.exactly_once.changelog import CUSTOMER_PREFIX, ERASED_PREFIX, META_KEY, customer_key
 from streams.gate import Gate, GateSettings
 from streams.policy.loader import load_policy
-from streams.retention import LONGEST_MEMORY_MS
 from streams.telemetry.health import Health
 from streams.telemetry.metrics import Telemetry
 from streams.telemetry.observer import TelemetryObserver
@@ -64,6 +64,16 @@ class ShiftedClock(SystemClock):
         return super().now_ms() - self.back_ms
 
 
+class Looks(TelemetryObserver):
+    """Counts how often it was looked whether anything is due."""
+
+    looks = 0
+
+    def examined(self, keys: int) -> None:
+        super().examined(keys)
+        self.looks += 1
+
+
 class InProcess:
     """A worker as in production, but for its clock, and for how long retention takes to look at everything."""
 
@@ -72,13 +82,13 @@ class InProcess:
         self.clock = ShiftedClock()
         self.telemetry = Telemetry(version="0")
         settings = replace(
-            engine_settings(world.settings(policy)), clock_difference_limit_seconds=1e9, due_round_seconds=0.0
+            engine_settings(world.settings(policy)), clock_difference_limit_seconds=1e9, due_look_seconds=0.0
         )
         gate = Gate(
             compile_policy(load_policy(policy).specification),
             GateSettings(world.names, world.partitions, bytes.fromhex(ERASURE_KEY), False, VALUE_BYTES_MAX),
         )
-        observer = TelemetryObserver(self.telemetry, Health())
+        observer = self.observer = Looks(self.telemetry, Health())
         self._stop = asyncio.Event()
         self.task = asyncio.create_task(Worker(settings, gate, observer, self.clock).run(self._stop))
 
@@ -111,13 +121,10 @@ class InProcess:
                 found[record.key] = record.value
         return found
 
-    async def rounds_of_rest(self) -> None:
-        """Until everything has been looked at twice more."""
-        held = len(await self.ledger())
-        already = self.counted("ledgers_examined_total")
-        await wait_until_async(
-            lambda: self.counted("ledgers_examined_total") >= already + 3 * held, DECIDE_SECONDS, "two rounds"
-        )
+    async def at_rest(self) -> None:
+        """Until it was looked three times more whether anything is due."""
+        looks = self.observer.looks
+        await wait_until_async(lambda: self.observer.looks >= looks + 3, DECIDE_SECONDS, "three looks")
 
 
 @asynccontextmanager
@@ -157,13 +164,13 @@ async def test_idle_customers_leave_the_ledger_and_nobody_is_answered_otherwise(
         await wait_until_async(
             lambda: worker.counted("ledgers_removed_total") >= len(IDLE), DECIDE_SECONDS, "the idle removed"
         )
-        await worker.rounds_of_rest()
+        await worker.at_rest()
         left = await worker.ledger()
         assert {key for key in left if key.startswith(CUSTOMER_PREFIX)} == set(map(_key, [*SAID_NO, *ACTIVE]))
         assert len([key for key in left if key.startswith(ERASED_PREFIX)]) == len(ERASED)
 
         length = len(await asyncio.to_thread(world.read, world.names.ledger))
-        await worker.rounds_of_rest()
+        await worker.at_rest()
         assert len(await asyncio.to_thread(world.read, world.names.ledger)) == length, (
             "a transaction with nothing in it"
         )

@@ -1,18 +1,125 @@
-"""What is past its horizon leaves a ledger.
+"""Retention: what is past its horizon leaves a ledger, even if nobody contacts its customer any more.
 
 Rules of this module
 1. What is pruned could not change a decision any more: limits are counted on what is still inside its horizon, so the
    moment of pruning is never visible (docs/semantics.md, 3).
+2. What a customer said stays, and so do what an erasure left and what a cap for life counts.
+3. That identities were forgotten is kept until no policy can remember for so long. A ledger in which nothing else is
+   left is removed after that.
+4. From the moment that `next_due` names, the ledger certainly has something to lose, and it is at most an hour late.
+   Customers are then pruned once an hour rather than once for each contact.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
-from streams.decision.ledger.state import UNCOUNTED, Contact, LabelSet, Ledger
+from streams.decision.ledger.codec import LedgerUnreadable, decode_ledger
+from streams.decision.ledger.state import EMPTY_LEDGER, LEDGER_FORMAT, UNCOUNTED, Contact, LabelSet, Ledger
 from streams.decision.ledger.transitions import with_rows
+from streams.decision.tables import DAY_MS, HOUR_MS, NEVER
+
+LONGEST_MEMORY_MS: Final = 400 * DAY_MS
+"""No policy may remember identities for longer, so a mark older than this forbids nothing that its horizon does not. A
+ledger is held in memory: a year and a month covers rules of "once a year"."""
+
+
+class Horizons(NamedTuple):
+    """How long a policy remembers contacts, and identities."""
+
+    history_ms: int
+    identities_ms: int
+
+
+class Pruner(Protocol):
+    """A policy, as retention sees it."""
+
+    def prune(self, ledger: Ledger, now: int) -> Ledger:
+        """The ledger itself, or one without what is past its horizon."""
+        ...
+
+
+def retained(policy: Pruner, ledger: Ledger, now: int) -> Ledger:
+    """The ledger itself if nothing in it is past its horizon; else what is left of it; `EMPTY_LEDGER` if nothing is."""
+    left = policy.prune(ledger, now)
+    if left.forgotten_ms > now - LONGEST_MEMORY_MS or (left is ledger and not left.forgotten_ms):
+        return left  # most ledgers: no need to look further
+    return left if _says_anything(left) else EMPTY_LEDGER
+
+
+def _says_anything(ledger: Ledger) -> bool:
+    """Whether it holds more than the mark of what was forgotten."""
+    return bool(
+        ledger.preferences
+        or ledger.profile is not None
+        or ledger.erased_ms is not None
+        or ledger.archived
+        or ledger.preference_refused
+        or ledger.contacts
+        or ledger.identities
+    )
+
+
+def next_due(ledger: Ledger, horizons: Horizons) -> int | None:
+    """The moment from which retention has something to take from the ledger; None if it never has."""
+    due_ms = _next_due(ledger.base_ms, ledger.oldest_created, ledger.assumed_sent, horizons)
+    return _mark_due(ledger) if due_ms is None else due_ms
+
+
+def next_due_of(value: bytes, horizons: Horizons) -> int | None:
+    """`next_due` of a stored ledger, of which only the beginning is decoded as a rule. None: it cannot be read, so that
+    whoever has to decide by it will say so.
+    """
+    try:
+        beginning = _decode_beginning(value)
+        if beginning.format != LEDGER_FORMAT:
+            return None
+        due_ms = _next_due(beginning.base_ms, beginning.oldest_created, beginning.assumed_sent, horizons)
+        return _mark_due(decode_ledger(value)) if due_ms is None else due_ms
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, LedgerUnreadable):
+        return None
+
+
+class _Beginning(msgspec.Struct, array_like=True, gc=False):
+    """The first fields of a ledger. What is not needed of them is not decoded."""
+
+    format: int
+    base_ms: int = 0
+    ids: msgspec.Raw = msgspec.Raw()
+    created: msgspec.Raw = msgspec.Raw()
+    oldest_created: int = NEVER
+    assumed_sent: tuple[int, ...] = ()
+
+
+_decode_beginning: Final = msgspec.msgpack.Decoder(_Beginning).decode
+
+
+def _next_due(base_ms: int, oldest_created: int, assumed_sent: tuple[int, ...], horizons: Horizons) -> int | None:
+    """When the first contact or identity is past its horizon."""
+    history_ms, identities_ms = horizons
+    if oldest_created < NEVER:
+        due_ms = oldest_created + identities_ms + 1
+        if assumed_sent and assumed_sent[-1] + history_ms < due_ms:
+            due_ms = assumed_sent[-1] + history_ms
+    elif assumed_sent:
+        due_ms = assumed_sent[-1] + history_ms
+    else:
+        return None
+    return _next_hour(base_ms + due_ms)
+
+
+def _mark_due(ledger: Ledger) -> int | None:
+    """When the mark of what was forgotten goes, and with it the ledger: it has neither contacts nor identities."""
+    if not ledger.forgotten_ms or _says_anything(ledger):
+        return None
+    return _next_hour(ledger.forgotten_ms + LONGEST_MEMORY_MS)
+
+
+def _next_hour(moment_ms: int) -> int:
+    return moment_ms + -moment_ms % HOUR_MS
 
 
 def pruned(
