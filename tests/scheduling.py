@@ -42,7 +42,7 @@ WAITING: Final = (
     "tests/audit/runs",
     "tests/system/test_recurring_failure.py",
     "tests/engine/test_exactly_once.py",
-    "tests/engine/test_due_scan.py",
+    "tests/engine/test_due_work.py",
     "tests/engine/test_promises.py",
     "tests/system/test_refusals.py",
     "tests/system/test_scenarios.py",
