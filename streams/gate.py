@@ -33,8 +33,9 @@ from streams.decision.ledger.preferences import BELIEVED_FROM_MS, FUTURE_TOLERAN
 from streams.decision.ledger.retention import Horizons, next_due, next_due_of, retained
 from streams.decision.ledger.state import EMPTY_LEDGER, Ledger
 from streams.decision.policy import Policy
-from streams.exactly_once.changelog import CUSTOMER_PREFIX, KeyKind, customer_key, erased_key, kind_of
+from streams.exactly_once.changelog import CUSTOMER_PREFIX, customer_key, erased_key
 from streams.exactly_once.interfaces import Batch, BatchResult, StoredValueUnreadable
+from streams.exactly_once.key_kinds import KeyKind, kind_of
 from streams.records import Header, InputRecord, OutputRecord
 from streams.telemetry.tally import Tally
 from streams.topics import TopicNames

@@ -12,29 +12,18 @@ is read from the same log as the state it belongs to. Group offsets are for tool
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import Final
 
 import msgspec
 
 from streams.exactly_once.errors import StartupRefusedError
+from streams.exactly_once.key_kinds import KeyKind
 
-CUSTOMER_PREFIX: Final = b"c"
-ERASED_PREFIX: Final = b"e"
-HOLD_PREFIX: Final = b"h"
-REGISTER_PREFIX: Final = b"r"
-META_KEY: Final = b"m"
-
-
-class KeyKind(Enum):
-    """What a key of the changelog stands for."""
-
-    CUSTOMER = CUSTOMER_PREFIX
-    ERASED = ERASED_PREFIX
-    HOLD = HOLD_PREFIX
-    REGISTER = REGISTER_PREFIX
-    META = META_KEY
-
+CUSTOMER_PREFIX: Final = KeyKind.CUSTOMER.value
+ERASED_PREFIX: Final = KeyKind.ERASED.value
+HOLD_PREFIX: Final = KeyKind.HOLD.value
+REGISTER_PREFIX: Final = KeyKind.REGISTER.value
+META_KEY: Final = KeyKind.META.value
 
 META_VERSION: Final = 1
 """Grows when a reader of the previous version would misunderstand the record."""
@@ -50,11 +39,6 @@ class Meta(msgspec.Struct, frozen=True):
     positions: dict[str, int]
     latest_ms: int = 0
     version: int = META_VERSION
-
-
-def kind_of(key: bytes) -> KeyKind | None:
-    """What the key stands for; None if this version does not know."""
-    return _KINDS.get(key[:1])
 
 
 def customer_key(customer_id: bytes) -> bytes:
@@ -103,6 +87,5 @@ def decode_meta(value: bytes) -> Meta:
     return meta
 
 
-_KINDS: Final = {kind.value: kind for kind in KeyKind}
 _encoder: Final = msgspec.json.Encoder()
 _decoder: Final = msgspec.json.Decoder(Meta)

@@ -14,10 +14,10 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from streams.exactly_once.changelog import kind_of
 from streams.exactly_once.clients import loop_seconds
 from streams.exactly_once.due_index import HOUR_MS, DueIndex
 from streams.exactly_once.interfaces import NOTHING_DUE, Due
+from streams.exactly_once.key_kinds import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

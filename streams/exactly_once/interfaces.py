@@ -13,7 +13,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol
 
-from streams.exactly_once.changelog import KeyKind
+from streams.exactly_once.key_kinds import KeyKind
 from streams.records import InputRecord, OutputRecord
 
 

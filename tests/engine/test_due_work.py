@@ -14,11 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.exactly_once.changelog import HOLD_PREFIX, META_KEY, KeyKind, decode_meta
+from streams.exactly_once.changelog import HOLD_PREFIX, META_KEY, decode_meta
 from streams.exactly_once.due_index import DueIndex
 from streams.exactly_once.due_work import KEYS_FILED_PER_STEP, DueWork
 from streams.exactly_once.input_queue import InputQueue
 from streams.exactly_once.interfaces import NOTHING_DUE, BatchResult, Due
+from streams.exactly_once.key_kinds import KeyKind
 from streams.exactly_once.partition import Limits, PartitionState
 from streams.testing.kafka_io import read_topic
 from streams.testing.waiting import wait_until_async

@@ -16,7 +16,7 @@ from tests.engine.toy import Topics
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
 
-    from streams.exactly_once.changelog import KeyKind
+    from streams.exactly_once.key_kinds import KeyKind
 
 LIMIT = 1_000
 TOPICS = Topics("sizes")

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from streams.exactly_once.changelog import HOLD_PREFIX, KeyKind, customer_key, hold_key, kind_of
+from streams.exactly_once.changelog import HOLD_PREFIX, customer_key, hold_key
 from streams.exactly_once.interfaces import Batch, BatchResult
+from streams.exactly_once.key_kinds import KeyKind, kind_of
 from streams.exactly_once.settings import EngineSettings
 from streams.records import InputRecord, OutputRecord
 from streams.topics import input_topics
