@@ -1,11 +1,11 @@
-"""Whether this worker should be restarted (liveness) and whether it is deciding (readiness), each with a sentence why.
+"""Whether this worker should be restarted (liveness) and whether it is deciding (readiness), each with its reason.
 
 Rules of this module
-1. Liveness never depends on a broker, a policy or a clock: a restart heals none of them and costs a restore. Only
-   lanes that have work, may do it, and show no sign of life are a reason to restart.
-2. Readiness is false from the moment partitions are taken away until whatever replaces them is restored, and false
-   again whenever something the promises rest on is missing.
-3. Nothing here reads a clock of its own: time is the `monotonic` function handed in.
+1. Liveness never depends on a broker, a policy or a clock, because a restart repairs none of them and costs a restore.
+   The only reason to restart is that lanes have work, may do it, and show no sign of life.
+2. Readiness is false from the moment at which partitions are revoked until those that replace them are restored. It is
+   also false whenever something is missing on which the promises rest.
+3. Nothing here reads a clock of its own. Time comes from the `monotonic` function that is passed in.
 """
 
 from __future__ import annotations
@@ -18,20 +18,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 STALL_SECONDS = 120.0
-"""A worker with work that shows no sign of life for this long is stuck. Shorter than the longest commit plus a
-rebalance (about a minute) would restart healthy workers; longer leaves customers' intents waiting for nobody."""
+"""A worker with work that shows no sign of life for this long is stuck. A limit
+below the longest commit plus a rebalance (about a minute) would restart healthy workers. A longer one would leave
+intents waiting."""
 
 BARRIER_LIMIT_SECONDS = 10.0
-"""Without an answer for longer than this the worker is not ready. The barrier answers in milliseconds; ten seconds is
-also the objective for an opt-out to be in force."""
+"""If the barrier gives no answer for longer than this, the worker is not ready. The barrier answers in milliseconds.
+Ten
+seconds is also the objective for an opt-out to be in force."""
 
 BARRIER_REPORT_SECONDS = 15.0
-"""A report that the barrier is unanswered is believed for this long and must be repeated while it lasts; several lanes
-report to one worker, and one lane's answer must not hide another's silence."""
+"""A report that the barrier is unanswered is valid for this long and must be repeated while the silence lasts. Several
+lanes report to one worker, and one lane's answer must not hide another's silence."""
 
 CLOCK_LIMIT_SECONDS = 5.0
-"""A larger difference to the broker's clock makes the worker not ready: caps and windows would be counted at wrong
-moments. Brokers and workers under NTP differ by milliseconds."""
+"""A larger difference from the broker's clock makes the worker not ready, because caps and windows would be counted at
+the wrong moments. Brokers and workers under NTP differ by milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class _Partition:
     is_assigned: bool = False
     restored_records: int = 0
     remaining_records: int | None = None
-    """None: not said yet."""
+    """None: not reported yet."""
     lag_records: dict[str, int] = field(default_factory=dict)
     lag_seconds: dict[str, float] = field(default_factory=dict)
 
@@ -78,13 +80,16 @@ class Health:
     # Told
 
     def policy(self, is_loaded: bool, why: str = "") -> None:
-        """Whether a policy is in force. A failed reload is not told here: the last good policy stays in force."""
+        """Report whether a policy is in force. A failed reload is not reported, because the last good policy stays in
+        force.
+        """
         self._policy = Standing(is_loaded, why or ("a policy is in force" if is_loaded else "no policy is in force"))
 
     def engine(self, is_ready: bool, why: str) -> None:
-        """The engine's own word. Ready also says that partitions without a restore report needed none.
+        """Report the engine's own readiness. Ready also means that partitions without a restore report needed no
+        restore.
 
-        Not ready also says that a restore under way was given up; one that is not will report again.
+        Not ready also means that a restore in progress was given up. One that continues will report again.
         """
         if is_ready and not self._engine.ok:
             self.turned()
@@ -98,7 +103,9 @@ class Health:
                 state.remaining_records = None if state.remaining_records else state.remaining_records
 
     def assigned(self, partitions: frozenset[int]) -> bool:
-        """The partitions this worker decides for now. Returns whether they changed; others are forgotten."""
+        """Report the partitions for which this worker decides now; others are forgotten. Returns whether
+        they changed.
+        """
         before = {partition for partition, state in self._partitions.items() if state.is_assigned}
         self._partitions = {
             partition: self._partitions.get(partition) or _Partition() for partition in sorted(partitions)
@@ -121,11 +128,13 @@ class Health:
         return max(0, restored_records - before)
 
     def turned(self) -> None:
-        """A lane moved: it committed, or is alive though it cannot (it waits for the broker, or decides again)."""
+        """Report that a lane moved: it committed, or is alive although it cannot (it waits for the broker, or decides
+        again).
+        """
         self._last_sign = self._monotonic()
 
     def lag(self, topic: str, partition: int, records: int, seconds: float) -> None:
-        """What a topic still holds for this partition."""
+        """Report how much of a topic is still waiting for this partition."""
         state = self._partitions.get(partition)
         if state is not None:
             state.lag_records[topic] = max(0, records)
@@ -134,12 +143,14 @@ class Health:
             self.turned()
 
     def barrier_waited(self, seconds: float) -> None:
-        """A lane has its answer. It ends the silence reported last if it waited at least as long."""
+        """Report that a lane has its answer. This ends the latest reported silence if the lane waited at
+        least as long.
+        """
         if seconds >= self._barrier_seconds:
             self._barrier_seconds = 0.0
 
     def barrier_unanswered(self, seconds: float) -> None:
-        """A lane is still without an answer after this long; 0 ends the silence."""
+        """Report that a lane has had no answer for this long. 0 ends the silence."""
         now = self._monotonic()
         still_believed = now - self._barrier_reported_at <= BARRIER_REPORT_SECONDS
         self._barrier_seconds = max(seconds, self._barrier_seconds if still_believed and seconds else 0.0)
@@ -147,7 +158,7 @@ class Health:
         self.turned()
 
     def clock_difference(self, seconds: float) -> None:
-        """Latest comparison with the broker's clock. A lane that pauses for it is alive."""
+        """Report the latest comparison with the broker's clock. A lane that pauses because of it is alive."""
         self._clock_difference_seconds = seconds
         if abs(seconds) > self._clock_limit_seconds:
             self.turned()
@@ -155,18 +166,18 @@ class Health:
     # Asked
 
     def liveness(self) -> Standing:
-        """False only when there is work and nothing has moved. That the question is answered shows the loop turns.
+        """False only if there is work and nothing has moved. The answer itself shows that the event loop runs.
 
-        The worker is judged as a whole: one partition may stand still for a reason that no restart heals, such as a
-        stranger's open transaction.
+        The worker is judged as a whole, because one partition may be blocked for a reason that no restart repairs, such
+        as another producer's open transaction.
         """
         silent = self._monotonic() - self._last_sign
         if self._has_work() and silent > self._stall_seconds:
             return Standing(False, f"there is work, and no lane has moved for {silent:.0f} s")
-        return Standing(True, "the event loop turns and no lane is stuck")
+        return Standing(True, "the event loop runs and no lane is stuck")
 
     def readiness(self) -> Standing:
-        """True when this worker is deciding; otherwise the first thing that is missing."""
+        """True if this worker is deciding. Otherwise the reason is the first thing that is missing."""
         barrier = self.barrier_unanswered_seconds()
         clock = self._clock_difference_seconds
         remaining = self.restore_remaining_records()
@@ -211,7 +222,7 @@ class Health:
         return worst
 
     def _has_work(self) -> bool:
-        """Records wait and the engine may decide them, or ledgers are being restored."""
+        """Whether records wait and the engine may decide them, or ledgers are being restored."""
         if any(state.remaining_records for state in self._partitions.values()):
             return True
         return self._engine.ok and any(any(state.lag_records.values()) for state in self._partitions.values())

@@ -1,12 +1,13 @@
-"""What is heard of libraries in the log: what is true of this gate, in words that say so.
+"""Decides which log lines of libraries are shown: those that are true of this gate, in words that say so.
 
 Rules of this module
-1. Below WARNING only this package speaks. The frameworks' own lines tell what their default parts do, and this gate
-   replaces most of them: "Seek stream partitions to committed offsets" is what Faust does; here the positions in the
-   ledger are the authority. Whoever asks for DEBUG gets everything, as it is.
-2. What a library warns of although it is ordinary here, or is not so here, is left out: `LEFT_OUT`, each with the
-   reason. Everything else of the Kafka client at WARNING and above speaks of brokers and groups, and is true.
-3. What would be read wrongly is said in our words: `REWORDED`. Of a request, too: a client's fault is told from ours.
+1. Below WARNING only the lines of this package are shown. The frameworks' own lines describe their default parts, most
+   of which this gate replaces. For example, "Seek stream partitions to committed offsets" is what Faust does, whereas
+   here the positions in the ledger are authoritative. At DEBUG everything is shown unchanged.
+2. A warning about something that is ordinary here, or is not true here, is left out (`LEFT_OUT`, with the reason). All
+   other lines of the Kafka client at WARNING and above are about brokers and groups, and are true.
+3. A line that would be misleading is reworded (`REWORDED`). So are errors of requests, in which a client's fault is
+   distinguished from ours.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ import logging
 import re
 from typing import Final, NamedTuple
 
-_REPLACED: Final = "Faust looks at parts that this gate replaces. Whether a worker stands still, /live says."
+_REPLACED: Final = "Faust looks at parts that this gate replaces. /live says whether a worker is stuck."
 
 LEFT_OUT: Final = {
     "Heartbeat failed for group %s because it is rebalancing": "How a member learns that another joined or left.",
-    "Fetcher is ignoring cancel or slow": "At a stop, which has a limit of its own.",
-    "Missing sensor state for rebalance": "Of Faust's own metrics, which nobody reads.",
+    "Fetcher is ignoring cancel or slow": "This happens at a stop, which has a limit of its own.",
+    "Missing sensor state for rebalance": "It is about Faust's own metrics, which nobody reads.",
     "Aiokafka has not sent fetch request for": _REPLACED,
     "Aiokafka has not received fetch response for": _REPLACED,
     "Aiokafka stopped fetching from": _REPLACED + " Reading pauses where a queue is full.",
@@ -29,9 +30,9 @@ LEFT_OUT: Final = {
     "No active partitions for": _REPLACED,
     "Stream has not started processing": _REPLACED,
     "Stream stopped processing, or is slow for": _REPLACED,
-    "Has not committed": "Faust commits nothing here: positions are committed with the decisions.",
+    "Has not committed": "Faust commits nothing here, because positions are committed with the decisions.",
 }
-"""By how a template begins: lines at WARNING or above that are not shown, and why."""
+"""Lines at WARNING or above that are not shown, and why, by the beginning of their template."""
 
 
 class Reworded(NamedTuple):
@@ -42,10 +43,10 @@ class Reworded(NamedTuple):
 REWORDED: Final = {
     "Thread keepalive is not responding": Reworded(
         logging.WARNING,
-        "The thread that reads does not answer, for want of processor or because it was frozen.",
+        "The reading thread does not answer, because it lacks processor time or was frozen.",
     ),
 }
-"""By how a template begins: what is said in its place."""
+"""What is logged instead of a line, by the beginning of its template."""
 
 _SERVER: Final = "aiohttp.server"
 _CLIENTS_FAULT: Final = ("aiohttp.http_exceptions", "aiohttp.web_protocol", "aiohttp.client_exceptions")
@@ -57,12 +58,12 @@ _LEADING_WORDS: Final = re.compile(r"(?:(?!\s')[^\n<({\[\"=:])*")
 
 
 def leading_words(text: str) -> str:
-    """The beginning of a text that was put together from words and values, as far as it holds no value."""
+    """The beginning of a text that was composed of words and values, as far as it contains no value."""
     return _LEADING_WORDS.match(text)[0].rstrip()  # type: ignore[index]  # it matches the empty text too
 
 
 class LibraryFilter(logging.Filter):
-    """Of a handler of the standard library. Lets our own lines pass, and judges the others."""
+    """A filter for a handler of the standard library. It lets our own lines pass and judges the others."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if hasattr(record, "_logger") or logging.getLogger().getEffectiveLevel() <= logging.DEBUG:
@@ -90,5 +91,5 @@ def _reword(record: logging.LogRecord, said: Reworded) -> None:
 def _whose_fault(record: logging.LogRecord) -> Reworded:
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, OSError) or type(error).__module__ in _CLIENTS_FAULT:
-        return Reworded(logging.WARNING, "A request to the operations port was malformed or broken off.")
+        return Reworded(logging.WARNING, "A request to the operations port was malformed or aborted.")
     return Reworded(record.levelno, "A request to the operations port could not be answered.")

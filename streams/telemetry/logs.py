@@ -1,15 +1,15 @@
-"""Logs for machines and people: JSON lines, or colours on a terminal, and never anything about a customer.
+"""Logs for machines and people: JSON lines, or coloured text on a terminal, and never anything about a customer.
 
 Rules of this module
-1. A key passes only if it stands in `ALLOWED_KEYS`; anything else keeps its name and loses its value. A key that sounds
-   like customer data never passes, whatever the list says.
+1. A key passes only if it is in `ALLOWED_KEYS`. Any other key keeps its name and loses its value. A key whose name
+   suggests customer data never passes, whatever the list says.
 2. Only numbers, short text and lists of them are values. Bytes, mappings and objects are not.
-3. An exception is its type and where it happened. Its message is kept only where it cannot quote a record: errors of
-   the system and of the Kafka client, and this package's own.
-4. Records of the standard library's loggers pass through the same chain. What libraries put *into* a message is shown
-   only for the Kafka client and the service framework, which speak of brokers, groups and partitions. What else of
-   theirs is heard, and in whose words, is decided in `streams.telemetry.libraries`.
-5. What nobody caught, in whatever thread, is a line like any other: no process of ours prints a traceback by itself.
+3. An exception is logged as its type and its location. Its message is kept only if it cannot quote a record, as in
+   errors of the system, of the Kafka client and of this package.
+4. Records of the standard library's loggers pass through the same chain. The arguments of a library's message are
+   shown only for the Kafka client and the service framework, which name brokers, groups and partitions.
+   `streams.telemetry.libraries` decides which other lines of libraries are logged, and in whose words.
+5. An uncaught error, in whatever thread, is a line like any other. None of our processes prints a traceback.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ REDACTED = "[redacted]"
 LEVEL_VARIABLE = "MESURA_LOG_LEVEL"
 
 MAX_TEXT = 1_000
-"""Characters kept of a text. Our longest sentences, which name every topic of a gate, fit; a payload that slipped
-through does not."""
+"""Characters kept of a text. Our longest sentences, which name every topic of a gate, fit. A payload that slipped
+through does not fit."""
 
 MAX_ITEMS = 100
 """Items kept of a list: a worker's partitions fit."""
@@ -66,7 +66,7 @@ ARGUMENTS_SHOWN = ("aiokafka", "mode")
 name brokers, groups, topics, partitions and services, never a record."""
 
 MESSAGES_SHOWN = ("aiokafka.", "asyncio.", "streams.")
-"""Modules whose exceptions keep their message: they quote the network or our own sentences, never a record."""
+"""Modules whose exceptions keep their message, because they quote the network or our own sentences, never a record."""
 
 
 def configure_logging(
@@ -74,8 +74,8 @@ def configure_logging(
 ) -> None:
     """Send every log of this process, structlog's and the standard library's, to `stream` (default: standard error).
 
-    `pretty=None` decides by whether the stream is a terminal; `level=None` takes `MESURA_LOG_LEVEL`, else INFO.
-    `slot`: stands in every line, to tell apart processes that write to one stream.
+    With `pretty=None` the format depends on whether the stream is a terminal. With `level=None` the level is that of
+    `MESURA_LOG_LEVEL`, otherwise INFO. `slot` is in every line and distinguishes processes that write to one stream.
     """
     shared = [_slot_adder(slot), *_SHARED] if slot is not None else _SHARED
     out = stream if stream is not None else sys.stderr
@@ -108,21 +108,21 @@ def configure_logging(
 
 
 def log_what_nobody_catches() -> None:
-    """Send to the log what the interpreter would print itself: uncaught errors of any thread, and warnings.
+    """Send to the log what the interpreter would otherwise print: uncaught errors of any thread, and warnings.
 
-    For the main program of a process, once; the event loop's own words come through the logger `asyncio` anyway.
+    The main program of a process calls this once. The event loop's own messages come through the logger `asyncio`.
     """
     log = structlog.get_logger("streams")
 
     def in_main_thread(kind: type[BaseException], error: BaseException, _trace: object) -> None:
         if not issubclass(kind, KeyboardInterrupt):
-            log.critical("An error that nobody caught ended the process.", exc_info=error)
+            log.critical("An uncaught error ended the process.", exc_info=error)
 
     def in_thread(uncaught: threading.ExceptHookArgs) -> None:
-        log.error("An error that nobody caught ended a thread.", exc_info=uncaught.exc_value)
+        log.error("An uncaught error ended a thread.", exc_info=uncaught.exc_value)
 
     def nowhere(unraisable: sys.UnraisableHookArgs) -> None:
-        log.error("An error came up where none can be raised.", exc_info=unraisable.exc_value)
+        log.error("An error occurred where it cannot be raised.", exc_info=unraisable.exc_value)
 
     def warned(
         message: Warning | str,  # noqa: ARG001 - it may quote anything
@@ -133,7 +133,7 @@ def log_what_nobody_catches() -> None:
         line: str | None = None,  # noqa: ARG001
     ) -> None:
         place = f"{filename.rpartition('site-packages/')[2]}:{lineno}"
-        log.warning("The interpreter or a library warns.", warning=category.__name__, error_at=[place])
+        log.warning("The interpreter or a library issued a warning.", warning=category.__name__, error_at=[place])
 
     sys.excepthook = in_main_thread
     threading.excepthook = in_thread
@@ -150,7 +150,7 @@ def _slot_adder(slot: str) -> structlog.typing.Processor:
 
 
 def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Keep what is allowed, replace the rest, and say that something was replaced by leaving its name."""
+    """Keep what is allowed and replace the other values. Their names stay, which shows that something was replaced."""
     for key, value in event.items():
         if not key.startswith("_"):
             event[key] = _safe(value) if key in ALLOWED_KEYS and not FORBIDDEN.search(key) else REDACTED
@@ -190,13 +190,13 @@ def _guard_foreign(_logger: object, _method: str, event: MutableMapping[str, Any
     elif arguments:
         event["event"] = _fill(record.msg, arguments, shown)
     elif not shown:
-        # It may have been put together before it came here, from what must not be shown.
+        # The message may have been formatted before, from values that must not be shown.
         event["event"] = leading_words(record.msg)
     return event
 
 
 def _level(name: str) -> int:
-    """The level of that name. One that does not exist must not keep a gate from starting: it means INFO."""
+    """The level of that name. An unknown name means INFO, because it must not keep a gate from starting."""
     return logging.getLevelNamesMapping().get(name.upper(), logging.INFO)
 
 
@@ -235,10 +235,10 @@ def _json(event: object, **_options: object) -> str:
 
 
 class _Handler(logging.StreamHandler[TextIO]):
-    """Writes to a stream; what it cannot write it does not show in another way."""
+    """Writes to a stream. What it cannot write is not shown in any other way."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the standard library's name
-        # The standard library would print the record with everything that was put into it.
+        # The standard library would print the record with all its arguments.
         with contextlib.suppress(OSError, ValueError):
             kind, where = type(sys.exc_info()[1]).__name__, f"{record.filename}:{record.lineno}"
             self.stream.write(_json({"event": "A log line could not be written.", "error": kind, "error_at": [where]}))

@@ -1,10 +1,10 @@
-"""The metrics of one machine: what its processes count and show, made into one exposition.
+"""The metrics of one machine: merges what its processes count and show into one exposition.
 
 Rules of this module
-1. Counters and histograms are sums over what the processes have published, dead incarnations included. They never go
+1. Counters and histograms are sums over what the processes have published, including dead incarnations. They never go
    backwards because a process ended.
 2. A gauge follows the rule in its declaration. A process that does not answer adds nothing to it, and makes `ready` 0.
-3. What a sum would hide is shown by process, with its number as label: as many series as there are processes.
+3. What a sum would hide is shown per process, with its number as label, so there are as many series as processes.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _PROCESS_HELP = {
     _MEMORY_SAMPLE: "Resident memory size in bytes, over all processes.",
     "process_open_fds": "Open file descriptors, over all processes.",
 }
-"""Of the standard metrics those whose sum is true. The others are the supervisor's own."""
+"""The standard metrics whose sum is meaningful. The others are the supervisor's own."""
 
 
 def observations(counts: Mapping[str, float], spec: MetricSpec) -> float:
@@ -80,7 +80,7 @@ class MachineTelemetry:
         return self._every.registry
 
     def refresh(self, processes: Sequence[ProcessState], *, is_recurring: bool = False) -> None:
-        """Take over the state of every process. `is_recurring`: a failure comes back whenever one is started again."""
+        """Take over the state of every process. `is_recurring`: a failure recurs at every restart."""
         self._take_counts(processes)
         self._take_gauges(processes, is_recurring=is_recurring)
         self._take_processes(processes)

@@ -2,8 +2,8 @@
 
 Rules of this module
 1. A batch is counted whole and published once, after its transaction has committed.
-2. Where the counts stand in memory that outlives the process (`streams.telemetry.shared_counters`), a process that is
-   started again counts on from what the one before it published.
+2. If the counts are in memory that outlives the process (`streams.telemetry.shared_counters`), a restarted process
+   continues from what its predecessor published.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ MAX_TEXT = 64
 
 
 class Telemetry:
-    """Owns a `CollectorRegistry` of its own; two of them in one process do not know each other.
+    """Owns a `CollectorRegistry`. Two of them in one process share nothing.
 
-    Every series whose labels are known stands at 0 from the start, so that `increase()` sees the first event.
+    Every series whose labels are known is 0 from the start, so that `increase()` sees the first event.
     """
 
     def __init__(
@@ -61,14 +61,14 @@ class Telemetry:
         core = "compiled" if is_compiled() else "interpreted"
         self.replace_info(registry.BUILD_INFO, version, platform.python_version(), core)
 
-    # What the labels may say
+    # Values of the labels
 
     def declare_channels(self, channels: Iterable[str]) -> None:
-        """Channels of the policy. Those of earlier policies stay: a counter must not vanish."""
+        """Declare the channels of the policy. Those of earlier policies stay, because a counter must not vanish."""
         self._declare(registry.CHANNELS, channels)
 
     def declare_reasons(self, reasons: Iterable[str]) -> None:
-        """Reason codes of suppressions."""
+        """Declare the reason codes of suppressions."""
         self._declare(registry.REASONS, reasons)
 
     def declare_withdrawal_reasons(self, reasons: Iterable[str]) -> None:
@@ -78,7 +78,7 @@ class Telemetry:
         self._declare(registry.DEAD_LETTER_REASONS, reasons)
 
     def declare_topics(self, topics: Iterable[str]) -> None:
-        """Input topics, as the settings name them."""
+        """Declare the input topics, as the settings name them."""
         self._declare(registry.TOPICS, topics)
 
     # What is counted
@@ -125,7 +125,7 @@ class Telemetry:
         self._cells.publish()
 
     def publish(self) -> None:
-        """Bring what is published up to this moment: the processor time, where nothing else was counted."""
+        """Update what is published to this moment. If nothing else was counted, this updates the processor time."""
         self._cells.publish()
 
     def replace_info(self, spec: MetricSpec, *labels: str) -> None:
@@ -197,7 +197,7 @@ class Telemetry:
         for spec, series in self._counters.items():
             vocabularies = [label.vocabulary for label in spec.labels if label.vocabulary is not None]
             if len(vocabularies) < len(spec.labels):
-                continue  # what is free text is known when it is said
+                continue  # free text is known only when it is used
             for labels in product(*(sorted(self._words[vocabulary]) for vocabulary in vocabularies)):
                 if spec is registry.DECISIONS and labels[1] == "approved":
                     series.add((labels[0], "approved", NO_REASON), 0)

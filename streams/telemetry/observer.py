@@ -1,4 +1,4 @@
-"""What the engine tells, turned into metrics and health."""
+"""Turns what the engine reports into metrics and health."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 class TelemetryObserver:
     """Implements `streams.exactly_once.interfaces.Observer`. Never raises, never blocks, counts only what committed.
 
-    The engine is expected to report lag every few seconds, idle or not; to repeat `barrier_unanswered` while it lasts;
+    The engine is expected to report lag every few seconds, idle or not, to repeat `barrier_unanswered` while it lasts,
     and to end each restore with nothing remaining, or with `ready(True, ...)`. A restore may be reported before its
     partition is assigned.
     """

@@ -1,12 +1,12 @@
-"""Whether what ends a worker is the same again: a failure that no restart heals, told from one that passes.
+"""Recognises a failure that recurs and that no restart repairs, and distinguishes it from one that passes.
 
 Rules of this module
 1. An end that names an offset is the same as another of its kind at that offset, in whichever process of the machine
-   and whatever was decided elsewhere meanwhile: at that offset nothing has moved.
+   and whatever was decided elsewhere in the meantime, because nothing has moved at that offset.
 2. An end without an offset is the same as the last one of its process if it is of its kind and that process has
    committed nothing and was not seen deciding for `SETTLED_SECONDS` in between.
-3. `SAME_TIMES` times the same is a recurrence. It is over when every process has been deciding for `SETTLED_SECONDS`:
-   a worker that is started again is well for a moment each time.
+3. The same end `SAME_TIMES` times is a recurrence. It is over when every process has been deciding for
+   `SETTLED_SECONDS`, because a restarted worker is healthy for a moment each time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SAME_TIMES: Final = 3
 """Once is an accident, and a second time may be its tail (a broker that is just coming back). With the pauses between
-starts, the third comes within seconds: nobody waits long for the truth."""
+starts, the third comes within seconds, so it is reported soon."""
 
 SETTLED_SECONDS: Final = 60.0
 """A worker reaches the record that ends it within seconds of being ready. After a minute it is past it."""
@@ -28,7 +28,7 @@ SETTLED_SECONDS: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a worker ended: what it said itself, or what its process's end tells. Nothing in it quotes a record."""
+    """How a worker ended, as it reported itself or as the end of its process shows. Nothing in it quotes a record."""
 
     sentence: str
     kind: str
@@ -39,7 +39,7 @@ class End:
 
     @property
     def place(self) -> str:
-        """Where, as a person says it; empty where nobody knows."""
+        """The place in words; empty if it is not known."""
         if self.topic is None or self.partition is None:
             return self.topic or ""
         where = f"{self.topic}-{self.partition}"
@@ -47,7 +47,7 @@ class End:
 
 
 class Recurrence:
-    """What the workers of one machine ended by, and whether it recurs."""
+    """How the workers of one machine ended, and whether the failure recurs."""
 
     def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
@@ -63,7 +63,7 @@ class Recurrence:
 
     @property
     def why(self) -> str:
-        """What recurs, in a sentence with its place; empty while nothing does."""
+        """What recurs, in a sentence with its place; empty if nothing does."""
         if self._recurring is None:
             return ""
         end, times = self._recurring
@@ -75,7 +75,7 @@ class Recurrence:
 
         Args:
             committed: how many batches all its starts have committed.
-            was_settled: it had been deciding for long enough to be a story of its own.
+            was_settled: the process had been deciding long enough for this failure to be a new one.
         """
         self._all_ready_since = None
         has_moved = was_settled or committed != self._committed.get(process, committed)
@@ -94,7 +94,7 @@ class Recurrence:
         return True
 
     def seen(self, *, all_ready: bool) -> None:
-        """The processes were looked at: every one of them is deciding, or not."""
+        """Report whether all processes were found deciding."""
         if not all_ready:
             self._all_ready_since = None
             return

@@ -15,30 +15,31 @@ PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 _HEAD = """\
 # Metrics
 
-Written from `streams/telemetry/registry.py` by `python -m streams.telemetry.reference`; do not edit by hand.
+`python -m streams.telemetry.reference` writes this page from `streams/telemetry/registry.py`. Do not edit it by hand.
 
-`mesura run` serves these at `/metrics`, from its supervisor and for all its worker processes, one or several.
-What a batch counted appears after its transaction has committed, never before, so an aborted batch leaves no trace but
-`mesura_batches_aborted_total`. No label ever holds a customer, an address, a message or a partition. A word outside a
-label's vocabulary is exported as `other`, so that a producer's typing error costs one series. Series whose labels are
-known stand at 0 from the start.
+The supervisor of `mesura run` serves these metrics at `/metrics` for all its worker processes.
+What a batch counted appears after its transaction has committed, never before. An aborted batch is therefore visible
+only in `mesura_batches_aborted_total`. No label ever contains a customer, an address, a message or a partition. A word
+outside a label's vocabulary is exported as `other`, so that a producer's typing error costs one series. Series whose
+labels are known are 0 from the start.
 
 ## Across processes and restarts
 
-The exposition is there as soon as the supervisor is, and stays while its workers are started again:
+The exposition is available as soon as the supervisor is, and stays available while its workers are restarted:
 
-- **Counters and histograms** are added up, bucket by bucket, over every process and every one of its starts. They do
-  not go backwards when a process ends. What a batch counted is in them whole, as soon as its process has heard that the
-  transaction committed. A process killed between the commit and hearing of it leaves that batch uncounted: at most one
-  batch of each lane for each kill, and never one too many. The topics are exact: count on them where each one matters.
-- **Gauges** become one as the table says. A process that does not answer within two seconds adds nothing to them, and
-  makes `mesura_ready` 0.
+- **Counters and histograms** are added up, bucket by bucket, over every process and all its starts. They do
+  not go backwards when a process ends. A batch is counted completely as soon as its process has learned that the
+  transaction committed. If a process is killed between the commit and learning of it, that batch is not counted. Each
+  kill loses at most one batch of each lane, and nothing is ever counted twice. Where every single decision matters,
+  count them on the topics, which are exact.
+- **Gauges** of several processes become one value as the table says. A process that does not answer within two seconds
+  adds nothing to them, and makes `mesura_ready` 0.
 - **`mesura_process_…`** show each process by its number, 0 to N − 1. Only these have the label.
-- **`process_…`**: processor time, memory and descriptors are added up, the supervisor's among them; the others are the
+- **`process_…`**: processor time, memory and descriptors are added up, including the supervisor's. The others are the
   supervisor's own.
-- When the supervisor itself is started again all counters begin at 0, and it has forgotten what its workers failed at.
+- When the supervisor itself is restarted, all counters begin at 0, and it has forgotten how its workers failed.
 
-Alerts on them are explained in [operations.md](operations.md). The standard `process_*` metrics are served as well.
+[operations.md](operations.md) explains the alerts on these metrics. The standard `process_*` metrics are served too.
 """
 
 
@@ -49,7 +50,7 @@ def page() -> str:
         "\n## All metrics\n\n| metric | kind | unit | labels | of several processes | meaning |\n",
         "|---|---|---|---|---|---|\n",
         "".join(_row(spec) for spec in registry.METRICS),
-        "\n## What the labels may say\n\n| label | words | more are declared by |\n|---|---|---|\n",
+        "\n## Values of the labels\n\n| label | words | more are declared by |\n|---|---|---|\n",
         "".join(_vocabulary_row(label) for label in _labels()),
         "\n## Buckets\n\nClassic histograms, exact at their bounds.\n\n| metric | bounds | why |\n|---|---|---|\n",
         "".join(_bounds_row(spec) for spec in registry.METRICS if spec.kind == "histogram"),

@@ -1,7 +1,7 @@
-"""What a worker process tells its supervisor about this moment: its gauges and its standing.
+"""What a worker process reports to its supervisor about this moment: its gauges and its health.
 
-What it counts is not told but published (`streams.telemetry.shared_counters`): a count must survive the process, a
-moment not.
+Counts are not reported but published (`streams.telemetry.shared_counters`), because a count must survive the process
+and a momentary value need not.
 """
 
 from __future__ import annotations
@@ -46,5 +46,5 @@ _PROCESS = ProcessCollector(registry=CollectorRegistry())
 
 
 def process_values() -> dict[str, float]:
-    """The standard metrics of this process by sample name; none where the system does not tell."""
+    """The standard metrics of this process by sample name; none if the system does not provide them."""
     return {sample.name: sample.value for family in _PROCESS.collect() for sample in family.samples}

@@ -4,8 +4,8 @@ The classes of prometheus-client count one event per call and add a `_created` s
 be switched off for the whole process. These keep plain numbers and speak prometheus-client's collector protocol, so its
 registry and its exposition formats serve them unchanged.
 
-What counters and histograms count stands in `cells`, which may be memory that outlives the process. A histogram keeps
-its buckets apart and adds them up when asked: no moment shows fewer observations below a higher bound.
+Counters and histograms keep their counts in `cells`, which may be memory that outlives the process. A histogram keeps
+its buckets separate and adds them up when it is read, so it never shows fewer observations below a higher bound.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class CounterSeries:
             self._cells.values[place] += amount
 
     def raise_to(self, labels: Labels, value: float) -> None:
-        """Take over a count that was kept elsewhere; a smaller one than this is no news."""
+        """Take over a count that was kept elsewhere. A smaller value is ignored."""
         place = self._place(labels)
         with self._cells.lock:
             self._cells.values[place] = max(value, self._cells.values[place])

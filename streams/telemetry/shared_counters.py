@@ -1,12 +1,12 @@
-"""Where the counts of a process stand: in its own memory, or in memory that outlives it.
+"""Memory for the counts of a process: its own, or memory that outlives it.
 
 Rules of this module
-1. A place is given to a key once and never taken back; what stands there only grows. Keys are names and labels.
-2. What is published is one whole state, never half a batch: a new state is written beside the one that is read, and
-   becomes the one that is read by a single store. However the writer ends, `kill -9` among the ways, what it published
-   last stands, and its successor goes on counting from there.
-3. Exactly one process writes; others read whenever they like, without a lock. A state torn by a reader that was slow
-   shows in its checksum and is read again.
+1. A key gets a place once and keeps it. The value at a place only grows. Keys are names and labels.
+2. What is published is one whole state, never half a batch. A new state is written beside the valid one and becomes
+   valid with a single store. However the writer ends, including `kill -9`, its last published state stays valid, and
+   its successor continues from there.
+3. Exactly one process writes. Others read at any time without a lock. If a state was overwritten while it was being
+   read, its checksum shows it, and it is read again.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from zlib import crc32
 import orjson
 
 CELLS_MAX: Final = 16_384
-"""More than the vocabularies allow at their largest (a test counts them), so that no count is ever turned away."""
+"""More than the vocabularies allow at their largest (a test counts them), so that no count is ever refused."""
 
 KEYS_BYTES: Final = 4 * 1024 * 1024
-"""Room for that many keys of the longest labels. Memory that nobody touches costs nothing."""
+"""Room for that many keys with the longest labels. Untouched memory costs nothing."""
 
 CPU_KEY: Final = orjson.dumps(["process_cpu_seconds"]).decode()
 """The processor time of all incarnations of a process."""
@@ -41,7 +41,9 @@ REGION_BYTES: Final = _HALVES_AT + 2 * _HALF_BYTES
 _HEAD_MAGIC, _HEAD_KEYS_BYTES, _HEAD_GENERATION, _HEAD_HALVES = 0, 1, 2, 3
 
 READ_ATTEMPTS: Final = 100
-"""A reading takes some ten microseconds and a writer publishes a few hundred times a second: two are plenty."""
+"""A read takes some ten microseconds and a writer publishes a few hundred times a second, so two attempts
+are plenty.
+"""
 
 
 class Cells:
@@ -53,7 +55,7 @@ class Cells:
         self._places: dict[str, int] = {}
 
     def place(self, name: str, *labels: str) -> int:
-        """Where the count of this key stands in `values`; 0.0 if it is new."""
+        """The place of this key's count in `values`, which is 0.0 if the key is new."""
         key = orjson.dumps([name, *labels]).decode()
         with self.lock:
             place = self._places.get(key)
@@ -64,7 +66,7 @@ class Cells:
             return place
 
     def publish(self) -> None:
-        """Show the present state to whoever reads it. Nobody does."""
+        """Publish the present state. Here there is no reader."""
 
     def _placed(self, key: str) -> None:
         """A key is new."""
@@ -87,7 +89,7 @@ class SharedCells(Cells):
         if head[_HEAD_MAGIC] == 0:
             head[_HEAD_MAGIC] = _MAGIC
         if head[_HEAD_MAGIC] != _MAGIC:
-            raise ValueError("the counts before this start were kept by another version: start `mesura run` again")
+            raise ValueError("The counts before this start were kept by another version. Restart `mesura run`.")
         keys, values = self._region.keys(), self._region.state()
         assert values is not None, "nobody writes now"
         self._places = {key: place for place, key in enumerate(keys)}
@@ -111,7 +113,7 @@ class SharedCells(Cells):
 
 
 class PublishedCells:
-    """What a process has published, for the one who looks at it from outside. Never goes backwards."""
+    """What a process has published, as seen from outside. It never goes backwards."""
 
     def __init__(self, descriptor: int) -> None:
         self._region = _Region(descriptor)

@@ -1,9 +1,9 @@
-"""What one batch counted, kept aside until its transaction has committed.
+"""The counts of one batch, kept until its transaction has committed.
 
 Rules of this module
-1. Plain dicts, lists and numbers: the hot path adds to them once per decision and pays for nothing else.
-2. Nothing here is a metric yet. A batch that is aborted throws its tally away, and nobody ever saw it.
-3. Codes and moments only. No customer, no address, no content: there is no field that could hold one.
+1. It consists of plain dicts, lists and numbers, so that the hot path only adds to them once per decision.
+2. Nothing here is a metric yet. An aborted batch discards its tally, which nobody has seen.
+3. It contains only codes and moments. No field could hold a customer, an address or content.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ def _counts() -> defaultdict[Key, int]:
 class Tally:
     """The counts of one batch: `tally.decisions[(channel, verdict, reason)] += 1`.
 
-    `duplicates` and `ledger_full` are suppressions too and stand in `decisions` as well; `permissions_refused`,
-    `unreadable_opt_outs` and `unreadable_outcomes` are dead letters too and stand in `dead_letters` as well. The
+    `duplicates` and `ledger_full` are suppressions too and are also counted in `decisions`. `permissions_refused`,
+    `unreadable_opt_outs` and `unreadable_outcomes` are dead letters too and are also counted in `dead_letters`. The
     separate counts exist because each has an alert of its own.
     """
 
     decisions: defaultdict[tuple[str, str, str], int] = field(default_factory=_counts)
-    """(channel, verdict, reason). An approval has no reason; whatever stands there is exported as `none`."""
+    """(channel, verdict, reason). An approval has no reason. Whatever is there is exported as `none`."""
     dead_letters: defaultdict[tuple[str, str], int] = field(default_factory=_counts)
     """(topic, reason)."""
     rerouted: defaultdict[str, int] = field(default_factory=_counts)
@@ -67,7 +67,7 @@ class Tally:
 
     @property
     def records(self) -> int:
-        """How many input records this batch dealt with: each was decided, applied, forwarded or set aside, once."""
+        """How many input records this batch dealt with: each was decided, applied, forwarded or dead-lettered, once."""
         return (
             self.decided
             + sum(self.dead_letters.values())

@@ -1,12 +1,12 @@
-"""The operations endpoint of `mesura run`: asks its worker processes, one or several, and answers for all of them.
+"""The operations endpoint of `mesura run`, which asks its worker processes and answers for all of them.
 
 Rules of this module
-1. Ready only if every process is, and no failure recurs. Live unless a process has work and does not move, or runs and
-   does not answer for as long as that: a process that is being started again is the supervisor's business, and no
-   reason to end the others. A failure that recurs is none either: to start everything anew heals it no more than the
-   supervisor's own starts do, and would forget how often it came.
-2. A question about a customer goes to every process; the one that decides for the customer's partition answers.
-3. A process that does not answer in time is waited for no longer than `ANSWER_SECONDS`, all of them at once.
+1. The machine is ready only if every process is, and no failure recurs. It is live unless a process has work and does
+   not move, or runs and does not answer for as long as that. A process that is being restarted is the supervisor's
+   business, and no reason to end the others. Nor is a recurring failure, because restarting everything repairs it no
+   more than the supervisor's own restarts do, and would lose the count.
+2. A question about a customer goes to every process. The one that decides for the customer's partition answers.
+3. All processes are asked at once, and the answers are waited for no longer than `ANSWER_SECONDS`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from streams.telemetry.recurrence import Recurrence
 
 ANSWER_SECONDS: Final = 2.0
-"""A process answers between two batches, in milliseconds. Whoever probes or scrapes waits for seconds, not for more."""
+"""A process answers between two batches, in milliseconds. Probes and scrapers wait only for seconds."""
 
 REPORT_PATH: Final = "/report"
 
@@ -67,17 +67,17 @@ class WorkerProcess:
         return self._why if self._address is None else "does not answer"
 
     def listens(self, address: str) -> None:
-        """It runs, and answers there."""
+        """Report that it runs and answers at this address."""
         self._address, self._unanswered_since = address, None
         self.is_refused, self.was_settled, self._ready_since = False, False, None
 
     def ended(self, why: str, *, restarts: int = 0, is_refused: bool = False) -> None:
-        """It does not run any more; it has been, or will be, started again that often."""
+        """Report that it has ended. `restarts` is how often it has been, or will be, restarted."""
         self._address, self._why, self._unanswered_since = None, why, None
         self.restarts, self.is_refused = restarts, is_refused
 
     def seen(self, *, is_ready: bool) -> None:
-        """It was looked at, and is deciding, or not."""
+        """Report whether it was found deciding."""
         if not is_ready:
             self._ready_since = None
             return
@@ -86,7 +86,7 @@ class WorkerProcess:
         self.was_settled = self.was_settled or now - self._ready_since >= SETTLED_SECONDS
 
     def asked(self, *, answered: bool) -> None:
-        """It was asked something, and answered or not."""
+        """Report whether it answered a question."""
         if answered:
             self._unanswered_since = None
         elif self._unanswered_since is None:
@@ -105,7 +105,7 @@ class WorkerProcess:
 
 
 class Machine:
-    """Answers for all processes of a machine. `start` before use, `stop` after; both on the loop that serves."""
+    """Answers for all processes of a machine. Call `start` before use and `stop` after it, both on the serving loop."""
 
     def __init__(
         self,
@@ -122,7 +122,7 @@ class Machine:
         self._session: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
-        # Loopback only: no proxy of the environment has a part in it.
+        # The connection is loopback only, so proxies of the environment are ignored.
         timeout = aiohttp.ClientTimeout(total=self._answer_seconds)
         self._session = aiohttp.ClientSession(timeout=timeout, trust_env=False)
 
@@ -155,7 +155,7 @@ class Machine:
             for process in self._processes
             if process.silent_seconds() > STALL_SECONDS
         ]
-        return Standing(not still, "; ".join(still) or "no process stands still with work to do")
+        return Standing(not still, "; ".join(still) or "no process that has work is stuck")
 
     async def readiness(self) -> Standing:
         reports = await self._reports()
@@ -171,7 +171,7 @@ class Machine:
         return Standing(not missing, "; ".join(missing) or f"deciding for {partitions} partitions{within}")
 
     async def explain(self, request: web.Request) -> web.Response:
-        """The answer of the process that decides for the customer. Whoever asks learns of a customer."""
+        """The answer of the process that decides for the customer. It gives information about a customer."""
         try:
             question = await request.read()
         except web.HTTPRequestEntityTooLarge:
@@ -182,7 +182,8 @@ class Machine:
         try:
             for answered in asyncio.as_completed(asked):
                 answer = await answered
-                # 503: it does not decide for this customer, or not yet. All else is an answer, a refusal among them.
+                # 503: it does not decide for this customer, or not yet. Anything else is an answer, including a
+                # refusal.
                 if answer is not None and answer[0] != web.HTTPServiceUnavailable.status_code:
                     status, body = answer
                     return web.Response(status=status, body=body, content_type="application/json", headers=NO_STORE)
@@ -190,7 +191,7 @@ class Machine:
             for task in asked:
                 task.cancel()
         sentences = [self._of(process, _why_not(process, task.result())) for task, process in asked.items()]
-        return problem(503, "Nobody can answer now: " + "; ".join(sentences))
+        return problem(503, "No process can answer now: " + "; ".join(sentences))
 
     # Inside
 
@@ -222,7 +223,7 @@ class Machine:
             async with self._session.request("GET" if body is None else "POST", address + path, data=body) as answer:
                 content = await answer.read()
         except (aiohttp.ClientError, TimeoutError, OSError):
-            if process.address == address:  # and was not ended meanwhile
+            if process.address == address:  # and it has not ended in the meantime
                 process.asked(answered=False)
             return None
         process.asked(answered=True)
@@ -235,5 +236,5 @@ def _why_not(process: WorkerProcess, answer: tuple[int, bytes] | None) -> str:
     try:
         sentence = str(orjson.loads(answer[1])["error"])
     except (ValueError, KeyError, TypeError):
-        sentence = "no answer that can be read"
+        sentence = "its answer cannot be read"
     return f": {sentence}"

@@ -1,17 +1,17 @@
-"""The operations endpoint: metrics, liveness, readiness, and the routes its owner adds.
+"""The operations endpoint: metrics, liveness, readiness, and the routes that its owner adds.
 
-The supervisor of `mesura run` serves one for all its workers (`streams.web.merged_ops`), and asks each worker at its
-own. What it serves itself names no customer. The worker adds `/explain`, which does answer about one: what would be
-decided on what is known of that customer. There is no authentication, so the port is to be kept private
-(`--no-explain` leaves the route out).
+The supervisor of `mesura run` serves one endpoint for all its workers (`streams.web.merged_ops`), and asks each worker
+at the worker's own endpoint. What this module itself serves names no customer. The worker adds `/explain`, which does
+give information about a customer: what would be decided on what is known of them. There is no authentication, so keep
+the port private (`--no-explain` disables the route).
 
-A worker answers on the event loop the lanes run on, on purpose: an answer shows that the loop turns.
+A worker answers on the event loop on which the lanes run, on purpose, because an answer shows that the loop runs.
 
 Rules of this module
-1. One connection, one request: it ends with its answer, and at the latest after `CONNECTION_SECONDS`, whoever is slow
-   or silent, and whether a whole request ever came.
-2. At most `CONNECTIONS_MAX` at once. One more takes the place of the oldest, so that a probe gets through whoever holds
-   the others.
+1. A connection serves one request. It ends with the answer, and at the latest after `CONNECTION_SECONDS`, whether the
+   other side is slow or silent and whether a whole request ever arrived.
+2. At most `CONNECTIONS_MAX` are open at once. One more takes the place of the oldest, so that a probe always gets
+   through.
 """
 
 from __future__ import annotations
@@ -36,19 +36,20 @@ if TYPE_CHECKING:
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 9464
 
-# Nothing that is served here has a body; an added route says how much it takes.
+# No request that is served here has a body. An added route says how much it accepts.
 BODY_BYTES_MAX = 1024
 
 NO_STORE = {"Cache-Control": "no-store"}
 
 CONNECTION_SECONDS: Final = 10.0
-"""Prometheus waits so long for an answer, a probe less; an answer takes milliseconds, of several processes up to two
-seconds. Whoever is not done by then is not asking."""
+"""Prometheus waits this long for an answer, and a probe waits less. An answer takes milliseconds, or up to two seconds
+with several processes. A client that is not done by then is not a scraper or a probe."""
 
 CONNECTIONS_MAX: Final = 64
-"""Scrapers, probes and people are a handful. More would only hold descriptors and memory that the gate needs."""
+"""There are only a few scrapers, probes and people. More connections would hold descriptors and memory that the gate
+needs."""
 
-# A stop must not wait for somebody who reads slowly.
+# A stop must not wait for a slow reader.
 SHUT_DOWN_SECONDS: Final = 1.0
 
 
@@ -137,9 +138,9 @@ class _Connection(asyncio.Protocol):
 
 
 class OpsServer:
-    """Serves `/metrics`, `/live`, `/ready` and a short index at `/`, and whatever routes it is given besides.
+    """Serves `/metrics`, `/live`, `/ready`, a short index at `/`, and any additional routes.
 
-    Binds the loopback address unless told otherwise: there is no authentication, so whoever can reach it may read it.
+    Binds the loopback address by default, because there is no authentication and whoever can reach it may read it.
     """
 
     def __init__(
@@ -166,7 +167,7 @@ class OpsServer:
         self._listening: asyncio.Server | None = None
 
     async def start(self) -> int:
-        """Bind and serve. Returns the port, which the system chooses where 0 was asked for.
+        """Bind and serve. Returns the port, which the system chooses if 0 was given.
 
         Raises:
             OSError: the address cannot be bound.
@@ -190,7 +191,7 @@ class OpsServer:
         return int(listening.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
-        """Close the port; stopping what never started is no error."""
+        """Close the port. Stopping a server that never started is not an error."""
         runner, self._runner = self._runner, None
         listening, self._listening = self._listening, None
         if listening is not None:
@@ -223,11 +224,11 @@ async def _refuse_broken_bodies(request: web.Request, handler: Handler) -> web.S
     try:
         return await handler(request)
     except web.RequestPayloadError:  # its text may quote the body
-        return problem(400, "The body is not what the headers of the request say.")
+        return problem(400, "The body does not match the headers of the request.")
 
 
 async def _last_of_its_connection(_request: web.Request, response: web.StreamResponse) -> None:
-    # Said too, not only done: the headers are complete already, and a client would ask the next question in vain.
+    # The header announces it. Otherwise a client would send its next request in vain.
     response.headers["Connection"] = "close"
     response.force_close()
 

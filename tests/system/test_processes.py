@@ -304,7 +304,7 @@ def test_whatever_is_sent_to_the_operations_ports_nothing_of_it_is_printed(
     assert PLANTED not in gate.said
     assert PLANTED.replace("-", "") not in gate.said
     told = [json.loads(line) for line in gate.said.splitlines()]
-    assert "A request to the operations port was malformed or broken off." in {line.get("event") for line in told}
+    assert "A request to the operations port was malformed or aborted." in {line.get("event") for line in told}
 
 
 def listening_port(pid: int) -> int:

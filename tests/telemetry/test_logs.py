@@ -168,7 +168,7 @@ def test_a_service_is_not_named_by_its_place_in_a_tree(out: io.StringIO) -> None
     logging.getLogger("streams.exactly_once.transport").error("[^--Thread]: Thread keepalive is not responding...")
     logging.getLogger("streams.exactly_once.transport").error("[^-Consumer]: Crashed reason=%r", ValueError(CUSTOMER))
     assert [(line["event"], line["level"]) for line in lines(out)] == [
-        ("The thread that reads does not answer, for want of processor or because it was frozen.", "warning"),
+        ("The reading thread does not answer, because it lacks processor time or was frozen.", "warning"),
         ("Crashed reason='ValueError'", "error"),
     ]
 

@@ -205,7 +205,7 @@ async def test_where_nobody_answers_each_process_says_why(setting: Setting) -> N
     status, answer = await setting.ask(EXPLAIN_PATH, b"{}")
     assert status == 503
     assert answer["error"] == (
-        "Nobody can answer now: process 0: This worker does not own partition 5 now. "
+        "No process can answer now: process 0: This worker does not own partition 5 now. "
         "Ask another, or ask again.; process 1 is being started"
     )
 

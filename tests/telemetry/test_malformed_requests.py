@@ -57,7 +57,7 @@ async def test_nothing_of_it_is_printed(port: int, out: io.StringIO, kind: str) 
     assert "Traceback" not in said
     for line in said.splitlines():
         entry = json.loads(line)
-        assert entry["event"] == "A request to the operations port was malformed or broken off."
+        assert entry["event"] == "A request to the operations port was malformed or aborted."
         assert entry["level"] == "warning"
 
 
