@@ -327,15 +327,19 @@ class Haste(NamedTuple):
     """The longest pause between two starts of a worker."""
     settled_seconds: float = SETTLED_SECONDS
     """How long every process must have been deciding before a recurring failure is over."""
+    session_timeout_seconds: float = 10.0
+    """How long a killed worker is missed before its partitions move."""
 
 
 HASTY_RUN = """
 import functools, sys
 import streams.cli.run, streams.telemetry.recurrence, streams.web.merged_ops
 from streams.cli.main import main
-from streams.cli.supervisor import Supervisor
-pause_max_seconds, settled_seconds = float(sys.argv.pop(1)), float(sys.argv.pop(1))
-streams.cli.run.Supervisor = functools.partial(Supervisor, pause_max_seconds=pause_max_seconds)
+pause_max_seconds, settled_seconds, session_timeout_seconds = (float(sys.argv.pop(1)) for _ in range(3))
+streams.cli.run.Supervisor = functools.partial(streams.cli.run.Supervisor, pause_max_seconds=pause_max_seconds)
+streams.cli.run.WorkerSettings = functools.partial(
+    streams.cli.run.WorkerSettings, session_timeout_seconds=session_timeout_seconds
+)
 streams.telemetry.recurrence.SETTLED_SECONDS = streams.web.merged_ops.SETTLED_SECONDS = settled_seconds
 main()
 """

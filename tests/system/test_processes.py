@@ -21,7 +21,7 @@ from streams.telemetry.logs import REDACTED
 from streams.testing.records import intent
 from streams.testing.waiting import wait_until
 from tests.system.conftest import now_ms
-from tests.system.harness import START_SECONDS, World, account_for, running, until_all_decided
+from tests.system.harness import START_SECONDS, Haste, World, account_for, running, until_all_decided
 from tests.system.policies import any_hour
 from tests.telemetry.malformed import MALFORMED, PLANTED, send
 
@@ -40,6 +40,8 @@ KILLS = 3
 LOAD = 12_000
 # Time for the group to notice a member that was killed, and for its successor to be ready.
 TAKE_OVER_SECONDS = 60.0
+HASTE = Haste(session_timeout_seconds=5.0)
+"""Eight workers are killed here, and each is missed for a session."""
 
 Counts = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -147,7 +149,7 @@ def test_a_process_that_is_killed_at_rest_takes_no_count_with_it(
     kafka_world: World, policy: Path, tmp_path: Path
 ) -> None:
     world = kafka_world
-    with running(world, tmp_path, policy=policy, processes=PROCESSES) as gate:
+    with running(world, tmp_path, policy=policy, processes=PROCESSES, haste=HASTE) as gate:
         until_shared(gate, world)
         world.publish(intents(0, BACKLOG))
         until_all_decided(gate, world)
@@ -171,7 +173,7 @@ def test_a_process_killed_under_load_costs_no_decision_and_sends_no_counter_back
     kafka_world: World, policy: Path, tmp_path: Path
 ) -> None:
     world = kafka_world
-    with running(world, tmp_path, policy=policy, processes=PROCESSES) as gate:
+    with running(world, tmp_path, policy=policy, processes=PROCESSES, haste=HASTE) as gate:
         until_shared(gate, world)
         with scraped(gate) as (scrapes, went_down):
             for kill in range(KILLS):
@@ -232,7 +234,7 @@ def test_what_is_read_of_a_start_a_takeover_and_a_stop_is_true(
     kafka_world: World, policy: Path, tmp_path: Path
 ) -> None:
     world = kafka_world
-    with running(world, tmp_path, policy=policy, processes=PROCESSES) as gate:
+    with running(world, tmp_path, policy=policy, processes=PROCESSES, haste=HASTE) as gate:
         until_shared(gate, world)
         world.publish(intents(0, BACKLOG))
         until_all_decided(gate, world)
@@ -261,7 +263,7 @@ def policy_faults(gate: Gate) -> set[str]:
 def test_a_policy_file_that_vanishes_or_breaks_ends_nothing(kafka_world: World, policy: Path, tmp_path: Path) -> None:
     world = kafka_world
     text = policy.read_text(encoding="utf-8")
-    with running(world, tmp_path, policy=policy, supervised=True, processes=PROCESSES) as gate:
+    with running(world, tmp_path, policy=policy, supervised=True, processes=PROCESSES, haste=HASTE) as gate:
         (in_force,) = gate.metrics()["mesura_policy_info"]
         assert policy_faults(gate) == set()
         for number, (fault, broken) in enumerate([("missing", ""), ("refused", "mesura: 1\nname: 7\n")], 1):
