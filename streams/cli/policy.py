@@ -16,13 +16,14 @@ from rich.table import Table
 from rich.text import Text
 
 from streams.cli.errors import Unreadable
-from streams.decision.rules.cap import CapSpecification
 from streams.exit_codes import ExitCode
-from streams.policy.describe import OPT_OUT_SENTENCE, describe_rule, describe_selector
+from streams.policy.describe import describe_rule, rules_in_force
 from streams.policy.findings import PolicyRefused
+from streams.policy.kinds.registry import kind_of
 from streams.policy.loader import LoadedPolicy, load_policy
+from streams.policy.notation import duration_text
 from streams.policy.packs import PACKS, pack_path
-from streams.policy.values import duration_text
+from streams.policy.phrases import selector_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -103,13 +104,12 @@ def _print(console: Console, loaded: LoadedPolicy) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False)
     for heading in ("rule", "state", "what it says", "source"):
         table.add_column(heading, no_wrap=heading in {"rule", "state"}, overflow="fold")
-    table.add_row("opt-out", "on", Text(OPT_OUT_SENTENCE), "")
-    for rule in specification.rules:
+    for rule in rules_in_force(specification):
         table.add_row(rule.rule_id, rule.state, Text(describe_rule(rule)), rule.source.get("confidence", ""))
     console.print()
     console.print(table)
     for obligation in specification.obligations:
-        about = describe_selector(obligation.applies_to) or "everything"
+        about = selector_in_words(obligation.applies_to) or "everything"
         console.print(f"\nSender's duty {obligation.obligation_id} ({about}): {obligation.text}", markup=False)
 
 
@@ -134,12 +134,10 @@ def _exact_since(loaded: LoadedPolicy) -> str:
         f"contacts have been kept for {duration_text(loaded.specification.history_ms)}, which is as far as "
         "any rule looks back"
     )
-    lifetime = [rule.rule_id for rule in loaded.specification.rules if _is_lifetime(rule)]
-    return text + (f"; {', '.join(lifetime)}: since it was switched on" if lifetime else "")
-
-
-def _is_lifetime(rule: RuleSpecification) -> bool:
-    return isinstance(rule, CapSpecification) and rule.lifetime and rule.state != "off"
+    rules = [
+        rule for rule in loaded.specification.rules if rule.state != "off" and kind_of(rule).is_exact_since_on(rule)
+    ]
+    return text + (f"; {', '.join(rule.rule_id for rule in rules)}: since it was switched on" if rules else "")
 
 
 def _years(loaded: LoadedPolicy) -> tuple[int, ...]:
@@ -177,7 +175,7 @@ def _as_json(loaded: LoadedPolicy, *, calendars: bool) -> dict[str, Any]:
 def _rule_as_json(rule: RuleSpecification) -> dict[str, Any]:
     return {
         "id": rule.rule_id,
-        "kind": type(rule).__name__.removesuffix("Specification").lower(),
+        "kind": kind_of(rule).name,
         "state": rule.state,
         "sentence": describe_rule(rule),
         "because": rule.because,

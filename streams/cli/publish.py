@@ -38,8 +38,8 @@ from streams.decision.ledger.preferences import FUTURE_TOLERANCE_MS
 from streams.decision.outcome_event import OutcomeType
 from streams.decision.preference_event import RESTRICTIVE, PreferenceType
 from streams.exit_codes import ExitCode
-from streams.explain import duration_in_words
-from streams.policy.header import IDENTITIES
+from streams.policy.horizons import IDENTITIES
+from streams.policy.notation import duration_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -17,7 +17,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from streams.decision.policy import BUILT_IN
 from streams.decision.reasons import EXEMPT, PASSED, REASON_BY_NUMBER, REASON_NUMBERS
 from streams.decision.tables import MINUTE_MS
-from streams.explain import limit_in_words
+from streams.policy.describe import limit_in_words
+from streams.policy.kinds.kind import Answer
+from streams.policy.kinds.registry import explanation_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -32,28 +34,6 @@ _SOURCES: Final = {
     "country": "from the country",
     "policy": "the policy's own",
 }
-_PASSED: Final = {
-    "expired:horizon": "Recent enough for the gate to remember whether it was answered before.",
-    "expired:erasure": "Not created before an erasure.",
-    "expired:deadline": "It has no deadline.",
-    "duplicate": "Not answered before.",
-    "vocabulary": "The policy knows the channel and the purpose.",
-    "ledger_full": "There is room in the customer's ledger.",
-    "opt_out": "The customer has not opted out of it.",
-    "campaign": "The campaign is not switched off.",
-    "sender": "The policy allows the sender.",
-    "consent": "There is a consent.",
-    "window": "Open.",
-    "cap": "There is room.",
-    "gap": "The last contact was long enough ago.",
-}
-_EXPIRED: Final = {
-    "expired:horizon": "Created before the time from which the gate remembers what it answered.",
-    "expired:erasure": "Created before the customer asked to be erased.",
-    "expired:deadline": "Too late for its own deadline.",
-}
-# The verdicts whose numbers are about the reason named.
-_COUNTING: Final = frozenset({"cap_reached", "gap", "closing"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,47 +224,10 @@ def _code(number: int) -> str:
 
 
 def _text(view: RuleView, verdict: str, numbers: Sequence[int | None], decided_ms: int, zone: tzinfo) -> str:
-    plain = _PASSED.get(view.kind, "It passed.") if verdict == "passed" else reason_in_words(verdict)
-    first = numbers[0] if numbers else None
+    words = explanation_words(view.kind)
+    sentence = words.passed_sentence if verdict == "passed" else reason_in_words(verdict)
 
-    def at(offset_ms: int) -> str:
+    def moment(offset_ms: int) -> str:
         return moment_in_words(decided_ms + offset_ms, zone)
 
-    match view.kind:
-        case "expired:horizon" | "expired:erasure" if verdict != "passed":
-            return _EXPIRED[view.kind]
-        case "expired:deadline" if first is not None:
-            when = f"{at(first)}"
-            return f"Its deadline: {when}." if verdict == "passed" else f"{_EXPIRED[view.kind]} That was {when}."
-        case "opt_out" if first is not None:
-            until = numbers[1] if len(numbers) > 1 else None
-            return f"{plain} Since {at(first)}" + (f", until {at(until)}." if until is not None else ".")
-        case "consent" if first is not None:
-            return f"There is a consent, which ends {at(first)}."
-        case "window" if verdict == "passed" and first is not None:
-            return f"Open, until {at(first)}."
-        case "window" if verdict in {"window_closed", "holiday", "closing"} and first is not None:
-            return f"{plain} Open {'again ' if verdict == 'closing' else ''}from {at(first)} on."
-        case "cap" | "gap" if first is not None and (verdict == "passed" or verdict in _COUNTING):
-            return _count_in_words(view, verdict, plain, numbers, at)
-    return plain
-
-
-def _count_in_words(view: RuleView, verdict: str, plain: str, numbers: Sequence[int | None], at: Any) -> str:  # noqa: ANN401
-    count = numbers[0] or 0
-    if view.kind == "gap":
-        window = f"the last {view.window}" if view.window else "the required time"
-        return f"{_contacts(count)} in {window}." if count else f"No contact in {window}."
-    start, end = (numbers[1], numbers[2]) if len(numbers) > 2 else (None, None)
-    bounds = f", {at(start)} to {at(end)}" if start is not None and end is not None else ""
-    if verdict == "closing":
-        return f"{plain} It ends {at(end)}." if end is not None else plain
-    if view.limit is None:
-        return f"{_contacts(count)} counted{bounds}." + ("" if verdict == "passed" else f" {plain}")
-    if view.limit == 0:
-        return "Never, because the limit is 0."
-    return f"{count} of {view.limit} in {view.window or 'its window'}{bounds}."
-
-
-def _contacts(count: int) -> str:
-    return f"{count} contact{'' if count == 1 else 's'}"
+    return words.answer_in_words(Answer(verdict, numbers, sentence, view.limit, view.window, moment))

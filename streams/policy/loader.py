@@ -14,26 +14,27 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from streams.decision.places import named_places
 from streams.decision.policy_specification import PolicySpecification
-from streams.policy import build, holidays
+from streams.policy import holidays
 from streams.policy.advice import advise
+from streams.policy.context import REGION, Context
 from streams.policy.document import TEXT_MAX_BYTES, parse
 from streams.policy.findings import Finding, PolicyRefused
-from streams.policy.header import IDENTITIES, REGION, Context, read_header
-from streams.policy.schema import broken, schema
+from streams.policy.header import read_header
+from streams.policy.horizons import IDENTITIES
+from streams.policy.notation import duration_text
+from streams.policy.rules import read_obligations, read_rules
+from streams.policy.shape import broken
 from streams.policy.subdivisions import subdivisions
-from streams.policy.values import duration_text
 from streams.policy.zones import load_zones
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import date
 
-    from streams.decision.policy_specification import Obligation
-    from streams.decision.specification import RuleSpecification
     from streams.policy.document import Plain
     from streams.policy.header import Header
     from streams.policy.holidays import Calendar
@@ -42,8 +43,6 @@ if TYPE_CHECKING:
 HASH_DIGITS: Final = 32
 # Part of the hash. Raise the number when the meaning of the same file changes.
 MEANING: Final = "mesura-policy-2"
-# Fields on which findings about other fields depend.
-_CONTEXT_OF_OTHERS: Final = frozenset({"id", "kind", "state", "applies_to", "holidays", "even_if_opted_out"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +72,8 @@ def load_policy(source: Path | str, *, today: date | None = None) -> LoadedPolic
         raise PolicyRefused(findings)
     context = Context(document, load_zones(), frozenset(paths))
     header = read_header(context)
-    rules = _rules(context)
-    obligations = _obligations(context)
+    rules = read_rules(context)
+    obligations = read_obligations(context)
     needed = max((rule.reach_ms for rule in rules.values()), default=0)
     history_ms = max(header.history_ms, needed)
     identities_ms = _identities(context, header, history_ms)
@@ -161,51 +160,6 @@ def content_hash(
     }
     canonical = json.dumps(covered, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:HASH_DIGITS]
-
-
-def _rules(context: Context) -> dict[int, RuleSpecification]:
-    written = context.document.data.get("rules")
-    if not isinstance(written, list):
-        return {}
-    _unique(context, "rules", written)
-    parts = ((index, _sound_part(context, index, data)) for index, data in enumerate(written))
-    return {index: build.rule(context, index, part) for index, part in parts if part is not None}
-
-
-def _sound_part(context: Context, index: int, data: Plain) -> dict[str, Plain] | None:
-    """The rule without the fields the schema refused, or None if what is left could not be judged by itself."""
-    refused = [path for path in context.broken if path[:2] == ("rules", index)]
-    if not refused:
-        return cast("dict[str, Plain]", data)
-    fields = {path[2] for path in refused if len(path) > 2}
-    if ("rules", index) in refused or fields & _CONTEXT_OF_OTHERS:
-        return None
-    needed = schema()["$defs"][f"rule_{data['kind']}"]["required"]
-    return None if fields & set(needed) else {key: value for key, value in data.items() if key not in fields}
-
-
-def _obligations(context: Context) -> tuple[Obligation, ...]:
-    written = context.document.data.get("obligations", [])
-    if not isinstance(written, list):
-        return ()
-    _unique(context, "obligations", written)
-    sound = [(i, data) for i, data in enumerate(written) if context.is_sound("obligations", i)]
-    return tuple(build.obligation(context, index, data) for index, data in sound)
-
-
-def _unique(context: Context, section: str, written: list[Plain]) -> None:
-    first: dict[str, int] = {}
-    for index, data in enumerate(written):
-        name = data.get("id") if isinstance(data, dict) else None
-        if not isinstance(name, str):
-            continue
-        if name in first:
-            line = context.document.line((section, first[name], "id"))
-            message = f"The id `{name}` is already used on line {line}."
-            context.report(
-                (section, index, "id"), message, "Choose another id, because explanations and metrics use it."
-            )
-        first.setdefault(name, index)
 
 
 def _identities(context: Context, header: Header, history_ms: int) -> int:

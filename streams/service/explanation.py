@@ -20,7 +20,7 @@ from streams.decision.intent import Intent
 from streams.decision.ledger.state import EMPTY_LEDGER, Ledger
 from streams.decision.policy import BUILT_IN, Policy
 from streams.decision.reasons import EXEMPT, PASSED, REASON_BY_NUMBER
-from streams.explain import limit_in_words
+from streams.policy.describe import limit_in_words
 
 
 class PolicyIdentity(Struct, frozen=True):

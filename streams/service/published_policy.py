@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from streams.contracts.control import PolicyRecord, PolicyRule
 from streams.decision.policy import BUILT_IN
-from streams.explain import limit_in_words
+from streams.policy.describe import limit_in_words
 
 if TYPE_CHECKING:
     from streams.decision.policy import Policy

@@ -20,8 +20,8 @@ from streams.cli.render import (
 )
 from streams.decision.policy import compile_policy
 from streams.decision.reasons import REASON_NUMBERS, REASONS, WITHDRAWAL_REASONS
-from streams.explain import duration_in_words
 from streams.policy.loader import load_policy
+from streams.policy.notation import duration_in_words
 from streams.policy.packs import PACKS, pack_path
 
 AT = 1_795_622_400_000  # 2026-11-25T16:00:00Z, a Wednesday

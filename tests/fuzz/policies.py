@@ -129,7 +129,7 @@ _BASE: Final[dict[str, Any]] = {
     "purposes": ["marketing", "otp"],
     "rules": [],
 }
-_RULES: Final[tuple[dict[str, Any], ...]] = (
+RULES: Final[tuple[dict[str, Any], ...]] = (
     {"kind": "cap", "limit": 3, "window": {"rolling": "7d"}, "scope": ["channel", "brand"]},
     {"kind": "cap", "limit": 0, "window": {"rolling": "401d"}, "scope": ["channel_group"]},
     {"kind": "cap", "limit": 1, "window": {"calendar": "day"}, "on_missing": "allow"},
@@ -275,7 +275,7 @@ def _edit(document: dict[Any, Any], chance: random.Random) -> None:
     is_list = isinstance(rules, list)
     match chance.randrange(9):
         case 0 | 1 if is_list and len(rules) < 6:
-            rules.append({"id": f"r-{chance.randrange(4)}", **deepcopy(chance.choice(_RULES))})
+            rules.append({"id": f"r-{chance.randrange(4)}", **deepcopy(chance.choice(RULES))})
         case 2 if is_list and rules and isinstance(rule := chance.choice(rules), dict):
             rule.update(deepcopy(chance.choice(_COMMON)))
         case 3 if is_list and rules and isinstance(rule := chance.choice(rules), dict):
@@ -336,8 +336,8 @@ def seeds() -> Iterator[bytes]:
     for head in _HEADS:
         yield yaml.safe_dump({**base, **head}, sort_keys=False, allow_unicode=True).encode()
     calendar = {"holidays": {"years": [2026], "calendars": {"CO": {"country": "CO"}}}}
-    for number, rule in enumerate(_RULES):
-        yield json.dumps({**base, **calendar, "rules": [{"id": "r", **rule}, {"id": "q", **_RULES[0]}]}).encode()
+    for number, rule in enumerate(RULES):
+        yield json.dumps({**base, **calendar, "rules": [{"id": "r", **rule}, {"id": "q", **RULES[0]}]}).encode()
         with_rule = {"id": "r", **rule, **_COMMON[number % len(_COMMON)]}
         yield json.dumps({**base, "rules": [{"id": "r-1", **rule}]}).encode()
         yield yaml.safe_dump({**base, "rules": [{"id": "r-1", **rule}, with_rule]}, sort_keys=False).encode()

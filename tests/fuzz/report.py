@@ -24,7 +24,6 @@ REASONS: Final[Mapping[tuple[str, str], str]] = {
     ): "batches of before Kafka 0.11, which the target does not write (tests/engine/test_strange_records.py does)",
     ("streams.gate", "if len(self._ledgers) >= LEDGERS_OPEN_MAX:"): "a batch of many customers; the target's have one",
     ("streams.gate", "if customer in self._closed:"): "a batch of many customers; the target's have one",
-    ("streams.policy.describe", "case ExemptSpecification():"): "the opt-out rule, which no file holds",
     ("streams.policy.holidays", "if day not in days:"): "whoever calls it has looked first",
     ("streams.policy.loader", "text = read_text(source) if isinstance(source, Path) else source"): (
         "a file's name; the target begins with its bytes"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from streams.policy.kinds.registry import FILE_KINDS
 from tests.fuzz import batches, events, ledgers, policies, records, stored, zone_files
 from tests.fuzz.mutators import blunt, framed, json_mutator, msgpack_mutator
 
@@ -146,15 +147,20 @@ TARGETS: Final[dict[str, Target]] = {
         policies.mutate,
         (
             "streams.policy.advice",
-            "streams.policy.build",
+            "streams.policy.calendars",
+            "streams.policy.context",
             "streams.policy.describe",
             "streams.policy.document",
             "streams.policy.findings",
             "streams.policy.header",
             "streams.policy.holidays",
+            *(type(kind).__module__ for kind in FILE_KINDS),
+            "streams.policy.kinds.counting",
             "streams.policy.loader",
-            "streams.policy.schema",
-            "streams.policy.values",
+            "streams.policy.notation",
+            "streams.policy.phrases",
+            "streams.policy.rules",
+            "streams.policy.shape",
         ),
         POLICY_BYTES_MAX,
     ),

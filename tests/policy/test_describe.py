@@ -9,8 +9,8 @@ import pytest
 
 from streams.decision.rules.opt_out import OptOutSpecification
 from streams.decision.specification import RuleSpecification
-from streams.policy.describe import OPT_OUT_SENTENCE, describe_rule
-from streams.policy.values import duration_text
+from streams.policy.describe import describe_rule
+from streams.policy.notation import duration_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,7 +130,10 @@ def test_sentence(fields: str, sentence: str, loaded: Callable[[str], LoadedPoli
 
 
 def test_opt_out() -> None:
-    assert describe_rule(OptOutSpecification()) == OPT_OUT_SENTENCE
+    assert describe_rule(OptOutSpecification()) == (
+        "Nobody is contacted after an opt-out, an objection, a pause or a restriction, or after an event that could "
+        "not be read."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from streams.decision.policy import compile_policy
+from streams.policy.kinds.registry import FILE_KINDS
 from streams.policy.loader import load_policy
 
 PAGE = Path(__file__).parents[2] / "docs" / "policy.md"
@@ -18,7 +19,7 @@ WHOLE = EXAMPLES[0]
 def test_the_page_has_an_example_of_every_kind() -> None:
     assert WHOLE.startswith("mesura: 1")
     kinds = set(re.findall(r"^\s*kind: (\w+)", "".join(EXAMPLES), re.MULTILINE))
-    assert kinds == {"cap", "gap", "window", "consent", "sender", "campaign", "exempt"}
+    assert kinds == {kind.name for kind in FILE_KINDS}
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda text: text.split("\n", 1)[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +17,7 @@ from streams.policy.document import parse
 from streams.policy.findings import PolicyRefused
 from streams.policy.loader import load_policy
 from streams.policy.packs import pack_path
-from streams.policy.schema import schema
+from streams.policy.schema import SCHEMA_NAME, schema, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,6 +85,11 @@ ANYTHING = st.recursive(
 
 def test_the_schema_is_one() -> None:
     Draft202012Validator.check_schema(schema())
+
+
+def test_the_published_schema_is_the_one_that_the_gate_uses() -> None:
+    published = (Path(__file__).parents[2] / "schemas" / SCHEMA_NAME).read_text(encoding="utf-8")
+    assert published == text_of(schema()), "write it again: python -m streams.policy.schema"
 
 
 def described(part: dict[str, Any]) -> Iterator[str]:

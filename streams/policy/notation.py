@@ -31,6 +31,16 @@ def duration_text(milliseconds: int) -> str:
     return f"{milliseconds / SECOND_MS:g}s"
 
 
+def duration_in_words(milliseconds: int) -> str:
+    """`2 hours 5 minutes`: the two largest units. The rest is cut off, not rounded."""
+    parts = []
+    for unit_ms, name in ((DAY_MS, "day"), (HOUR_MS, "hour"), (MINUTE_MS, "minute"), (SECOND_MS, "second")):
+        count, milliseconds = divmod(milliseconds, unit_ms)
+        if count:
+            parts.append(f"{count} {name}{'s' if count > 1 else ''}")
+    return " ".join(parts[:2]) or "less than a second"
+
+
 def interval(text: str) -> Interval:
     """`08:00-12:00` in milliseconds since midnight. The ends are not compared."""
     opens, closes = text.split("-")
