@@ -43,7 +43,6 @@ from streams.exactly_once.startup import check_topics
 from streams.exit_codes import ExitCode
 from streams.gate import Gate, GateSettings
 from streams.policy.findings import PolicyRefused
-from streams.policy.last_good import starting_policy
 from streams.policy.loader import LoadedPolicy
 from streams.policy.reload import PathView, PolicyWatcher, fault_of
 from streams.service.gate_service import GateService
@@ -54,6 +53,7 @@ from streams.settings import (
     SettingsRefused,
     WorkerSettings,
 )
+from streams.starting_policy import starting_policy
 from streams.telemetry.health import Health
 from streams.telemetry.logs import configure_logging, log_what_nobody_catches
 from streams.telemetry.metrics import Telemetry

@@ -8,7 +8,7 @@ from streams.decision.ledger.codec import encode_ledger
 from streams.decision.ledger.retention import LONGEST_MEMORY_MS, Horizons, next_due, next_due_of, retained
 from streams.decision.ledger.state import EMPTY_LEDGER
 from streams.decision.preference_event import PreferenceEvent
-from streams.policy.header import IDENTITIES
+from streams.policy.horizons import IDENTITIES
 from tests.decision.builders import DAY, NOW, decided, heard, policy_of
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from streams.exactly_once.control import POLICY_KEY, policy_text_key
 from streams.exactly_once.errors import StartupRefusedError
 from streams.policy import loader
 from streams.policy.findings import PolicyRefused
-from streams.policy.last_good import starting_policy
 from streams.policy.loader import LoadedPolicy, load_policy
+from streams.starting_policy import starting_policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
