@@ -202,7 +202,7 @@ class _Run:
                     "forwarded from a topic that is no input of this gate; publish it on the topic of its kind",
                 )
         except RecordRefused as refusal:
-            self._set_aside(record, topic, refusal)
+            self._dead_letter(record, topic, refusal)
         if record.topic in self._next_offsets:
             self._next_offsets[record.topic] = record.offset + 1
             self._applied = applied_headers(self._next_offsets)
@@ -330,7 +330,7 @@ class _Run:
         self._tally.rerouted[record.topic] += 1
         return False
 
-    def _set_aside(self, record: InputRecord, sent_to: str, refusal: RecordRefused) -> None:
+    def _dead_letter(self, record: InputRecord, sent_to: str, refusal: RecordRefused) -> None:
         limit = self._gate.settings.dead_letter_bytes_max
         topic, partition = self._topics.dead_letter, self._batch.partition
         self._outputs.append(dead_letter(record, partition, refusal, topic=topic, value_bytes_max=limit))

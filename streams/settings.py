@@ -24,7 +24,7 @@ LANES_MAX: Final = 4
 
 SETTINGS_VARIABLE: Final = "MESURA_WORKER_SETTINGS"
 # Set by the supervisor: the descriptor of the memory in which this worker's counts outlive it.
-CELLS_VARIABLE: Final = "MESURA_WORKER_CELLS"
+COUNTERS_VARIABLE: Final = "MESURA_WORKER_CELLS"
 # More on one machine would only queue for its processors and its broker, and a slot is counted in them.
 PROCESSES_MAX: Final = 64
 

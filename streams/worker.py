@@ -48,7 +48,7 @@ from streams.policy.reload import PathView, PolicyWatcher, fault_of
 from streams.service.gate_service import GateService
 from streams.service.published_policy import policy_record
 from streams.settings import (
-    CELLS_VARIABLE,
+    COUNTERS_VARIABLE,
     SETTINGS_VARIABLE,
     SettingsRefused,
     WorkerSettings,
@@ -59,7 +59,7 @@ from streams.telemetry.logs import configure_logging, log_what_nobody_catches
 from streams.telemetry.metrics import Telemetry
 from streams.telemetry.observer import TelemetryObserver
 from streams.telemetry.report import report
-from streams.telemetry.shared_counters import Cells, SharedCells
+from streams.telemetry.shared_counters import CounterStorage, SharedCounters
 from streams.web.explain import explain_route
 from streams.web.merged_ops import REPORT_PATH
 from streams.web.ops import NO_STORE, OpsServer, WorkerSubject
@@ -109,10 +109,11 @@ class GateWorker:
         self._engine = engine_settings(settings)
         self._clock = SystemClock()
         # Under a supervisor what it counts outlives it, and the supervisor answers for it.
-        descriptor = os.environ.get(CELLS_VARIABLE)
+        descriptor = os.environ.get(COUNTERS_VARIABLE)
         self._is_supervised = descriptor is not None
         self._telemetry = Telemetry(
-            version=version("mesura"), cells=Cells() if descriptor is None else SharedCells(int(descriptor))
+            version=version("mesura"),
+            storage=CounterStorage() if descriptor is None else SharedCounters(int(descriptor)),
         )
         self._health = Health()
         self._observer = TelemetryObserver(self._telemetry, self._health)
@@ -272,7 +273,7 @@ def _worker_end() -> WorkerEnd:
         if text is None:
             raise SettingsRefused(f"{SETTINGS_VARIABLE} is not set. Use `mesura run`, which sets it.")
         settings = WorkerSettings.from_environment(text).checked()
-        if CELLS_VARIABLE in os.environ:
+        if COUNTERS_VARIABLE in os.environ:
             configure_logging(slot=settings.slot)
         tune_collector()
         return asyncio.run(_main(settings))

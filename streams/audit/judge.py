@@ -27,7 +27,7 @@ from streams.audit.murmur import home
 from streams.audit.policies import Models, PolicyBook
 from streams.audit.positions import check_positions
 from streams.audit.report import FINDINGS_KEPT_MAX, Finding, Place
-from streams.audit.service import Said, Served, Service
+from streams.audit.service import Served, Service, Stated
 from streams.audit.timeline import Batch, Timeline, read_batches, read_metas
 from streams.audit.traces import Traces
 from streams.oracle.model import BELIEVED_FROM_MS, FUTURE_TOLERANCE_MS, RESTRICTIVE, is_stop, standing_no
@@ -201,13 +201,13 @@ class PartitionJudge:
 
     # ---- what is told ----
 
-    def _said(self, topic: str, offset: int) -> Said | None:
+    def _said(self, topic: str, offset: int) -> Stated | None:
         for trace in self._traces.peek(topic, offset):
             answer = read_answer(trace.record)
             if answer is not None:
                 said = known.named(trace.record)
                 applied = {name: known.number(said, known.APPLIED + name) or 0 for name in self._barrier}
-                return Said(answer["decided_at"], applied)
+                return Stated(answer["decided_at"], applied)
         return None
 
     # ---- one record ----
@@ -283,9 +283,9 @@ class PartitionJudge:
         place = self.place(served.topic, served.record)
         for trace in self._traces.answers(served.topic, served.record.offset):
             self.find("invented", customer_id, place, self._of(trace), detail=f"answered, though {reason}")
-        self._set_aside(served, reason, customer_id)
+        self._check_dead_letter(served, reason, customer_id)
 
-    def _set_aside(self, served: Served, reason: str, customer_id: str | None) -> None:
+    def _check_dead_letter(self, served: Served, reason: str, customer_id: str | None) -> None:
         """The record must have become a dead letter, once, whatever else came of it."""
         topic, record = served.topic, served.record
         place = self.place(topic, record)
@@ -316,7 +316,7 @@ class PartitionJudge:
             self.find("dead_letter_needless", customer_id, place, *map(self._of, letters))
         return bool(letters)
 
-    def _is_set_aside_for_size(self, served: Served, letters: list[Trace]) -> bool:
+    def _is_dead_letter_for_size(self, served: Served, letters: list[Trace]) -> bool:
         """Whether the one dead letter says that the answer was too long, and it may have been."""
         value_bytes = len(served.record.value or b"")
         return (
@@ -337,7 +337,7 @@ class PartitionJudge:
             return
         answers = self._traces.answers(topic, record.offset)
         letters = self._traces.dead_letters(topic, record.offset)
-        if not answers and self._is_set_aside_for_size(served, letters):
+        if not answers and self._is_dead_letter_for_size(served, letters):
             self.verdict.counts["set_aside_for_size"] += 1
             return
         is_refused = self._are_needless(served, letters, customer_id)
@@ -449,7 +449,7 @@ class PartitionJudge:
                 self._refused(served, refusal, customer_id)
                 return
         if reason is not None:
-            self._set_aside(served, reason, customer_id)
+            self._check_dead_letter(served, reason, customer_id)
         wanted: list[dict[str, str]] = []
         if reason is not None or not self._needless(served, customer_id):
             apply = model.apply_preference if kind == "preference" else model.apply_outcome

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from streams.audit.timeline import Batch
 
 
-class Said(NamedTuple):
+class Stated(NamedTuple):
     """What an answer says of its own batch: its moment, and how far the barrier topics had been applied."""
 
     decided_at: int
@@ -47,7 +47,7 @@ class Service:
         log: PartitionLog,
         inputs: Sequence[str],
         barrier: Sequence[str],
-        said: Callable[[str, int], Said | None],
+        said: Callable[[str, int], Stated | None],
         *,
         is_record_clock: bool,
     ) -> None:

@@ -36,20 +36,20 @@ class Ended(Struct, frozen=True):
     offset: int | None = None
 
 
-class Said(Struct, frozen=True):
+class WorkerMessage(Struct, frozen=True):
     """A line of a worker's standard output."""
 
     ops: str | None = None
     ended: Ended | None = None
 
 
-_read_said = msgspec.json.Decoder(Said).decode
+_decode_message = msgspec.json.Decoder(WorkerMessage).decode
 
 
-def said(line: bytes) -> Said | None:
+def worker_message(line: bytes) -> WorkerMessage | None:
     """The message in the line, or None if it is not such a line."""
     try:
-        return _read_said(line)
+        return _decode_message(line)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
 
@@ -75,7 +75,7 @@ async def lines(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
         yield line
 
 
-class Remains:
+class UnloggedLines:
     """What lines that are not log lines reveal about a process."""
 
     def __init__(self) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from streams.telemetry.shared_counters import shared_memory
-from streams.web.merged_ops import Machine, WorkerProcess
+from streams.web.merged_ops import MachineSubject, WorkerProcess
 from streams.web.ops import OpsServer
 from streams.web.questions import EXPLAIN_PATH, QUESTION_BYTES_MAX
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 WORKER_HOST: Final = "127.0.0.1"
 
 
-class MachineFront:
-    """Serves for `processes` workers. Implements `streams.cli.supervisor.Front`.
+class MachineOpsGateway:
+    """Serves for `processes` workers. Implements `streams.cli.supervisor.OpsGateway`.
 
     Args:
         host, port: where to listen; 0: any free port.
@@ -51,7 +51,7 @@ class MachineFront:
     ) -> None:
         self._descriptors = [shared_memory(f"mesura-{number}") for number in range(processes)]
         self._processes = [WorkerProcess(number, descriptor) for number, descriptor in enumerate(self._descriptors)]
-        self._machine = Machine(self._processes, version=version("mesura"), recurrence=recurrence)
+        self._machine = MachineSubject(self._processes, version=version("mesura"), recurrence=recurrence)
         self._host = host
         self._announce = announce or _print
         self._ops = OpsServer(

@@ -32,7 +32,7 @@ def hold(parent_process_id: int) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
     if os.getppid() != parent_process_id:
         _end()  # it ended before the signal was set
-    threading.Thread(target=_read_to_the_end, name="leash", daemon=True).start()
+    threading.Thread(target=_read_to_the_end, name="parent-watch", daemon=True).start()
 
 
 def _read_to_the_end() -> None:

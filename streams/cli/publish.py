@@ -28,7 +28,7 @@ from streams.cli.errors import CommandError, Unreadable
 from streams.cli.options import bootstrap_option_for, refuse_unreachable, stopped_answering, topic_names, topic_options
 from streams.cli.spellings import Spellings
 from streams.contracts.advice import amiss
-from streams.contracts.bare_envelopes import unwrapped
+from streams.contracts.bare_envelopes import find_bare_envelope
 from streams.contracts.decode import decode_intent, decode_outcome, decode_preference
 from streams.contracts.errors import RecordRefused
 from streams.contracts.lenient import type_meant
@@ -135,8 +135,8 @@ def kind_of(line: bytes) -> Kind:
         RecordRefused: it is not a JSON object, or has a type that none of the three knows.
         NotToBeTold: it has neither type nor intent id.
     """
-    wrapped = unwrapped(line)
-    line = line if wrapped is None else wrapped.payload
+    envelope = find_bare_envelope(line)
+    line = line if envelope is None else envelope.payload
     try:
         glance = _glance(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

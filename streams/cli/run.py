@@ -16,7 +16,7 @@ import click
 from msgspec.structs import replace
 
 from streams.cli.errors import CommandError
-from streams.cli.ops_gateway import WORKER_HOST, MachineFront
+from streams.cli.ops_gateway import WORKER_HOST, MachineOpsGateway
 from streams.cli.options import (
     ERASURE_KEY_FILE_VARIABLE,
     ERASURE_KEY_VARIABLE,
@@ -27,7 +27,7 @@ from streams.cli.options import (
 )
 from streams.cli.supervisor import Supervisor
 from streams.settings import (
-    CELLS_VARIABLE,
+    COUNTERS_VARIABLE,
     LANES_MAX,
     PROCESSES_MAX,
     SETTINGS_VARIABLE,
@@ -191,7 +191,7 @@ def run(
 
 def _supervisor(settings: WorkerSettings, processes: int) -> Supervisor:
     recurrence = Recurrence()
-    front = MachineFront(
+    gateway = MachineOpsGateway(
         processes,
         host=settings.ops_host,
         port=settings.ops_port,
@@ -203,11 +203,11 @@ def _supervisor(settings: WorkerSettings, processes: int) -> Supervisor:
     environments = [
         {
             **worker_environment(replace(settings, slot=slot, ops_host=WORKER_HOST, ops_port=0)),
-            CELLS_VARIABLE: str(front.descriptor(number)),
+            COUNTERS_VARIABLE: str(gateway.descriptor(number)),
         }
         for number, slot in enumerate(own_slots)
     ]
-    return Supervisor(WORKER_MODULE, environments, front=front, recurrence=recurrence)
+    return Supervisor(WORKER_MODULE, environments, gateway=gateway, recurrence=recurrence)
 
 
 def slots(machine: str, processes: int) -> list[str]:
@@ -229,6 +229,6 @@ def worker_environment(settings: WorkerSettings) -> dict[str, str]:
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if name not in {ERASURE_KEY_VARIABLE, ERASURE_KEY_FILE_VARIABLE, CELLS_VARIABLE}
+        if name not in {ERASURE_KEY_VARIABLE, ERASURE_KEY_FILE_VARIABLE, COUNTERS_VARIABLE}
     }
     return {**inherited, SETTINGS_VARIABLE: settings.to_environment()}

@@ -53,7 +53,7 @@ HEALTHY_SECONDS: Final = 60.0
 log = structlog.get_logger(__name__)
 
 
-class Front(Protocol):
+class OpsGateway(Protocol):
     """What stands before the workers: hears where each listens and how it ended, and answers for all of them."""
 
     async def start(self) -> None:
@@ -95,7 +95,7 @@ class Supervisor:
     Args:
         module: is run as `python -m module`.
         environments: of the workers, complete; as many workers as environments.
-        front: hears of the workers.
+        gateway: hears of the workers.
         recurrence: is told how they fail.
         restarts_max: give up after so many restarts of a worker; None: never.
     """
@@ -106,14 +106,14 @@ class Supervisor:
         environments: Sequence[Mapping[str, str]],
         *,
         arguments: Sequence[str] = (),
-        front: Front,
+        gateway: OpsGateway,
         recurrence: Recurrence,
         restarts_max: int | None = None,
         pause_first_seconds: float = PAUSE_FIRST_SECONDS,
         pause_max_seconds: float = PAUSE_MAX_SECONDS,
         stop_seconds: float = STOP_SECONDS,
     ) -> None:
-        self._front = front
+        self._gateway = gateway
         self._stop_seconds = stop_seconds
         self._stop_asked = asyncio.Event()
         self._all_refused = False
@@ -123,7 +123,7 @@ class Supervisor:
                 [sys.executable, "-m", parent_watch.MODULE, str(os.getpid()), module, *arguments],
                 environment,
                 name="The worker" if len(environments) == 1 else f"Process {number}",
-                front=front,
+                gateway=gateway,
                 recurrence=recurrence,
                 stop_asked=self._stop_asked,
                 is_end_of_all=self._is_end_of_all,
@@ -138,7 +138,7 @@ class Supervisor:
         """Run the workers until they end for good, and return the exit code to end with. Call it in the main thread.
 
         Raises:
-            OSError: the front could not be started; no worker was.
+            OSError: the gateway could not be started; no worker was.
         """
         return asyncio.run(self._run())
 
@@ -146,11 +146,11 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in _stop_signals():
             loop.add_signal_handler(number, self._on_signal)
-        await self._front.start()
+        await self._gateway.start()
         try:
             return await self._keep_all()
         finally:
-            await self._front.stop()
+            await self._gateway.stop()
 
     async def _keep_all(self) -> int:
         kept = {asyncio.create_task(worker.keep()) for worker in self._workers}
@@ -203,7 +203,7 @@ class _Worker:
         environment: Mapping[str, str],
         *,
         name: str,
-        front: Front,
+        gateway: OpsGateway,
         recurrence: Recurrence,
         stop_asked: asyncio.Event,
         is_end_of_all: Callable[[], bool],
@@ -219,7 +219,7 @@ class _Worker:
         self._command = command
         self._environment = environment
         self._name = name
-        self._front = front
+        self._gateway = gateway
         self._recurrence = recurrence
         self._stop_asked = stop_asked
         self._is_end_of_all = is_end_of_all
@@ -267,12 +267,12 @@ class _Worker:
             self._process.kill()
 
     async def _run_once(self) -> End:
-        front = self._front
+        gateway = self._gateway
         process = self._process = WorkerRun(
             self._number,
-            descriptor=front.descriptor(self._number),
-            listens=front.listens,
-            said=front.said,
+            descriptor=gateway.descriptor(self._number),
+            listens=gateway.listens,
+            said=gateway.said,
             linger_seconds=self._stop_seconds,
         )
         try:
@@ -285,9 +285,9 @@ class _Worker:
 
     def _recurs(self, end: End) -> bool:
         """Whether it has failed in this way before, again and again."""
-        number, front = self._number, self._front
+        number, gateway = self._number, self._gateway
         if not self._recurrence.ended(
-            number, end, committed=front.committed(number), was_settled=front.was_settled(number)
+            number, end, committed=gateway.committed(number), was_settled=gateway.was_settled(number)
         ):
             return False
         log.error("A worker fails in the same way again and again.", why=self._recurrence.why, **_place(end))
@@ -302,12 +302,12 @@ class _Worker:
         what = "was refused" if self.is_refused else f"ended {in_words(end.exit_code)}"
         log.warning(f"{self._name} {what}. Restart {self._restarts} in {wait_seconds:.1f} s.", **_fields(end))
         why = "was refused, and is tried again" if self.is_refused else "is being restarted after its end"
-        self._front.ended(self._number, f"{why}: {end.sentence}", restarts=self._restarts, is_refused=self.is_refused)
+        self._gateway.ended(self._number, f"{why}: {end.sentence}", restarts=self._restarts, is_refused=self.is_refused)
         return await _happens(self._stop_asked, wait_seconds)
 
     def _over(self, why: str, code: int) -> int:
         self.is_over = True
-        self._front.ended(self._number, why, restarts=self._restarts, is_refused=self.is_refused)
+        self._gateway.ended(self._number, why, restarts=self._restarts, is_refused=self.is_refused)
         return code
 
 

@@ -1,4 +1,4 @@
-"""One run of a worker process: started on a leash, heard until it ends, and how it ended.
+"""One run of a worker process: its start, what it writes until it ends, and how it ended.
 
 Rules of this module
 1. What a worker reported as the cause of its end counts, even if it hangs afterwards and has to be killed.
@@ -55,7 +55,7 @@ class WorkerRun:
         self._linger_seconds = linger_seconds
         self._process: asyncio.subprocess.Process | None = None
         self._said: child_output.Ended | None = None
-        self._remains = child_output.Remains()
+        self._unlogged = child_output.UnloggedLines()
 
     async def start(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         # It has a session of its own, so that Ctrl-C in a terminal reaches only us. We pass it on ourselves.
@@ -76,7 +76,7 @@ class WorkerRun:
         process = self._process
         assert process is not None, "not started"
         try:
-            await asyncio.gather(self._hear(process), self._overhear(process))
+            await asyncio.gather(self._read_standard_output(process), self._read_standard_error(process))
             return self._how(await process.wait())
         finally:
             assert process.stdin is not None
@@ -90,10 +90,10 @@ class WorkerRun:
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
 
-    async def _hear(self, process: asyncio.subprocess.Process) -> None:
+    async def _read_standard_output(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
         async for line in child_output.lines(process.stdout):
-            said = child_output.said(line)
+            said = child_output.worker_message(line)
             if said is None:
                 self._no_log(line)
             elif said.ops is not None:
@@ -105,7 +105,7 @@ class WorkerRun:
             else:
                 self._passed_on(self._number, line)
 
-    async def _overhear(self, process: asyncio.subprocess.Process) -> None:
+    async def _read_standard_error(self, process: asyncio.subprocess.Process) -> None:
         if process.stderr is None:
             return
         async for line in child_output.lines(process.stderr):
@@ -117,12 +117,12 @@ class WorkerRun:
                 self._no_log(line)
 
     def _no_log(self, line: bytes) -> None:
-        log.warning("A worker wrote a line that is not a log line.", process=self._number, **self._remains.add(line))
+        log.warning("A worker wrote a line that is not a log line.", process=self._number, **self._unlogged.add(line))
 
     def _how(self, code: int) -> End:
         said = self._said
         if said is None:
-            died_of = self._remains.in_words()
+            died_of = self._unlogged.in_words()
             sentence = f"It ended {in_words(code)}" + (f" ({died_of})." if died_of else " without reporting a cause.")
             return End(sentence, in_words(code), code)
         if code != ExitCode.DONE and is_refusal(said.kind):

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 import msgspec
 from msgspec import Raw
 
-from streams.contracts.duplicate_fields import refuse_repeated
+from streams.contracts.duplicate_fields import refuse_duplicate_fields
 from streams.contracts.envelope import opened_cloud_event
 from streams.contracts.errors import RecordRefused
 from streams.contracts.refusals import check_text
@@ -43,7 +43,7 @@ _ALONE: Final = "publish what stands in `payload` alone"
 _decode_string: Final = msgspec.json.Decoder(str).decode
 
 
-class Wrapped(NamedTuple):
+class BareEnvelope(NamedTuple):
     """What was found. `around`: the envelopes, from the inside, in words. `remedy`: how to do without the one of which
     only what restricts may be read; empty if there is none.
     """
@@ -67,7 +67,7 @@ class _Layer(NamedTuple):
     remedy: str = ""
 
 
-def unwrapped(payload: bytes) -> Wrapped | None:
+def find_bare_envelope(payload: bytes) -> BareEnvelope | None:
     """What the envelopes around it hold; None if it stands in none.
 
     Raises:
@@ -86,7 +86,7 @@ def unwrapped(payload: bytes) -> Wrapped | None:
         around.insert(0, layer.name)
         remedy = remedy or layer.remedy
         layers += 1
-    return Wrapped(text, " in ".join(around), remedy) if around else None
+    return BareEnvelope(text, " in ".join(around), remedy) if around else None
 
 
 def _layer(payload: bytes) -> _Layer | None:
@@ -102,7 +102,7 @@ def _layer(payload: bytes) -> _Layer | None:
         return None  # the refusal it was met with says more
     if members.keys().isdisjoint(_OF_ENVELOPES) or not members.keys().isdisjoint(_OF_EVENTS):
         return None
-    refuse_repeated(payload, 0, 0, _OF_ENVELOPES)
+    refuse_duplicate_fields(payload, 0, 0, _OF_ENVELOPES)
     return _opened(payload, members)
 
 

@@ -4,7 +4,7 @@ Rules of this module
 1. What is returned is exactly what `streams.decision` declares: its class, its limits, times as integers.
 2. Unknown fields are skipped and counted, but for an event that permits, which they make a dead letter. A record
    without any pays nothing for the counting.
-3. What restricts is read generously (`generous.py`), after the strict reading has refused it.
+3. What restricts is read leniently (`lenient.py`), after the strict reading has refused it.
 4. The answer depends on value, headers and key alone. Every refusal is a `RecordRefused`; nothing else is raised.
 """
 
@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 from msgspec.structs import astuple
 
 from streams.contracts.advice import amiss
-from streams.contracts.bare_envelopes import unwrapped
-from streams.contracts.duplicate_fields import refuse_repeated, said_twice
+from streams.contracts.bare_envelopes import find_bare_envelope
+from streams.contracts.duplicate_fields import duplicated_values, refuse_duplicate_fields
 from streams.contracts.envelope import payload_of
 from streams.contracts.errors import PermissionRefused, RecordRefused
 from streams.contracts.fields import what_to_write
-from streams.contracts.lenient import generous_outcome, generous_preference, type_meant, unread_preference
+from streams.contracts.lenient import lenient_outcome, lenient_preference, type_meant, unread_preference
 from streams.contracts.prefixes import INPUT_VALUE_BYTES_MAX
 from streams.contracts.refusals import check_text, refusal_of
 from streams.contracts.times import moment_ms
@@ -80,7 +80,7 @@ def decode_intent(value: bytes | None, headers: Headers = ()) -> tuple[Intent, i
     try:
         intent: Any = _strict_intent(payload)
     except (ValueError, RecursionError):
-        intent, unknown = _tolerant_or_wrapped(INTENT, payload)
+        intent, unknown = _tolerant_or_enveloped(INTENT, payload)
     else:
         # A default may have been written or not: at least so many different names were there.
         attributes = len(intent.attributes) if intent.attributes else 0
@@ -91,7 +91,7 @@ def decode_intent(value: bytes | None, headers: Headers = ()) -> tuple[Intent, i
             - (intent.on_suppress == ON_SUPPRESS_DEFAULT)
         )
         if payload.count(b":") > members + attributes:
-            refuse_repeated(payload, members, attributes, INTENT.fields)
+            refuse_duplicate_fields(payload, members, attributes, INTENT.fields)
     intent.__class__ = Intent
     # Null says the same as absent, as in every field that may be absent.
     if intent.priority is None:
@@ -132,7 +132,7 @@ class OutcomeReading(NamedTuple):
 
 
 def decode_preference(value: bytes | None, headers: Headers = (), key: bytes | None = None) -> PreferenceReading:
-    """What the record says, read generously if it restricts and strictly if not. Never raises for what it contains."""
+    """What the record says, read leniently if it restricts and strictly if not. Never raises for what it contains."""
     payload: bytes | None = None
     try:
         plain = value and not headers and value[0] == _BRACE and len(value) <= INPUT_VALUE_BYTES_MAX
@@ -146,19 +146,19 @@ def decode_preference(value: bytes | None, headers: Headers = (), key: bytes | N
 def _refused_preference(payload: bytes | None, key: bytes | None, refusal: RecordRefused) -> PreferenceReading:
     """What the strict reading refused; perhaps it stands in an envelope that no header announces."""
     try:
-        wrapped = None if payload is None else unwrapped(payload)
+        envelope = None if payload is None else find_bare_envelope(payload)
     except RecordRefused as cannot_be_opened:
-        payload, wrapped, refusal = None, None, cannot_be_opened
+        payload, envelope, refusal = None, None, cannot_be_opened
     if refusal.reason == "no_value":  # a tombstone says nothing
         return PreferenceReading(None, refusal=refusal)
-    if wrapped is None:
+    if envelope is None:
         return _doubtful_preference(payload, key, refusal)
     try:
-        reading = PreferenceReading(_whole_preference(wrapped.payload))
+        reading = PreferenceReading(_whole_preference(envelope.payload))
     except RecordRefused as refused_inside:
-        reading = _doubtful_preference(wrapped.payload, key, wrapped.inside(refused_inside))
-    if wrapped.remedy and reading.event is not None and reading.event.type not in RESTRICTIVE:
-        return PreferenceReading(None, refusal=wrapped.does_not_restrict(PermissionRefused))
+        reading = _doubtful_preference(envelope.payload, key, envelope.inside(refused_inside))
+    if envelope.remedy and reading.event is not None and reading.event.type not in RESTRICTIVE:
+        return PreferenceReading(None, refusal=envelope.does_not_restrict(PermissionRefused))
     return reading
 
 
@@ -176,7 +176,7 @@ def _whole_preference(payload: bytes) -> PreferenceEvent:
     attributes = len(event.attributes) if event.attributes else 0
     members = _PREFERENCE_FIELDS - astuple(event).count(None)
     if payload.count(b":") > members + attributes:
-        refuse_repeated(payload, members, attributes, PREFERENCE.fields)
+        refuse_duplicate_fields(payload, members, attributes, PREFERENCE.fields)
     event.__class__ = PreferenceEvent
     if event.effective_at.__class__ is str:
         event.effective_at = moment_ms(event.effective_at, "effective_at")
@@ -188,8 +188,8 @@ def _whole_preference(payload: bytes) -> PreferenceEvent:
         raise _of_another_form(PREFERENCE, "country")
     if event.region is not None and event.region.strip(_REGION_CHARACTERS):
         raise _of_another_form(PREFERENCE, "region")
-    if event.type not in RESTRICTIVE and _is_more_said(event.type, decode_members(payload)):
-        raise _says_more(event.type)
+    if event.type not in RESTRICTIVE and _has_other_fields(event.type, decode_members(payload)):
+        raise _refuse_other_fields(event.type)
     return cast("PreferenceEvent", event)
 
 
@@ -205,34 +205,36 @@ def _refusal(wire: Wire[Any], payload: bytes, error: Exception) -> RecordRefused
 def _doubtful_preference(payload: bytes | None, key: bytes | None, refusal: RecordRefused) -> PreferenceReading:
     """What the strict reading refused."""
     members = None if payload is None else _members(payload)
-    is_repeated = refusal.reason == "repeated_field"
-    if members is not None and payload is not None and not is_repeated:
+    has_duplicates = refusal.reason == "repeated_field"
+    if members is not None and payload is not None and not has_duplicates:
         try:  # whatever else is wrong: of a field that stands twice nobody can say what was meant
-            refuse_repeated(payload, len(members), 0, PREFERENCE.fields)
-        except RecordRefused as repeated:
-            is_repeated, refusal = True, repeated
-    event_type = None if members is None or is_repeated else type_meant(members)
+            refuse_duplicate_fields(payload, len(members), 0, PREFERENCE.fields)
+        except RecordRefused as duplicates:
+            has_duplicates, refusal = True, duplicates
+    event_type = None if members is None or has_duplicates else type_meant(members)
     if members is not None and event_type in RESTRICTIVE:
-        read = generous_preference(event_type, members, key)
+        read = lenient_preference(event_type, members, key)
         if read is None:
             return PreferenceReading(None, refusal=refusal)
         return PreferenceReading(read.event, len(members.keys() - PREFERENCE.fields), read.not_understood)
     if members is not None and event_type is not None:
-        says_more = event_type in _SPEAKING and _is_more_said(event_type, members)
-        permission = _says_more(event_type) if says_more else PermissionRefused(refusal.reason, refusal.detail)
+        says_more = event_type in _SPEAKING and _has_other_fields(event_type, members)
+        permission = (
+            _refuse_other_fields(event_type) if says_more else PermissionRefused(refusal.reason, refusal.detail)
+        )
         return PreferenceReading(None, refusal=permission)
-    if is_repeated and payload is not None and "customer_id" in said_twice(payload, PREFERENCE.fields):
+    if has_duplicates and payload is not None and "customer_id" in duplicated_values(payload, PREFERENCE.fields):
         members = None  # nobody can say which of them was meant
     return PreferenceReading(unread_preference(members, key), 0, ("event",), refusal)
 
 
-def _is_more_said(event_type: str, members: Mapping[str, Raw]) -> bool:
+def _has_other_fields(event_type: str, members: Mapping[str, Raw]) -> bool:
     """Whether there is a field that says nothing in this type; null in one of another type says that it is absent."""
     more = members.keys() - _SPEAKING[event_type]
     return not more <= PREFERENCE.fields or any(bytes(members[name]) != b"null" for name in more)
 
 
-def _says_more(event_type: str) -> PermissionRefused:
+def _refuse_other_fields(event_type: str) -> PermissionRefused:
     names = ", ".join(sorted(_SPEAKING[event_type]))
     return PermissionRefused(
         "unknown_field",
@@ -263,17 +265,17 @@ def decode_outcome(value: bytes | None, headers: Headers = (), key: bytes | None
         return _whole_outcome(payload)
     except RecordRefused as refused:
         refusal = refused
-        wrapped = unwrapped(payload)
-    if wrapped is not None:
-        payload = wrapped.payload
+        envelope = find_bare_envelope(payload)
+    if envelope is not None:
+        payload = envelope.payload
         try:
             reading = _whole_outcome(payload)
         except RecordRefused as refused_inside:
-            refusal = wrapped.inside(refused_inside)
+            refusal = envelope.inside(refused_inside)
         else:
-            if not wrapped.remedy or is_stop(reading.event.type, reading.event.detail):
+            if not envelope.remedy or is_stop(reading.event.type, reading.event.detail):
                 return reading
-            raise wrapped.does_not_restrict()
+            raise envelope.does_not_restrict()
     return _stop(payload, key, refusal)
 
 
@@ -284,7 +286,7 @@ def _stop(payload: bytes, key: bytes | None, refusal: RecordRefused) -> OutcomeR
         RecordRefused: the refusal, if it carries none.
     """
     members = _members(payload)
-    stop = None if members is None else generous_outcome(members, key, said_twice(payload, OUTCOME.fields))
+    stop = None if members is None else lenient_outcome(members, key, duplicated_values(payload, OUTCOME.fields))
     if members is None or stop is None:
         raise refusal
     return OutcomeReading(stop.event, len(members.keys() - OUTCOME.fields), stop.not_understood or ("field",))
@@ -299,7 +301,7 @@ def _whole_outcome(payload: bytes) -> OutcomeReading:
     else:
         members = _OUTCOME_FIELDS - astuple(outcome).count(None)
         if payload.count(b":") > members:
-            refuse_repeated(payload, members, 0, OUTCOME.fields)
+            refuse_duplicate_fields(payload, members, 0, OUTCOME.fields)
     outcome.__class__ = Outcome
     if outcome.occurred_at.__class__ is str:
         outcome.occurred_at = moment_ms(outcome.occurred_at, "occurred_at")
@@ -315,20 +317,20 @@ def _whole_outcome(payload: bytes) -> OutcomeReading:
     return OutcomeReading(outcome, unknown)
 
 
-def _tolerant_or_wrapped(wire: Wire[Any], payload: bytes) -> tuple[Any, int]:
+def _tolerant_or_enveloped(wire: Wire[Any], payload: bytes) -> tuple[Any, int]:
     """As `_tolerant`; of what it refuses, what stands in an envelope that no header announces."""
     try:
         return _tolerant(wire, payload)
     except RecordRefused:
-        wrapped = unwrapped(payload)
-        if wrapped is None:
+        envelope = find_bare_envelope(payload)
+        if envelope is None:
             raise
     try:
-        read = _tolerant(wire, wrapped.payload)
+        read = _tolerant(wire, envelope.payload)
     except RecordRefused as refusal:
-        raise wrapped.inside(refusal) from None
-    if wrapped.remedy:
-        raise wrapped.does_not_restrict()
+        raise envelope.inside(refusal) from None
+    if envelope.remedy:
+        raise envelope.does_not_restrict()
     return read
 
 
@@ -341,7 +343,7 @@ def _tolerant(wire: Wire[Any], payload: bytes) -> tuple[Any, int]:
     except (ValueError, RecursionError) as error:
         raise refusal_of(error, wire) from None
     attributes = getattr(event, "attributes", None)
-    refuse_repeated(payload, len(names), len(attributes) if attributes else 0, wire.fields)
+    refuse_duplicate_fields(payload, len(names), len(attributes) if attributes else 0, wire.fields)
     return event, len(names - wire.fields)
 
 

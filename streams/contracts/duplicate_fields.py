@@ -25,7 +25,7 @@ _BLANKS_TO_QUOTES: Final = bytes.maketrans(b" \t\n\r", b'""""')
 _ONCE: Final = "write each once"
 
 
-def refuse_repeated(payload: bytes, members: int, attributes: int, fields: Collection[str]) -> None:
+def refuse_duplicate_fields(payload: bytes, members: int, attributes: int, fields: Collection[str]) -> None:
     """Refuse the payload if one of `fields`, or a name inside `attributes`, is repeated.
 
     `payload` is an object that has been decoded before. `members` is how many different names it is known to hold at
@@ -46,7 +46,7 @@ def refuse_repeated(payload: bytes, members: int, attributes: int, fields: Colle
             raise RecordRefused("repeated_field", f"a name in `attributes`: more than once; {_ONCE}")
 
 
-def said_twice(payload: bytes, fields: Collection[str]) -> dict[str, list[Any]]:
+def duplicated_values(payload: bytes, fields: Collection[str]) -> dict[str, list[Any]]:
     """Those of `fields` that stand more than once in an object that has been decoded before, with all they say.
 
     Empty, too, if that cannot be told: in a field that was skipped stands what only looked like JSON.

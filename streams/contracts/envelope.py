@@ -5,10 +5,10 @@ Rules of this module
    override fields of the payload.
 2. Which mode it is is told by the header `content-type` alone, as the CloudEvents Kafka binding 1.0, section 3, says;
    a binary-mode event (headers `ce_*`) needs no opening: its value is the payload. Of envelopes that no header
-   announces, `wrapped.py` knows.
+   announces, `envelope.py` knows.
 3. What schema registries' serializers put before the JSON is taken away (`prefixes.py`).
 4. Text in another encoding than UTF-8 that is certain is brought to it first. Where only the second byte tells (UTF-16
-   without a mark), that is left to `wrapped.py`: looking at every record for it would cost more than it is worth.
+   without a mark), that is left to `envelope.py`: looking at every record for it would cost more than it is worth.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from streams.contracts.duplicate_fields import refuse_repeated
+from streams.contracts.duplicate_fields import refuse_duplicate_fields
 from streams.contracts.errors import REMEDIES, RecordRefused
 from streams.contracts.prefixes import FIRST_BYTES, INPUT_VALUE_BYTES_MAX, without_prefix
 from streams.contracts.refusals import check_text, refusal_of
@@ -88,7 +88,7 @@ def opened_cloud_event(value: bytes) -> bytes:
         ) from None
     except (ValueError, RecursionError) as error:
         raise refusal_of(error) from None
-    refuse_repeated(value, 0, 0, _Envelope.__struct_fields__)
+    refuse_duplicate_fields(value, 0, 0, _Envelope.__struct_fields__)
     inline = bytes(envelope.data)
     if envelope.data_base64 is None:
         if inline == b"null":

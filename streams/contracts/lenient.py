@@ -76,7 +76,7 @@ def type_meant(members: Mapping[str, Raw]) -> str | None:
     return _SPELLINGS.get(spelled, spelled if spelled in _PERMISSIVE_SPELLINGS else None)
 
 
-def generous_preference(
+def lenient_preference(
     event_type: str, members: Mapping[str, Raw], key: bytes | None
 ) -> Reading[PreferenceEvent] | None:
     """The restrictive event of this type, or None if it names no customer and has no key."""
@@ -86,7 +86,7 @@ def generous_preference(
         return None
     if "customer_id" not in members:
         doubts += ("field",)
-    unreadable = {name for name in _WORDS | _TIMES_OF_A_NO if _is_said(members, name) and name not in fields}
+    unreadable = {name for name in _WORDS | _TIMES_OF_A_NO if _is_present(members, name) and name not in fields}
     if unreadable:
         fields |= dict.fromkeys(unreadable & _WORDS, NO_WORD) | {"until": None}
     fields |= {"customer_id": customer, "type": event_type, "event_id": fields.get("event_id", _NAMELESS)}
@@ -100,7 +100,7 @@ def unread_preference(members: Mapping[str, Raw] | None, key: bytes | None) -> P
     return None if customer is None else PreferenceEvent(event_id=_NAMELESS, customer_id=customer, type=UNREAD)
 
 
-def generous_outcome(
+def lenient_outcome(
     members: Mapping[str, Raw], key: bytes | None, twice: Mapping[str, Sequence[Any]]
 ) -> Reading[Outcome] | None:
     """The STOP that the outcome carries, or None if it carries none, or names no customer and has no key.
@@ -120,7 +120,7 @@ def generous_outcome(
     if customer is None:
         return None
     fields = {"type": REPLY, "occurred_at": 0, **fields, "customer_id": customer, "detail": "stop"}
-    if any(_is_said(members, name) and name not in fields for name in ("channel", "decision_id")):
+    if any(_is_present(members, name) and name not in fields for name in ("channel", "decision_id")):
         fields["channel"] = NO_WORD  # which channel was meant cannot be told
     return Reading(Outcome(**fields), doubts)
 
@@ -160,7 +160,7 @@ def _readable(wire: Wire[Any], members: Mapping[str, Raw]) -> tuple[dict[str, An
     return found, tuple(doubts)
 
 
-def _is_said(members: Mapping[str, Raw], name: str) -> bool:
+def _is_present(members: Mapping[str, Raw], name: str) -> bool:
     return bytes(members.get(name, Raw(_NOTHING))) != _NOTHING
 
 

@@ -57,7 +57,7 @@ _ACTIVITIES: Final = ((1.0, 66), (2.0, 26), (5.0, 8))
 
 
 @dataclass(slots=True)
-class Person:
+class Customer:
     """One customer. `speaks_at` is when what `says` names is said."""
 
     customer_id: str
@@ -87,27 +87,27 @@ class Person:
         return self.consent == "granted"
 
 
-class People:
+class Customers:
     """All customers, to be drawn from by place, the active ones more often."""
 
-    def __init__(self, everyone: list[Person]) -> None:
+    def __init__(self, everyone: list[Customer]) -> None:
         self.everyone = everyone
-        self._by_place: dict[Place, tuple[list[Person], list[float]]] = {}
-        groups: dict[Place, list[Person]] = {}
-        for person in everyone:
-            groups.setdefault(person.place, []).append(person)
+        self._by_place: dict[Place, tuple[list[Customer], list[float]]] = {}
+        groups: dict[Place, list[Customer]] = {}
+        for customer in everyone:
+            groups.setdefault(customer.place, []).append(customer)
         for place, members in groups.items():
-            self._by_place[place] = members, list(accumulate(person.activity for person in members))
+            self._by_place[place] = members, list(accumulate(customer.activity for customer in members))
 
-    def draw(self, rng: Random, place: Place) -> Person:
+    def draw(self, rng: Random, place: Place) -> Customer:
         """Somebody who lives there."""
         members, sums = self._by_place.get(place) or next(iter(self._by_place.values()))
         return members[bisect(sums, rng.random() * sums[-1], 0, len(members) - 1)]
 
 
-def make_people(
+def make_customers(
     rng: Random, timeline: Timeline, count: int, channels: tuple[str, ...], *, first_number: int = 0
-) -> People:
+) -> Customers:
     """That many customers."""
     everyone = []
     for number in range(first_number, first_number + count):
@@ -117,7 +117,7 @@ def make_people(
         # Half of a live run's opt-outs were said before it began: there is no time for all of them within it.
         said_before = timeline.is_live and rng.random() < 0.6
         everyone.append(
-            Person(
+            Customer(
                 customer_id=f"customer-{number:06d}",
                 place=place,
                 activity=rng.choices([a for a, _ in _ACTIVITIES], [w for _, w in _ACTIVITIES])[0],
@@ -128,7 +128,7 @@ def make_people(
                 speaks_at=timeline.background(rng) if said_before else timeline.moment(rng, place, "work"),
             )
         )
-    return People(everyone)
+    return Customers(everyone)
 
 
 def _drawn(rng: Random, shares: tuple[tuple[Word, int], ...]) -> Word:

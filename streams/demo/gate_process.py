@@ -1,7 +1,7 @@
 """The gate of the demonstration: `mesura run` as a process of its own, as anybody would start it.
 
 Rules of this module
-1. It never outlives us, whatever ends us: it is on a leash, and its worker is on its own.
+1. It never outlives us, whatever ends us: `cli/parent_watch.py` ends it, and it ends its worker in the same way.
 2. What it says is kept in a file, shown only when something went wrong.
 """
 

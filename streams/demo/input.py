@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from streams.demo.customers import People, Person, make_people
-from streams.demo.intents import CHANNELS, Wish, make_wishes
+from streams.demo.customers import Customer, Customers, make_customers
+from streams.demo.intents import CHANNELS, PlannedIntent, plan_intents
 from streams.demo.malformed import from_the_future, misplaced, unreadable
-from streams.demo.preferences import said_by, said_by_the_talkative
+from streams.demo.preferences import preferences_of, preferences_of_the_talkative
 from streams.demo.serialisation import intent_record, outcomes_of, preference_record
 from streams.demo.timeline import HOUR_MS, LiveTimeline, RecordedTimeline, Timeline
 
@@ -34,7 +34,7 @@ _RANKS: Final = {"preferences": 0, "outcomes": 1, "intents": 2}
 # Over seven weeks twelve intents a customer; in a live run one or two, or all but the first would come too soon.
 _INTENTS_A_CUSTOMER: Final = 12
 _LIVE_INTENTS_A_CUSTOMER: Final = 0.7
-_PEOPLE_MIN: Final = 60
+_CUSTOMERS_MIN: Final = 60
 # Of all intents.
 _UNREADABLE_SHARE: Final = 0.003
 _MISPLACED_SHARE: Final = 0.004
@@ -73,18 +73,20 @@ def demo_input(
     timeline: Timeline = RecordedTimeline() if live is None else LiveTimeline(live.start_ms, live.duration_ms)
     share = _INTENTS_A_CUSTOMER if live is None else _LIVE_INTENTS_A_CUSTOMER
     first_number = 0 if live is None else live.crowd * CROWD
-    people = make_people(rng, timeline, max(_PEOPLE_MIN, int(intents / share)), CHANNELS, first_number=first_number)
+    customers = make_customers(
+        rng, timeline, max(_CUSTOMERS_MIN, int(intents / share)), CHANNELS, first_number=first_number
+    )
     mark = "" if live is None else f"{live.start_ms // 1000:x}-"
-    return _Input(rng, timeline, people, partitions, mark).records(intents)
+    return _Input(rng, timeline, customers, partitions, mark).records(intents)
 
 
 class _Input:
     """One input in the making."""
 
-    def __init__(self, rng: Random, timeline: Timeline, people: People, partitions: int, mark: str) -> None:
+    def __init__(self, rng: Random, timeline: Timeline, customers: Customers, partitions: int, mark: str) -> None:
         self._rng = rng
         self._timeline = timeline
-        self._people = people
+        self._customers = customers
         self._partitions = partitions
         self._mark = mark
         self._records: list[DemoRecord] = []
@@ -92,61 +94,65 @@ class _Input:
     def records(self, intents: int) -> list[DemoRecord]:
         """All of it, in order."""
         rng, timeline = self._rng, self._timeline
-        people = self._people.everyone
-        for person in people:
-            self._records += said_by(rng, timeline, person)
-        wishes = make_wishes(rng, timeline, self._people, intents)
+        customers = self._customers.everyone
+        for customer in customers:
+            self._records += preferences_of(rng, timeline, customer)
+        plans = plan_intents(rng, timeline, self._customers, intents)
         if intents >= _TALKATIVE_FROM:
-            self._add_the_talkative(people[0], wishes, int(intents * _TALKATIVE_SHARE))
-        self._add_those_before_erasure(people, wishes)
-        wishes.sort(key=lambda wish: wish.moment_ms)
-        self._write(wishes)
+            self._add_the_talkative(customers[0], plans, int(intents * _TALKATIVE_SHARE))
+        self._add_those_before_erasure(customers, plans)
+        plans.sort(key=lambda planned: planned.moment_ms)
+        self._write(plans)
         self._spoil(intents)
         self._records.sort(key=lambda record: (record.timestamp_ms, _RANKS[record.kind]))
         return self._records
 
-    def _add_the_talkative(self, person: Person, wishes: list[Wish], count: int) -> None:
-        self._records += said_by_the_talkative(self._rng, self._timeline, person)
-        for wish in self._rng.sample(wishes, count):
-            wish.person, wish.is_plain = person, False
+    def _add_the_talkative(self, customer: Customer, plans: list[PlannedIntent], count: int) -> None:
+        self._records += preferences_of_the_talkative(self._rng, self._timeline, customer)
+        for planned in self._rng.sample(plans, count):
+            planned.customer, planned.is_plain = customer, False
 
-    def _add_those_before_erasure(self, people: list[Person], wishes: list[Wish]) -> None:
+    def _add_those_before_erasure(self, customers: list[Customer], plans: list[PlannedIntent]) -> None:
         """Intents on their way while the customer asks to be forgotten: they come after it and were made before."""
         rng, timeline = self._rng, self._timeline
-        for person in people:
-            if person.says == "erasure" and timeline.start_ms + HOUR_MS // 60 < person.speaks_at:
-                moment_ms = timeline.soon(rng, person.speaks_at, (2, 900))
-                made_ms = person.speaks_at - rng.randrange(1_000, HOUR_MS)
-                wishes.append(
-                    Wish(person, "email", "service", moment_ms, made_ms, None, "created_before_erasure", is_plain=False)
+        for customer in customers:
+            if customer.says == "erasure" and timeline.start_ms + HOUR_MS // 60 < customer.speaks_at:
+                moment_ms = timeline.soon(rng, customer.speaks_at, (2, 900))
+                made_ms = customer.speaks_at - rng.randrange(1_000, HOUR_MS)
+                plans.append(
+                    PlannedIntent(
+                        customer, "email", "service", moment_ms, made_ms, None, "created_before_erasure", is_plain=False
+                    )
                 )
 
-    def _write(self, wishes: list[Wish]) -> None:
+    def _write(self, plans: list[PlannedIntent]) -> None:
         rng, timeline = self._rng, self._timeline
         earlier: list[str] = []
-        for number, wish in enumerate(wishes):
+        for number, planned in enumerate(plans):
             intent_id = f"intent-{self._mark}{number:07d}"
             retry_of = rng.choice(earlier) if earlier and rng.random() < _RETRY_SHARE else None
-            record = intent_record(rng, wish, intent_id, retry_of)
+            record = intent_record(rng, planned, intent_id, retry_of)
             if len(earlier) < 500:
                 earlier.append(intent_id)
             self._records.append(record)
-            if wish.fault == "repeated":
-                again_ms = timeline.soon(rng, wish.moment_ms, (1, 3600))
+            if planned.fault == "repeated":
+                again_ms = timeline.soon(rng, planned.moment_ms, (1, 3600))
                 self._records.append(record._replace(timestamp_ms=again_ms))
-            if wish.is_plain and rng.random() < _CHANGE_OF_MIND_SHARE:
-                self._change_of_mind(wish, number)
+            if planned.is_plain and rng.random() < _CHANGE_OF_MIND_SHARE:
+                self._change_of_mind(planned, number)
             else:
-                self._records += outcomes_of(rng, timeline, wish, intent_id)
+                self._records += outcomes_of(rng, timeline, planned, intent_id)
 
-    def _change_of_mind(self, wish: Wish, number: int) -> None:
+    def _change_of_mind(self, planned: PlannedIntent, number: int) -> None:
         """A no that meets an approval which has not been sent yet."""
         rng = self._rng
-        moment_ms = self._timeline.soon(rng, wish.moment_ms, (10, 200))
+        moment_ms = self._timeline.soon(rng, planned.moment_ms, (10, 200))
         event_id = f"event-{self._mark}no-{number:07d}"
         kind = rng.choices([word for word, _ in _CHANGES_OF_MIND], [share for _, share in _CHANGES_OF_MIND])[0]
-        channel = wish.channel if kind == "opt_out" else None
-        self._records.append(preference_record(wish.person, event_id, kind, moment_ms, channel=channel, source="app"))
+        channel = planned.channel if kind == "opt_out" else None
+        self._records.append(
+            preference_record(planned.customer, event_id, kind, moment_ms, channel=channel, source="app")
+        )
 
     def _spoil(self, intents: int) -> None:
         """Make a few records unreadable or misplaced. Sound ones stand beside each unreadable one: nobody is hurt."""

@@ -1,8 +1,9 @@
 """What systems want to send: campaigns in bursts, collections in the morning, codes at any hour, and their mistakes.
 
 Rules of this module
-1. A wish is an intent before it is written down; how it is written is `written.py`'s business.
-2. Every mistake a sender can make with a sound record is here, each in a small share; unsound ones are in `mishaps.py`.
+1. A planned intent is not written down yet; how it is written is a matter of `serialisation.py`.
+2. Every mistake a sender can make with a sound record is here, each in a small share; unsound records are made in
+   `malformed.py`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from streams.demo.timeline import DAY_MS, HOUR_MS, MINUTE_MS
 if TYPE_CHECKING:
     from random import Random
 
-    from streams.demo.customers import People, Person
+    from streams.demo.customers import Customer, Customers
     from streams.demo.timeline import Style, Timeline
 
 Fault = Literal[
@@ -94,10 +95,10 @@ _CALENDAR_UNKNOWN: Final = 0.5  # of marketing calls to Spain: town calendars, w
 
 
 @dataclass(slots=True)
-class Wish:
+class PlannedIntent:
     """One intent to be: to whom, how, what for, and when its record is written."""
 
-    person: Person
+    customer: Customer
     channel: str
     purpose: str
     moment_ms: int
@@ -107,25 +108,25 @@ class Wish:
     is_plain: bool = True
 
 
-def make_wishes(rng: Random, timeline: Timeline, people: People, count: int) -> list[Wish]:
-    """About that many wishes, in no order."""
-    wishes: list[Wish] = []
+def plan_intents(rng: Random, timeline: Timeline, customers: Customers, count: int) -> list[PlannedIntent]:
+    """About that many planned intents, in no order."""
+    plans: list[PlannedIntent] = []
     campaign_share = _QUIET_CAMPAIGN_SHARE if timeline.is_quiet else _CAMPAIGN_SHARE
     for share, name in ((campaign_share, None), (_SWITCHED_OFF_SHARE, SWITCHED_OFF)):
-        until = len(wishes) + int(count * share)
-        while len(wishes) < until:
-            wishes += _campaign(rng, timeline, people, min(until - len(wishes), _size(rng, count)), name)
-    until = len(wishes) + int(count * _EMERGENCY_SHARE)
-    while len(wishes) < until:
-        wishes += _emergency(rng, timeline, people, min(until - len(wishes), _EMERGENCY_SIZE))
+        until = len(plans) + int(count * share)
+        while len(plans) < until:
+            plans += _campaign(rng, timeline, customers, min(until - len(plans), _size(rng, count)), name)
+    until = len(plans) + int(count * _EMERGENCY_SHARE)
+    while len(plans) < until:
+        plans += _emergency(rng, timeline, customers, min(until - len(plans), _EMERGENCY_SIZE))
     if not timeline.is_live:
-        wishes += [_at_the_last_moment(rng, timeline, people) for _ in range(int(count * _CLOSING_SHARE))]
-    while len(wishes) < count:
-        wishes += _single(rng, timeline, people)
-    del wishes[count:]
-    for wish in wishes:
-        _give_fault(rng, wish)
-    return wishes
+        plans += [_at_the_last_moment(rng, timeline, customers) for _ in range(int(count * _CLOSING_SHARE))]
+    while len(plans) < count:
+        plans += _single(rng, timeline, customers)
+    del plans[count:]
+    for planned in plans:
+        _give_fault(rng, planned)
+    return plans
 
 
 def _size(rng: Random, count: int) -> int:
@@ -133,7 +134,9 @@ def _size(rng: Random, count: int) -> int:
     return max(4, min(rng.randrange(low, high), count // 50))
 
 
-def _campaign(rng: Random, timeline: Timeline, people: People, size: int, name: str | None) -> list[Wish]:
+def _campaign(
+    rng: Random, timeline: Timeline, customers: Customers, size: int, name: str | None
+) -> list[PlannedIntent]:
     """One launch: one purpose, one channel, one country, many customers within seconds."""
     style: Style = "off" if rng.random() < _BADLY_PLANNED else "work"
     place = timeline.place(rng, style)
@@ -142,13 +145,15 @@ def _campaign(rng: Random, timeline: Timeline, people: People, size: int, name: 
     found = []
     for _ in range(size):
         moment_ms = min(moment_ms + rng.randrange(20, 400), timeline.end_ms)
-        person = _somebody(rng, people, place, "marketing", channel, moment_ms)
+        customer = _somebody(rng, customers, place, "marketing", channel, moment_ms)
         campaign = name or CAMPAIGNS[rng.randrange(3) if rng.random() < 0.5 else rng.randrange(len(CAMPAIGNS))]
-        found.append(Wish(person, channel, "marketing", moment_ms, moment_ms, campaign, is_plain=style == "work"))
+        found.append(
+            PlannedIntent(customer, channel, "marketing", moment_ms, moment_ms, campaign, is_plain=style == "work")
+        )
     return found
 
 
-def _emergency(rng: Random, timeline: Timeline, people: People, size: int) -> list[Wish]:
+def _emergency(rng: Random, timeline: Timeline, customers: Customers, size: int) -> list[PlannedIntent]:
     """A warning of danger to everybody somewhere, at whatever hour."""
     place = timeline.place(rng, "any")
     moment_ms = timeline.moment(rng, place, "any")
@@ -156,20 +161,20 @@ def _emergency(rng: Random, timeline: Timeline, people: People, size: int) -> li
     for _ in range(size):
         moment_ms = min(moment_ms + rng.randrange(5, 50), timeline.end_ms)
         channel = _channel(rng, "emergency", place)
-        found.append(Wish(people.draw(rng, place), channel, "emergency", moment_ms, moment_ms))
+        found.append(PlannedIntent(customers.draw(rng, place), channel, "emergency", moment_ms, moment_ms))
     return found
 
 
-def _at_the_last_moment(rng: Random, timeline: Timeline, people: People) -> Wish:
+def _at_the_last_moment(rng: Random, timeline: Timeline, customers: Customers) -> PlannedIntent:
     """A job that wants to be done before the day is over, and comes two seconds before its end."""
     place = PLACES[0]
     moment_ms = timeline.moment(rng, place, "closing")
     channel = _channel(rng, "marketing", place)
-    person = _somebody(rng, people, place, "marketing", channel, moment_ms)
-    return Wish(person, channel, "marketing", moment_ms, moment_ms, is_plain=False)
+    customer = _somebody(rng, customers, place, "marketing", channel, moment_ms)
+    return PlannedIntent(customer, channel, "marketing", moment_ms, moment_ms, is_plain=False)
 
 
-def _single(rng: Random, timeline: Timeline, people: People) -> list[Wish]:
+def _single(rng: Random, timeline: Timeline, customers: Customers) -> list[PlannedIntent]:
     purpose = _drawn(rng, _QUIET_PURPOSES if timeline.is_quiet else _PURPOSES)
     style: Style = "work"
     if purpose in _AT_ANY_HOUR:
@@ -179,46 +184,46 @@ def _single(rng: Random, timeline: Timeline, people: People) -> list[Wish]:
     place = timeline.place(rng, style)
     channel = _channel(rng, purpose, place)
     moment_ms = timeline.moment(rng, place, style)
-    person = _somebody(rng, people, place, purpose, channel, moment_ms)
-    first = Wish(person, channel, purpose, moment_ms, moment_ms, is_plain=style != "off")
+    customer = _somebody(rng, customers, place, purpose, channel, moment_ms)
+    first = PlannedIntent(customer, channel, purpose, moment_ms, moment_ms, is_plain=style != "off")
     if rng.random() >= _SECOND_SYSTEM:
         return [first]
     later_ms = timeline.soon(rng, moment_ms, (3 * 60, 100 * 60))
     purpose = rng.choice(("marketing", "collections", "service"))
-    return [first, Wish(person, _channel(rng, purpose, place), purpose, later_ms, later_ms, is_plain=False)]
+    return [first, PlannedIntent(customer, _channel(rng, purpose, place), purpose, later_ms, later_ms, is_plain=False)]
 
 
-def _somebody(rng: Random, people: People, place: Place, purpose: str, channel: str, moment_ms: int) -> Person:
+def _somebody(rng: Random, customers: Customers, place: Place, purpose: str, channel: str, moment_ms: int) -> Customer:
     """Mostly somebody who may be written to: lists are filtered before they become intents, only not always."""
-    person = people.draw(rng, place)
+    customer = customers.draw(rng, place)
     for _ in range(8):
-        if person.is_reached(purpose, channel, moment_ms) or rng.random() < _CARELESS:
+        if customer.is_reached(purpose, channel, moment_ms) or rng.random() < _CARELESS:
             break
-        person = people.draw(rng, place)
-    return person
+        customer = customers.draw(rng, place)
+    return customer
 
 
-def _give_fault(rng: Random, wish: Wish) -> None:
+def _give_fault(rng: Random, planned: PlannedIntent) -> None:
     draw = rng.randrange(10_000)
     for fault, share in _FAULTS:
         draw -= share
         if draw < 0:
-            wish.fault = fault
+            planned.fault = fault
             break
-    if wish.channel == "voice" and wish.purpose == "marketing" and wish.person.place.country == "ES":
-        wish.fault = "calendar_unknown" if rng.random() < _CALENDAR_UNKNOWN else wish.fault
-    moment_ms = wish.moment_ms
-    if wish.fault == "created_long_ago":
-        wish.created_ms = moment_ms - rng.randrange(8 * DAY_MS, 20 * DAY_MS)
-    elif wish.fault == "created_late":
-        wish.created_ms = moment_ms - rng.randrange(10 * MINUTE_MS, 60 * HOUR_MS)
-    elif wish.fault == "created_early":
-        wish.created_ms = moment_ms + rng.randrange(MINUTE_MS, 4 * MINUTE_MS)
+    if planned.channel == "voice" and planned.purpose == "marketing" and planned.customer.place.country == "ES":
+        planned.fault = "calendar_unknown" if rng.random() < _CALENDAR_UNKNOWN else planned.fault
+    moment_ms = planned.moment_ms
+    if planned.fault == "created_long_ago":
+        planned.created_ms = moment_ms - rng.randrange(8 * DAY_MS, 20 * DAY_MS)
+    elif planned.fault == "created_late":
+        planned.created_ms = moment_ms - rng.randrange(10 * MINUTE_MS, 60 * HOUR_MS)
+    elif planned.fault == "created_early":
+        planned.created_ms = moment_ms + rng.randrange(MINUTE_MS, 4 * MINUTE_MS)
     else:
         # A producer's own clock, a moment before its broker's.
-        wish.created_ms = moment_ms - rng.randrange(5, 2_500)
-    if wish.fault not in {"", "created_late", "created_early", "repeated"}:
-        wish.is_plain = False
+        planned.created_ms = moment_ms - rng.randrange(5, 2_500)
+    if planned.fault not in {"", "created_late", "created_early", "repeated"}:
+        planned.is_plain = False
 
 
 def _channel(rng: Random, purpose: str, place: Place) -> str:

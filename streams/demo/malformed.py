@@ -1,7 +1,7 @@
 """What goes wrong between systems: records nobody can read, under the wrong key, or on the wrong partition.
 
 Rules of this module
-1. Every mishap is made from a sound record, so that only one thing is wrong with it.
+1. Every malformed record is made from a sound record, so that only one thing is wrong with it.
 2. What it becomes is the gate's business: a dead letter, or once forwarded to where it belongs.
 """
 

@@ -16,7 +16,7 @@ from streams.demo.timeline import DAY_MS, HOUR_MS, MINUTE_MS
 if TYPE_CHECKING:
     from random import Random
 
-    from streams.demo.customers import Person
+    from streams.demo.customers import Customer
     from streams.demo.records import DemoRecord
     from streams.demo.timeline import Timeline
 
@@ -27,61 +27,61 @@ TALKATIVE_EVENTS: Final = 264
 class Voice:
     """Writes one customer's events down, each under an id of its own."""
 
-    def __init__(self, rng: Random, person: Person) -> None:
+    def __init__(self, rng: Random, customer: Customer) -> None:
         self._rng = rng
-        self._person = person
+        self._customer = customer
         self._count = 0
         self.records: list[DemoRecord] = []
 
     def say(self, kind: str, moment_ms: int, **more: object) -> None:
         """One event; now and then a system sends it twice."""
-        event_id = f"event-{self._person.customer_id[-6:]}-{self._count}"
+        event_id = f"event-{self._customer.customer_id[-6:]}-{self._count}"
         self._count += 1
         source = self._rng.choice(("app", "web-form", "call-centre", "branch"))
-        record = preference_record(self._person, event_id, kind, moment_ms, source=source, **more)
+        record = preference_record(self._customer, event_id, kind, moment_ms, source=source, **more)
         self.records += [record, record] if self._rng.random() < 0.01 else [record]
 
 
-def said_by(rng: Random, timeline: Timeline, person: Person) -> list[DemoRecord]:
+def preferences_of(rng: Random, timeline: Timeline, customer: Customer) -> list[DemoRecord]:
     """Everything one customer says."""
-    voice = Voice(rng, person)
-    _profile(rng, timeline, person, voice)
-    _consent(rng, timeline, person, voice)
-    _own_words(rng, timeline, person, voice)
+    voice = Voice(rng, customer)
+    _profile(rng, timeline, customer, voice)
+    _consent(rng, timeline, customer, voice)
+    _own_words(rng, timeline, customer, voice)
     return voice.records
 
 
-def said_by_the_talkative(rng: Random, timeline: Timeline, person: Person) -> list[DemoRecord]:
+def preferences_of_the_talkative(rng: Random, timeline: Timeline, customer: Customer) -> list[DemoRecord]:
     """More opt-outs, each from a topic of its own, than a ledger holds."""
-    voice = Voice(rng, person)
+    voice = Voice(rng, customer)
     for number in range(TALKATIVE_EVENTS):
         voice.say("opt_out", timeline.background(rng), topic=f"list-{number:03d}")
     return voice.records
 
 
-def _profile(rng: Random, timeline: Timeline, person: Person, voice: Voice) -> None:
-    place = person.place
-    if person.knows == "profile":
+def _profile(rng: Random, timeline: Timeline, customer: Customer, voice: Voice) -> None:
+    place = customer.place
+    if customer.knows == "profile":
         voice.say("profile", timeline.background(rng), timezone=place.zone, country=place.country, region=place.region)
-    elif person.knows == "country_only_in_profile":
+    elif customer.knows == "country_only_in_profile":
         voice.say("profile", timeline.background(rng), country=place.country)
     elif rng.random() < 0.03:
         voice.say("profile", timeline.background(rng), minor=False)
 
 
-def _consent(rng: Random, timeline: Timeline, person: Person, voice: Voice) -> None:
+def _consent(rng: Random, timeline: Timeline, customer: Customer, voice: Voice) -> None:
     moment_ms = timeline.background(rng)
     given_ms = moment_ms - rng.randrange(30 * DAY_MS, 600 * DAY_MS)
     evidence = f"form-{rng.randrange(10**8):08d}"
-    match person.consent:
+    match customer.consent:
         case "granted":
             voice.say("consent_granted", moment_ms, effective_at=given_ms, evidence_ref=evidence)
         case "granted_by_channel":
-            for channel in person.consent_channels:
+            for channel in customer.consent_channels:
                 voice.say("consent_granted", moment_ms, effective_at=given_ms, evidence_ref=evidence, channel=channel)
         case "withdrawn":
             voice.say("consent_granted", moment_ms, effective_at=given_ms, evidence_ref=evidence)
-            voice.say("consent_withdrawn", person.speaks_at if person.says == "nothing" else moment_ms)
+            voice.say("consent_withdrawn", customer.speaks_at if customer.says == "nothing" else moment_ms)
         case "expired":
             ended_ms = moment_ms - rng.randrange(DAY_MS, 25 * DAY_MS)
             voice.say("consent_granted", moment_ms, effective_at=given_ms, evidence_ref=evidence, expires_at=ended_ms)
@@ -92,10 +92,10 @@ def _consent(rng: Random, timeline: Timeline, person: Person, voice: Voice) -> N
             voice.say("consent_granted", moment_ms, effective_at=given_ms)
 
 
-def _own_words(rng: Random, timeline: Timeline, person: Person, voice: Voice) -> None:
-    at_ms = person.speaks_at
+def _own_words(rng: Random, timeline: Timeline, customer: Customer, voice: Voice) -> None:
+    at_ms = customer.speaks_at
     scope = _scope(rng)
-    match person.says:
+    match customer.says:
         case "opt_out":
             late_ms = at_ms - rng.randrange(MINUTE_MS, 6 * HOUR_MS) if rng.random() < 0.2 else None
             voice.say("opt_out", at_ms, effective_at=late_ms, **scope)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
-    from streams.demo.customers import Person
-    from streams.demo.intents import Wish
+    from streams.demo.customers import Customer
+    from streams.demo.intents import PlannedIntent
     from streams.demo.timeline import Timeline
 
     _Time = Callable[[int], int | str]
@@ -46,70 +46,72 @@ _NOT_ZONES: Final = ("GMT-5", "Bogota", "EST5", "America/Bogotá")
 _TOPICS: Final = ("offers", "news", "payments", "deliveries", "appointments")
 
 
-def intent_record(rng: Random, wish: Wish, intent_id: str, retry_of: str | None) -> DemoRecord:
-    """The wish as an intent."""
-    system = _SYSTEMS.get(wish.purpose, "crm")
+def intent_record(rng: Random, planned: PlannedIntent, intent_id: str, retry_of: str | None) -> DemoRecord:
+    """The planned intent as a record."""
+    system = _SYSTEMS.get(planned.purpose, "crm")
     # Systems that write times as text do so always.
     moment: _Time = in_words if system in {"billing", "watch"} else int
     fields: dict[str, object] = {
         "intent_id": intent_id,
-        "customer_id": wish.person.customer_id,
-        "channel": rng.choice(("fax", "rcs")) if wish.fault == "channel_unknown" else wish.channel,
-        "created_at": moment(wish.created_ms),
-        "expires_at": _expires_at(rng, wish, moment),
-        "purpose": _purpose(rng, wish),
+        "customer_id": planned.customer.customer_id,
+        "channel": rng.choice(("fax", "rcs")) if planned.fault == "channel_unknown" else planned.channel,
+        "created_at": moment(planned.created_ms),
+        "expires_at": _expires_at(rng, planned, moment),
+        "purpose": _purpose(rng, planned),
         "topic": rng.choice(_TOPICS) if rng.random() < 0.3 else None,
         "brand": "brand-a" if rng.random() < 0.7 else "brand-b",
-        "campaign_id": wish.campaign,
+        "campaign_id": planned.campaign,
         "template_id": f"template-{rng.randrange(40)}" if rng.random() < 0.5 else None,
-        "priority": _PRIORITIES.get(wish.purpose),
-        **_whereabouts(rng, wish.person),
-        "holiday_calendar": "ES-28079" if wish.fault == "calendar_unknown" else None,
-        "sender_id": _sender(wish),
-        "automated": rng.random() < 0.4 if wish.channel == "voice" else None,
+        "priority": _PRIORITIES.get(planned.purpose),
+        **_whereabouts(rng, planned.customer),
+        "holiday_calendar": "ES-28079" if planned.fault == "calendar_unknown" else None,
+        "sender_id": _sender(planned),
+        "automated": rng.random() < 0.4 if planned.channel == "voice" else None,
         "retry_of": retry_of,
         "attributes": {"system": system, "batch": rng.randrange(1000)} if rng.random() < 0.6 else None,
     }
     if rng.random() < 0.01:
         fields["trace_parent"] = f"{rng.getrandbits(64):016x}"  # a field the contract does not know
-    record = DemoRecord("intents", wish.person.key, encoded(fields), wish.moment_ms)
+    record = DemoRecord("intents", planned.customer.key, encoded(fields), planned.moment_ms)
     form = rng.random()
     if form < 0.01:
         return as_cloud_event(record, intent_id)
     return with_registry_prefix(record) if form < 0.02 else record
 
 
-def _expires_at(rng: Random, wish: Wish, moment: _Time) -> int | str | None:
-    if wish.fault == "deadline_passed":
-        return moment(wish.moment_ms - rng.randrange(2_000, 3 * HOUR_MS))
-    if wish.purpose in {"otp", "fraud_alert"}:
-        return moment(wish.moment_ms + 10 * MINUTE_MS)
-    return moment(wish.moment_ms + rng.randrange(DAY_MS, 3 * DAY_MS)) if rng.random() < 0.3 else None
+def _expires_at(rng: Random, planned: PlannedIntent, moment: _Time) -> int | str | None:
+    if planned.fault == "deadline_passed":
+        return moment(planned.moment_ms - rng.randrange(2_000, 3 * HOUR_MS))
+    if planned.purpose in {"otp", "fraud_alert"}:
+        return moment(planned.moment_ms + 10 * MINUTE_MS)
+    return moment(planned.moment_ms + rng.randrange(DAY_MS, 3 * DAY_MS)) if rng.random() < 0.3 else None
 
 
-def _purpose(rng: Random, wish: Wish) -> str | None:
-    if wish.fault == "purpose_unknown":
+def _purpose(rng: Random, planned: PlannedIntent) -> str | None:
+    if planned.fault == "purpose_unknown":
         return rng.choice(("promo", "newsletter"))
     # Marketing is what the policy takes for granted.
-    return None if wish.purpose == "marketing" and rng.random() < 0.05 else wish.purpose
+    return None if planned.purpose == "marketing" and rng.random() < 0.05 else planned.purpose
 
 
-def _sender(wish: Wish) -> str | None:
-    if wish.fault == "sender_missing":
+def _sender(planned: PlannedIntent) -> str | None:
+    if planned.fault == "sender_missing":
         return None
-    if wish.fault == "sender_foreign":
+    if planned.fault == "sender_foreign":
         return _FOREIGN_SENDER
-    if wish.channel == "email":
-        return "email-offers" if wish.purpose == "marketing" else "email-service"
+    if planned.channel == "email":
+        return "email-offers" if planned.purpose == "marketing" else "email-service"
     return (
-        f"{wish.channel}-{wish.person.place.senders or 'co'}" if wish.channel in {"sms", "voice", "whatsapp"} else None
+        f"{planned.channel}-{planned.customer.place.senders or 'co'}"
+        if planned.channel in {"sms", "voice", "whatsapp"}
+        else None
     )
 
 
-def _whereabouts(rng: Random, person: Person) -> dict[str, str | None]:
+def _whereabouts(rng: Random, customer: Customer) -> dict[str, str | None]:
     """What the sending system knows of where the customer is."""
-    place = person.place
-    match person.knows:
+    place = customer.place
+    match customer.knows:
         case "zone":
             return {"country": place.country, "region": place.region, "timezone": place.zone}
         case "region":
@@ -122,10 +124,10 @@ def _whereabouts(rng: Random, person: Person) -> dict[str, str | None]:
             return {}
 
 
-def preference_record(person: Person, event_id: str, kind: str, moment_ms: int, **more: object) -> DemoRecord:
+def preference_record(customer: Customer, event_id: str, kind: str, moment_ms: int, **more: object) -> DemoRecord:
     """Something the customer said."""
-    fields = {"event_id": event_id, "customer_id": person.customer_id, "type": kind, **more}
-    return DemoRecord("preferences", person.key, encoded(fields), moment_ms)
+    fields = {"event_id": event_id, "customer_id": customer.customer_id, "type": kind, **more}
+    return DemoRecord("preferences", customer.key, encoded(fields), moment_ms)
 
 
 def outcome_record(
@@ -150,26 +152,31 @@ _WITH_ANSWERS: Final = {
 }
 
 
-def outcomes_of(rng: Random, timeline: Timeline, wish: Wish, intent_id: str) -> list[DemoRecord]:
-    """What a gateway reports of a plain wish, had it been approved. Not every gateway reports."""
-    if not wish.is_plain or rng.random() > 0.5:
+def outcomes_of(rng: Random, timeline: Timeline, planned: PlannedIntent, intent_id: str) -> list[DemoRecord]:
+    """What a gateway reports of a plain intent, had it been approved. Not every gateway reports."""
+    if not planned.is_plain or rng.random() > 0.5:
         return []
-    customer_id = wish.person.customer_id
-    first_ms = timeline.soon(rng, wish.moment_ms, (1, 60))
+    customer_id = planned.customer.customer_id
+    first_ms = timeline.soon(rng, planned.moment_ms, (1, 60))
     if rng.random() < 0.02:
         return [outcome_record(customer_id, "expired", first_ms, intent_id=intent_id)]
     found = [outcome_record(customer_id, "sent", first_ms, intent_id=intent_id)]
-    answers = _WITH_ANSWERS.get(wish.channel)
+    answers = _WITH_ANSWERS.get(planned.channel)
     if answers is not None and rng.random() < 0.35:
         kind = rng.choices([word for word, _ in answers], [share for _, share in answers])[0]
         later_ms = timeline.soon(rng, first_ms, (2, 240))
         found.append(outcome_record(customer_id, kind, later_ms, intent_id=intent_id))
-    if wish.channel in {"sms", "whatsapp"} and rng.random() < 0.012:
+    if planned.channel in {"sms", "whatsapp"} and rng.random() < 0.012:
         stop_ms = timeline.soon(rng, first_ms, (5, 200))
         named = intent_id if rng.random() < 0.6 else None
         found.append(
             outcome_record(
-                customer_id, "reply", stop_ms, intent_id=named, detail="stop", channel=None if named else wish.channel
+                customer_id,
+                "reply",
+                stop_ms,
+                intent_id=named,
+                detail="stop",
+                channel=None if named else planned.channel,
             )
         )
     return found

@@ -63,7 +63,7 @@ class ProcessState(NamedTuple):
     """It is not running because it was refused."""
 
 
-class MachineTelemetry:
+class MergedMetrics:
     """One `CollectorRegistry` for all processes of a machine, as of the latest `refresh`."""
 
     def __init__(self, *, version: str) -> None:

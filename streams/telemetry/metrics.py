@@ -18,7 +18,7 @@ from streams.build import is_compiled
 from streams.telemetry import registry
 from streams.telemetry.registry import NO_REASON, OTHER, MetricSpec, Vocabulary
 from streams.telemetry.series import CounterSeries, GaugeSeries, HistogramSeries, Labels
-from streams.telemetry.shared_counters import Cells
+from streams.telemetry.shared_counters import CounterStorage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -44,11 +44,11 @@ class Telemetry:
         *,
         version: str,
         process_metrics: bool = True,
-        cells: Cells | None = None,
+        storage: CounterStorage | None = None,
         metrics: Iterable[MetricSpec] = registry.WORKER_METRICS,
     ) -> None:
         self.registry = CollectorRegistry()
-        self._cells = cells or Cells()
+        self._storage = storage or CounterStorage()
         self._words = {vocabulary: set(vocabulary.words) for vocabulary in registry.VOCABULARIES}
         self._counters: dict[MetricSpec, CounterSeries] = {}
         self._gauges: dict[MetricSpec, GaugeSeries] = {}
@@ -108,12 +108,12 @@ class Telemetry:
         self._add(registry.LEDGERS_PRUNED, tally.ledgers_pruned)
         self._add(registry.LEDGERS_REMOVED, tally.ledgers_removed)
         self._count_times(tally, decided_at_ms, committed_at_ms)
-        self._cells.publish()
+        self._storage.publish()
 
     def add(self, spec: MetricSpec, amount: float, *labels: str) -> None:
         """Count on a counter; words outside a label's vocabulary become `other`."""
         self._add(spec, amount, *labels)
-        self._cells.publish()
+        self._storage.publish()
 
     def set(self, spec: MetricSpec, value: float) -> None:
         """Set a gauge without labels."""
@@ -122,11 +122,11 @@ class Telemetry:
     def observe(self, spec: MetricSpec, value: float, times: int = 1) -> None:
         """Count on a histogram."""
         self._histograms[spec].observe(value, times)
-        self._cells.publish()
+        self._storage.publish()
 
     def publish(self) -> None:
         """Update what is published to this moment. If nothing else was counted, this updates the processor time."""
-        self._cells.publish()
+        self._storage.publish()
 
     def replace_info(self, spec: MetricSpec, *labels: str) -> None:
         """Make this the one series of an information gauge."""
@@ -172,7 +172,7 @@ class Telemetry:
         match spec.kind:
             case "counter":
                 name = spec.full_name.removesuffix("_total")
-                self._counters[spec] = CounterSeries(name, spec.help, spec.label_names, cells=self._cells)
+                self._counters[spec] = CounterSeries(name, spec.help, spec.label_names, storage=self._storage)
                 self.registry.register(self._counters[spec])
             case "gauge":
                 self._gauges[spec] = GaugeSeries(spec.full_name, spec.help, spec.label_names)
@@ -182,7 +182,7 @@ class Telemetry:
                     words = product(*(vocabulary.words for vocabulary in known))
                     self._gauges[spec].replace(dict.fromkeys(words, 0.0))
             case "histogram":
-                self._histograms[spec] = HistogramSeries(spec.full_name, spec.help, spec.bounds, cells=self._cells)
+                self._histograms[spec] = HistogramSeries(spec.full_name, spec.help, spec.bounds, storage=self._storage)
                 self.registry.register(self._histograms[spec])
 
     def _declare(self, vocabulary: Vocabulary, words: Iterable[str]) -> None:

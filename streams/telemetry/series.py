@@ -4,7 +4,7 @@ The classes of prometheus-client count one event per call and add a `_created` s
 be switched off for the whole process. These keep plain numbers and speak prometheus-client's collector protocol, so its
 registry and its exposition formats serve them unchanged.
 
-Counters and histograms keep their counts in `cells`, which may be memory that outlives the process. A histogram keeps
+Counters and histograms keep their counts in `storage`, which may be memory that outlives the process. A histogram keeps
 its buckets separate and adds them up when it is read, so it never shows fewer observations below a higher bound.
 """
 
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.utils import floatToGoString
 
-from streams.telemetry.shared_counters import Cells
+from streams.telemetry.shared_counters import CounterStorage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,10 +34,10 @@ class CounterSeries:
     """A counter per combination of label values. Never goes down."""
 
     def __init__(
-        self, name: str, help_text: str, label_names: Sequence[str] = (), *, cells: Cells | None = None
+        self, name: str, help_text: str, label_names: Sequence[str] = (), *, storage: CounterStorage | None = None
     ) -> None:
         self._name, self._help, self._label_names = name, help_text, tuple(label_names)
-        self._cells = cells or Cells()
+        self._storage = storage or CounterStorage()
         self._places: dict[Labels, int] = {}
         if not self._label_names:
             self.add((), 0)
@@ -46,22 +46,22 @@ class CounterSeries:
         """Count `amount` more; 0 makes the series visible, which `increase()` needs to see its first event."""
         assert amount >= 0, "a counter never goes down"
         place = self._place(labels)
-        with self._cells.lock:
-            self._cells.values[place] += amount
+        with self._storage.lock:
+            self._storage.values[place] += amount
 
     def raise_to(self, labels: Labels, value: float) -> None:
         """Take over a count that was kept elsewhere. A smaller value is ignored."""
         place = self._place(labels)
-        with self._cells.lock:
-            self._cells.values[place] = max(value, self._cells.values[place])
+        with self._storage.lock:
+            self._storage.values[place] = max(value, self._storage.values[place])
 
     def describe(self) -> Iterable[Metric]:
         return [CounterMetricFamily(self._name, self._help, labels=self._label_names)]
 
     def collect(self) -> Iterable[Metric]:
         family = CounterMetricFamily(self._name, self._help, labels=self._label_names)
-        with self._cells.lock:
-            values = [(labels, self._cells.values[place]) for labels, place in sorted(self._places.items())]
+        with self._storage.lock:
+            values = [(labels, self._storage.values[place]) for labels, place in sorted(self._places.items())]
         for labels, value in values:
             family.add_metric(labels, value)
         return [family]
@@ -70,7 +70,7 @@ class CounterSeries:
         place = self._places.get(labels)
         if place is None:
             assert len(labels) == len(self._label_names)
-            place = self._places[labels] = self._cells.place(self._name, *labels)
+            place = self._places[labels] = self._storage.place(self._name, *labels)
         return place
 
 
@@ -111,20 +111,22 @@ class GaugeSeries:
 class HistogramSeries:
     """A classic histogram without labels, filled by the batch."""
 
-    def __init__(self, name: str, help_text: str, bounds: Sequence[float], *, cells: Cells | None = None) -> None:
+    def __init__(
+        self, name: str, help_text: str, bounds: Sequence[float], *, storage: CounterStorage | None = None
+    ) -> None:
         assert list(bounds) == sorted(set(bounds)), "bounds rise"
         self._name, self._help, self._bounds = name, help_text, tuple(bounds)
         self._edges = [*map(floatToGoString, self._bounds), "+Inf"]
-        self._cells = cells or Cells()
-        self._buckets = [self._cells.place(name, edge) for edge in self._edges]
-        self._sum = self._cells.place(name, SUM)
+        self._storage = storage or CounterStorage()
+        self._buckets = [self._storage.place(name, edge) for edge in self._edges]
+        self._sum = self._storage.place(name, SUM)
 
     def observe(self, value: float, times: int = 1) -> None:
         """Count `times` observations of `value`."""
         bucket = self._buckets[bisect_left(self._bounds, value)]
-        with self._cells.lock:
-            self._cells.values[bucket] += times
-            self._cells.values[self._sum] += value * times
+        with self._storage.lock:
+            self._storage.values[bucket] += times
+            self._storage.values[self._sum] += value * times
 
     def observe_ages(self, timestamps_ms: Sequence[int], at_ms: int) -> None:
         """Count the age in seconds of each timestamp at `at_ms`; one from the future counts as 0.
@@ -138,8 +140,8 @@ class HistogramSeries:
         count = len(ascending)
         past = bisect_right(ascending, at_ms)
         below = [count - bisect_left(ascending, at_ms - bound * 1000) for bound in self._bounds]
-        with self._cells.lock:
-            values, before = self._cells.values, 0
+        with self._storage.lock:
+            values, before = self._storage.values, 0
             for bucket, cumulative in zip(self._buckets, [*below, count], strict=True):
                 values[bucket] += cumulative - before
                 before = cumulative
@@ -149,15 +151,15 @@ class HistogramSeries:
         """Take over what was counted elsewhere; `labels` is a bound as written, or `SUM`."""
         (edge,) = labels
         place = self._sum if edge == SUM else self._buckets[self._edges.index(edge)]
-        with self._cells.lock:
-            self._cells.values[place] = max(value, self._cells.values[place])
+        with self._storage.lock:
+            self._storage.values[place] = max(value, self._storage.values[place])
 
     def describe(self) -> Iterable[Metric]:
         return [HistogramMetricFamily(self._name, self._help)]
 
     def collect(self) -> Iterable[Metric]:
-        with self._cells.lock:
-            counts, total = [self._cells.values[place] for place in self._buckets], self._cells.values[self._sum]
+        with self._storage.lock:
+            counts, total = [self._storage.values[place] for place in self._buckets], self._storage.values[self._sum]
         family = HistogramMetricFamily(self._name, self._help)
         family.add_metric([], list(zip(self._edges, accumulate(counts), strict=True)), sum_value=total)
         return [family]

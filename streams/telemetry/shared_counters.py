@@ -22,7 +22,7 @@ from zlib import crc32
 
 import orjson
 
-CELLS_MAX: Final = 16_384
+COUNTERS_MAX: Final = 16_384
 """More than the vocabularies allow at their largest (a test counts them), so that no count is ever refused."""
 
 KEYS_BYTES: Final = 4 * 1024 * 1024
@@ -33,11 +33,11 @@ CPU_KEY: Final = orjson.dumps(["process_cpu_seconds"]).decode()
 
 _MAGIC: Final = 0x6D65_7375_7261_0001  # "mesura", and the version of this layout
 _HEAD_BYTES: Final = 64
-_HALF_BYTES: Final = CELLS_MAX * 8
+_HALF_BYTES: Final = COUNTERS_MAX * 8
 _HALVES_AT: Final = _HEAD_BYTES + KEYS_BYTES
 REGION_BYTES: Final = _HALVES_AT + 2 * _HALF_BYTES
 
-# Numbers of the head. Each half has a count of its cells and their checksum; the generation says which half is valid.
+# Numbers of the head. It has the length and the checksum of each half; the generation says which half is valid.
 _HEAD_MAGIC, _HEAD_KEYS_BYTES, _HEAD_GENERATION, _HEAD_HALVES = 0, 1, 2, 3
 
 READ_ATTEMPTS: Final = 100
@@ -46,7 +46,7 @@ are plenty.
 """
 
 
-class Cells:
+class CounterStorage:
     """Counts in the process's own memory."""
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class Cells:
         """A key is new."""
 
 
-class SharedCells(Cells):
+class SharedCounters(CounterStorage):
     """Counts that are published in shared memory, and go on from what the process before this one published there.
 
     Args:
@@ -108,11 +108,11 @@ class SharedCells(Cells):
             self._region.write_state(self.values)
 
     def _placed(self, key: str) -> None:
-        assert len(self.values) <= CELLS_MAX
+        assert len(self.values) <= COUNTERS_MAX
         self._region.append_key(key)
 
 
-class PublishedCells:
+class PublishedCounters:
     """What a process has published, as seen from outside. It never goes backwards."""
 
     def __init__(self, descriptor: int) -> None:

@@ -41,7 +41,7 @@ from typing import TYPE_CHECKING, Final
 
 from streams.testing.errors import BrokerNotAvailableError
 from streams.testing.held_process import HeldProcess
-from streams.testing.parent_watch import Answer, Command, Lifeline, write_line
+from streams.testing.parent_watch import Answer, Command, ParentWatch, write_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -283,7 +283,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             threading.Event().wait()
     else:
         write_line({"bootstrap_servers": cluster.bootstrap_servers})
-        Lifeline(holder_process_id=options.holder, on_command=cluster.answer).serve()
+        ParentWatch(holder_process_id=options.holder, on_command=cluster.answer).serve()
     # Not a tidy shutdown: librdkafka would wait for its threads, and there is nothing to save.
     os._exit(0)
 

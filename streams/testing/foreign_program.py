@@ -2,11 +2,11 @@
 
 `python -m streams.testing.foreign_program --holder PID [options] -- program argument…`
 
-The keeper is held like every helper process (see `lifeline`): when its holders are gone, however they went, it kills
-the program and removes its scratch directory. If the keeper itself is killed, Linux kills the program (the parent-death
-signal). It speaks lines of JSON: `{"pid": …}` at the start, `{"ended": code}` at the end, and answers in between to
-`{"do": "signal", "number": 9}` and `{"do": "stop", "grace_seconds": 10}`. Only the keeper sends signals, because only a
-parent can be sure that a process id still is its child's.
+This process is held like every helper process (see `parent_watch`). When its holders are gone, however they went, it
+kills the program and removes its scratch directory. If this process itself is killed, Linux kills the program (the
+parent-death signal). It speaks lines of JSON: `{"pid": …}` at the start, `{"ended": code}` at the end, and answers in
+between to `{"do": "signal", "number": 9}` and `{"do": "stop", "grace_seconds": 10}`. Only this process sends signals,
+because only a parent can be sure that a process id still is its child's.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from streams.testing.parent_watch import Answer, Command, Lifeline, write_line
+from streams.testing.parent_watch import Answer, Command, ParentWatch, write_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -81,11 +81,11 @@ def _die_with_parent() -> Callable[[], None] | None:
     if not sys.platform.startswith("linux"):
         return None
     library = ctypes.CDLL(None, use_errno=True)
-    keeper_process_id = os.getpid()
+    our_process_id = os.getpid()
 
     def request() -> None:
         library.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != keeper_process_id:
+        if os.getppid() != our_process_id:
             os._exit(1)  # it died before we asked
 
     return request
@@ -115,16 +115,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         assert program is not None
         return program.answer(command)
 
-    lifeline = Lifeline(
+    parent_watch = ParentWatch(
         holder_process_id=options.holder,
         on_command=answer,
         socket_path=options.socket,
         greeting=options.greeting,
     )
     program = _Program(options.program, options.log)
-    lifeline.notice_end_of(program.pid)
+    parent_watch.notice_end_of(program.pid)
     write_line({"pid": program.pid})
-    is_abandoned = lifeline.serve(program.has_ended)
+    is_abandoned = parent_watch.serve(program.has_ended)
     code = program.kill()
     if is_abandoned and options.scratch is not None:
         shutil.rmtree(options.scratch, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The parent's side of `lifeline`: a child process spoken to in lines of JSON, ended with us and by its own id."""
+"""The parent's side of `parent_watch`: a child process spoken to in lines of JSON, ended with us and by its own id."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from streams.testing import foreign_program
 from streams.testing.held_process import HeldProcess
 from streams.testing.kafka_directory import prepare_directory
 from streams.testing.kafka_installation import locked
-from streams.testing.real_kafka import keeper_arguments, wait_until_it_answers
+from streams.testing.real_kafka import program_arguments, wait_until_it_answers
 
 if TYPE_CHECKING:
     from streams.testing.kafka_installation import KafkaInstallation
@@ -50,7 +50,8 @@ def _archive(installation: KafkaInstallation, archive: Path) -> None:
     partial = scratch / archive.name
     directory, port = prepare_directory(installation, {})
     broker = HeldProcess(
-        foreign_program.MODULE, *keeper_arguments(installation, directory, 512, [f"-XX:ArchiveClassesAtExit={partial}"])
+        foreign_program.MODULE,
+        *program_arguments(installation, directory, 512, [f"-XX:ArchiveClassesAtExit={partial}"]),
     )
     try:
         broker.read()

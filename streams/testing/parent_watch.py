@@ -56,7 +56,7 @@ class _Holder:
     unread: bytes = b""
 
 
-class Lifeline:
+class ParentWatch:
     """Serves the holders' commands until nobody holds this process any more, or until it is finished by itself.
 
     Args:

@@ -8,7 +8,7 @@
 `open_kafka()` is the same, except that it uses the cluster named by `KAFKA_BOOTSTRAP` where that is set. In the
 foreground: `python -m streams.testing.real_kafka`.
 
-The broker's data is in a temporary directory, removed with it. It never outlives this process (see `keeper`).
+The broker's data is in a temporary directory, removed with it. It never outlives this process (see `foreign_program`).
 
 What one node on loopback cannot show: replication, leader elections, network latency. `acks=all` is one disk write, not
 even flushed.
@@ -128,7 +128,7 @@ class RealKafka(KafkaAdmin):
             assert self._directory is not None
             self._process = HeldProcess(
                 foreign_program.MODULE,
-                *keeper_arguments(installation, self._directory, self._heap_megabytes, self._java_options),
+                *program_arguments(installation, self._directory, self._heap_megabytes, self._java_options),
             )
             try:
                 self._broker_process_id = int(self._process.read()["pid"])
@@ -189,7 +189,7 @@ class RealKafka(KafkaAdmin):
     def _end(self, command: dict[str, object]) -> None:
         assert self._process is not None, "not running"
         self._process.ask(command, deadline_seconds=STOP_SECONDS * 2)
-        # Only after the keeper has said so may we let go of it: before, letting go means "remove everything".
+        # Only after that process has said so may we let go of it: before, letting go means "remove everything".
         self._process.read()
         self._process.stop()
         self._process = None
@@ -206,7 +206,7 @@ def open_kafka() -> Iterator[KafkaAdmin]:
         yield kafka
 
 
-def keeper_arguments(
+def program_arguments(
     installation: KafkaInstallation, directory: Path, heap_megabytes: int, java_options: Sequence[str]
 ) -> list[str]:
     return [

@@ -23,7 +23,7 @@ from streams.testing.real_kafka import (
     START_SECONDS,
     STOP_SECONDS,
     ExternalKafka,
-    keeper_arguments,
+    program_arguments,
     wait_until_it_answers,
 )
 
@@ -79,7 +79,7 @@ def _start_shared(note: Path) -> tuple[socket.socket, str]:
     greeting = json.dumps({"bootstrap_servers": f"127.0.0.1:{port}"})
     options = ["--socket", str(path), "--greeting", greeting]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])}
-    broker = keeper_arguments(installation, directory, 512, SHORT_LIVED)
+    broker = program_arguments(installation, directory, 512, SHORT_LIVED)
     command = [sys.executable, "-m", foreign_program.MODULE, *options, *broker]
     subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)  # noqa: S603  # our own module
     note.write_text(json.dumps({"socket": str(path)}), encoding="utf-8")
@@ -89,4 +89,4 @@ def _start_shared(note: Path) -> tuple[socket.socket, str]:
         if joined is not None:
             return joined
         time.sleep(0.02)
-    raise BrokerNotAvailableError(f"the keeper of a shared Kafka did not start within {START_SECONDS} s")
+    raise BrokerNotAvailableError(f"the process that holds a shared Kafka did not start within {START_SECONDS} s")

@@ -21,11 +21,11 @@ import orjson
 from aiohttp import web
 
 from streams.telemetry.health import STALL_SECONDS, Standing
-from streams.telemetry.merged_metrics import MachineTelemetry, ProcessState, observations
+from streams.telemetry.merged_metrics import MergedMetrics, ProcessState, observations
 from streams.telemetry.recurrence import SETTLED_SECONDS
 from streams.telemetry.registry import BATCH_RECORDS
 from streams.telemetry.report import Report
-from streams.telemetry.shared_counters import PublishedCells
+from streams.telemetry.shared_counters import PublishedCounters
 from streams.web.ops import NO_STORE, problem
 from streams.web.questions import EXPLAIN_PATH, too_large
 
@@ -52,7 +52,7 @@ class WorkerProcess:
         self.was_settled = False
         """Its present or latest run was seen ready twice, with `SETTLED_SECONDS` between."""
         self._ready_since: float | None = None
-        self._published = PublishedCells(descriptor)
+        self._published = PublishedCounters(descriptor)
         self._monotonic = monotonic
         self._address: str | None = None
         self._why = "is being started"
@@ -104,7 +104,7 @@ class WorkerProcess:
         return observations(self.counts(), BATCH_RECORDS)
 
 
-class Machine:
+class MachineSubject:
     """Answers for all processes of a machine. Call `start` before use and `stop` after it, both on the serving loop."""
 
     def __init__(
@@ -118,7 +118,7 @@ class Machine:
         self._processes = processes
         self._recurrence = recurrence
         self._answer_seconds = answer_seconds
-        self._telemetry = MachineTelemetry(version=version)
+        self._telemetry = MergedMetrics(version=version)
         self._session: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:

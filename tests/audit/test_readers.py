@@ -8,7 +8,7 @@ from streams.audit.documents import BadRecord
 from streams.audit.events import moment, read_event
 from streams.audit.log import PartitionLog, Record
 from streams.audit.murmur import murmur2
-from streams.audit.service import Said, Service
+from streams.audit.service import Service, Stated
 from streams.audit.timeline import read_metas
 from tests.contracts.hostile import HostileRecord, hostile_records
 
@@ -94,7 +94,7 @@ def test_where_meta_records_are_missing_the_answers_tell_the_batches_apart() -> 
     """A withdrawal at 20 says that the outcome had been applied before its cause; an intent was decided at 30."""
     topics = ("no", "outcome", "intent")
     records = {topic: [Record(offset, offset, None, None) for offset in range(2)] for topic in topics}
-    said = {("no", 1): Said(20, {"no": 1, "outcome": 1}), ("intent", 0): Said(30, {"no": 2, "outcome": 1})}
+    said = {("no", 1): Stated(20, {"no": 1, "outcome": 1}), ("intent", 0): Stated(30, {"no": 2, "outcome": 1})}
     service = Service(
         PartitionLog(0, records),
         topics,

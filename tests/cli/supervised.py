@@ -18,15 +18,15 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 SUPERVISE = """
 import os, sys
-from streams.cli.ops_gateway import MachineFront
+from streams.cli.ops_gateway import MachineOpsGateway
 from streams.cli.supervisor import Supervisor
 from streams.telemetry.logs import configure_logging
 from streams.telemetry.recurrence import Recurrence
 configure_logging()
 recurrence = Recurrence()
-front = MachineFront(1, host="127.0.0.1", port=0, explain=False, recurrence=recurrence)
+gateway = MachineOpsGateway(1, host="127.0.0.1", port=0, explain=False, recurrence=recurrence)
 supervisor = Supervisor(
-    "tests.cli.fake_worker", [dict(os.environ)], front=front, recurrence=recurrence,
+    "tests.cli.fake_worker", [dict(os.environ)], gateway=gateway, recurrence=recurrence,
     restarts_max=5, pause_first_seconds=float(os.environ.get("PAUSE", "0.01")),
     pause_max_seconds=float(os.environ.get("PAUSE_MAX", "0.05")), stop_seconds=float(os.environ.get("STOP", "5")),
 )

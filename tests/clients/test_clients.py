@@ -83,7 +83,7 @@ def _forward(account: Account) -> None:
     account.forwarded[place] = Place("rerouted", 0, 0)
 
 
-def _set_aside(account: Account) -> None:
+def _dead_letter(account: Account) -> None:
     """As if a sound intent had been a dead letter."""
     letter = next(iter(account.dead_letters.values()))
     place = _of(account, TRANSACTIONS, said=None)
@@ -103,7 +103,7 @@ def _set_aside(account: Account) -> None:
         (_approve, "approved after an acknowledged no"),
         (_suppress, "suppressed though they said nothing: cap_reached"),
         (_forward, "records forwarded, though hashed by murmur2"),
-        (_set_aside, "dead letters other than planned"),
+        (_dead_letter, "dead letters other than planned"),
     ],
 )
 def test_a_planted_mistake_is_noticed(campaign: Campaign, plant: Callable[[Account], None], said: str) -> None:

@@ -100,7 +100,7 @@ class Evidence:
         self.forwarded: Counter[str] = Counter()
         self.decisions: dict[str, list[Mapping[str, object]]] = {}
         self.letters: dict[str, list[str]] = {}
-        self.noes_set_aside: Counter[str] = Counter()
+        self.noes_in_dead_letters: Counter[str] = Counter()
         self.withdrawn: set[object] = set()
         customers = {place: (record.key or b"").decode() for place, record in account.inputs.items()}
         for place, customer in customers.items():
@@ -117,7 +117,7 @@ class Evidence:
             if place.topic in intents:
                 self.letters.setdefault(customer, []).append(header(record, ERROR_REASON) or "")
             else:
-                self.noes_set_aside[customer] += 1
+                self.noes_in_dead_letters[customer] += 1
         self.codecs = _codecs(world, account)
         for records in account.withdrawals.values():
             self.withdrawn.update(value_of(record)["decision_id"] for record in records)
@@ -146,7 +146,7 @@ class Evidence:
         counts.forwarded += self.forwarded[customer]
         if self.noes[customer] != (line.said is not None):
             yield "noes not in the log once"
-        if self.noes_set_aside[customer]:
+        if self.noes_in_dead_letters[customer]:
             yield "noes set aside"
         if self.stored[customer] != 1 or self.committed[customer] != (not is_aborted):
             yield "intents not in the log as the client says"

@@ -31,7 +31,7 @@ from streams.decision.intent import MOMENT_MAX_MS
 from tests.contracts.decoders import reading
 from tests.contracts.schema_files import INPUTS, Json, independent_moment_ms, schema, validator
 
-GENEROUS = RecordRefused("out_of_range", "read, but not as it stands")
+LENIENT = RecordRefused("out_of_range", "read, but not as it stands")
 RESTRICTIVE = frozenset(
     {
         "optout",
@@ -167,8 +167,8 @@ def refusal(kind: str, document: Json, *, ascii_only: bool) -> RecordRefused | N
     assert found.event is not None
     assert isinstance(document, dict)
     if found.not_understood or not says(found.event, document):
-        assert is_read_generously(kind, document)
-        return GENEROUS
+        assert is_read_leniently(kind, document)
+        return LENIENT
     return None
 
 
@@ -189,7 +189,7 @@ def says(event: Struct, document: Document) -> bool:
     return True
 
 
-def is_read_generously(kind: str, document: Document) -> bool:
+def is_read_leniently(kind: str, document: Document) -> bool:
     """Whether the document is one of which something may be left out: it restricts, in whatever spelling."""
     if kind == "preference-event":
         return plain(document.get("type")) in RESTRICTIVE
@@ -203,7 +203,7 @@ def plain(word: Json) -> str:
 
 
 def is_an_envelope(document: Json) -> bool:
-    """Whether it is one that no header announces: then the schema is about what it holds (see test_wrapped.py)."""
+    """Whether it is one that no header announces: then the schema is about what it holds (test_bare_envelopes.py)."""
     if not isinstance(document, dict):
         return isinstance(document, str)
     if not document.keys().isdisjoint({"customer_id", "intent_id", "event_id"}):
@@ -222,10 +222,10 @@ def assert_they_agree(kind: str, document: Document, *, ascii_only: bool = False
         assert beyond_the_schema(document), f"valid under the schema, but {refused}"
     else:
         assert accepted == (refused is None), "the schema refuses what the decoder takes"
-    if kind == "preference-event" and is_read_generously(kind, document):
+    if kind == "preference-event" and is_read_leniently(kind, document):
         # One who is named, and nothing else, is needed.
         named = document.get("customer_id")
-        assert (refused in {None, GENEROUS}) == (isinstance(named, str) and 1 <= len(named) <= 128)
+        assert (refused in {None, LENIENT}) == (isinstance(named, str) and 1 <= len(named) <= 128)
 
 
 @st.composite

@@ -48,13 +48,13 @@ def test_panels_do_not_overlap_and_fit_the_grid() -> None:
     for panel in BOARD["panels"]:
         position = panel["gridPos"]
         assert position["x"] + position["w"] <= 24
-        cells = {
+        storage = {
             (position["x"] + across, position["y"] + down)
             for across in range(position["w"])
             for down in range(position["h"])
         }
-        assert not cells & taken, panel["title"]
-        taken |= cells
+        assert not storage & taken, panel["title"]
+        taken |= storage
 
 
 def test_panels_are_told_apart_and_say_what_they_answer() -> None:

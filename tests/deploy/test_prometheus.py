@@ -12,10 +12,10 @@ from prometheus_client import generate_latest
 
 from streams.telemetry import registry
 from streams.telemetry.health import Health
-from streams.telemetry.merged_metrics import MachineTelemetry, ProcessState
+from streams.telemetry.merged_metrics import MergedMetrics, ProcessState
 from streams.telemetry.metrics import Telemetry
 from streams.telemetry.report import report
-from streams.telemetry.shared_counters import PublishedCells, SharedCells, shared_memory
+from streams.telemetry.shared_counters import PublishedCounters, SharedCounters, shared_memory
 from streams.telemetry.tally import Tally
 
 if TYPE_CHECKING:
@@ -63,13 +63,13 @@ def test_prometheus_finds_nothing_wrong_with_the_metrics(promtool: Callable[...,
 def test_prometheus_finds_nothing_wrong_with_the_metrics_of_several_processes(promtool: Callable[..., str]) -> None:
     descriptor = shared_memory("test")
     try:
-        worker = Telemetry(version="0.1.0", process_metrics=False, cells=SharedCells(descriptor))
+        worker = Telemetry(version="0.1.0", process_metrics=False, storage=SharedCounters(descriptor))
         worker.add(registry.BATCHES_ABORTED, 1, "late")
-        counts = PublishedCells(descriptor).read()
+        counts = PublishedCounters(descriptor).read()
         told = report(worker, Health())
     finally:
         os.close(descriptor)
-    machine = MachineTelemetry(version="0.1.0")
+    machine = MergedMetrics(version="0.1.0")
     machine.refresh([ProcessState(counts, 1, told), ProcessState({}, 0, None)])
     text = generate_latest(machine.registry).decode()
     assert 'mesura_process_restarts_total{process="0"} 1.0' in text

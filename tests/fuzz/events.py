@@ -2,7 +2,7 @@
 
 What must hold beside "refused or read"
 1. What is read is what the decision core declares, and if it is written as plain JSON it reads the same, however
-   generously it was read.
+   leniently it was read.
 2. A refusal has a reason of the list, and says no word of the record. A preference nobody can read protects whom it is
    about.
 3. Decoder and published schema agree about the document, but for the listed differences. (One input in 64: a validator
@@ -17,7 +17,7 @@ from zlib import crc32
 
 import msgspec
 
-from streams.contracts.bare_envelopes import unwrapped
+from streams.contracts.bare_envelopes import find_bare_envelope
 from streams.contracts.decode import PreferenceReading
 from streams.contracts.errors import REFUSALS, PermissionRefused, RecordRefused
 from streams.decision.intent import Intent
@@ -102,7 +102,7 @@ def _agrees_with_schema(kind: str, content: bytes) -> None:
     except (ValueError, RecursionError):
         return
     try:
-        if unwrapped(again) is not None:  # what is around a document is no part of it
+        if find_bare_envelope(again) is not None:  # what is around a document is no part of it
             return
         read(kind, again)
     except RecordRefused as refused:

@@ -131,7 +131,7 @@ def _applied(gate: Gate, batch: Batch, store: Mapping[bytes, bytes], one: InputR
     assert traces == len(batch.records), f"{len(batch.records)} records left {traces} traces"
     for output in result.outputs:
         if output.topic == TOPICS.dead_letter:
-            _is_set_aside_whole(one, output)
+            _is_whole_dead_letter(one, output)
         elif output.topic != TOPICS.rerouted:
             assert orjson.loads(output.value or b"")["customer_id"]
     return _stored(result, store)
@@ -150,7 +150,7 @@ def _stored(result: BatchResult, store: Mapping[bytes, bytes]) -> dict[bytes, by
     return after
 
 
-def _is_set_aside_whole(one: InputRecord, letter: OutputRecord) -> None:
+def _is_whole_dead_letter(one: InputRecord, letter: OutputRecord) -> None:
     names = [name for name, _ in letter.headers]
     added = dict(letter.headers[-names[::-1].index(ERROR_REASON) - 1 :])
     assert_tells_nothing(f"{added[ERROR_REASON]!r} {added[ERROR_DETAIL]!r}")

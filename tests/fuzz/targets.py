@@ -70,16 +70,16 @@ def _event(kind: str, run: Callable[[bytes], None], counted: tuple[str, ...]) ->
     return Target(run, partial(events.seeds, kind), mutate, counted)  # type: ignore[arg-type]
 
 
-_GENEROUS: Final = ("streams.contracts.lenient",)
+_LENIENT: Final = ("streams.contracts.lenient",)
 _WITHOUT_PLACES: Final = tuple(name for name in _DECODER if "_not_a" not in name)
 
 TARGETS: Final[dict[str, Target]] = {
     "intent": _event("intent", events.intent, (*_DECODER, "streams.contracts.decode:decode_intent")),
     "preference": _event(
-        "preference", events.preference, (*_DECODER, *_GENEROUS, "streams.contracts.decode:decode_preference")
+        "preference", events.preference, (*_DECODER, *_LENIENT, "streams.contracts.decode:decode_preference")
     ),
     "outcome": _event(
-        "outcome", events.outcome, (*_WITHOUT_PLACES, *_GENEROUS, "streams.contracts.decode:decode_outcome")
+        "outcome", events.outcome, (*_WITHOUT_PLACES, *_LENIENT, "streams.contracts.decode:decode_outcome")
     ),
     "record": Target(
         records.record,

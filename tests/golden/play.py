@@ -131,8 +131,8 @@ def readable(case: Case, answer: Answer, side: Side, wanted: dict[str, Any]) -> 
     for key, value in wanted.items():
         if key == "rules":
             found[key] = {
-                rule: entries.get(rule) if isinstance(wish, list) else (entries.get(rule) or [None])[0]
-                for rule, wish in value.items()
+                rule: entries.get(rule) if isinstance(one, list) else (entries.get(rule) or [None])[0]
+                for rule, one in value.items()
             }
         elif key == "asked":
             found[key] = [rule for rule in entries if rule in names[6:]]
@@ -155,10 +155,10 @@ def expected(case: Case, wanted: dict[str, Any]) -> dict[str, Any]:
             found[key] = None if found[key] == "none" else case.moment(found[key])
     if "rules" in found:
         found["rules"] = {
-            rule: [wish[0], *(duration(n) if isinstance(n, str) else n for n in wish[1:])]
-            if isinstance(wish, list)
-            else wish
-            for rule, wish in found["rules"].items()
+            rule: [one[0], *(duration(n) if isinstance(n, str) else n for n in one[1:])]
+            if isinstance(one, list)
+            else one
+            for rule, one in found["rules"].items()
         }
     if found.get("duplicate_of") is not None:
         asked = case.body["ask"]

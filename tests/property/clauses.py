@@ -221,7 +221,7 @@ def _a_no_spelled_otherwise_is_unknown() -> Iterator[Any]:
 
 def _a_garbled_no_is_a_dead_letter() -> Iterator[Any]:
     """A record with a field that cannot be read cannot be read."""
-    yield patch.object(decode, "generous_preference", lambda *_: None)
+    yield patch.object(decode, "lenient_preference", lambda *_: None)
 
 
 def _unread_records_are_dead_letters_only() -> Iterator[Any]:
@@ -276,7 +276,7 @@ def _stop_is_one_word() -> Iterator[Any]:
 
 def _of_two_answers_the_last_counts() -> Iterator[Any]:
     """As JSON readers have it."""
-    yield patch.object(decode, "said_twice", lambda *_: {})
+    yield patch.object(decode, "duplicated_values", lambda *_: {})
 
 
 def _a_call_that_ends_is_a_no() -> Iterator[Any]:
@@ -300,10 +300,9 @@ def _stop_is_about_the_contact_alone() -> Iterator[Any]:
 
 def _stop_about_no_channel_anybody_could_read() -> Iterator[Any]:
     """A channel or decision that cannot be read is left out."""
-    is_said = lenient._is_said
-    yield patch.object(
-        lenient, "_is_said", lambda members, name: name not in {"channel", "decision_id"} and is_said(members, name)
-    )
+    is_present = lenient._is_present
+    guessed = {"channel", "decision_id"}
+    yield patch.object(lenient, "_is_present", lambda members, name: name not in guessed and is_present(members, name))
 
 
 # ---- places ---------------------------------------------------------------------------------------------------------

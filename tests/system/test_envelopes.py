@@ -70,11 +70,11 @@ def test_what_is_read_and_what_is_told(broker: Broker, topic_prefix: str, tmp_pa
             record("preference", wrap, f"yes {name}", type="opt_in"),
         )
     ]
-    wishes = [record("intent", compact, f"{said} {name}") for said in ("no", "stop", "yes") for name in both]
-    wrapped_wishes = [record("intent", wrap, f"wish {name}") for name, wrap in both.items()]
+    intents = [record("intent", compact, f"{said} {name}") for said in ("no", "stop", "yes") for name in both]
+    wrapped_intents = [record("intent", wrap, f"wish {name}") for name, wrap in both.items()]
     with running(world, tmp_path, policy=policy) as gate:
         # The backlog may come whole into one batch: what customers said is applied first in any.
-        world.publish([*noes, *stops, *yeses, *wishes, *wrapped_wishes])
+        world.publish([*noes, *stops, *yeses, *intents, *wrapped_intents])
         until_all_decided(gate, world)
         counted = {name: gate.counted(name) for name in ("permissions_refused_total", "unreadable_opt_outs_total")}
     answers = {value_of(each)["customer_id"]: value_of(each) for each in world.read_outputs()}

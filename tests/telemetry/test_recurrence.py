@@ -7,7 +7,7 @@ import pytest
 from streams.telemetry.recurrence import SAME_TIMES, SETTLED_SECONDS, End, Recurrence
 
 
-class Machine:
+class MachineSubject:
     """Workers that end, under a clock that is moved."""
 
     def __init__(self) -> None:
@@ -20,8 +20,8 @@ class Machine:
 
 
 @pytest.fixture
-def machine() -> Machine:
-    return Machine()
+def machine() -> MachineSubject:
+    return MachineSubject()
 
 
 def at(offset: int, kind: str = "BatchUnreadableError") -> End:
@@ -32,7 +32,7 @@ KILLED = End("It ended by SIGKILL without reporting a cause.", "by SIGKILL", -9)
 NO_BROKER = End("The worker could not start: no broker.", "KafkaConnectionError", 3)
 
 
-def test_the_same_place_counts_whatever_is_decided_elsewhere(machine: Machine) -> None:
+def test_the_same_place_counts_whatever_is_decided_elsewhere(machine: MachineSubject) -> None:
     said = []
     for _ in range(SAME_TIMES):
         said.append(machine.fails(at(17), settled=True))
@@ -44,11 +44,11 @@ def test_the_same_place_counts_whatever_is_decided_elsewhere(machine: Machine) -
     )
 
 
-def test_a_place_counts_whichever_process_meets_it(machine: Machine) -> None:
+def test_a_place_counts_whichever_process_meets_it(machine: MachineSubject) -> None:
     assert [machine.fails(at(17), process % 2) for process in range(SAME_TIMES)][-1]
 
 
-def test_two_places_in_turn_are_each_recognised(machine: Machine) -> None:
+def test_two_places_in_turn_are_each_recognised(machine: MachineSubject) -> None:
     for _ in range(SAME_TIMES - 1):
         assert not machine.fails(at(17))
         assert not machine.fails(at(4))
@@ -56,19 +56,19 @@ def test_two_places_in_turn_are_each_recognised(machine: Machine) -> None:
     assert machine.fails(at(4))
 
 
-def test_what_moves_on_does_not_recur(machine: Machine) -> None:
+def test_what_moves_on_does_not_recur(machine: MachineSubject) -> None:
     assert not any(machine.fails(at(offset)) for offset in range(10))
     assert not machine.recurrence.is_recurring
     assert machine.recurrence.why == ""
 
 
 @pytest.mark.parametrize("end", [KILLED, NO_BROKER])
-def test_without_a_place_it_recurs_if_nothing_was_done(machine: Machine, end: End) -> None:
+def test_without_a_place_it_recurs_if_nothing_was_done(machine: MachineSubject, end: End) -> None:
     assert [machine.fails(end) for _ in range(SAME_TIMES)][-1]
     assert "without getting any further" in machine.recurrence.why
 
 
-def test_without_a_place_whatever_was_done_makes_it_another_story(machine: Machine) -> None:
+def test_without_a_place_whatever_was_done_makes_it_another_story(machine: MachineSubject) -> None:
     for _ in range(10):
         assert not machine.fails(KILLED)
         machine.committed[0] += 1
@@ -79,14 +79,14 @@ def test_without_a_place_whatever_was_done_makes_it_another_story(machine: Machi
         assert not machine.fails(NO_BROKER)
 
 
-def test_without_a_place_each_process_counts_for_itself(machine: Machine) -> None:
+def test_without_a_place_each_process_counts_for_itself(machine: MachineSubject) -> None:
     for _ in range(SAME_TIMES - 1):
         assert not machine.fails(KILLED, 0)
         assert not machine.fails(KILLED, 1)
     assert machine.fails(KILLED, 0)
 
 
-def test_it_is_over_when_all_have_been_ready_for_long_enough(machine: Machine) -> None:
+def test_it_is_over_when_all_have_been_ready_for_long_enough(machine: MachineSubject) -> None:
     for _ in range(SAME_TIMES):
         machine.fails(at(17))
     machine.recurrence.seen(all_ready=True)

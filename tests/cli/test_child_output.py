@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.cli.child_output import Ended, Remains, is_log_line, lines, said
+from streams.cli.child_output import Ended, UnloggedLines, is_log_line, lines, worker_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,9 +25,9 @@ BROKEN = {
 }
 
 
-def remains(output: Iterable[bytes]) -> tuple[Remains, str]:
+def unlogged(output: Iterable[bytes]) -> tuple[UnloggedLines, str]:
     """What is left of it, and all that was said of its lines."""
-    found = Remains()
+    found = UnloggedLines()
     return found, str([found.add(line) for line in output])
 
 
@@ -42,27 +42,27 @@ def remains(output: Iterable[bytes]) -> tuple[Remains, str]:
 )
 def test_what_an_interpreter_dies_of(kind: str, words: str) -> None:
     died = subprocess.run([sys.executable, "-c", BROKEN[kind]], capture_output=True, check=False, timeout=60)
-    found, told = remains(died.stderr.splitlines(keepends=True))
+    found, told = unlogged(died.stderr.splitlines(keepends=True))
     assert found.in_words() == words
     assert CUSTOMER not in told
 
 
 @given(st.lists(st.binary(max_size=60)))
 def test_nothing_of_the_content_of_any_line_is_kept(texts: list[bytes]) -> None:
-    found, told = remains([text + CUSTOMER.encode() + text + b"\n" for text in texts])
+    found, told = unlogged([text + CUSTOMER.encode() + text + b"\n" for text in texts])
     assert CUSTOMER not in told
     assert CUSTOMER not in found.in_words()
 
 
 def test_lines_of_a_worker() -> None:
-    assert said(b"no json") is None
-    assert said(b"[1]") is None
-    assert said(b'{"ops": 7}') is None
-    assert said(b'{"pid": 7}\n') is not None
-    ops = said(b'{"ops": "http://127.0.0.1:1"}\n')
+    assert worker_message(b"no json") is None
+    assert worker_message(b"[1]") is None
+    assert worker_message(b'{"ops": 7}') is None
+    assert worker_message(b'{"pid": 7}\n') is not None
+    ops = worker_message(b'{"ops": "http://127.0.0.1:1"}\n')
     assert ops is not None
     assert ops.ops == "http://127.0.0.1:1"
-    ended = said(
+    ended = worker_message(
         b'{"ended": {"sentence": "no", "kind": "LaneError", "topic": null, "partition": null, "offset": null}}'
     )
     assert ended is not None

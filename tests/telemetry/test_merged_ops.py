@@ -16,8 +16,8 @@ from streams.telemetry.metrics import Telemetry
 from streams.telemetry.observer import TelemetryObserver
 from streams.telemetry.recurrence import SAME_TIMES, SETTLED_SECONDS, End, Recurrence
 from streams.telemetry.report import report
-from streams.telemetry.shared_counters import SharedCells, shared_memory
-from streams.web.merged_ops import REPORT_PATH, Machine, WorkerProcess
+from streams.telemetry.shared_counters import SharedCounters, shared_memory
+from streams.web.merged_ops import REPORT_PATH, MachineSubject, WorkerProcess
 from streams.web.ops import OpsServer, WorkerSubject, problem
 from streams.web.questions import EXPLAIN_PATH, QUESTION_BYTES_MAX
 
@@ -33,7 +33,7 @@ class Worker:
     """What one process serves."""
 
     def __init__(self, descriptor: int) -> None:
-        self.telemetry = Telemetry(version="0.1.0", process_metrics=False, cells=SharedCells(descriptor))
+        self.telemetry = Telemetry(version="0.1.0", process_metrics=False, storage=SharedCounters(descriptor))
         self.clock = 0.0
         self.health = Health(monotonic=lambda: self.clock)
         self.observer = TelemetryObserver(self.telemetry, self.health)
@@ -72,7 +72,7 @@ class Setting:
             for number, descriptor in enumerate(self.descriptors)
         ]
         self.recurrence = Recurrence(monotonic=lambda: self.clock)
-        self.machine = Machine(
+        self.machine = MachineSubject(
             self.processes, version="0.1.0", recurrence=self.recurrence, answer_seconds=ANSWER_SECONDS
         )
         self.server = OpsServer(

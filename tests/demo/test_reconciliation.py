@@ -41,7 +41,7 @@ class Books:
         headers = {ORIGIN_TOPIC: INTENTS.encode(), ORIGIN_PARTITION: b"0", ORIGIN_OFFSET: b"%d" % offset}
         self.arrive(topic, json.dumps(value).encode(), headers, at=at)
 
-    def set_aside(self, topic: str, offset: int, first: int | None = None) -> None:
+    def dead_letter(self, topic: str, offset: int, first: int | None = None) -> None:
         headers = {ERROR_REASON: b"not_json", ERROR_TOPIC: topic.encode(), ERROR_PARTITION: b"0"}
         headers[ERROR_OFFSET] = b"%d" % offset
         if first is not None:
@@ -69,7 +69,7 @@ def test_balanced() -> None:
     assert not books.account.is_settled()
     books.decide(0)
     books.decide(1, "gap")
-    books.set_aside(INTENTS, 2)
+    books.dead_letter(INTENTS, 2)
     assert not books.account.is_settled()
     books.apply(intents=3, preferences=1)
     assert books.account.is_settled()
@@ -114,7 +114,7 @@ def test_what_was_forwarded_is_answered_at_its_first_place_and_must_be_taken() -
     books = Books()
     books.publish(INTENTS, 7)
     books.arrive(NAMES.rerouted, b"x", {})
-    books.set_aside(NAMES.rerouted, 0, first=7)
+    books.dead_letter(NAMES.rerouted, 0, first=7)
     books.apply(intents=8)
     assert not books.account.is_settled()
     books.apply(rerouted=1)

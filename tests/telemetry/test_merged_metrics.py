@@ -11,11 +11,11 @@ import pytest
 
 from streams.telemetry import registry
 from streams.telemetry.health import Health
-from streams.telemetry.merged_metrics import MachineTelemetry, ProcessState, observations
+from streams.telemetry.merged_metrics import MergedMetrics, ProcessState, observations
 from streams.telemetry.metrics import Telemetry
 from streams.telemetry.observer import TelemetryObserver
 from streams.telemetry.report import Report, report
-from streams.telemetry.shared_counters import PublishedCells, SharedCells, shared_memory
+from streams.telemetry.shared_counters import PublishedCounters, SharedCounters, shared_memory
 from streams.telemetry.tally import Tally
 
 if TYPE_CHECKING:
@@ -29,14 +29,14 @@ class Process:
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
-        self.published = PublishedCells(descriptor)
+        self.published = PublishedCounters(descriptor)
         self.restarts = -1
         self.start()
 
     def start(self) -> None:
         self.restarts += 1
         self.health = Health()
-        self.telemetry = Telemetry(version="0.1.0", process_metrics=False, cells=SharedCells(self.descriptor))
+        self.telemetry = Telemetry(version="0.1.0", process_metrics=False, storage=SharedCounters(self.descriptor))
         self.observer = TelemetryObserver(self.telemetry, self.health)
 
     def decides(self, times: int) -> None:
@@ -65,18 +65,18 @@ def processes() -> Iterator[list[Process]]:
 
 
 @pytest.fixture
-def machine() -> MachineTelemetry:
-    return MachineTelemetry(version="0.1.0")
+def machine() -> MergedMetrics:
+    return MergedMetrics(version="0.1.0")
 
 
-def value(machine: MachineTelemetry, spec: MetricSpec, suffix: str = "", **labels: str) -> float | None:
+def value(machine: MergedMetrics, spec: MetricSpec, suffix: str = "", **labels: str) -> float | None:
     return machine.registry.get_sample_value(spec.full_name + suffix, labels)
 
 
 APPROVED = {"channel": "sms", "verdict": "approved", "reason": "none"}
 
 
-def test_counters_and_buckets_are_added_up(machine: MachineTelemetry, processes: list[Process]) -> None:
+def test_counters_and_buckets_are_added_up(machine: MergedMetrics, processes: list[Process]) -> None:
     processes[0].decides(3)
     processes[1].decides(5)
     processes[1].observer.barrier_waited(0.003)
@@ -91,7 +91,7 @@ def test_counters_and_buckets_are_added_up(machine: MachineTelemetry, processes:
     assert value(machine, registry.DECISIONS, **APPROVED) == 8, "counted twice"
 
 
-def test_a_start_more_takes_nothing_back(machine: MachineTelemetry, processes: list[Process]) -> None:
+def test_a_start_more_takes_nothing_back(machine: MergedMetrics, processes: list[Process]) -> None:
     processes[0].decides(3)
     processes[1].decides(5)
     machine.refresh([process.state() for process in processes])
@@ -107,13 +107,13 @@ def test_a_start_more_takes_nothing_back(machine: MachineTelemetry, processes: l
     assert value(machine, registry.PROCESS_RESTARTS, process="1") == 1
 
 
-def test_words_declared_by_one_process_are_shown(machine: MachineTelemetry, processes: list[Process]) -> None:
+def test_words_declared_by_one_process_are_shown(machine: MergedMetrics, processes: list[Process]) -> None:
     processes[0].telemetry.declare_channels(["kiosk"])
     machine.refresh([process.state() for process in processes])
     assert value(machine, registry.DECISIONS, channel="kiosk", verdict="approved", reason="none") == 0
 
 
-def test_gauges_become_one_by_their_rules(machine: MachineTelemetry, processes: list[Process]) -> None:
+def test_gauges_become_one_by_their_rules(machine: MergedMetrics, processes: list[Process]) -> None:
     first, second = processes
     first.is_ready(3)
     second.is_ready(5)
@@ -138,7 +138,7 @@ def test_gauges_become_one_by_their_rules(machine: MachineTelemetry, processes: 
     assert value(machine, registry.READY) == 0
 
 
-def test_a_process_that_does_not_answer_is_seen(machine: MachineTelemetry, processes: list[Process]) -> None:
+def test_a_process_that_does_not_answer_is_seen(machine: MergedMetrics, processes: list[Process]) -> None:
     for process in processes:
         process.is_ready(4)
     machine.refresh([processes[0].state(), processes[1].state(answers=False)])
@@ -150,7 +150,7 @@ def test_a_process_that_does_not_answer_is_seen(machine: MachineTelemetry, proce
     assert value(machine, registry.PROCESS_LIVE, process="1") is None, "nobody knows"
 
 
-def test_before_anybody_answers_all_that_is_known_stands_there(machine: MachineTelemetry) -> None:
+def test_before_anybody_answers_all_that_is_known_stands_there(machine: MergedMetrics) -> None:
     machine.refresh([ProcessState({}, 0, None)] * 2)
     assert value(machine, registry.DECISIONS, **APPROVED) == 0
     assert value(machine, registry.READY) == 0
@@ -160,7 +160,7 @@ def test_before_anybody_answers_all_that_is_known_stands_there(machine: MachineT
     assert [sample.labels["version"] for family in builds for sample in family.samples] == ["0.1.0"]
 
 
-def test_a_refusal_and_a_recurrence_are_shown(machine: MachineTelemetry, processes: list[Process]) -> None:
+def test_a_refusal_and_a_recurrence_are_shown(machine: MergedMetrics, processes: list[Process]) -> None:
     for process in processes:
         process.is_ready(4)
     states = [processes[0].state(), processes[1].state(answers=False)._replace(is_refused=True)]
@@ -186,7 +186,7 @@ def test_committed_batches_are_those_of_every_start(processes: list[Process]) ->
     assert observations(process.published.read(), registry.BATCH_RECORDS) == 2
 
 
-def test_processor_time_is_counted_over_all_starts(machine: MachineTelemetry, processes: list[Process]) -> None:
+def test_processor_time_is_counted_over_all_starts(machine: MergedMetrics, processes: list[Process]) -> None:
     machine.refresh([process.state() for process in processes])
     used = value(machine, registry.PROCESS_CPU, process="0")
     standard = machine.registry.get_sample_value("process_cpu_seconds_total")
@@ -204,7 +204,7 @@ def test_processor_time_is_counted_over_all_starts(machine: MachineTelemetry, pr
     assert now >= standard
 
 
-def test_there_are_as_many_series_by_process_as_processes(machine: MachineTelemetry, processes: list[Process]) -> None:
+def test_there_are_as_many_series_by_process_as_processes(machine: MergedMetrics, processes: list[Process]) -> None:
     machine.refresh([process.state() for process in processes])
     by_process = [
         sample for family in machine.registry.collect() for sample in family.samples if "process" in sample.labels

@@ -11,7 +11,14 @@ import pytest
 
 from streams.telemetry.metrics import MAX_TEXT, MAX_WORDS, Telemetry
 from streams.telemetry.series import CounterSeries, HistogramSeries
-from streams.telemetry.shared_counters import CELLS_MAX, CPU_KEY, KEYS_BYTES, PublishedCells, SharedCells, shared_memory
+from streams.telemetry.shared_counters import (
+    COUNTERS_MAX,
+    CPU_KEY,
+    KEYS_BYTES,
+    PublishedCounters,
+    SharedCounters,
+    shared_memory,
+)
 from streams.testing.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -23,18 +30,18 @@ WAIT_SECONDS = 30.0
 # Two counters and a histogram that grow in step, published once for each step.
 WRITER = """
 import sys
-from streams.telemetry.shared_counters import SharedCells
+from streams.telemetry.shared_counters import SharedCounters
 from streams.telemetry.series import CounterSeries, HistogramSeries
-cells = SharedCells(int(sys.argv[1]))
-first = CounterSeries("first", "First.", cells=cells)
-rest = [CounterSeries(f"rest_{number}", "Rest.", cells=cells) for number in range(500)]
-sizes = HistogramSeries("sizes", "Sizes.", (1.0, 2.0), cells=cells)
+storage = SharedCounters(int(sys.argv[1]))
+first = CounterSeries("first", "First.", storage=storage)
+rest = [CounterSeries(f"rest_{number}", "Rest.", storage=storage) for number in range(500)]
+sizes = HistogramSeries("sizes", "Sizes.", (1.0, 2.0), storage=storage)
 while True:
     first.add((), 1)
     for each in rest:
         each.add((), 1)
     sizes.observe(1.5)
-    cells.publish()
+    storage.publish()
 """
 
 
@@ -46,32 +53,32 @@ def descriptor() -> Iterator[int]:
 
 
 def counted(descriptor: int) -> dict[str, float]:
-    return {key: value for key, value in PublishedCells(descriptor).read().items() if key != CPU_KEY}
+    return {key: value for key, value in PublishedCounters(descriptor).read().items() if key != CPU_KEY}
 
 
 def test_nothing_is_seen_before_it_is_published(descriptor: int) -> None:
-    cells = SharedCells(descriptor)
-    counter = CounterSeries("decisions", "Decisions.", ("verdict",), cells=cells)
+    storage = SharedCounters(descriptor)
+    counter = CounterSeries("decisions", "Decisions.", ("verdict",), storage=storage)
     counter.add(("approved",), 3)
     assert counted(descriptor) == {}
-    cells.publish()
+    storage.publish()
     assert counted(descriptor) == {'["decisions","approved"]': 3}
     counter.add(("approved",), 4)
     assert counted(descriptor) == {'["decisions","approved"]': 3}
 
 
 def test_a_successor_counts_on(descriptor: int) -> None:
-    before = SharedCells(descriptor)
-    CounterSeries("decisions", "Decisions.", ("verdict",), cells=before).add(("approved",), 3)
-    HistogramSeries("sizes", "Sizes.", (1.0, 2.0), cells=before).observe(1.5, 2)
+    before = SharedCounters(descriptor)
+    CounterSeries("decisions", "Decisions.", ("verdict",), storage=before).add(("approved",), 3)
+    HistogramSeries("sizes", "Sizes.", (1.0, 2.0), storage=before).observe(1.5, 2)
     before.publish()
-    CounterSeries("decisions", "Decisions.", ("verdict",), cells=before).add(("approved",), 100)  # never published
+    CounterSeries("decisions", "Decisions.", ("verdict",), storage=before).add(("approved",), 100)  # never published
 
-    after = SharedCells(descriptor)
-    decisions = CounterSeries("decisions", "Decisions.", ("verdict",), cells=after)
+    after = SharedCounters(descriptor)
+    decisions = CounterSeries("decisions", "Decisions.", ("verdict",), storage=after)
     decisions.add(("suppressed",), 1)
     decisions.add(("approved",), 2)
-    HistogramSeries("sizes", "Sizes.", (1.0, 2.0), cells=after).observe(9.0)
+    HistogramSeries("sizes", "Sizes.", (1.0, 2.0), storage=after).observe(9.0)
     after.publish()
     assert counted(descriptor) == {
         '["decisions","approved"]': 5,
@@ -84,14 +91,14 @@ def test_a_successor_counts_on(descriptor: int) -> None:
 
 
 def test_a_key_whose_writer_was_killed_before_its_value_stands_at_zero(descriptor: int) -> None:
-    SharedCells(descriptor).place("decisions", "approved")
-    after = SharedCells(descriptor)
+    SharedCounters(descriptor).place("decisions", "approved")
+    after = SharedCounters(descriptor)
     after.publish()
     assert counted(descriptor) == {'["decisions","approved"]': 0}
 
 
 def test_a_kill_loses_what_was_not_published_and_nothing_else(descriptor: int) -> None:
-    reader = PublishedCells(descriptor)
+    reader = PublishedCounters(descriptor)
     last = 0.0
     for _ in range(KILLS):
         writer = subprocess.Popen([sys.executable, "-c", WRITER, str(descriptor)], pass_fds=[descriptor])
@@ -118,18 +125,18 @@ def test_a_kill_loses_what_was_not_published_and_nothing_else(descriptor: int) -
             writer.wait()
     cpu = reader.read()[CPU_KEY]
     assert cpu > 0
-    SharedCells(descriptor).publish()
+    SharedCounters(descriptor).publish()
     assert reader.read()[CPU_KEY] >= cpu
 
 
 def test_memory_of_another_layout_is_not_taken_for_counts(descriptor: int) -> None:
     os.pwrite(descriptor, b"\1\2\3\4\5\6\7\10", 0)
     with pytest.raises(ValueError, match="another version"):
-        SharedCells(descriptor)
+        SharedCounters(descriptor)
 
 
 def test_the_largest_vocabularies_have_room(descriptor: int) -> None:
-    telemetry = Telemetry(version="0", process_metrics=False, cells=SharedCells(descriptor))
+    telemetry = Telemetry(version="0", process_metrics=False, storage=SharedCounters(descriptor))
     words = [f"{number:03}".ljust(MAX_TEXT, "x") for number in range(MAX_WORDS)]
     telemetry.declare_channels(words)
     telemetry.declare_reasons(words)
@@ -139,9 +146,9 @@ def test_the_largest_vocabularies_have_room(descriptor: int) -> None:
     telemetry.publish()
     # Every label may besides be `other`.
     room = 1.25
-    keys = PublishedCells(descriptor).read()
+    keys = PublishedCounters(descriptor).read()
     assert len(keys) > MAX_WORDS**2
-    assert len(keys) * room < CELLS_MAX
+    assert len(keys) * room < COUNTERS_MAX
     assert sum(len(key) + 1 for key in keys) * room < KEYS_BYTES
 
 

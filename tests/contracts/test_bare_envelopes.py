@@ -14,7 +14,7 @@ import pytest
 
 from streams.audit.documents import BadRecord
 from streams.audit.events import read_event
-from streams.contracts.bare_envelopes import LAYERS_MAX, unwrapped
+from streams.contracts.bare_envelopes import LAYERS_MAX, find_bare_envelope
 from streams.contracts.decode import decode_intent, decode_outcome, decode_preference
 from streams.contracts.envelope import payload_of
 from streams.contracts.errors import PermissionRefused, RecordRefused
@@ -198,7 +198,7 @@ def test_envelopes_in_envelopes_come_to_an_end() -> None:
 
 @pytest.mark.parametrize("value", [b"{}", b'{"data":{}}', b"[1]", b"7", b"{", b'{"payload"', b"", b'"\xff"'])
 def test_what_is_no_envelope(value: bytes) -> None:
-    assert unwrapped(value) is None
+    assert find_bare_envelope(value) is None
 
 
 # ---- encodings ------------------------------------------------------------------------------------------------------
