@@ -22,6 +22,7 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from streams.exactly_once.clients import KafkaClients
 from streams.exactly_once.fencing import NO_MEMBERSHIP, Membership
 from streams.exactly_once.interfaces import InputTopic
+from streams.exactly_once.offsets import OffsetClient
 from streams.exactly_once.settings import EngineSettings
 from tests.simulation.broker import SimulatedBroker
 from tests.simulation.clients import SimulatedClients
@@ -181,13 +182,16 @@ async def send(producer: TransactionalProducer, where: TopicPartition, *values: 
 
 
 async def ends(bench: Bench, where: TopicPartition) -> tuple[int, int]:
-    """Log start and high watermark."""
-    reader = await bench.clients.offset_reader()
+    """Log start and high watermark, as the engine asks for them."""
+    offsets = OffsetClient(bench.clients, lambda _: None)
+    await offsets.start()
     try:
-        starts = await reader.beginning_offsets([where])
-        return starts[where], (await reader.end_offsets([where]))[where]
+        starts, marks = await offsets.starts([where]), await offsets.ends([where])
     finally:
-        await reader.stop()
+        await offsets.stop()
+    assert starts is not None
+    assert marks is not None
+    return starts[where], marks[where]
 
 
 class Reader:
