@@ -27,7 +27,7 @@ from streams.policy.header import read_header
 from streams.policy.horizons import IDENTITIES
 from streams.policy.notation import duration_text
 from streams.policy.rules import read_obligations, read_rules
-from streams.policy.shape import broken
+from streams.policy.shape import check_shape
 from streams.policy.subdivisions import subdivisions
 from streams.policy.zones import load_zones
 
@@ -66,7 +66,7 @@ def load_policy(source: Path | str, *, today: date | None = None) -> LoadedPolic
     text = read_text(source) if isinstance(source, Path) else source
     document = parse(text)
     findings = list(document.findings)
-    shape, paths = broken(document)
+    shape, paths = check_shape(document)
     findings += shape
     if not isinstance(document.data, dict):
         raise PolicyRefused(findings)

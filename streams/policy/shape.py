@@ -116,7 +116,7 @@ class _Error:
         return path, Finding(self.document.line(path), self.document.rule_id(path), message, fix)
 
 
-def broken(document: Document) -> tuple[list[Finding], list[Path]]:
+def check_shape(document: Document) -> tuple[list[Finding], list[Path]]:
     """Findings about the file's shape, and the paths they are about."""
     found: list[tuple[Path, Finding]] = []
     for raw in _validator().iter_errors(document.data):

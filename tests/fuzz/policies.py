@@ -17,6 +17,7 @@ from zlib import crc32
 import orjson
 import yaml
 
+from streams.cli.render import in_words, view_of_policy
 from streams.contracts.control import decode_policy, encode_policy
 from streams.contracts.encode import policy_fragment
 from streams.decision.decide import decide
@@ -91,6 +92,7 @@ def _on_lines(findings: Iterable[Finding], lines: int) -> None:
 def _works(loaded: LoadedPolicy) -> None:
     specification = loaded.specification
     compiled = compile_policy(specification)
+    view = view_of_policy(compiled)
     published = policy_record(loaded, compiled)
     assert encode_policy(decode_policy(encode_policy(published))) == encode_policy(published)
     fragment = policy_fragment(specification.name, specification.version, specification.content_hash)
@@ -100,7 +102,8 @@ def _works(loaded: LoadedPolicy) -> None:
         given = {"intent_id": f"i-{number}", "customer_id": "c-1", "channel": channel, "created_at": NOW, **place}
         intent = Intent(**given)
         decision = decide(intent, ledger, compiled, NOW)
-        assert orjson.loads(encode_decision(intent, decision, fragment, NOW))
+        document = orjson.loads(encode_decision(intent, decision, fragment, NOW))
+        assert all(in_words(document, view))
         ledger = decision.ledger
     again = load_policy(loaded.text, today=TODAY)
     assert again.specification.content_hash == specification.content_hash, "the same text, another hash"

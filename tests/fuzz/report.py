@@ -24,6 +24,14 @@ REASONS: Final[Mapping[tuple[str, str], str]] = {
     ): "batches of before Kafka 0.11, which the target does not write (tests/engine/test_strange_records.py does)",
     ("streams.gate", "if len(self._ledgers) >= LEDGERS_OPEN_MAX:"): "a batch of many customers; the target's have one",
     ("streams.gate", "if customer in self._closed:"): "a batch of many customers; the target's have one",
+    ("streams.policy.kinds.cap", "if answer.limit is None:"): "a decision whose policy is not known",
+    ("streams.policy.kinds.cap", 'if answer.verdict == "closing":'): (
+        "a calendar period that is about to end; the target decides at one moment"
+    ),
+    ("streams.policy.kinds.consent", "if answer.first is None:"): "a consent that ends; the target's ledger has none",
+    ("streams.policy.kinds.window", 'if answer.verdict in {"window_closed", "holiday", "closing"}:'): (
+        "a reason of a later version with a number"
+    ),
     ("streams.policy.holidays", "if day not in days:"): "whoever calls it has looked first",
     ("streams.policy.loader", "text = read_text(source) if isinstance(source, Path) else source"): (
         "a file's name; the target begins with its bytes"
