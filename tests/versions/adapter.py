@@ -9,9 +9,10 @@ This module runs in a process whose `streams` is one version's tree (see `side.p
 from __future__ import annotations
 
 import importlib
-import json
 from pathlib import Path
 from typing import Any, Final
+
+import msgspec
 
 _PLACES: Final[dict[str, tuple[str, ...]]] = {
     "Gate": ("streams.gate:Gate",),
@@ -23,7 +24,7 @@ _PLACES: Final[dict[str, tuple[str, ...]]] = {
     "compile_policy": ("streams.decision.policy:compile_policy",),
     "decode_intent": ("streams.contracts.decode:decode_intent",),
     "RecordRefused": ("streams.contracts.errors:RecordRefused",),
-    "explain": ("streams.service.explain:explain", "streams.explain:explain"),
+    "explain": ("streams.service.explanation:explain", "streams.explain:explain"),
     "customer_key": ("streams.exactly_once.changelog:customer_key",),
 }
 
@@ -92,6 +93,8 @@ class Version:
         self._decode, self._refused, self._explain = found("decode_intent"), found("RecordRefused"), found("explain")
         self._customer_key = found("customer_key")
         self._tallied: dict[str, str] = {}
+        # Versions that store ledgers in earlier forms did not know yet that an answer may be too large.
+        self._knows_too_large = "too_large" in self._batch._fields
 
     def policy(self, text: str) -> Any:  # noqa: ANN401 - opaque to the caller
         """Load and compile."""
@@ -136,6 +139,10 @@ class Version:
     ) -> tuple[list[Any], list[Any], Any]:
         """Apply a batch: the outputs and the changes in their order, as plain values, and the tally."""
         make = self._record
+        if self._knows_too_large or too_large:
+            positions_and_more = {"positions": positions, "too_large": frozenset(too_large)}
+        else:
+            positions_and_more = {"positions": positions}
         result = gate.apply(
             self._batch(
                 partition=partition,
@@ -144,10 +151,9 @@ class Version:
                     for topic, offset, timestamp, key, value, headers in records
                 ],
                 moments_ms=moments_ms,
-                positions=positions,
                 due=due,
                 due_ms=due_ms,
-                too_large=frozenset(too_large),
+                **positions_and_more,
             ),
             store,
         )
@@ -176,4 +182,4 @@ class Version:
         except self._refused as refusal:
             return str(refusal).encode()
         document = self._explain(intent, gate.ledger_of(customer, store), gate.policy, now_ms)
-        return json.dumps(document, sort_keys=True).encode()
+        return msgspec.json.encode(document)
