@@ -17,38 +17,27 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from itertools import chain
-from typing import IO, TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import click
-import msgspec
 from confluent_kafka import KafkaException, Producer
 
-from streams.cli.errors import CommandError, Unreadable
+from streams.cli.errors import CommandError
+from streams.cli.event_lines import UTF8_MARK, CheckedLine, Kind, KindUnknown, checked, one_event_a_line
 from streams.cli.options import bootstrap_option_for, refuse_unreachable, stopped_answering, topic_names, topic_options
 from streams.cli.spellings import Spellings
-from streams.contracts.advice import amiss
-from streams.contracts.bare_envelopes import find_bare_envelope
-from streams.contracts.decode import decode_intent, decode_outcome, decode_preference
 from streams.contracts.errors import RecordRefused
-from streams.contracts.lenient import type_meant
-from streams.contracts.refusals import check_text, refusal_of
-from streams.contracts.wire import decode_members
 from streams.decision.ledger.preferences import FUTURE_TOLERANCE_MS
-from streams.decision.outcome_event import OutcomeType
-from streams.decision.preference_event import RESTRICTIVE, PreferenceType
 from streams.exit_codes import ExitCode
 from streams.policy.horizons import IDENTITIES
 from streams.policy.notation import duration_in_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
     from confluent_kafka import KafkaError
 
     from streams.topics import TopicNames
-
-Kind = Literal["intents", "preferences", "outcomes"]
 
 CONNECT_SECONDS: Final = 10.0
 """How long a cluster may take to list its topics. A wrong address must not look like slow work."""
@@ -64,153 +53,6 @@ REJECTIONS_SHOWN: Final = 20
 
 DOUBTS_SHOWN: Final = 5
 """How many lines with something not understood are named. The count covers all of them."""
-
-LOOK_AHEAD_LINES: Final = 1_000
-"""How far to look for the end of a document that begins on the first line. No event written by hand is longer."""
-
-_PREFERENCE_TYPES: Final = get_args(PreferenceType)
-_OUTCOME_TYPES: Final = get_args(OutcomeType)
-_TIME_FIELDS: Final = {"intents": "created_at", "preferences": "effective_at", "outcomes": "occurred_at"}
-
-
-class _Glance(msgspec.Struct):
-    """The fields that tell what a line is."""
-
-    type: Any = None
-    intent_id: Any = None
-
-
-_glance: Final = msgspec.json.Decoder(_Glance).decode
-
-
-def _read_intent(line: bytes) -> tuple[Any, bool]:
-    return decode_intent(line)[0], False
-
-
-def _read_preference(line: bytes) -> tuple[Any, bool]:
-    read = decode_preference(line)
-    if read.refusal is not None:
-        raise read.refusal
-    return read.event, bool(read.not_understood)
-
-
-def _read_outcome(line: bytes) -> tuple[Any, bool]:
-    read = decode_outcome(line)
-    return read.event, bool(read.not_understood)
-
-
-_READERS: Final[Mapping[Kind, Callable[[bytes], tuple[Any, bool]]]] = {
-    "intents": _read_intent,
-    "preferences": _read_preference,
-    "outcomes": _read_outcome,
-}
-"""The gate's decoders. They give the event, and whether something in it was not understood and is left out."""
-
-_UTF8_MARK: Final = b"\xef\xbb\xbf"
-_UTF16_BEGINNINGS: Final = (b"\xff\xfe", b"\xfe\xff", b"{\0", b"\0{")
-
-
-class Sound(NamedTuple):
-    """A line that may be sent."""
-
-    kind: Kind
-    key: bytes
-    value: bytes
-    timestamp_ms: int | None
-    created_ms: int | None
-    """When an intent was created; None for the other kinds."""
-    customer_id: str
-    is_doubtful: bool
-    """Whether the gate leaves out something in it that it does not understand."""
-
-
-class NotToBeTold(Exception):
-    """A JSON object that has neither of the fields that distinguish the kinds."""
-
-
-def kind_of(line: bytes) -> Kind:
-    """The kind of the line, by the fields that only one kind has. For an envelope, the kind of its content.
-
-    Raises:
-        RecordRefused: it is not a JSON object, or has a type that none of the three knows.
-        NotToBeTold: it has neither type nor intent id.
-    """
-    envelope = find_bare_envelope(line)
-    line = line if envelope is None else envelope.payload
-    try:
-        glance = _glance(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        check_text(line)
-        raise refusal_of(error) from None
-    if isinstance(glance.type, str):
-        if glance.type in _PREFERENCE_TYPES:
-            return "preferences"
-        if glance.type in _OUTCOME_TYPES:
-            return "outcomes"
-    if glance.intent_id is not None:
-        return "intents"
-    if glance.type is not None:
-        if type_meant(decode_members(line)) in RESTRICTIVE:  # in another spelling, which the gate reads
-            return "preferences"
-        raise _unknown_type((*_PREFERENCE_TYPES, *_OUTCOME_TYPES))
-    raise NotToBeTold
-
-
-def _unknown_type(known: Iterable[str]) -> RecordRefused:
-    return RecordRefused(
-        "unknown_type", amiss("type", "a word that the contract does not know", f"one of {', '.join(known)}")
-    )
-
-
-def checked(line: bytes, to: Kind | None, *, with_own_time: bool) -> Sound:
-    """The line as it may be sent. `with_own_time`: its record's timestamp is the event's own time, if it has one.
-
-    Raises:
-        RecordRefused: the gate could not read it.
-        NotToBeTold: `to` is None, and what it is cannot be told.
-    """
-    kind = to or kind_of(line)
-    event, is_doubtful = _READERS[kind](line)
-    own_time = getattr(event, _TIME_FIELDS[kind]) if with_own_time else None
-    created_ms = event.created_at if kind == "intents" else None
-    return Sound(kind, event.customer_id.encode(), line, own_time, created_ms, event.customer_id, is_doubtful)
-
-
-def one_event_a_line(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """The lines as they are, without a byte order mark. A document that begins on the first of them and ends on a later
-    one is no such file.
-
-    Raises:
-        Unreadable: it is one JSON document over several lines, or UTF-16; nothing was yielded.
-    """
-    rest = iter(lines)
-    seen: list[bytes] = []
-    for line in rest:
-        seen.append(line if seen else line.removeprefix(_UTF8_MARK))
-        if seen[-1].strip():
-            break
-    if seen and seen[0].startswith(_UTF16_BEGINNINGS):
-        raise Unreadable("The file is UTF-16 text. Save it as UTF-8, or convert it: iconv -f UTF-16 -t UTF-8.")
-    if seen and _has_no_end(seen[-1]):
-        for line in rest:
-            seen.append(line)
-            if len(seen) > LOOK_AHEAD_LINES or line.startswith((b"}", b"]")):
-                break
-        if _is_json(b"".join(seen)):
-            raise Unreadable("This looks like one JSON document over several lines. Write one event per line.")
-    yield from chain(seen, rest)
-
-
-def _has_no_end(line: bytes) -> bool:
-    return line.lstrip().startswith((b"{", b"[")) and not _is_json(line)
-
-
-def _is_json(text: bytes) -> bool:
-    try:
-        msgspec.json.decode(text, type=msgspec.Raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    return True
 
 
 @dataclass(slots=True)
@@ -254,7 +96,7 @@ class Inspector:
     the reason.
     """
 
-    def __init__(self, hand_on: Callable[[Sound, int], None], reject: Callable[[int, bytes, str], None]) -> None:
+    def __init__(self, hand_on: Callable[[CheckedLine, int], None], reject: Callable[[int, bytes, str], None]) -> None:
         self.report = Report()
         self._hand_on = hand_on
         self._reject = reject
@@ -262,7 +104,7 @@ class Inspector:
     def inspect(self, lines: Iterable[bytes], to: Kind | None, *, with_own_time: bool) -> None:
         """Every line that is not empty."""
         for number, raw in enumerate(lines, 1):
-            line = raw.strip().removeprefix(_UTF8_MARK)
+            line = raw.strip().removeprefix(UTF8_MARK)
             if line:
                 self._inspect(number, line, to, with_own_time=with_own_time)
 
@@ -273,7 +115,7 @@ class Inspector:
             self.report.rejected[refused.reason] += 1
             self._reject(number, line, str(refused))
             return
-        except NotToBeTold:
+        except KindUnknown:
             self.report.rejected["kind_unknown"] += 1
             self._reject(number, line, "it has neither `type` nor `intent_id`, so its kind is not known; see --to")
             return
@@ -281,7 +123,7 @@ class Inspector:
         self._hand_on(sound, now)
         self._count(number, sound, now)
 
-    def _count(self, number: int, sound: Sound, now: int) -> None:
+    def _count(self, number: int, sound: CheckedLine, now: int) -> None:
         self.report.sound[sound.kind] += 1
         self.report.spellings.add(sound.customer_id, number)
         if sound.is_doubtful:
@@ -316,7 +158,7 @@ class Publisher:
         )
         self._check_topics(bootstrap)
 
-    def send(self, sound: Sound, now: int) -> None:
+    def send(self, sound: CheckedLine, now: int) -> None:
         """Start sending the line. Whether it arrived is known after `finish`."""
         timestamp = now if sound.timestamp_ms is None else sound.timestamp_ms
         while True:
@@ -421,7 +263,7 @@ def publish(
         click.get_current_context().exit(ExitCode.ANSWER_IS_NO)
 
 
-def _hold_back(_sound: Sound, _now: int) -> None:
+def _hold_back(_sound: CheckedLine, _now: int) -> None:
     pass
 
 

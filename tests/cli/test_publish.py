@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner, Result
 
+from streams.cli.event_lines import KindUnknown, kind_of, one_event_a_line
 from streams.cli.main import mesura
-from streams.cli.publish import NotToBeTold, kind_of, one_event_a_line
 from streams.contracts.errors import RecordRefused
 from streams.demo.records import home
 from streams.testing.kafka_io import read_topic
@@ -218,7 +218,7 @@ def test_what_is_none_of_the_kinds(line: bytes, reason: str) -> None:
 
 @pytest.mark.parametrize("line", [b"{}", b'{"type":null}', b'{"customer_id":"c"}'])
 def test_what_cannot_be_told(line: bytes) -> None:
-    with pytest.raises(NotToBeTold):
+    with pytest.raises(KindUnknown):
         kind_of(line)
 
 
