@@ -13,41 +13,25 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 from streams.policy.kinds.registry import FILE_KINDS
 from streams.policy.phrases import joined
 from streams.policy.schema_head import CALENDAR, HEAD, OBLIGATION, OTHER_NAMES
 from streams.policy.schema_parts import DEFINITIONS, Schema, definition
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from streams.policy.kinds.kind import FileKind
-
 SCHEMA_NAME: Final = "policy.schema.json"
 
 
 @cache
 def schema() -> Schema:
-    """The schema of policies with rules of every kind."""
-    return schema_of(FILE_KINDS)
-
-
-def schema_of(kinds: Iterable[FileKind[Any]]) -> Schema:
-    """The schema of policies with rules of these kinds."""
-    kinds = tuple(kinds)
+    """The schema of policy files."""
     definitions = dict(DEFINITIONS)
-    for kind in kinds:
+    for kind in FILE_KINDS:
         definitions |= kind.definitions()
-    definitions |= {"calendar": CALENDAR, "obligation": OBLIGATION, "rule": _rule([kind.name for kind in kinds])}
-    definitions |= {definition_name(kind.name): kind.schema() for kind in kinds}
+    definitions |= {"calendar": CALENDAR, "obligation": OBLIGATION, "rule": _rule([kind.name for kind in FILE_KINDS])}
+    definitions |= {f"rule_{kind.name}": kind.schema() for kind in FILE_KINDS}
     return {**HEAD, "$defs": {**definitions, "names": OTHER_NAMES}}
-
-
-def definition_name(kind: str) -> str:
-    """The name of the definition of rules of a kind."""
-    return f"rule_{kind}"
 
 
 def text_of(whole: Schema) -> str:
@@ -63,7 +47,7 @@ def _rule(names: list[str]) -> Schema:
         "allOf": [
             {
                 "if": {"properties": {"kind": {"const": name}}, "required": ["kind"]},
-                "then": definition(definition_name(name)),
+                "then": definition(f"rule_{name}"),
             }
             for name in names
         ],

@@ -1,4 +1,4 @@
-"""What a policy file's shape lacks: the errors of the JSON Schema as findings.
+"""Checks the shape of a policy file: the errors of its JSON Schema become findings.
 
 Rules of this module
 1. Every error of the schema becomes a finding with a line and a fix. None is reported in the library's words.

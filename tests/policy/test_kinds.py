@@ -25,6 +25,7 @@ from streams.policy.kinds import registry as worded
 from streams.policy.kinds.checks import CHECKS
 from streams.policy.kinds.kind import ExplanationWords
 from streams.policy.loader import load_policy
+from streams.policy.schema_parts import DEFINITIONS
 from tests.fuzz import policies as fuzzed
 from tests.property import strategies as drawn
 
@@ -104,6 +105,13 @@ def test_every_part_belongs_to_a_kind() -> None:
     assert set(drawn.KINDS) == in_files
     for folder in ("streams/decision/rules", "streams/policy/kinds"):
         assert {path.stem for path in (ROOT / folder).glob("*.py")} >= names
+
+
+def test_kinds_that_share_the_name_of_a_definition_share_the_definition() -> None:
+    defined: dict[str, Any] = dict(DEFINITIONS)
+    for kind in worded.FILE_KINDS:
+        for name, definition in kind.definitions().items():
+            assert defined.setdefault(name, definition) == definition, f"{kind.name}: {name}"
 
 
 def test_every_built_in_check_has_words() -> None:

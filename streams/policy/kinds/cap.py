@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from streams.decision.ledger.state import CONTACTS_MAX
 from streams.decision.rules.cap import KIND, CapSpecification, Period
 from streams.policy.horizons import HISTORY
 from streams.policy.kinds.counting import (
@@ -59,8 +60,8 @@ class Cap(FileKind[CapSpecification]):
             "limit": {
                 "type": "integer",
                 "minimum": 0,
-                "maximum": 1000,
-                "description": "A whole number from 0 (never) to 1000 (what one customer's ledger holds).",
+                "maximum": CONTACTS_MAX,
+                "description": f"A whole number from 0 (never) to {CONTACTS_MAX} (what one customer's ledger holds).",
             },
             "window": definition("cap_window"),
             "unit": {"const": "attempt", "description": "What is counted: attempt, the only unit of this version."},
