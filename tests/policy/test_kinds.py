@@ -118,26 +118,26 @@ def test_every_built_in_check_has_words() -> None:
     assert tuple(CHECKS) == BUILT_IN
 
 
-class UnlikeSpecification(RuleSpecification):
+class InventedSpecification(RuleSpecification):
     """A kind that somebody has added to the decision registry and to nothing else."""
 
 
 def test_a_kind_that_is_only_decided_lacks_everything_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    unlike = Kind("unlike", UnlikeSpecification, lambda number, rule, compilation: None)  # type: ignore[arg-type,return-value]
-    monkeypatch.setattr(decided, "KINDS", (*decided.KINDS, unlike))
+    invented = Kind("invented", InventedSpecification, lambda number, rule, compilation: None)  # type: ignore[arg-type,return-value]
+    monkeypatch.setattr(decided, "KINDS", (*decided.KINDS, invented))
     assert missing_parts() == [
-        "unlike: streams/decision/rules/unlike.py",
-        "unlike: streams/policy/kinds/unlike.py",
-        "unlike: words in the policy registry",
-        "unlike: what an exemption calls it",
-        "unlike: its name in the schema of exemptions",
-        "unlike: tests/cases/unlike",
-        "unlike: tests/fuzz/policies.py",
-        "unlike: schemas/policy.schema.json",
-        "unlike: a row in docs/policy.md, Kinds of rule",
-        "unlike: a section with an example in docs/policy.md",
-        "unlike: tests/property/strategies.py",
-        "unlike: streams/oracle",
+        "invented: streams/decision/rules/invented.py",
+        "invented: streams/policy/kinds/invented.py",
+        "invented: words in the policy registry",
+        "invented: what an exemption calls it",
+        "invented: its name in the schema of exemptions",
+        "invented: tests/cases/invented",
+        "invented: tests/fuzz/policies.py",
+        "invented: schemas/policy.schema.json",
+        "invented: a row in docs/policy.md, Kinds of rule",
+        "invented: a section with an example in docs/policy.md",
+        "invented: tests/property/strategies.py",
+        "invented: streams/oracle",
     ]
 
 
