@@ -5,6 +5,9 @@ Invariants
    record with several faults any one may be named.
 2. What restricts is read as far as it can be read, and what permits only if all of it can be (docs/semantics.md, 0). A
    preference nobody can read is bad, and still names the event by which its customer is protected.
+
+Fields, kinds and the lenient reading stay in one module: each kind's reading is a row of the same table of checks, and
+what is read leniently falls back on the same rows.
 """
 
 from __future__ import annotations

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Iterator, Sequence
 
-    from streams.audit.judge import Forwarded, Misrouted, Verdict
     from streams.audit.report import Place
     from streams.audit.settings import Topics
+    from streams.audit.verdict import Forwarded, Misrouted, Verdict
 
 
 def match_forwarded(verdicts: Sequence[Verdict], topics: Topics, not_verifiable: Counter[str]) -> list[Finding]:

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Final
 
 from streams.audit.forwarding import match_forwarded
 from streams.audit.headers import whole
-from streams.audit.judge import PartitionJudge, Verdict
+from streams.audit.judge import PartitionJudge
 from streams.audit.kafka_log import KafkaLog
 from streams.audit.policies import PolicyBook, policy_book
 from streams.audit.report import AuditReport
 from streams.audit.settings import Topics
+from streams.audit.verdict import Verdict
 
 if TYPE_CHECKING:
     from streams.audit.log import Log

@@ -5,6 +5,8 @@ given. Moments (ends, next openings, `next_eligible_at`) are found by trying the
 and asking the same predicate that decides.
 
 Where the page can be read in several ways the choice made here is marked READING.
+
+The module is as long as the page that it follows, on purpose: whoever compares the two reads both from top to bottom.
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ Rules of this module
 4. `sum()` over all labels of a counter makes sense. Times are base units; moments are exported, not ages.
 5. Where several processes share one endpoint, counters and histograms are added up, and each gauge says in `across` how
    its values become one. What would be lost in that stands beside it with the number of the process as label.
+
+The module is long because it is one table: a metric declared elsewhere would be missing from it.
 """
 
 from __future__ import annotations
