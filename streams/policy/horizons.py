@@ -1,4 +1,4 @@
-"""How long things last in a policy: the least, the most and the default of each duration in its head."""
+"""The durations in the head of a policy: the least, the greatest and the default value of each."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Limits(NamedTuple):
     is_open: bool = False
 
 
-# Nothing is approved with under 2 seconds left, so a shorter life could never be approved; beyond a day an approval is
-# no longer about now.
+# Nothing is approved with less than 2 seconds left, so an intent with a shorter life could never be approved. An approval
+# that is older than a day says nothing about the present.
 TIME_TO_LIVE: Final = Limits(2 * SECOND_MS, 24 * HOUR_MS, 5 * MINUTE_MS, is_open=True)
-# A ledger is held in memory: a year and a month covers "once a year" rules, and more contacts than a person should get.
+# Ledgers are held in memory. A year and a month is enough for rules such as "once a year".
 HISTORY: Final = Limits(DAY_MS, LONGEST_MEMORY_MS, 35 * DAY_MS)
-# Intents older than this are expired: under a minute, an ordinary restart would expire everything that waited.
+# Older intents expire. With less than a minute, an ordinary restart would expire every intent that waited for it.
 IDENTITIES: Final = Limits(MINUTE_MS, HISTORY.most_ms, 7 * DAY_MS)
