@@ -1,8 +1,8 @@
-"""The demonstration's customers: where they live, what is known of it, what they agreed to and what they will say.
+"""The demonstration's customers: where they live, how much of that is known, what they agreed to and will say.
 
 Rules of this module
-1. Nobody here exists. Ids are numbers.
-2. Most people are plain; every peculiarity that a policy must cope with is somebody's, in a share that can be seen.
+1. No customer is a real person. Ids are numbers.
+2. Most customers are ordinary. Every special case that a policy must handle occurs in a visible share of them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Knows = Literal["zone", "region", "country", "profile", "country_only_in_profile
 Consent = Literal["granted", "granted_by_channel", "missing", "withdrawn", "expired", "aged", "unproven"]
 Says = Literal["nothing", "opt_out", "opt_out_and_in", "objection", "pause", "restriction", "erasure"]
 
-# What the sending systems know of where somebody is; in hundredths of a percent.
+# What the sending systems know about a customer's place, in hundredths of a percent.
 _KNOWS: Final[tuple[tuple[Knows, int], ...]] = (
     ("zone", 5000),
     ("region", 2190),
@@ -52,7 +52,7 @@ _SAYS: Final[tuple[tuple[Says, int], ...]] = (
     ("restriction", 480),
     ("erasure", 180),
 )
-# How often somebody is written to: most seldom, some much more than is good for them.
+# How often customers are contacted: most of them seldom, some of them far too often.
 _ACTIVITIES: Final = ((1.0, 66), (2.0, 26), (5.0, 8))
 
 
@@ -77,7 +77,7 @@ class Customer:
         return self.customer_id.encode()
 
     def is_reached(self, purpose: str, channel: str, moment_ms: int) -> bool:
-        """Whether a careful sender would write to this customer; careless ones do nevertheless."""
+        """Whether a careful sender would contact this customer. Careless ones do so nevertheless."""
         if self.says not in {"nothing", "opt_out_and_in"} and moment_ms >= self.speaks_at:
             return False
         if purpose not in {"marketing", "survey"}:
@@ -88,7 +88,7 @@ class Customer:
 
 
 class Customers:
-    """All customers, to be drawn from by place, the active ones more often."""
+    """All customers. They are drawn by place, the active ones more often."""
 
     def __init__(self, everyone: list[Customer]) -> None:
         self.everyone = everyone
@@ -114,7 +114,7 @@ def make_customers(
         place = timeline.place(rng, "off" if rng.random() < 0.15 else "work")
         scoped = tuple(channel for channel in channels if rng.random() < 0.6) or (channels[0],)
         says = _drawn(rng, _SAYS)
-        # Half of a live run's opt-outs were said before it began: there is no time for all of them within it.
+        # Half of a live run's opt-outs were given before it began, because there is no time for all of them within it.
         said_before = timeline.is_live and rng.random() < 0.6
         everyone.append(
             Customer(

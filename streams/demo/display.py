@@ -1,7 +1,7 @@
-"""What the visitor sees: a table that lives on a terminal, plain lines elsewhere, and a summary at the end.
+"""What the user sees: a live table on a terminal, plain lines elsewhere, and a summary at the end.
 
 Rules of this module
-1. It shows the books and changes nothing.
+1. It shows the figures and changes nothing.
 2. Nothing is shown that has not been committed.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 PLAIN_SECONDS: Final = 2.0
-"""Between two plain lines: seldom enough to be read in a log."""
+"""The time between two plain lines, which is long enough for a readable log."""
 
 REASONS_SHOWN: Final = 10
 EXAMPLES_SHOWN: Final = 4
@@ -38,16 +38,16 @@ class Display(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None: ...
     def say(self, text: str) -> None:
-        """One sentence, kept on the screen."""
+        """Print one sentence, which stays on the screen."""
         ...
 
     def show(self, figures: Figures, examples: Sequence[Mapping[str, Any]], seconds: float) -> None:
-        """The books as they stand, `seconds` into the run."""
+        """Show the figures, `seconds` into the run."""
         ...
 
 
 def make_display(policy: PolicyView, *, is_measuring: bool) -> Display:
-    """The one for where our output goes. `is_measuring`: latencies mean something in this run."""
+    """The display that suits our output. `is_measuring`: latencies are meaningful in this run."""
     console = Console()
     if console.is_terminal:
         return LiveDisplay(console, policy, is_measuring=is_measuring)
@@ -70,18 +70,18 @@ class PlainDisplay:
         pass
 
     def say(self, text: str) -> None:
-        """One sentence."""
+        """Print one sentence."""
         click.echo(text)
 
     def show(self, figures: Figures, examples: Sequence[Mapping[str, Any]], seconds: float) -> None:  # noqa: ARG002
-        """One line, not too often."""
+        """Print one line, but not too often."""
         if seconds >= self._next_seconds:
             self._next_seconds = seconds + PLAIN_SECONDS
             click.echo(f"{seconds:5.0f} s  {_pulse(figures, is_measuring=self._is_measuring)}")
 
 
 class LiveDisplay:
-    """A table that is drawn anew several times a second."""
+    """A table that is redrawn several times a second."""
 
     def __init__(self, console: Console, policy: PolicyView, *, is_measuring: bool) -> None:
         self._policy = policy
@@ -99,7 +99,7 @@ class LiveDisplay:
         self._live.stop()
 
     def say(self, text: str) -> None:
-        """One sentence, above the table."""
+        """Print one sentence above the table."""
         self._console.print(text, highlight=False)
 
     def show(self, figures: Figures, examples: Sequence[Mapping[str, Any]], seconds: float) -> None:
@@ -131,7 +131,7 @@ def _tables(figures: Figures) -> Table:
 
 
 def ranked(counts: Counter[str]) -> list[tuple[str, int]]:
-    """The most frequent first, equals by name: two runs that counted the same look the same."""
+    """The most frequent first and equals by name, so that two runs with the same counts look the same."""
     return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
 
 
@@ -163,7 +163,7 @@ def reason_table(figures: Figures, most: int = REASONS_SHOWN) -> Table:
 
 
 def example_in_words(decision: Mapping[str, Any], policy: PolicyView) -> list[str]:
-    """A decision in a few lines: the answer, and the rules that made it."""
+    """A decision in a few lines: the answer, and the rules that led to it."""
     zone = zone_of((decision.get("explanation") or {}).get("zone"), policy)
     head = f"{decision['channel']} to {decision['customer_id']}: {verdict_in_words(decision, zone)}"
     denials = [line for line in lines_of(decision, policy) if line.denies]
@@ -179,7 +179,7 @@ def print_summary(
     *,
     seconds: float,
 ) -> None:
-    """What came of it. `latencies_ms` sorted; empty if they mean nothing in this run."""
+    """Print the result. `latencies_ms` is sorted, and empty if latencies are not meaningful in this run."""
     console = Console(highlight=False, soft_wrap=True)
     console.print()
     console.print(channel_table(figures))

@@ -1,9 +1,9 @@
-"""Publish the demonstration's input: at once, or each live record when its time comes.
+"""Publishes the demonstration's input: at once, or each live record when its time comes.
 
 Rules of this module
 1. Within a partition records go out in the order given, once, acknowledged by all in-sync replicas.
-2. A live record is stamped with the moment at which it is really sent: latencies are measured from there.
-3. Whatever the broker refuses ends the feed with an error; nothing is skipped.
+2. A live record has the moment at which it is really sent as its timestamp, from which latencies are measured.
+3. A refusal by the broker ends the feed with an error. Nothing is skipped.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ ACKNOWLEDGE_SECONDS: Final = 60.0
 """How long a record may wait for its acknowledgement."""
 
 CONNECT_SECONDS: Final = 15.0
-"""How long a cluster may take to say which topics it has."""
+"""How long a cluster may take to list its topics."""
 
 _POLL_EVERY: Final = 200
 _WAIT_SECONDS_MAX: Final = 0.05
 
 
 class FeedRefused(Exception):
-    """A record was not acknowledged. The message says what the broker said."""
+    """A record was not acknowledged. The message contains the broker's reason."""
 
 
 class Feed:
@@ -137,7 +137,7 @@ def partitions_of(bootstrap: str, names: TopicNames) -> int:
         raise FeedRefused(f"no Kafka broker answers at {bootstrap}: {error.args[0].str()}") from None
     missing = [topic for topic in topics if topic not in existing]
     if missing:
-        raise FeedRefused(f"there is no topic {', '.join(missing)}; make them with `mesura topics create`")
+        raise FeedRefused(f"there is no topic {', '.join(missing)}; create them with `mesura topics create`")
     counts = {len(existing[topic].partitions) for topic in topics}
     if len(counts) != 1:
         raise FeedRefused(f"{', '.join(topics)} have different numbers of partitions")

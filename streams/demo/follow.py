@@ -1,8 +1,8 @@
-"""Read what the gate writes, as it commits it, into the books.
+"""Reads what the gate commits, for the reconciliation.
 
 Rules of this module
-1. Only committed records are read, in a thread of its own; the books are written from there.
-2. A gap is an error: if the broker has dropped what was not read yet, the books could not be balanced.
+1. Only committed records are read, in a separate thread, which also adds them to the account.
+2. A gap is an error, because the counts could not add up if the broker has dropped records that were not read yet.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from streams.topics import TopicNames
 
 ANSWER_SECONDS: Final = 15.0
-"""How long the broker may take to say which partitions there are."""
+"""How long the broker may take to list the partitions."""
 
 _BATCH: Final = 2_000
 _WAIT_SECONDS: Final = 0.05
 
 
 class Follower:
-    """Follows the gate's topics from their ends as they are now, or from their beginnings where they are new."""
+    """Follows the gate's topics from their present ends, or from their beginnings if they are new."""
 
     def __init__(self, bootstrap: str, names: TopicNames, take: Callable[[Arrival], None]) -> None:
         self._topics = (names.approved, names.suppressed, names.dead_letter, names.rerouted, names.ledger)
@@ -51,7 +51,7 @@ class Follower:
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
 
     def start(self) -> None:
-        """Fix where reading begins, and begin."""
+        """Determine where reading begins, and begin."""
         existing = self._consumer.list_topics(timeout=ANSWER_SECONDS).topics
         starts = []
         for topic in self._topics:
@@ -63,7 +63,7 @@ class Follower:
         self._thread.start()
 
     def _end(self, place: TopicPartition) -> int:
-        """The end of a partition; one that was only just made may not know its leader yet."""
+        """The end of a partition. A new partition may not know its leader yet."""
         until = time.monotonic() + ANSWER_SECONDS
         while True:
             try:

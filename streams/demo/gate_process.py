@@ -1,8 +1,8 @@
-"""The gate of the demonstration: `mesura run` as a process of its own, as anybody would start it.
+"""The gate of the demonstration: `mesura run` as a separate process, started as a user would start it.
 
 Rules of this module
 1. It never outlives us, whatever ends us: `cli/parent_watch.py` ends it, and it ends its worker in the same way.
-2. What it says is kept in a file, shown only when something went wrong.
+2. Its output is kept in a file, and shown only if something went wrong.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _RESTARTS: Final = "mesura_worker_restarts_total "
 _LAST_LINES: Final = 12
 _LAST_BYTES: Final = 16_384
 _READY_ANSWER_SECONDS: Final = 2.0
-# `mesura run` kills its worker after STOP_SECONDS; it needs a moment more to end itself.
+# `mesura run` kills its worker after STOP_SECONDS, and then needs a moment more to end itself.
 _STOP_SECONDS: Final = STOP_SECONDS + 2.0
 
 
@@ -37,10 +37,10 @@ class GateProcess:
     """`mesura run` with these arguments."""
 
     def __init__(self, arguments: Sequence[str], *, erasure_key: str) -> None:
-        # Without a name: it is gone when nobody has it open any more, whatever ends us.
+        # The file has no name, so it disappears when no process has it open any more, whatever ends us.
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
         self.restarts = 0
-        """How often its worker had been started again when it was last looked at."""
+        """How often its worker had been restarted at the latest look."""
         self.aborted = 0
         """How many transactions its worker had aborted by then."""
         self.ops = ""
@@ -77,7 +77,7 @@ class GateProcess:
             return False
 
     def look(self) -> None:
-        """Ask it what it counts; what was known stays if it does not say."""
+        """Read its metrics. The known values stay if it does not answer."""
         if not self.ops:
             return
         with contextlib.suppress(urllib.error.URLError, OSError, ValueError):
@@ -86,9 +86,9 @@ class GateProcess:
             self.aborted, self.restarts = _sum(lines, _ABORTED), _sum(lines, _RESTARTS)
 
     def last_words(self) -> str:
-        """The end of what it said."""
+        """The end of its output."""
         descriptor = self._log.fileno()
-        # Not `read`: it would move the place at which the gate writes on, which it shares with us.
+        # `read` would move the position at which the gate continues to write, because it shares the file with us.
         end = os.pread(descriptor, _LAST_BYTES, max(0, os.fstat(descriptor).st_size - _LAST_BYTES))
         return "\n".join(end.decode(errors="replace").splitlines()[-_LAST_LINES:])
 
@@ -110,7 +110,7 @@ class GateProcess:
         return code
 
     def _read(self) -> None:
-        """One line of JSON says where it listens."""
+        """Its address comes as one line of JSON."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
             try:

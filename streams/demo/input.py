@@ -1,9 +1,9 @@
-"""The demonstration's input: the same seed gives the same records, to the byte.
+"""The demonstration's input. The same seed gives the same records, byte for byte.
 
 Rules of this module
-1. Records come in the order of their timestamps, as the topics need them: on every partition time only goes forward.
+1. Records come in the order of their timestamps, because time must only go forward on every partition.
 2. At one moment, what customers say comes before what gateways report, and that before what systems want.
-3. Nothing is read but the arguments: no clock, no environment, no file but the time zones'.
+3. Only the arguments are read: no clock, no environment, and no file except those of the time zones.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from streams.demo.records import DemoRecord
 
 INTENTS: Final = 30_000
-"""Enough for every reason to be seen often; small enough that a broker in memory keeps every partition whole."""
+"""Large enough that every reason occurs often, and small enough that a broker in memory keeps all records."""
 
 SEED: Final = 7
 PARTITIONS: Final = 8
 CROWD: Final = 1_000_000
-"""Numbers set aside for one crowd's customers: more than any run has."""
+"""Numbers reserved for one crowd's customers, which is more than any run has."""
 
 _RANKS: Final = {"preferences": 0, "outcomes": 1, "intents": 2}
-# Over seven weeks twelve intents a customer; in a live run one or two, or all but the first would come too soon.
+# Twelve intents per customer over seven weeks. In a live run one or two, because more would all come too soon.
 _INTENTS_A_CUSTOMER: Final = 12
 _LIVE_INTENTS_A_CUSTOMER: Final = 0.7
 _CUSTOMERS_MIN: Final = 60
@@ -54,7 +54,7 @@ class Live:
     start_ms: int
     duration_ms: int
     crowd: int = 0
-    """Which customers: those of another crowd are other people, of whom nothing is known yet."""
+    """Selects the customers. Those of another crowd are other people, about whom nothing is known yet."""
 
 
 def demo_input(
@@ -113,7 +113,9 @@ class _Input:
             planned.customer, planned.is_plain = customer, False
 
     def _add_those_before_erasure(self, customers: list[Customer], plans: list[PlannedIntent]) -> None:
-        """Intents on their way while the customer asks to be forgotten: they come after it and were made before."""
+        """Intents in transit while the customer asks to be erased. They arrive after the erasure and were created
+        before it.
+        """
         rng, timeline = self._rng, self._timeline
         for customer in customers:
             if customer.says == "erasure" and timeline.start_ms + HOUR_MS // 60 < customer.speaks_at:
@@ -144,7 +146,7 @@ class _Input:
                 self._records += outcomes_of(rng, timeline, planned, intent_id)
 
     def _change_of_mind(self, planned: PlannedIntent, number: int) -> None:
-        """A no that meets an approval which has not been sent yet."""
+        """An opt-out that meets an approval that has not been sent yet."""
         rng = self._rng
         moment_ms = self._timeline.soon(rng, planned.moment_ms, (10, 200))
         event_id = f"event-{self._mark}no-{number:07d}"
@@ -155,7 +157,9 @@ class _Input:
         )
 
     def _spoil(self, intents: int) -> None:
-        """Make a few records unreadable or misplaced. Sound ones stand beside each unreadable one: nobody is hurt."""
+        """Make a few records unreadable or misplaced. Each unreadable one is an additional record, so no customer is
+        harmed.
+        """
         rng, records = self._rng, self._records
         spoilt: list[DemoRecord] = []
         shares = (("intents", 1.0), ("preferences", 0.25), ("outcomes", 0.2))

@@ -1,9 +1,9 @@
 """What systems want to send: campaigns in bursts, collections in the morning, codes at any hour, and their mistakes.
 
 Rules of this module
-1. A planned intent is not written down yet; how it is written is a matter of `serialisation.py`.
-2. Every mistake a sender can make with a sound record is here, each in a small share; unsound records are made in
-   `malformed.py`.
+1. A planned intent is not written yet. `serialisation.py` writes it.
+2. Every mistake that a sender can make with a readable record occurs here, in a small share each. Unreadable records
+   are made in `malformed.py`.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _PURPOSES: Final = (
     ("collections", 45), ("marketing", 25), ("service", 13), ("survey", 4), ("consent_request", 3),
     ("transactional", 5), ("otp", 5), ("fraud_alert", 2),
 )  # fmt: skip
-# Where nobody may be disturbed now, mostly what may go at any hour is still sent.
+# Where the hours do not allow contact now, mostly messages that are allowed at any hour are sent.
 _QUIET_PURPOSES: Final = (
     ("otp", 42), ("transactional", 34), ("fraud_alert", 9), ("collections", 6), ("marketing", 5), ("service", 4),
 )  # fmt: skip
@@ -73,10 +73,10 @@ _EMERGENCY_SHARE: Final = 0.004
 _CLOSING_SHARE: Final = 0.009
 _CAMPAIGN_SIZE: Final = (30, 120)
 _EMERGENCY_SIZE: Final = 40
-# Careless systems write also to who would rather not.
+# Careless systems also contact customers who have opted out.
 _CARELESS: Final = 0.17
 _BADLY_PLANNED: Final = 0.05
-# A second system that knows nothing of the first writes to the same customer soon after.
+# A second system, which does not know about the first, contacts the same customer soon after.
 _SECOND_SYSTEM: Final = 0.03
 
 # Shares of all intents, in hundredths of a percent.
@@ -96,7 +96,7 @@ _CALENDAR_UNKNOWN: Final = 0.5  # of marketing calls to Spain: town calendars, w
 
 @dataclass(slots=True)
 class PlannedIntent:
-    """One intent to be: to whom, how, what for, and when its record is written."""
+    """A future intent: to whom, how, for what purpose, and when its record is written."""
 
     customer: Customer
     channel: str
@@ -109,7 +109,7 @@ class PlannedIntent:
 
 
 def plan_intents(rng: Random, timeline: Timeline, customers: Customers, count: int) -> list[PlannedIntent]:
-    """About that many planned intents, in no order."""
+    """About that many planned intents, in no particular order."""
     plans: list[PlannedIntent] = []
     campaign_share = _QUIET_CAMPAIGN_SHARE if timeline.is_quiet else _CAMPAIGN_SHARE
     for share, name in ((campaign_share, None), (_SWITCHED_OFF_SHARE, SWITCHED_OFF)):
@@ -137,7 +137,7 @@ def _size(rng: Random, count: int) -> int:
 def _campaign(
     rng: Random, timeline: Timeline, customers: Customers, size: int, name: str | None
 ) -> list[PlannedIntent]:
-    """One launch: one purpose, one channel, one country, many customers within seconds."""
+    """One campaign launch: one purpose, one channel, one country, and many customers within seconds."""
     style: Style = "off" if rng.random() < _BADLY_PLANNED else "work"
     place = timeline.place(rng, style)
     channel = _channel(rng, "marketing", place)
@@ -154,7 +154,7 @@ def _campaign(
 
 
 def _emergency(rng: Random, timeline: Timeline, customers: Customers, size: int) -> list[PlannedIntent]:
-    """A warning of danger to everybody somewhere, at whatever hour."""
+    """A warning of danger to everybody in a place, at any hour."""
     place = timeline.place(rng, "any")
     moment_ms = timeline.moment(rng, place, "any")
     found = []
@@ -166,7 +166,7 @@ def _emergency(rng: Random, timeline: Timeline, customers: Customers, size: int)
 
 
 def _at_the_last_moment(rng: Random, timeline: Timeline, customers: Customers) -> PlannedIntent:
-    """A job that wants to be done before the day is over, and comes two seconds before its end."""
+    """A job that should finish before the day ends, and arrives two seconds before its end."""
     place = PLACES[0]
     moment_ms = timeline.moment(rng, place, "closing")
     channel = _channel(rng, "marketing", place)
@@ -194,7 +194,7 @@ def _single(rng: Random, timeline: Timeline, customers: Customers) -> list[Plann
 
 
 def _somebody(rng: Random, customers: Customers, place: Place, purpose: str, channel: str, moment_ms: int) -> Customer:
-    """Mostly somebody who may be written to: lists are filtered before they become intents, only not always."""
+    """Mostly a customer who may be contacted, because lists are usually, but not always, filtered beforehand."""
     customer = customers.draw(rng, place)
     for _ in range(8):
         if customer.is_reached(purpose, channel, moment_ms) or rng.random() < _CARELESS:

@@ -1,8 +1,8 @@
-"""What goes wrong between systems: records nobody can read, under the wrong key, or on the wrong partition.
+"""Makes records that nobody can read, that have the wrong key, or that are on the wrong partition.
 
 Rules of this module
-1. Every malformed record is made from a sound record, so that only one thing is wrong with it.
-2. What it becomes is the gate's business: a dead letter, or once forwarded to where it belongs.
+1. Every malformed record is made from a valid record, so that only one thing is wrong with it.
+2. The gate decides what becomes of it: it is a dead letter, or is forwarded once to where it belongs.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ UNREADABLE: Final[tuple[Callable[[DemoRecord], DemoRecord], ...]] = (
     lambda record: _changed(record, country="Colombia", **({"type": "shout"} if record.kind != "intents" else {})),
     lambda record: _changed(record, note="x" * _TOO_LONG),
 )
-"""Each makes a sound record unreadable in its own way."""
+"""Each makes a valid record unreadable in its own way."""
 
 
 def unreadable(rng: Random, number: int, record: DemoRecord) -> DemoRecord:
@@ -68,12 +68,12 @@ def unreadable(rng: Random, number: int, record: DemoRecord) -> DemoRecord:
 
 
 def from_the_future(record: DemoRecord) -> DemoRecord:
-    """The intent as a system writes it whose clock is an hour ahead."""
+    """The intent as written by a system whose clock is an hour ahead."""
     return _changed(record, created_at=record.timestamp_ms + HOUR_MS)
 
 
 def misplaced(rng: Random, record: DemoRecord, partitions: int) -> DemoRecord:
-    """The record as a producer sends it that has no key, another key, or another way to choose partitions."""
+    """The record as sent by a producer without a key, with another key, or with another partitioner."""
     assert record.key is not None
     way = rng.random()
     if way < 0.35:

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A place with one clock. `senders`: the suffix of the numbers declared for it; None if there are none."""
+    """A place with one time zone. `senders`: the suffix of the numbers declared for it, or None if there are none."""
 
     country: str
     region: str | None
@@ -49,12 +49,12 @@ _SATURDAY_MINUTES: Final = (9 * 60 + 10, 14 * 60 + 30)
 
 
 def working_minutes(weekday: int) -> tuple[int, int]:
-    """From when to when, in minutes of the local day, a sensible sender writes; Monday is 0. Nobody does on Sundays."""
+    """When a sensible sender contacts people, in minutes of the local day; Monday is 0. There is no time on Sundays."""
     return (0, 0) if weekday == 6 else _SATURDAY_MINUTES if weekday == 5 else _WORKDAY_MINUTES
 
 
 def is_at_work(place: Place, moment_ms: int) -> bool:
-    """Whether it is a good time to write to somebody there."""
+    """Whether this is a sensible time to contact people there."""
     local = datetime.fromtimestamp(moment_ms / 1000, place.clock)
     opens, closes = working_minutes(local.weekday())
     return opens <= local.hour * 60 + local.minute < closes

@@ -1,8 +1,8 @@
 """What the demonstration's customers say about being contacted, as preference events.
 
 Rules of this module
-1. Consents and profiles were given before the first intent; the rest is said at the person's own moment.
-2. Events come in the ways they come in: dated back, dated ahead, twice, with and without evidence.
+1. Consents and profiles were given before the first intent. Everything else is said at the customer's own moment.
+2. Events come in every form that occurs in practice: dated back, dated ahead, twice, with and without evidence.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from streams.demo.records import DemoRecord
     from streams.demo.timeline import Timeline
 
-# One more than the ledger takes of one customer: whoever goes on like this cannot be written to at all.
+# One more than the ledger accepts from one customer, who then cannot be contacted at all.
 TALKATIVE_EVENTS: Final = 264
 
 
 class Voice:
-    """Writes one customer's events down, each under an id of its own."""
+    """Writes one customer's events, each with its own id."""
 
     def __init__(self, rng: Random, customer: Customer) -> None:
         self._rng = rng
@@ -34,7 +34,7 @@ class Voice:
         self.records: list[DemoRecord] = []
 
     def say(self, kind: str, moment_ms: int, **more: object) -> None:
-        """One event; now and then a system sends it twice."""
+        """One event. Now and then a system sends it twice."""
         event_id = f"event-{self._customer.customer_id[-6:]}-{self._count}"
         self._count += 1
         source = self._rng.choice(("app", "web-form", "call-centre", "branch"))
@@ -110,7 +110,7 @@ def _own_words(rng: Random, timeline: Timeline, customer: Customer, voice: Voice
             if rng.random() < 0.2:
                 voice.say("resume", timeline.soon(rng, at_ms, (DAY_MS / 1000, 6 * DAY_MS / 1000)))
         case "restriction":
-            # Dated ahead: it acts at once nevertheless.
+            # It is dated ahead and takes effect at once nevertheless.
             ahead_ms = at_ms + DAY_MS if rng.random() < 0.3 else None
             voice.say("restriction", at_ms, effective_at=ahead_ms)
             if rng.random() < 0.25:

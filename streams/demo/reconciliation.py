@@ -1,11 +1,12 @@
-"""The demonstration's books: what was published, what was answered, and whether the two agree.
+"""Reconciles what the demonstration published with what was answered.
 
 Rules of this module
-1. A record is known by its place: topic, partition, offset. An answer names the place of its intent in its headers.
+1. A record is identified by its position: topic, partition, offset. An answer names its intent's position in its
+   headers.
 2. Every intent record must have exactly one answer: a decision or a dead letter. Withdrawals are not answers.
-3. Preferences and outcomes must have been applied: the positions that the gate commits with its decisions must lie
-   beyond them. What could not be read among them is a dead letter besides.
-4. The books may be written from several threads; whoever reads them gets a copy.
+3. Preferences and outcomes must have been applied, so the positions that the gate commits with its decisions must lie
+   beyond them. Those that could not be read are also dead letters.
+4. Several threads may add to the account. A reader gets a copy.
 """
 
 from __future__ import annotations
@@ -135,7 +136,7 @@ class Account:
                 self._take_decision(arrival)
 
     def figures(self) -> Figures:
-        """The books as they stand, copied."""
+        """A copy of the present figures."""
         with self._lock:
             recent = [pair for pair in self._recent if pair[0] >= (self._recent[-1][0] - 3_000 if self._recent else 0)]
             span_ms = recent[-1][0] - recent[0][0] if len(recent) > 1 else 0
@@ -151,12 +152,12 @@ class Account:
             )
 
     def latencies_ms(self) -> list[int]:
-        """From the publishing of each intent until its answer could be read, sorted."""
+        """The times from publishing each intent until its answer could be read, sorted."""
         with self._lock:
             return sorted(self._latencies_ms)
 
     def examples(self) -> list[dict[str, Any]]:
-        """The earliest decision of each kind, the most telling kinds first."""
+        """The earliest decision of each kind, the most instructive kinds first."""
         with self._lock:
             return sorted(self._examples.values(), key=_how_telling)
 
@@ -170,8 +171,8 @@ class Account:
 
         Args:
             is_alone: nobody else published to these topics.
-            shown_aborted: how many transactions were aborted on a broker that shows them nevertheless: of answers that
-                were seen twice nobody can say then whether they were given twice.
+            shown_aborted: how many transactions were aborted on a broker that shows them nevertheless. An answer that
+                was seen twice may then have been given once.
         """
         with self._lock:
             missing = len(self._intents.keys() - self._answers.keys())
@@ -209,7 +210,7 @@ class Account:
     def _take_dead_letter(self, arrival: Arrival) -> None:
         headers = arrival.headers
         self._figures.dead_letters[headers.get(ERROR_REASON, b"?").decode()] += 1
-        # A record that had been forwarded once says where it first stood.
+        # A record that was forwarded names its original position.
         place = _place(headers, ORIGIN_TOPIC, ORIGIN_PARTITION, ORIGIN_OFFSET)
         place = place or _place(headers, ERROR_TOPIC, ERROR_PARTITION, ERROR_OFFSET)
         if place is not None and place.topic in self._names.intents:
@@ -225,7 +226,7 @@ class Account:
         reason = decision.get("reason")
         if reason is not None:
             self._figures.reasons[reason] += 1
-        # The earliest, not the first to arrive: a recorded run then shows the same ones every time.
+        # The earliest, not the first to arrive, so that a recorded run shows the same ones every time.
         known = self._examples.get(reason or kind)
         if known is None or _age(decision) < _age(known):
             self._examples[reason or kind] = decision
@@ -247,7 +248,7 @@ _TELLING: Final = ("cap_reached", "opt_out", "holiday", None, "gap", "window_clo
 
 
 def _how_telling(decision: Mapping[str, Any]) -> tuple[int, str]:
-    """Kinds that show what a gate is for, then the others by name; None is an approval."""
+    """Kinds that show the purpose of a gate come first, then the others by name. None is an approval."""
     reason = decision.get("reason")
     return _TELLING.index(reason) if reason in _TELLING else len(_TELLING), reason or ""
 

@@ -15,7 +15,7 @@ Kind = Literal["intents", "preferences", "outcomes"]
 
 
 class DemoRecord(NamedTuple):
-    """One record. `partition` None: where murmur2 of the key puts it; else somebody's mistake put it there."""
+    """One record. With `partition` None, murmur2 of the key determines it. Otherwise it was put there by mistake."""
 
     kind: Kind
     key: bytes | None
@@ -25,7 +25,7 @@ class DemoRecord(NamedTuple):
     headers: Sequence[tuple[str, bytes]] = ()
 
     def partition_of(self, partitions: int) -> int:
-        """The partition it goes to."""
+        """The partition to which it goes."""
         if self.partition is not None:
             return self.partition
         assert self.key is not None, "a record without a key says where it goes"
@@ -33,12 +33,12 @@ class DemoRecord(NamedTuple):
 
 
 def home(key: bytes, partitions: int) -> int:
-    """The partition on which the customer with this key lives."""
+    """The partition of the customer with this key."""
     return int(murmur2(key) & 0x7FFF_FFFF) % partitions
 
 
 def encoded(fields: Mapping[str, object]) -> bytes:
-    """JSON of the fields that are there; the same fields give the same bytes."""
+    """JSON of the fields that are present. The same fields give the same bytes."""
     return orjson.dumps({name: value for name, value in fields.items() if value is not None})
 
 

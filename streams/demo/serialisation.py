@@ -1,7 +1,7 @@
-"""Wishes, preferences and outcomes written down as records, in the ways their systems write them.
+"""Serialises planned intents, preferences and outcomes as records, in the ways in which their systems write them.
 
 Rules of this module
-1. The same thing always gives the same bytes; whatever varies was drawn before or is drawn here from the one generator.
+1. The same input always gives the same bytes. Whatever varies comes from the one random generator.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _TOPICS: Final = ("offers", "news", "payments", "deliveries", "appointments")
 def intent_record(rng: Random, planned: PlannedIntent, intent_id: str, retry_of: str | None) -> DemoRecord:
     """The planned intent as a record."""
     system = _SYSTEMS.get(planned.purpose, "crm")
-    # Systems that write times as text do so always.
+    # A system that writes times as text always does so.
     moment: _Time = in_words if system in {"billing", "watch"} else int
     fields: dict[str, object] = {
         "intent_id": intent_id,
@@ -90,7 +90,7 @@ def _expires_at(rng: Random, planned: PlannedIntent, moment: _Time) -> int | str
 def _purpose(rng: Random, planned: PlannedIntent) -> str | None:
     if planned.fault == "purpose_unknown":
         return rng.choice(("promo", "newsletter"))
-    # Marketing is what the policy takes for granted.
+    # Marketing is the policy's default purpose.
     return None if planned.purpose == "marketing" and rng.random() < 0.05 else planned.purpose
 
 
@@ -109,7 +109,7 @@ def _sender(planned: PlannedIntent) -> str | None:
 
 
 def _whereabouts(rng: Random, customer: Customer) -> dict[str, str | None]:
-    """What the sending system knows of where the customer is."""
+    """What the sending system knows about the customer's place."""
     place = customer.place
     match customer.knows:
         case "zone":
@@ -133,7 +133,7 @@ def preference_record(customer: Customer, event_id: str, kind: str, moment_ms: i
 def outcome_record(
     customer_id: str, kind: str, moment_ms: int, *, intent_id: str | None = None, **more: object
 ) -> DemoRecord:
-    """What became of the approval of that intent, if it was approved; its decision's name needs no look-up."""
+    """The outcome of that intent's approval, if it was approved. Its decision id needs no look-up."""
     fields = {
         "customer_id": customer_id,
         "type": kind,
@@ -153,7 +153,7 @@ _WITH_ANSWERS: Final = {
 
 
 def outcomes_of(rng: Random, timeline: Timeline, planned: PlannedIntent, intent_id: str) -> list[DemoRecord]:
-    """What a gateway reports of a plain intent, had it been approved. Not every gateway reports."""
+    """What a gateway reports about an ordinary intent, if it was approved. Not every gateway reports."""
     if not planned.is_plain or rng.random() > 0.5:
         return []
     customer_id = planned.customer.customer_id

@@ -1,10 +1,10 @@
-"""One run of the demonstration, from starting a broker to closing the books.
+"""One run of the demonstration, from starting a broker to the final reconciliation.
 
 Rules of this module
-1. Whatever ends the run, everything it started is ended, in the reverse order.
-2. The run is good only if the books balance; that is said, and is the exit code.
-3. With the record clock everything is published first, and the gate ends by itself; with the wall clock the gate is
-   ready first, and is stopped.
+1. Whatever ends the run, everything that it started is ended, in reverse order.
+2. The run succeeds only if the counts add up. It says so, and the exit code follows from it.
+3. With the record clock everything is published first, and the gate ends by itself. With the wall clock the gate is
+   ready first, and is stopped at the end.
 """
 
 from __future__ import annotations
@@ -46,10 +46,11 @@ if TYPE_CHECKING:
     from streams.testing.broker import Broker
 
 READY_SECONDS: Final = 60.0
-"""How long the gate may take to be ready on empty topics. It takes a few seconds; a loaded machine takes longer."""
+"""How long the gate may take to be ready on empty topics. It takes a few seconds, or longer on a loaded
+machine."""
 
 RECORDED_RETENTION_MS: Final = 3_650 * 86_400_000
-"""Recorded weeks may be long past when they are published: a shorter retention would delete them at once."""
+"""Recorded weeks may be long past when they are published, so a shorter retention would delete them at once."""
 
 GAP_SECONDS: Final = 60.0
 
@@ -59,7 +60,7 @@ _METRICS_SECONDS: Final = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoSettings:
-    """What was asked for. `bootstrap`: an existing cluster, with topics behind `prefix`; else `broker` is started."""
+    """The options. `bootstrap`: an existing cluster, with topics that have `prefix`. Without it `broker` is started."""
 
     broker: Literal["embedded", "kafka"]
     bootstrap: str | None
@@ -74,7 +75,7 @@ class DemoSettings:
 
 
 def run_demo(settings: DemoSettings) -> int:
-    """Run it, and return the exit code: 0 if the books balance, else 1.
+    """Run it, and return the exit code: 0 if the counts add up, otherwise 1.
 
     Raises:
         CommandError: it could not be run.
@@ -126,7 +127,7 @@ class _Run:
         self._until = time.monotonic() + settings.seconds_limit
 
     def to_the_end(self, follower: Follower) -> list[Check]:
-        """Feed and decide until everything is answered, then close the books."""
+        """Feed and decide until everything is answered, then reconcile."""
         if self._settings.clock == "record":
             self._record_run()
         else:
@@ -151,7 +152,7 @@ class _Run:
         return [*checks, self._no_gaps(), self._clean_end()]
 
     def _look_after_gate(self) -> None:
-        """Now and then: how many transactions were aborted, and was the worker started again?"""
+        """Check from time to time how many transactions were aborted, and whether the worker was restarted."""
         assert self._gate is not None
         if time.monotonic() >= self._next_look:
             self._next_look = time.monotonic() + _METRICS_SECONDS
@@ -159,7 +160,7 @@ class _Run:
             self._aborted = max(self._aborted, self._gate.aborted)
         if self._gate.restarts > self._known_restarts:
             self._known_restarts = self._gate.restarts
-            self._display.say(f"The gate's worker was started again (restart {self._known_restarts}).")
+            self._display.say(f"The gate's worker was restarted (restart {self._known_restarts}).")
 
     def stop(self) -> None:
         """End the feed and the gate. Idempotent."""
@@ -174,10 +175,10 @@ class _Run:
         """Leave the gate and the broker running until interrupted."""
         assert self._gate is not None
         where = f"--bootstrap {self._bootstrap}" + (f" --prefix {self._names_prefix()}" if self._names_prefix() else "")
-        # Whoever reads that Ctrl-C ends it may press it at once.
+        # The reader may press Ctrl-C as soon as the text says that it ends the gate.
         with contextlib.suppress(KeyboardInterrupt):
             self._display.say(
-                f"\nThe gate runs on: {self._gate.ops}/metrics\n"
+                f"\nThe gate keeps running: {self._gate.ops}/metrics\n"
                 f"  mesura watch {where}\n  mesura publish FILE {where}\n"
                 f"  mesura explain --intent FILE --gate {self._gate.ops}\n"
                 "Ctrl-C ends it."
@@ -195,7 +196,7 @@ class _Run:
             self._feed.send(records, self._stop_feed)
         except FeedRefused as refused:
             raise CommandError(f"The broker refused the input: {refused}") from None
-        self._display.say("Starting the gate: it decides by the records' own clock, and ends by itself.")
+        self._display.say("Starting the gate, which decides by the records' own clock and ends by itself.")
         self._gate = self._start_gate()
 
     def _live_run(self) -> None:
@@ -225,7 +226,7 @@ class _Run:
             arguments.append("--no-check-crcs")
         if settings.prefix:
             arguments += ["--prefix", settings.prefix]
-        # An own broker ends with us, and what it knows of erased customers with it.
+        # Our own broker ends with us, and with it what it knows about erased customers.
         key = os.environ.get("MESURA_ERASURE_KEY") if settings.bootstrap else None
         return GateProcess(arguments, erasure_key=key or secrets.token_hex(32))
 
@@ -240,7 +241,7 @@ class _Run:
             time.sleep(_LOOK_SECONDS)
 
     def _complaint(self, *, is_fed: bool) -> str:
-        """Why waiting longer does not help, or nothing."""
+        """The reason why waiting longer does not help, or an empty text."""
         assert self._gate is not None
         code = self._gate.ended()
         if code is not None and not (self._settings.clock == "record" and code == 0):
@@ -253,7 +254,7 @@ class _Run:
     def _no_gaps(self) -> Check:
         name = "no topic lost a record"
         if self._settings.bootstrap is not None:
-            return Check(name, holds=True, detail="not looked at: the cluster is not ours")
+            return Check(name, holds=True, detail="not checked, because the cluster is not ours")
         names = self._names
         topics = [
             *names.intents,

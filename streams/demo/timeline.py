@@ -4,8 +4,8 @@ Rules of this module
 1. A recorded timeline has fixed ends, so that a run with the record clock gives the same answers for ever. Between them
    lie the end of summer time in Europe (25 October 2026) and in the United States (1 November), and holidays in
    Colombia (12 October, 2 November) and in Spain (12 October, 1 November).
-2. A live timeline is decided by the wall clock within seconds of being published: whoever is asked about is somewhere
-   where people are at work now, where there is such a place. On Sundays there is none, and the run is `quiet`.
+2. A live timeline is decided by the wall clock within seconds of being published. Customers are therefore in places
+   where people are at work now, if there are any. On Sundays there are none, and the run is `quiet`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ RECORDED_END_MS: Final = 1_793_663_999_999
 
 # How much is sent on a day of the week, Monday first.
 _DAY_WEIGHTS: Final = (100, 100, 100, 100, 100, 35, 6)
-# The last two seconds before Colombia's hours end on a working day: too late to be sent in time (2 000 ms).
+# The last two seconds before Colombia's hours end on a working day, which is too late to be sent in time (2 000 ms).
 _LAST_MOMENT_MS: Final = 1_900
 _CLOSES_HOUR: Final = 19
 _FRIDAY: Final = 4
@@ -48,19 +48,19 @@ class Timeline(Protocol):
     end_ms: int
 
     def background(self, rng: Random) -> int:
-        """A moment before the first intent: what was said before we look."""
+        """A moment before the first intent, for what was said before."""
         ...
 
     def place(self, rng: Random, style: Style) -> Place:
-        """Somewhere."""
+        """A place."""
         ...
 
     def moment(self, rng: Random, place: Place, style: Style) -> int:
-        """A moment for an intent to somebody there."""
+        """A moment for an intent to a customer in that place."""
         ...
 
     def soon(self, rng: Random, moment_ms: int, seconds: tuple[float, float]) -> int:
-        """A little later, on the scale of this timeline; never after its end."""
+        """A little later on the scale of this timeline, but never after its end."""
         ...
 
 
@@ -112,7 +112,7 @@ class LiveTimeline:
         self.is_quiet = not any(at_work)
 
     def background(self, rng: Random) -> int:
-        # Up to three weeks: within any retention, so that a broker does not delete at once what it was given.
+        # Up to three weeks, which is within any retention, so that a broker does not delete it at once.
         return self.start_ms - 1 - rng.randrange(21 * DAY_MS)
 
     def place(self, rng: Random, style: Style) -> Place:
@@ -123,12 +123,12 @@ class LiveTimeline:
         return rng.randrange(self.start_ms, self.end_ms)
 
     def soon(self, rng: Random, moment_ms: int, seconds: tuple[float, float]) -> int:
-        # Minutes of the recorded timeline are seconds here: the run is over before they would pass.
+        # Minutes of the recorded timeline are seconds here, because the run is over before minutes would pass.
         return min(self.end_ms, moment_ms + int(min(8.0, 1.5 + rng.uniform(*seconds) / 20) * 1000))
 
 
 def _local(rng: Random, place: Place, day: date, style: Style) -> int:
-    """A moment on that local day. On Sundays nobody is at work, and what comes is a mistake of somebody's planning."""
+    """A moment on that local day. Nobody is at work on Sundays, so whatever arrives then is a planning mistake."""
     opens, closes = working_minutes(day.weekday())
     if style == "closing":
         end = datetime.combine(day, time(_CLOSES_HOUR), place.clock)
