@@ -2,7 +2,7 @@
 
 Rules of this module
 1. What is pruned could not change a decision any more: limits are counted on what is still inside its horizon, so the
-   moment of pruning is never visible (docs/semantics.md, 3).
+   moment of pruning is never visible (docs/semantics.md, 8.7).
 2. What a customer said stays, and so do what an erasure left and what a cap for life counts.
 3. That identities were forgotten is kept until no policy can remember for so long. A ledger in which nothing else is
    left is removed after that.
