@@ -17,8 +17,8 @@ class Limits(NamedTuple):
     is_open: bool = False
 
 
-# Nothing is approved with less than 2 seconds left, so an intent with a shorter life could never be approved. An approval
-# that is older than a day says nothing about the present.
+# Nothing is approved with less than 2 seconds left, so an intent with a shorter life could never be approved. An
+# approval that is older than a day says nothing about the present.
 TIME_TO_LIVE: Final = Limits(2 * SECOND_MS, 24 * HOUR_MS, 5 * MINUTE_MS, is_open=True)
 # Ledgers are held in memory. A year and a month is enough for rules such as "once a year".
 HISTORY: Final = Limits(DAY_MS, LONGEST_MEMORY_MS, 35 * DAY_MS)
