@@ -14,6 +14,8 @@ from typing import Any, Final
 
 import msgspec
 
+_HOUR_MS: Final = 3_600_000
+
 _PLACES: Final[dict[str, tuple[str, ...]]] = {
     "Gate": ("streams.gate:Gate",),
     "GateSettings": ("streams.gate:GateSettings",),
@@ -160,10 +162,21 @@ class Version:
         outputs = [(each.topic, each.key, each.value, tuple(each.headers), each.partition) for each in result.outputs]
         return outputs, list(result.changes.items()), result.tally
 
-    def due(self, gate: Any, store: dict[bytes, bytes], keys: list[bytes], now_ms: int) -> list[Any]:  # noqa: ANN401
-        """Which of these changelog keys have work at this moment, and whether it needs the barrier."""
-        answer = gate.due(keys, store, now_ms)
-        return [list(answer.keys), answer.needs_barrier]
+    def due(self, gate: Any, store: dict[bytes, bytes], keys: list[bytes], now_ms: int) -> list[bytes]:  # noqa: ANN401
+        """Which of these changelog keys have work at the last whole hour.
+
+        Versions differ in when they look: some say for a moment what is due, some say of a ledger when it is, at most
+        an hour late. At whole hours both are the same.
+        """
+        hour_ms = now_ms - now_ms % _HOUR_MS
+        if hasattr(gate, "due"):
+            return list(gate.due(keys, store, hour_ms).keys)
+        found = []
+        for key in keys:
+            due_ms = gate.due_at(key, store[key]) if key in store else None
+            if due_ms is not None and due_ms <= hour_ms:
+                found.append(key)
+        return found
 
     def counted(self, tally: Any) -> dict[str, Any]:  # noqa: ANN401 - this version's
         """Everything that the tally counted, under one version's names."""
