@@ -269,9 +269,7 @@ class _Run:
         if not self._is_at_home(record, outcome.customer_id, customer):
             return
         said_ms = _timestamp_ms(record, first)
-        result = apply_outcome(
-            outcome, self._ledger(customer, now), recorded_ms=said_ms, now=now, vocabulary=self._policy.vocabulary
-        )
+        result = apply_outcome(outcome, self._ledger(customer, now), recorded_ms=said_ms, now=now, policy=self._policy)
         self._keep(customer, result.ledger)
         self._withdraw(record, first, now, outcome.customer_id, result.withdrawals)
         for doubt in doubts + result.not_understood:

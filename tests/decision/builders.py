@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from streams.decision.decide import decide
 from streams.decision.decision import Decision
@@ -64,6 +64,12 @@ def ledger_with(
     return with_rows(Ledger(**fields), contacts=contacts, identities=known, label_sets=label_sets)
 
 
+class _Words(NamedTuple):
+    """What outcomes ask of a policy."""
+
+    vocabulary: Vocabulary
+
+
 def decided(policy: Policy, ledger: Ledger = EMPTY_LEDGER, now: int = NOW, **fields: Any) -> Decision:  # noqa: ANN401
     """The decision on an SMS to c-1."""
     return decide(intent_of(**{"created_at": now, **fields}), ledger, policy, now)
@@ -76,4 +82,4 @@ def heard(event: PreferenceEvent, ledger: Ledger = EMPTY_LEDGER, *, at: int = NO
 
 def reported(outcome: Outcome, ledger: Ledger = EMPTY_LEDGER, *, at: int = NOW, now: int = NOW) -> OutcomeResult:
     """The outcome, applied now under the words of the base policy; `at` is its record's time."""
-    return apply_outcome(outcome, ledger, recorded_ms=at, now=now, vocabulary=WORDS)
+    return apply_outcome(outcome, ledger, recorded_ms=at, now=now, policy=_Words(WORDS))

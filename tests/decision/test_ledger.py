@@ -68,7 +68,7 @@ def test_the_rows_are_what_the_columns_were_made_of() -> None:
 def test_what_most_ledgers_do_not_say_is_left_out_and_read_as_nothing() -> None:
     plain = ledger_with(contacts=FULL.contacts, label_sets=FULL.label_sets, preferences=FULL.preferences)
     value = encode_ledger(plain)
-    assert msgspec.msgpack.decode(value) == msgspec.msgpack.decode(msgspec.msgpack.encode(plain))[:-5]
+    assert msgspec.msgpack.decode(value) == msgspec.msgpack.decode(msgspec.msgpack.encode(plain))[:-6]
     assert decode_ledger(value) == plain
     for field in ("profile", "erased_ms", "archived", "preference_refused", "forgotten_ms"):
         said = msgspec.structs.replace(plain, **{field: getattr(FULL, field) or NOW})
@@ -91,6 +91,7 @@ DAMAGED: dict[str, dict[str, Any]] = {
     "a word that is not there": {"label_values": FULL.label_values[:-1]},
     "a word before the first": {"label_value_numbers": (-1, *FULL.label_value_numbers[1:])},
     "an archived tag that is not there": {"archived": {2: 1}},
+    "outcomes of more contacts than there are": {"outcomes": ((1, 2), (), ())},
 }
 
 

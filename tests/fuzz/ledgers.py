@@ -147,7 +147,7 @@ def works(found: Ledger, number: int) -> None:
             decision_id=named.hex(),
             detail=detail,
         )
-        told = apply_outcome(outcome, found, recorded_ms=NOW - 1, now=NOW, vocabulary=policy().vocabulary)
+        told = apply_outcome(outcome, found, recorded_ms=NOW - 1, now=NOW, policy=policy())
         stored(told.ledger, may_be_refused=far)
 
 

@@ -124,8 +124,8 @@ class Core:
 
     def _reported(self, reading: OutcomeReading, recorded_ms: int, now: int) -> Withdrawals:
         outcome = reading.event
-        before, words = self.ledger(outcome.customer_id), self.policy.vocabulary
-        result = apply_outcome(outcome, before, recorded_ms=recorded_ms, now=now, vocabulary=words)
+        before = self.ledger(outcome.customer_id)
+        result = apply_outcome(outcome, before, recorded_ms=recorded_ms, now=now, policy=self.policy)
         self.ledgers[outcome.customer_id] = result.ledger
         self.not_understood += reading.not_understood + result.not_understood
         return _plain(result.withdrawals)

@@ -187,8 +187,8 @@ class CoreReplay:
             outcome = decode_outcome(record.value, record.headers, record.key).event
             customer_id, refusal = outcome.customer_id, None
             self._check_home(step, customer_id)
-            before, words = self._ledger(customer_id), self.policy.vocabulary
-            reported = apply_outcome(outcome, before, recorded_ms=step.recorded_ms, now=now, vocabulary=words)
+            before = self._ledger(customer_id)
+            reported = apply_outcome(outcome, before, recorded_ms=step.recorded_ms, now=now, policy=self.policy)
             ledger, withdrawals = reported.ledger, reported.withdrawals
         self._keep(customer_id, ledger, now)
         for withdrawal in withdrawals:

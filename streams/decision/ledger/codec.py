@@ -2,8 +2,14 @@
 
 Rules of this module
 1. Equal ledgers have equal forms.
-2. The form is MessagePack of an array, its first element the format number. A reader refuses a number that it does not
-   know; fields may be added at the end of a format, never moved.
+2. The form is MessagePack of an array, its first element the format number. A number that is not known here is refused.
+3. Fields may be added at the end of a format, never moved. A version that does not know the last fields reads the
+   others, and writes the ledger without them; so what an older version must not forget needs a new format.
+
+    format   fields
+    1        before the first release, in several shapes: refused
+    2        Those of `Ledger`, in their order (docs/audit.md says what each is). The last six are left out together if
+             none of the first five of them says anything and there are no outcomes; the last alone if there are none.
 """
 
 from __future__ import annotations
@@ -17,6 +23,7 @@ from streams.decision.ledger.state import (
     EMPTY_LEDGER,
     LABEL_SETS_MAX,
     LEDGER_FORMAT,
+    OUTCOMES_PER_CONTACT_MAX,
     VALUES_PER_LABEL_SET,
     Ledger,
 )
@@ -28,19 +35,21 @@ class LedgerUnreadable(ValueError):
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode
-# Most ledgers say nothing in the last five fields. Then these are left out, as a reader of arrays allows: seven bytes
+# Most ledgers say nothing in the last six fields. Then these are left out, as a reader of arrays allows: seven bytes
 # less in the log, and in memory the next smaller size of block for a typical customer.
-_LAST_FIELDS: Final = msgspec.msgpack.encode(list(msgspec.structs.astuple(EMPTY_LEDGER)[-5:]))[1:]
+_OPTIONAL_FIELDS: Final = 6
+_LAST_FIELDS: Final = msgspec.msgpack.encode(list(msgspec.structs.astuple(EMPTY_LEDGER)[-_OPTIONAL_FIELDS:]))[1:]
 _HEADER_BYTES: Final = 3  # an array of more than 15
-_SHORT_HEADER: Final = bytes((0x90 + len(Ledger.__struct_fields__) - 5,))
+_LONG_HEADER: Final = b"\xdc"
+_SHORT_HEADER: Final = bytes((0x90 + len(Ledger.__struct_fields__) - _OPTIONAL_FIELDS,))
+_HEADER_WITHOUT_OUTCOMES: Final = _LONG_HEADER + (len(Ledger.__struct_fields__) - 1).to_bytes(2, "big")
 
 
 def encode_ledger(ledger: Ledger) -> bytes:
-    """The compact binary form of a ledger, which is also the changelog value. `decode_ledger` reads it.
-
-    Equal ledgers have equal forms.
-    """
+    """The compact binary form of a ledger. `decode_ledger` reads it. Equal ledgers have equal forms."""
     value = _encode(ledger)
+    if ledger.outcomes:
+        return value
     if (
         ledger.forgotten_ms
         or ledger.profile is not None
@@ -48,7 +57,7 @@ def encode_ledger(ledger: Ledger) -> bytes:
         or ledger.archived
         or ledger.preference_refused
     ):
-        return value
+        return _HEADER_WITHOUT_OUTCOMES + value[_HEADER_BYTES:-1]
     return _SHORT_HEADER + value[_HEADER_BYTES : -len(_LAST_FIELDS)]
 
 
@@ -63,21 +72,40 @@ def decode_ledger(value: bytes) -> Ledger:
         LedgerUnreadable: the format is unknown, or the bytes are no ledger.
     """
     try:
-        ledger = _decoder.decode(value)
+        # A look at the byte where the number stands, because ledgers are read once per intent.
+        is_long = value[:1] == _LONG_HEADER
+        decode = _DECODERS.get(value[3] if is_long else value[1]) if len(value) > _HEADER_BYTES else None
+        if decode is not None:
+            return decode(value)
+        format_number = _decode_format(value).format
+        decode = _DECODERS.get(format_number)
+        if decode is not None:
+            return decode(value)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise LedgerUnreadable(
             f"A stored ledger of {len(value)} bytes cannot be read. Was it written by another version? {error}"
         ) from None
-    if ledger.format != LEDGER_FORMAT:
-        raise LedgerUnreadable(
-            f"A stored ledger has format {ledger.format}; this version reads format {LEDGER_FORMAT}. "
-            "Run the version that wrote it."
-        )
+    raise LedgerUnreadable(
+        f"A stored ledger has format {format_number}; this version reads format {LEDGER_FORMAT}. "
+        "Run the version that wrote it."
+    )
+
+
+def _decode_2(value: bytes) -> Ledger:
+    ledger = _decoder.decode(value)
     if not _is_sound(ledger):
         raise LedgerUnreadable(
             f"A stored ledger of {len(value)} bytes cannot be read. Its columns do not belong together: it is damaged."
         )
     return ledger
+
+
+class _Format(msgspec.Struct, array_like=True, gc=False):
+    format: int = 0
+
+
+_decode_format: Final = msgspec.msgpack.Decoder(_Format).decode
+_DECODERS: Final = {2: _decode_2}
 
 
 def _is_sound(ledger: Ledger) -> bool:
@@ -107,4 +135,19 @@ def _is_sound(ledger: Ledger) -> bool:
         # Nothing is left without the numbers that there are.
         and not label_set_numbers.strip(_TAG_NUMBERS[:label_sets])
         and (not archived or 0 <= min(archived) <= max(archived) < label_sets)
+        and (not ledger.outcomes or _are_sound(ledger.outcomes, len(contacts)))
+    )
+
+
+def _are_sound(outcomes: tuple[tuple[int, ...], ...], contacts: int) -> bool:
+    """Whether each contact has types, ascending, each with a moment; and at least one contact has any."""
+    return (
+        len(outcomes) == contacts
+        and any(outcomes)
+        and all(
+            len(of) % 2 == 0
+            and list(of[::2]) == sorted(set(of[::2]))
+            and all(0 <= number < OUTCOMES_PER_CONTACT_MAX for number in of[::2])
+            for of in outcomes
+        )
     )

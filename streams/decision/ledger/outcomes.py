@@ -8,7 +8,7 @@ Rules of this module (docs/semantics.md, 1 and 2)
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from msgspec.structs import replace
 
@@ -40,15 +40,24 @@ class OutcomeResult(NamedTuple):
     not_understood: tuple[str, ...] = ()
 
 
+class OutcomePolicy(Protocol):
+    """What outcomes ask of a compiled policy."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """What scope words mean."""
+        ...
+
+
 def is_stop(outcome_type: str, detail: str | None) -> bool:
     """Whether the outcome's code is a no."""
     return detail is not None and code(detail) in (STOP_REPLIES if outcome_type == REPLY else STOP_CODES)
 
 
 def apply_outcome(
-    outcome: Outcome, ledger: Ledger, *, recorded_ms: int, now: int, vocabulary: Vocabulary
+    outcome: Outcome, ledger: Ledger, *, recorded_ms: int, now: int, policy: OutcomePolicy
 ) -> OutcomeResult:
-    """Apply one outcome whose record carries `recorded_ms`, at `now`, under a policy with these words. Total."""
+    """Apply one outcome whose record carries `recorded_ms`, at `now`, under this policy. Total."""
     position = _position(ledger, outcome.decision_id)
     channels: list[str | None] = [] if outcome.channel is None else [outcome.channel]
     doubts: tuple[str, ...] = ()
@@ -73,7 +82,7 @@ def apply_outcome(
                 channel=channel,
                 effective_at=outcome.occurred_at,
             )
-            result = apply_preference(stop, ledger, recorded_ms=recorded_ms, now=now, vocabulary=vocabulary)
+            result = apply_preference(stop, ledger, recorded_ms=recorded_ms, now=now, vocabulary=policy.vocabulary)
             ledger = result.ledger
             withdrawals += result.withdrawals
             doubts += tuple(doubt for doubt in result.not_understood if doubt not in doubts)

@@ -165,7 +165,7 @@ def _with_used_tags(
     used = sorted({contact.label_set_number for contact in contacts} | set(archived))
     moved = {old: new for new, old in enumerate(used)}
     return (
-        [Contact(c.decision_id, c.decided_ms, c.assumed_sent_ms, moved[c.label_set_number], c.flags) for c in contacts],
+        [msgspec.structs.replace(contact, label_set_number=moved[contact.label_set_number]) for contact in contacts],
         tuple(label_sets[old] for old in used),
         {moved[old]: count for old, count in archived.items()},
     )

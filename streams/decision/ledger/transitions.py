@@ -15,6 +15,7 @@ import msgspec
 
 from streams.decision.ledger.state import (
     DECISION_ID_BYTES,
+    OUTCOMES_PER_CONTACT_MAX,
     VALUES_PER_LABEL_SET,
     Contact,
     LabelSet,
@@ -55,6 +56,7 @@ def with_contact(ledger: Ledger, contact: Contact, label_set: LabelSet, created_
     """The ledger with one more contact (its `label_set` is filled in here), which is also one more identity."""
     ids, known, assumed_sent, decided = ledger.ids, ledger.created, ledger.assumed_sent, ledger.decided
     label_set_numbers, flags, oldest = ledger.label_set_numbers, ledger.flags, ledger.oldest_created
+    outcomes = ledger.outcomes
     decided_ms = contact.decided_ms
     base_ms = ledger.base_ms if known else min(created_ms, decided_ms)
     created, assumed_sent_new = created_ms - base_ms, contact.assumed_sent_ms - base_ms
@@ -78,6 +80,7 @@ def with_contact(ledger: Ledger, contact: Contact, label_set: LabelSet, created_
         flags=flags[:place] + bytes((contact.flags,)) + flags[place:],
         label_value_numbers=label_value_numbers,
         label_values=words,
+        outcomes=outcomes and (*outcomes[:place], (), *outcomes[place:]),
     )
 
 
@@ -165,7 +168,31 @@ def with_rows(
         flags=bytes(row.flags for row in rows),
         label_value_numbers=label_value_numbers,
         label_values=words,
+        outcomes=_outcome_column(rows),
     )
+
+
+def _outcome_column(rows: Sequence[Contact]) -> tuple[tuple[int, ...], ...]:
+    """The outcomes of these contacts; nothing at all if none has any."""
+    column = tuple(
+        tuple(n for number, moment_ms in row.outcomes for n in (number, moment_ms - row.decided_ms)) for row in rows
+    )
+    return column if any(column) else ()
+
+
+def with_outcome(ledger: Ledger, position: int, outcome_number: int, moment_ms: int) -> Ledger:
+    """The ledger whose contact at `position` has this type of outcome, and had it at the moment or before.
+
+    A union: the order and the number of reports make no difference.
+    """
+    contact = ledger.contacts[position]
+    known = dict(contact.outcomes)
+    known[outcome_number] = min(moment_ms, known.get(outcome_number, moment_ms))
+    if len(known) > OUTCOMES_PER_CONTACT_MAX:
+        return ledger
+    changed = msgspec.structs.replace(contact, outcomes=tuple(sorted(known.items())))
+    contacts = ledger.contacts
+    return with_rows(ledger, contacts=(*contacts[:position], changed, *contacts[position + 1 :]))
 
 
 def _columns(label_sets: Iterable[LabelSet]) -> tuple[tuple[int, ...], tuple[str, ...]]:
