@@ -33,7 +33,7 @@ _FIRST_GUESS: Final = 16
 _GUESS_BYTES_MIN: Final = 64 * 1024
 
 _GZIP_WINDOW: Final = 16 + zlib.MAX_WBITS
-"""As zlib is told that there is a gzip header."""
+"""Tells zlib to expect a gzip header."""
 
 _XERIAL_MAGIC: Final = b"\x82SNAPPY\0"
 _XERIAL_HEADER_BYTES: Final = len(_XERIAL_MAGIC) + 8

@@ -148,7 +148,7 @@ class FetchedPartitionRecords(PartitionRecords):  # type: ignore[misc]
     def _is_abort_marker(self, batch: Any) -> bool:
         try:
             return bool(self._contains_abort_marker(batch))
-        except Exception as error:  # noqa: BLE001 - a marker of nonsense raises anything
+        except Exception as error:  # noqa: BLE001 - a nonsensical marker raises anything
             raise UnreadableError(f"it is a damaged transaction marker ({type(error).__name__})") from None
 
 

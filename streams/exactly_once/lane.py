@@ -197,7 +197,7 @@ class Lane:
         return 0.0
 
     def _most_records(self, states: Sequence[PartitionState]) -> int:
-        """Of the next batch. Where decisions do not age, nobody waits for them either."""
+        """How many records the next batch may hold. Where decisions do not age, nobody waits for them either."""
         if not self._decisions_age:
             return self._settings.max_batch_records
         is_urgent = any(state.has_preferred() for state in states)

@@ -260,7 +260,7 @@ class FetchedBatches:
         packed = self._fetched[begin : self._at]
         try:
             parsed = DefaultRecordBatch(packed) if magic == _MAGIC else LegacyBatch(packed, magic)
-        except Exception as error:  # noqa: BLE001 - whatever a header of nonsense raises
+        except Exception as error:  # noqa: BLE001 - a nonsensical header raises anything
             raise UnreadableError(f"its header is damaged ({type(error).__name__})") from None
         return FetchedBatch(packed, parsed, position, is_legacy=magic != _MAGIC)
 
@@ -295,7 +295,7 @@ class LegacyBatch(_LegacyRecordBatchPy):  # type: ignore[misc]
             header = self._read_header(position)
             end = position + _BATCH_START.size + header[1]
             if header[1] < self._least_length or end > len(self._buffer) or len(headers) == RECORDS_MAX:
-                raise CorruptRecordException("a message of nonsense")
+                raise CorruptRecordException("a nonsensical message")
             headers.append((header, position))
             position = end
         return headers
@@ -315,7 +315,7 @@ class LegacyBatch(_LegacyRecordBatchPy):  # type: ignore[misc]
         if length == -1:
             return None, begin
         if not 0 <= length <= len(self._buffer) - begin:
-            raise CorruptRecordException("a length of nonsense")
+            raise CorruptRecordException("a nonsensical length")
         return bytes(self._buffer[begin : begin + length]), begin + length
 
 

@@ -1,4 +1,4 @@
-"""Everything the engine can be told, and the limits it keeps. Frozen; unsafe combinations are refused here.
+"""The settings of the engine, and the limits it keeps. Frozen; unsafe combinations are refused here.
 
 Every limit that is not a setting is a constant beside the code it guards. Units are in the names.
 """
