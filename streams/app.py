@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from streams.exactly_once.interfaces import Clock, Observer, StateMachine
 
-STREAM_BUFFER_SLICES: Final = 4096
+STREAM_BUFFER_FETCHES: Final = 4096
 """Faust's own queue between consumer and agent. Never full, as agents never wait: the engine's queues hold back."""
 
 QUIET_LOGGERS: Final = ("aiokafka", "faust", "mode", "kafka")
@@ -85,7 +85,7 @@ def build_app(settings: EngineSettings, report: StartupReport, engine: Engine, d
         table_standby_replicas=0,
         web_enabled=False,
         stream_wait_empty=False,
-        stream_buffer_maxsize=STREAM_BUFFER_SLICES,
+        stream_buffer_maxsize=STREAM_BUFFER_FETCHES,
         stream_recovery_delay=0.0,
         broker_session_timeout=settings.session_timeout_ms / 1000,
         broker_heartbeat_interval=settings.heartbeat_interval_ms / 1000,

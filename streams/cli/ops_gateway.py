@@ -88,7 +88,7 @@ class MachineOpsGateway:
     def listens(self, number: int, address: str) -> None:
         self._processes[number].listens(address)
 
-    def said(self, number: int, line: bytes) -> None:  # noqa: ARG002 - whoever it is, it is passed on
+    def wrote(self, number: int, line: bytes) -> None:  # noqa: ARG002 - whoever it is, it is passed on
         self._announce(line.decode(errors="replace").rstrip("\n"))
 
     def ended(self, number: int, why: str, *, restarts: int, is_refused: bool) -> None:

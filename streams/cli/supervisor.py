@@ -80,7 +80,7 @@ class OpsGateway(Protocol):
         """The worker's endpoint is there."""
         ...
 
-    def said(self, number: int, line: bytes) -> None:
+    def wrote(self, number: int, line: bytes) -> None:
         """The worker said something else on its standard output, as a line of JSON."""
         ...
 
@@ -272,7 +272,7 @@ class _Worker:
             self._number,
             descriptor=gateway.descriptor(self._number),
             listens=gateway.listens,
-            said=gateway.said,
+            wrote=gateway.wrote,
             linger_seconds=self._stop_seconds,
         )
         try:

@@ -35,7 +35,7 @@ class WorkerRun:
     Args:
         descriptor: what it inherits, beside its environment.
         listens: told where its endpoint is.
-        said: told whatever else it says on standard output, as a line of JSON.
+        wrote: told whatever else it says on standard output, as a line of JSON.
         linger_seconds: how long it may take to be gone after it said what it was ended by.
     """
 
@@ -45,16 +45,16 @@ class WorkerRun:
         *,
         descriptor: int,
         listens: Callable[[int, str], None],
-        said: Callable[[int, bytes], None],
+        wrote: Callable[[int, bytes], None],
         linger_seconds: float,
     ) -> None:
         self._number = number
         self._descriptor = descriptor
         self._listens = listens
-        self._passed_on = said
+        self._passed_on = wrote
         self._linger_seconds = linger_seconds
         self._process: asyncio.subprocess.Process | None = None
-        self._said: child_output.Ended | None = None
+        self._ended_by: child_output.Ended | None = None
         self._unlogged = child_output.UnloggedLines()
 
     async def start(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
@@ -93,13 +93,13 @@ class WorkerRun:
     async def _read_standard_output(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
         async for line in child_output.lines(process.stdout):
-            said = child_output.worker_message(line)
-            if said is None:
+            message = child_output.worker_message(line)
+            if message is None:
                 self._no_log(line)
-            elif said.ops is not None:
-                self._listens(self._number, said.ops)
-            elif said.ended is not None:
-                self._said = said.ended
+            elif message.ops is not None:
+                self._listens(self._number, message.ops)
+            elif message.ended is not None:
+                self._ended_by = message.ended
                 # If it cannot end now, it must not keep its partitions.
                 asyncio.get_running_loop().call_later(self._linger_seconds, self.kill)
             else:
@@ -120,14 +120,14 @@ class WorkerRun:
         log.warning("A worker wrote a line that is not a log line.", process=self._number, **self._unlogged.add(line))
 
     def _how(self, code: int) -> End:
-        said = self._said
-        if said is None:
+        ended = self._ended_by
+        if ended is None:
             died_of = self._unlogged.in_words()
             sentence = f"It ended {in_words(code)}" + (f" ({died_of})." if died_of else " without reporting a cause.")
             return End(sentence, in_words(code), code)
-        if code != ExitCode.DONE and is_refusal(said.kind):
+        if code != ExitCode.DONE and is_refusal(ended.kind):
             code = ExitCode.REFUSED
-        return End(said.sentence, said.kind, code, said.topic, said.partition, said.offset)
+        return End(ended.sentence, ended.kind, code, ended.topic, ended.partition, ended.offset)
 
 
 def in_words(code: int) -> str:

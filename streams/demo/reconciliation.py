@@ -90,7 +90,7 @@ class Figures:
         return sum(count for (_, verdict), count in self.decisions.items() if verdict == "approved")
 
 
-class Account:
+class Reconciliation:
     """The books of one run."""
 
     def __init__(self, names: TopicNames) -> None:

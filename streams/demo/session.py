@@ -29,7 +29,7 @@ from streams.demo.feed import Feed, FeedRefused, partitions_of
 from streams.demo.follow import Follower
 from streams.demo.gate_process import GateProcess
 from streams.demo.input import PARTITIONS, Live, demo_input
-from streams.demo.reconciliation import Account, Check
+from streams.demo.reconciliation import Check, Reconciliation
 from streams.exit_codes import ExitCode
 from streams.testing.broker import create_plan
 from streams.testing.embedded_broker import EmbeddedBroker
@@ -86,17 +86,17 @@ def run_demo(settings: DemoSettings) -> int:
     with contextlib.ExitStack() as stack:
         display.say("Starting a broker …" if settings.bootstrap is None else f"Using {settings.bootstrap} …")
         bootstrap = stack.enter_context(_broker(settings))
-        account = Account(names)
-        run = _Run(settings, bootstrap, names, account, display)
-        follower = Follower(bootstrap, names, account.arrived)
+        reconciliation = Reconciliation(names)
+        run = _Run(settings, bootstrap, names, reconciliation, display)
+        follower = Follower(bootstrap, names, reconciliation.arrived)
         follower.start()
         stack.callback(follower.stop)
         stack.callback(run.stop)
         with display:
             checks = run.to_the_end(follower)
-        latencies_ms = account.latencies_ms() if settings.clock == "wall" else []
-        examples = account.examples()
-        print_summary(account.figures(), latencies_ms, checks, examples, policy, seconds=run.seconds)
+        latencies_ms = reconciliation.latencies_ms() if settings.clock == "wall" else []
+        examples = reconciliation.examples()
+        print_summary(reconciliation.figures(), latencies_ms, checks, examples, policy, seconds=run.seconds)
         is_good = all(check.holds for check in checks)
         if settings.keep and settings.clock == "wall":
             run.keep_running()
@@ -107,16 +107,21 @@ class _Run:
     """The gate and the feed of one run."""
 
     def __init__(
-        self, settings: DemoSettings, bootstrap: str, names: TopicNames, account: Account, display: Display
+        self,
+        settings: DemoSettings,
+        bootstrap: str,
+        names: TopicNames,
+        reconciliation: Reconciliation,
+        display: Display,
     ) -> None:
         self.seconds = 0.0
         self._settings = settings
         self._bootstrap = bootstrap
         self._names = names
-        self._account = account
+        self._reconciliation = reconciliation
         self._display = display
         self._partitions = partitions_of(bootstrap, names)
-        self._feed = Feed(bootstrap, names, account.published)
+        self._feed = Feed(bootstrap, names, reconciliation.published)
         self._stop_feed = threading.Event()
         self._feeder: threading.Thread | None = None
         self._feed_failure = ""
@@ -136,9 +141,9 @@ class _Run:
         complaint = ""
         while not complaint:
             self.seconds = time.monotonic() - began
-            self._display.show(self._account.figures(), self._account.examples(), self.seconds)
+            self._display.show(self._reconciliation.figures(), self._reconciliation.examples(), self.seconds)
             is_fed = self._feeder is None or not self._feeder.is_alive()
-            if is_fed and not self._feed_failure and self._account.is_settled():
+            if is_fed and not self._feed_failure and self._reconciliation.is_settled():
                 break
             complaint = self._feed_failure or follower.failure or self._complaint(is_fed=is_fed)
             time.sleep(_LOOK_SECONDS)
@@ -146,7 +151,7 @@ class _Run:
         settings = self._settings
         is_own = settings.bootstrap is None
         shown = self._aborted if is_own and settings.broker == "embedded" else 0
-        checks = self._account.checks(is_alone=is_own, shown_aborted=shown)
+        checks = self._reconciliation.checks(is_alone=is_own, shown_aborted=shown)
         if complaint:
             return [Check("the run reached its end", holds=False, detail=complaint), *checks]
         return [*checks, self._no_gaps(), self._clean_end()]

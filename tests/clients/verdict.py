@@ -19,7 +19,7 @@ from streams.contracts.header_names import ERROR_REASON
 from streams.testing.kafka_io import read_topic
 from streams.testing.raw_log import read_logs
 from tests.clients.plan import is_special
-from tests.system.harness import header, origin, set_aside, value_of
+from tests.system.harness import header, origin, origin_of_dead_letter, value_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -112,7 +112,7 @@ class Evidence:
         for record in account.decisions.values():
             self.decisions.setdefault(customers[origin(record)], []).append(value_of(record))
         for place, record in account.dead_letters.items():
-            assert place == set_aside(record)
+            assert place == origin_of_dead_letter(record)
             customer = (record.key or b"").decode()
             if place.topic in intents:
                 self.letters.setdefault(customer, []).append(header(record, ERROR_REASON) or "")

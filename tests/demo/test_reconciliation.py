@@ -14,7 +14,7 @@ from streams.contracts.header_names import (
     ORIGIN_PARTITION,
     ORIGIN_TOPIC,
 )
-from streams.demo.reconciliation import Account, Arrival, percentile
+from streams.demo.reconciliation import Arrival, Reconciliation, percentile
 from streams.exactly_once.changelog import META_KEY, Meta, encode_meta
 from streams.topics import TopicNames
 
@@ -26,12 +26,12 @@ class Books:
     """An account that is told what happened in few words. Everything happens on partition 0."""
 
     def __init__(self) -> None:
-        self.account = Account(NAMES)
+        self.reconciliation = Reconciliation(NAMES)
         self._offsets = count()
 
     def publish(self, topic: str, *offsets: int, at: int = 1_000) -> None:
         for offset in offsets:
-            self.account.published(topic, 0, offset, at)
+            self.reconciliation.published(topic, 0, offset, at)
 
     def decide(self, offset: int, reason: str | None = None, *, kind: str = "", at: int = 1_010) -> None:
         verdict = "suppressed" if reason else "approved"
@@ -56,23 +56,23 @@ class Books:
     def arrive(
         self, topic: str, value: bytes, headers: dict[str, bytes], *, key: bytes = b"c1", at: int = 1_010
     ) -> None:
-        self.account.arrived(Arrival(topic, 0, next(self._offsets), key, value, headers, at))
+        self.reconciliation.arrived(Arrival(topic, 0, next(self._offsets), key, value, headers, at))
 
     def good(self, **options: bool) -> bool:
-        return all(check.holds for check in self.account.checks(is_alone=True, **options))
+        return all(check.holds for check in self.reconciliation.checks(is_alone=True, **options))
 
 
 def test_balanced() -> None:
     books = Books()
     books.publish(INTENTS, 0, 1, 2)
     books.publish(NAMES.preferences, 0)
-    assert not books.account.is_settled()
+    assert not books.reconciliation.is_settled()
     books.decide(0)
     books.decide(1, "gap")
     books.dead_letter(INTENTS, 2)
-    assert not books.account.is_settled()
+    assert not books.reconciliation.is_settled()
     books.apply(intents=3, preferences=1)
-    assert books.account.is_settled()
+    assert books.reconciliation.is_settled()
     assert books.good()
 
 
@@ -82,7 +82,7 @@ def test_a_missing_answer_is_seen() -> None:
     books.decide(0)
     books.apply(intents=2)
     assert not books.good()
-    assert "1 without an answer" in books.account.checks(is_alone=True)[0].detail
+    assert "1 without an answer" in books.reconciliation.checks(is_alone=True)[0].detail
 
 
 def test_a_second_answer_is_seen_and_a_withdrawal_is_none() -> None:
@@ -92,11 +92,11 @@ def test_a_second_answer_is_seen_and_a_withdrawal_is_none() -> None:
     books.decide(0, "opt_out", kind="withdrawn")
     books.apply(intents=1)
     assert books.good()
-    assert books.account.figures().withdrawals == {"opt_out": 1}
+    assert books.reconciliation.figures().withdrawals == {"opt_out": 1}
     books.decide(0)
     assert not books.good()
     # Where aborted transactions are shown, nobody can tell.
-    [first, *_] = books.account.checks(is_alone=True, shown_aborted=1)
+    [first, *_] = books.reconciliation.checks(is_alone=True, shown_aborted=1)
     assert first.holds
     assert "aborted" in first.detail
 
@@ -116,18 +116,18 @@ def test_what_was_forwarded_is_answered_at_its_first_place_and_must_be_taken() -
     books.arrive(NAMES.rerouted, b"x", {})
     books.dead_letter(NAMES.rerouted, 0, first=7)
     books.apply(intents=8)
-    assert not books.account.is_settled()
+    assert not books.reconciliation.is_settled()
     books.apply(rerouted=1)
-    assert books.account.is_settled()
+    assert books.reconciliation.is_settled()
     assert books.good()
-    assert books.account.figures().rerouted == 1
+    assert books.reconciliation.figures().rerouted == 1
 
 
 def test_an_answer_to_nothing_is_seen() -> None:
     books = Books()
     books.decide(3)
     assert not books.good()
-    assert all(check.holds for check in books.account.checks(is_alone=False))
+    assert all(check.holds for check in books.reconciliation.checks(is_alone=False))
 
 
 def test_an_answer_may_be_here_before_the_acknowledgement() -> None:
@@ -135,17 +135,17 @@ def test_an_answer_may_be_here_before_the_acknowledgement() -> None:
     books.decide(0, at=1_030)
     books.publish(INTENTS, 0, 1, at=1_000)
     books.decide(1, at=1_050)
-    assert books.account.latencies_ms() == [30, 50]
+    assert books.reconciliation.latencies_ms() == [30, 50]
 
 
 def test_figures_and_examples() -> None:
     books = Books()
     for offset, reason in enumerate([None, "gap", "gap", "cap_reached", "consent_expired"]):
         books.decide(offset, reason, at=1_000 - offset)
-    figures = books.account.figures()
+    figures = books.reconciliation.figures()
     assert (figures.decided, figures.approved) == (5, 1)
     assert figures.reasons["gap"] == 2
-    examples = books.account.examples()
+    examples = books.reconciliation.examples()
     assert [each["reason"] for each in examples] == ["cap_reached", None, "gap", "consent_expired"]
     assert examples[2]["decided_at"] == 998
 

@@ -550,7 +550,7 @@ def read_at(record: StoredRecord) -> Place:
     return _place(record, names.REROUTED_TOPIC, names.REROUTED_PARTITION, names.REROUTED_OFFSET) or origin(record)
 
 
-def set_aside(record: StoredRecord) -> Place:
+def origin_of_dead_letter(record: StoredRecord) -> Place:
     """Where the record of a dead letter stands."""
     place = _place(record, names.ERROR_TOPIC, names.ERROR_PARTITION, names.ERROR_OFFSET)
     assert place is not None
@@ -608,7 +608,7 @@ def account_for(world: World, *, complete: bool = True) -> Account:
         else:
             account.decisions[read] = record
     for record in world.read(found.dead_letter):
-        place = set_aside(record)
+        place = origin_of_dead_letter(record)
         assert record.partition == place.partition
         if place in account.dead_letters:
             twice.append(place)

@@ -30,7 +30,15 @@ from streams.testing.records import murmur2_partition, preference
 from streams.worker import GateWorker
 from streams.worker_end import WorkerEnd
 from tests.system.conftest import new_prefix, now_ms
-from tests.system.harness import DECIDE_SECONDS, START_SECONDS, Gate, World, running, set_aside, until_all_decided
+from tests.system.harness import (
+    DECIDE_SECONDS,
+    START_SECONDS,
+    Gate,
+    World,
+    origin_of_dead_letter,
+    running,
+    until_all_decided,
+)
 from tests.system.poison import HOLES, READABLE, RECORDS, SIZE, UNREADABLE, Poison, Record, Sound
 from tests.system.test_scenarios import delete_before
 
@@ -113,9 +121,9 @@ class Poisoned:
                 found.add((partition, BEHIND))
         return found
 
-    def set_aside(self) -> set[tuple[int, int]]:
+    def dead_letters(self) -> set[tuple[int, int]]:
         """Of the dead letters, each one once."""
-        places = [set_aside(record) for record in self.world.read(self.world.names.dead_letter)]
+        places = [origin_of_dead_letter(record) for record in self.world.read(self.world.names.dead_letter)]
         assert len(places) == len(set(places))
         assert {place.topic for place in places} <= {self.topic}
         return {(place.partition, place.offset) for place in places}
@@ -182,11 +190,11 @@ def test_what_nobody_can_read_ends_the_worker_and_what_can_be_read_is_read(
         assert end.reason.startswith(f"The record batch at offset 1 of {poisoned.topic}-{partition} "), kind.name
         assert re.search(f"cannot be read: ({kind.why})", end.reason), (kind.name, end.reason)
         assert "no JSON" not in end.reason
-        assert (partition, 0) in poisoned.set_aside(), "what lies before it is decided first"
+        assert (partition, 0) in poisoned.dead_letters(), "what lies before it is decided first"
         poisoned.give_up(partition)
     expected = poisoned.expected()
-    assert run_gate(settings, lambda: poisoned.set_aside() >= expected).exit_code == ExitCode.DONE
-    assert poisoned.set_aside() == expected
+    assert run_gate(settings, lambda: poisoned.dead_letters() >= expected).exit_code == ExitCode.DONE
+    assert poisoned.dead_letters() == expected
 
 
 def test_the_process_ends_with_the_sentence_in_its_log_and_on_its_output(own_kafka: RealKafka, tmp_path: Path) -> None:
@@ -225,7 +233,7 @@ def test_a_hole_inside_a_batch_is_missing_records(own_kafka: RealKafka, tmp_path
         missing_records = gate.metrics()["mesura_missing_records_total"]
     counted = {dict(labels)["topic"]: value for labels, value in missing_records.items() if value}
     assert counted == {poisoned.topic: len(HOLES)}
-    assert poisoned.set_aside() == poisoned.expected()
+    assert poisoned.dead_letters() == poisoned.expected()
 
 
 HUGE_BYTES = 900_000
@@ -243,7 +251,7 @@ def test_what_is_large_strange_or_taken_back_harms_nobody(real_kafka: Broker, tm
         metrics = gate.metrics()
         assert gate.get("/ready")[0] == 200
     assert not any(metrics["mesura_missing_records_total"].values())
-    places = Counter(set_aside(record)[:2] for record in world.read(world.names.dead_letter))
+    places = Counter(origin_of_dead_letter(record)[:2] for record in world.read(world.names.dead_letter))
     assert places == {(topic, 1): 4 for topic in inputs}
     assert not world.read_outputs()
 
