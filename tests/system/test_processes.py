@@ -40,6 +40,7 @@ KILLS = 3
 LOAD = 12_000
 # Time for the group to notice a member that was killed, and for its successor to be ready.
 TAKE_OVER_SECONDS = 60.0
+SCRAPE_SECONDS = 0.05
 HASTE = Haste(session_timeout_seconds=5.0)
 """Eight workers are killed here, and each is missed for a session."""
 
@@ -93,7 +94,7 @@ def scraped(gate: Gate) -> Iterator[tuple[list[int], list[str]]]:
 
     def scrape() -> None:
         last: Counts = {}
-        while not enough.is_set():
+        while not enough.wait(SCRAPE_SECONDS):
             now = counters(gate)
             if not now:  # no answer in time, on a busy machine, says nothing
                 continue
