@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parents[2]
 PARTITIONS = 4
 DEADLINE_SECONDS = 40.0
+SESSION_MS = 10_000
+"""Of a worker that is not killed: it shares this process, and on a busy machine is late with everything."""
 COMPACTED = {
     "cleanup.policy": "compact",
     "message.timestamp.type": "LogAppendTime",
@@ -78,6 +80,8 @@ class Running:
 
     def __init__(self, broker: Broker, topics: Topics, machine: Any = None, clock: Any = None, **changes: Any) -> None:
         changes.setdefault("check_crcs", not broker.is_embedded)
+        if not broker.is_embedded:  # there a rebalance lasts as long as a session
+            changes.setdefault("session_timeout_ms", SESSION_MS)
         self.observer = Recorder()
         self.stop = asyncio.Event()
         self.clock = clock or Clock()
@@ -117,11 +121,11 @@ async def running(broker: Broker, topics: Topics, *arguments: Any, **changes: An
 
 
 class WorkerProcess:
-    """A worker in a process of its own, to be killed."""
+    """A worker in a process of its own, to be killed; how long it is missed then is short."""
 
     def __init__(self, broker: Broker, topics: Topics, slot: str = "0", **changes: Any) -> None:
         self.stopped = False
-        changes = {"worker_slot": slot, "check_crcs": not broker.is_embedded} | changes
+        changes = {"worker_slot": slot, "check_crcs": not broker.is_embedded, "session_timeout_ms": 4_000} | changes
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.engine.worker_process"],
             cwd=REPOSITORY,

@@ -141,7 +141,7 @@ async def test_a_worker_that_was_frozen_past_its_session_changes_nothing_when_it
             await _until_answered(real_kafka, topics, 1)
             await publish(producer, topics.intents, keys(5_000))
             frozen.freeze()
-            async with running(real_kafka, topics, worker_slot="other", session_timeout_ms=1_500) as other:
+            async with running(real_kafka, topics, worker_slot="other") as other:
                 await other.until(lambda: len(other.observer.partitions) == PARTITIONS, "all partitions")
                 await publish(producer, topics.intents, keys(2_000))
                 await _until_answered(real_kafka, topics, 9_000)
