@@ -1,8 +1,8 @@
-"""The form of a detail: which field, what was found there by its kind, what to write instead.
+"""The form of a detail: which field it is about, what kind of value was found there, and what to write instead.
 
 Rules of this module
-1. Read by people who write producers in any language: JSON's words, none of Python's.
-2. Nothing of the record: a kind, a limit and a name of the contract's own are all that is said.
+1. People who write producers in any language read it, so it has the terms of JSON and none of Python's.
+2. It holds nothing of the record: only a kind, a limit and a name from the contract itself.
 """
 
 from __future__ import annotations

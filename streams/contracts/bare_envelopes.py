@@ -1,14 +1,15 @@
 """Events in an envelope that no header announces.
 
-A CloudEvent whose `content-type` was lost, what Kafka Connect's JSON converter writes with `schemas.enable`, a change
-event of Debezium, JSON in a JSON string: connectors write them unless they are told not to, and a no may stand in one.
+Connectors write them unless they are configured not to: a CloudEvent whose `content-type` was lost, what Kafka
+Connect's JSON converter writes with `schemas.enable`, a change event of Debezium, JSON in a JSON string. One may hold an
+opt-out.
 
 Rules of this module
-1. Asked only where a payload cannot be read as it is: an event is never looked for inside an event.
-2. An envelope is known by its own members, and has none by which an event is known. What it holds is found, never
-   changed, and nothing beside it is merged into it.
-3. Where the envelope says no more than "this is the event", any event is read out of it. Where it says more (a row was
-   changed, a router has put members beside it), only what restricts is: what it permits is not for us to guess.
+1. It is asked only if a payload cannot be read as it is, so an event is never looked for inside an event.
+2. An envelope is recognised by its own members, and has none of those by which an event is recognised. What it holds
+   is found and never changed, and nothing that stands beside it is merged into it.
+3. If the envelope says no more than "this is the event", any event is read from it. If it says more (a row was changed,
+   a router has put members beside it), only an event that restricts is read, because what it permits would be a guess.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""A record that cannot be read, as it is set aside.
+"""A record that cannot be read, as a dead letter.
 
 Rules of this module
-1. Original key, value and headers, byte for byte; what the gate adds stands behind them and holds no part of them.
-2. A dead letter can always be written: one that would be larger than the topic takes loses its value, then its own
-   headers, then its key, and says so with their sizes. The original stands where `mesura.error.topic`, `.partition` and
+1. It has the original key, value and headers, byte for byte. What the gate adds comes after them and holds no part of
+   them.
+2. A dead letter can always be written. One that would be larger than the topic accepts loses its value, then its own
+   headers, then its key, and states their sizes. The original is where `mesura.error.topic`, `.partition` and
    `.offset` say, as long as that topic is kept.
 """
 
@@ -41,7 +42,7 @@ VALUE_BYTES_MAX: Final = 1_000_000
 def dead_letter(
     record: InputRecord, partition: int, refused: RecordRefused, *, topic: str, value_bytes_max: int = VALUE_BYTES_MAX
 ) -> OutputRecord:
-    """The record as it is set aside on `topic`. `partition` is the one it arrived on, and the one it goes to.
+    """The record as a dead letter on `topic`. `partition` is the one it arrived on and the one it goes to.
 
     `value_bytes_max` limits key, value and original headers together. A value for which there is no room is replaced by
     null, its size and SHA-256 (which recognises it, but also a value somebody can guess) given in headers.

@@ -1,10 +1,10 @@
-"""Bytes of a record to a typed event of the decision core.
+"""From the bytes of a record to a typed event of the decision core.
 
 Rules of this module
 1. What is returned is exactly what `streams.decision` declares: its class, its limits, times as integers.
-2. Unknown fields are skipped and counted, but for an event that permits, which they make a dead letter. A record
-   without any pays nothing for the counting.
-3. What restricts is read leniently (`lenient.py`), after the strict reading has refused it.
+2. Unknown fields are skipped and counted, except in an event that permits: there they make the record a dead letter.
+   Counting costs nothing for a record that has none.
+3. An event that restricts is read leniently (`lenient.py`) if the strict reading has refused it.
 4. The answer depends on value, headers and key alone. Every refusal is a `RecordRefused`; nothing else is raised.
 """
 

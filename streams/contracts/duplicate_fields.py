@@ -1,10 +1,11 @@
-"""No field stands twice.
+"""No field occurs twice.
 
 Rules of this module
-1. Exact: a payload in which a known field, or an attribute, is repeated is always refused (RFC 8259, section 4, leaves
-   the meaning open; RFC 7493, section 2.3, forbids it). Of two `type`s of one opt-out nobody can say which was meant.
-2. Cheap: every name in JSON is followed by a colon, so there are at most as many names as colons. If that many
-   *different* members were decoded, none was repeated. Only where colons stand elsewhere too is more work done.
+1. The check is exact: a payload that repeats a known field, or an attribute, is always refused. RFC 8259, section 4,
+   leaves the meaning open, and RFC 7493, section 2.3, forbids it. If an opt-out has two `type`s, nobody can say which
+   was meant.
+2. The check is cheap: every name in JSON is followed by a colon, so there are at most as many names as colons. If that
+   many *different* members were decoded, none was repeated. More work is done only if there are colons elsewhere.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Decisions to the bytes that go out.
+"""From decisions to the bytes that go out.
 
 Rules of this module
 1. The same arguments give the same bytes: fields stand in the order of `schemas/`, and nothing is looked up or timed.

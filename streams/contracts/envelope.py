@@ -3,12 +3,12 @@
 Rules of this module
 1. The payload is found, never changed, and nothing of the envelope is merged into it: attributes of an envelope do not
    override fields of the payload.
-2. Which mode it is is told by the header `content-type` alone, as the CloudEvents Kafka binding 1.0, section 3, says;
-   a binary-mode event (headers `ce_*`) needs no opening: its value is the payload. Of envelopes that no header
-   announces, `envelope.py` knows.
-3. What schema registries' serializers put before the JSON is taken away (`prefixes.py`).
-4. Text in another encoding than UTF-8 that is certain is brought to it first. Where only the second byte tells (UTF-16
-   without a mark), that is left to `envelope.py`: looking at every record for it would cost more than it is worth.
+2. The header `content-type` alone tells the mode, as the CloudEvents Kafka binding 1.0, section 3, says. An event in
+   binary mode (headers `ce_*`) need not be opened, because its value is the payload. Envelopes that no header announces
+   are a matter of `bare_envelopes.py`.
+3. What serializers of schema registries put before the JSON is removed (`prefixes.py`).
+4. Text that is certainly in another encoding than UTF-8 is converted first. UTF-16 without a mark, which only the
+   second byte shows, is left to `bare_envelopes.py`: to look for it in every record would cost more than it is worth.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The names of the headers the gate adds. All begin with `mesura.`, but for the aliases other tools know.
+"""The names of the headers that the gate adds. All begin with `mesura.`, except the aliases that other tools know.
 
 Rules of this module
 1. Values are UTF-8: topic names, decimal integers, reason codes, our own sentences. No customer, address or content.
-2. Headers are added after those that were there. Where a name stands twice, the last one is the gate's own.
+2. Headers are added after those that were there. If a name occurs twice, the last one is the gate's own.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
-"""What restricts, read although something is wrong with the record that carries it.
+"""Events that restrict, read although something is wrong with their records.
 
 Rules of this module (docs/semantics.md, 0)
 1. Only what the strict reading has refused comes here, and nothing here permits. What cannot be read is left out where
    the event then restricts more, or as much; a word is read as one that nobody understands, and with a word or a time
    the end goes too, so that the event never takes the place of an older one that has none.
-2. The customer is whom the record names, else its key. Without either nobody can be protected, and it is refused.
-3. A record of the preference topic that nobody can read may have been a no: it becomes an `unread` event.
+2. The customer is the one whom the record names, or else its key. Without either nobody can be protected, and the
+   record is refused.
+3. A record of the preference topic that cannot be read may have been an opt-out, so it becomes an `unread` event.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """What serializers of schema registries put before the JSON of a record.
 
 Rules of this module
-1. Read is what is unmistakable: bytes with which neither JSON nor text begins, an id of the length that goes with them,
-   and right behind it the brace with which every event begins. Behind the four-byte id, which is the commonest, stands
-   whatever JSON may begin with.
+1. Only what is unmistakable is read: bytes with which neither JSON nor text begins, an id of the length that goes with
+   them, and directly after it the brace with which every event begins. After the four-byte id, which is the commonest,
+   there may be whatever JSON may begin with.
 2. The id is not looked up: the contract is the same whoever wrote the record.
-3. What is no JSON behind its prefix is named as far as it can be told, with the way to JSON. There is no way for Avro
-   and Protobuf: to read them a registry would have to answer, and a no would depend on it.
+3. If what follows the prefix is not JSON, the refusal names the format as far as it can be told, and how to write JSON
+   instead. Avro and Protobuf are not read: a registry would have to answer first, and an opt-out would depend on it.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""From a decoder's complaint to a refusal that gives nothing away.
+"""From a decoder's error to a refusal that reveals nothing of the record.
 
 Rules of this module
-1. A decoder's message is never passed on, for it speaks of Python's types and quotes unknown words of an enumeration.
-   It is read for the place and the kind of what was found; the sentence is made in `advice.py`. A form that is not
-   known says no more than its reason.
+1. A decoder's message is never passed on, because it names Python's types and quotes unknown words of an enumeration.
+   Only the place and the kind of what was found are taken from it, and `advice.py` makes the sentence. A message of
+   unknown form gives the reason and no more.
 2. Nesting is limited by counting, before anything recursive runs, so that a record's fate never depends on how deep the
    interpreter's stack happens to be.
 """

@@ -1,11 +1,11 @@
-"""Whether a record stands where its customer lives, and where to send it if not.
+"""Whether a record is on its customer's partition, and where to send it if not.
 
 Rules of this module
 1. A customer lives on the partition that murmur2 of `customer_id` (UTF-8) gives, as Kafka's own clients compute it.
-2. A misrouted record is forwarded once, unchanged but for its key, and never twice: what is wrong on arrival from
-   the rerouting topic is refused, so that no record can circle.
-3. A forwarded record says in headers where it first stood and when; that its value and the headers it had are
-   untouched is what makes the first place a proof.
+2. A misrouted record is forwarded once, unchanged except for its key. A record from the rerouting topic that is on the
+   wrong partition again is refused, so no record can circle.
+3. The headers of a forwarded record say where it was first and when. Because its value and its earlier headers are
+   unchanged, that position is a proof.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """JSON text that is not plain UTF-8, as UTF-8.
 
 Rules of this module
-1. RFC 8259 asks for UTF-8 without a byte order mark and lets readers pass over one. Editors and libraries on Windows
-   write one, or UTF-16 with or without one; somebody's no may stand in it.
-2. Nothing is guessed: by its mark, or by the zeros around the brace with which every event begins, the encoding is
-   certain. Text in any other is refused.
+1. RFC 8259 demands UTF-8 without a byte order mark and lets readers ignore one. Editors and libraries on Windows write
+   one, or UTF-16 with or without one, and the text may be an opt-out.
+2. Nothing is guessed: the mark, or the zeros around the brace with which every event begins, make the encoding certain.
+   Text in any other encoding is refused.
 """
 
 from __future__ import annotations

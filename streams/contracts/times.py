@@ -1,14 +1,14 @@
-"""Times as the world writes them, to integer milliseconds.
+"""From times as producers write them to integer milliseconds.
 
 Rules of this module
-1. Accepted is RFC 3339's `date-time`, and what the libraries of other languages write beside it, if it has one reading
+1. It accepts the `date-time` of RFC 3339, and what libraries of other languages write if it can be read in one way
    only: a blank for the "T", no seconds on a whole minute, a comma before the fraction, an offset without its colon or
    its minutes or behind a blank, "UTC", RFC 9557's suffixes (`[Europe/Paris]`). docs/contracts.md has the producers; a
    test has what they write.
-2. The offset names the moment. A suffix is passed over, also where it contradicts, but not one that says that it must
-   not be (`[!Europe/Paris]`).
-3. A time without a zone is refused: whose zone it would be is a guess. So are leap seconds: epoch milliseconds cannot
-   name one, and a guess could move a message across the end of a window.
+2. The offset determines the moment. A suffix is ignored, even if it contradicts the offset, unless it says that it must
+   not be ignored (`[!Europe/Paris]`).
+3. A time without a zone is refused, because any zone would be a guess. Leap seconds are refused too, because epoch
+   milliseconds cannot name one, and a guess could move a message across the end of a window.
 4. Fractions are cut, not rounded: rounding could name a moment that has not come.
 """
 
