@@ -1,4 +1,4 @@
-"""The outside check: reads what went in and what was committed, replays it with the oracle, says what was broken.
+"""The outside check: it reads what went in and what was committed, replays it with the oracle and reports what differs.
 
     report = audit(AuditSettings("localhost:9092", topics="", policies=[Path("policy.yaml")]))
     assert report.is_clean, report.as_text()
@@ -8,9 +8,9 @@ Rules of this package
    by readers of its own, written from docs/contracts.md, docs/semantics.md and docs/audit.md. Of `streams` it imports
    the oracle only (import-linter holds that). Only fetching bytes from Kafka is left to a library.
 2. It writes nothing: no record, no group, no offset.
-3. A customer appears in a finding as a keyed hash, the key made anew for every run; contents never do.
-4. Partitions are independent, as customers live in one: each is judged by itself, raw records in memory, nothing
-   decoded before it is needed. Only forwarded records are matched between partitions.
+3. A customer appears in a finding as a keyed hash, whose key is new in every run. Contents never appear.
+4. Partitions are independent, because a customer lives in one. Each is judged by itself: its raw records are in memory,
+   and nothing is decoded before it is needed. Only forwarded records are matched between partitions.
 """
 
 from streams.audit.report import AuditReport, Finding, Place

@@ -1,7 +1,7 @@
-"""One answer held against the oracle's.
+"""One answer, compared with the oracle's.
 
-Invariant: one answer gives at most one finding, the gravest; what it says beside names fields, reasons, rules and
-moments, never a value that a customer or a sender chose.
+Invariant: one answer gives at most one finding, the gravest. Its details name fields, reasons, rules and moments, never
+a value that a customer or a sender chose.
 """
 
 from __future__ import annotations

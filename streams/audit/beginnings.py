@@ -1,6 +1,6 @@
-"""What the stored ledgers say of the time whose records were deleted: there the replay begins, instead of at nothing.
+"""What the stored ledgers say of the time whose records were deleted. The replay begins with it, not with nothing.
 
-Invariant: what is taken from a ledger is the gate's own word. It lets the replay agree where the gate was right; it
+Invariant: what is taken from a ledger is the gate's own statement. It lets the replay agree if the gate was right. It
 never makes a finding, because nothing that old is certain (`completeness`).
 """
 

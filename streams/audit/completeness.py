@@ -1,13 +1,13 @@
 """What can still be known of a partition whose topics have been running for longer than they keep their records.
 
-Retention deletes inputs and answers; what happened before gates wrote batch records has lost its order to compaction.
-A difference that something of that could explain is not verifiable: it is counted, and it is no broken promise.
+Retention deletes inputs and answers, and compaction has removed the order of what happened before gates wrote batch
+records. A difference that deleted records could explain is not verifiable: it is counted, and is no broken promise.
 
 Invariants
-1. A finding is a broken promise only if nothing that is no longer there could explain it.
-2. That nothing was decided before the first record that is left is never taken for granted: not even a gate's first
-   batch record proves it.
-3. Whoever's history is in doubt stays in doubt to the end: what is missing may have been said for good.
+1. A finding is a broken promise only if no deleted record could explain it.
+2. It is never assumed that nothing was decided before the first record that is left. Not even a gate's first batch
+   record proves that.
+3. A customer whose history is in doubt stays in doubt to the end, because what is missing may hold for good.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Dead letters: one for each record that demands one, made of that record byte for byte, or with what did not fit
 replaced by its size.
 
-Invariant: what the gate added stands behind what was there, so the record's own headers come first.
+Invariant: the gate adds its headers after those that were there, so the record's own headers come first.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""From a record's value to the document of the event it carries, as docs/contracts.md says: encodings and envelopes.
+"""From a record's value to the document of the event it carries: encodings and envelopes of docs/contracts.md.
 
-Invariant: what is found stands in the record as it is. An event is never looked for inside what may be an event.
+Invariant: what is found is in the record as it is. An event is never looked for inside what may be an event.
 """
 
 from __future__ import annotations

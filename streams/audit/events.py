@@ -3,8 +3,8 @@
 Invariants
 1. A record is either an event whose times are epoch milliseconds, or bad, with the reason the documents give. Of a
    record with several faults any one may be named.
-2. What restricts is read as far as it can be read, and what permits only if all of it can be (docs/semantics.md, 0). A
-   preference nobody can read is bad, and still names the event by which its customer is protected.
+2. An event that restricts is read as far as it can be read, and one that permits only if all of it can be read
+   (docs/semantics.md, 0). A preference that cannot be read is bad. It still names the event that protects its customer.
 
 Fields, kinds and the lenient reading stay in one module: each kind's reading is a row of the same table of checks, and
 what is read leniently falls back on the same rows.

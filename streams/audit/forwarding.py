@@ -1,8 +1,8 @@
-"""Forwarded records, matched over all partitions: each misrouted record once, whole, to where its customer lives.
+"""Forwarded records, matched over all partitions: each misrouted record once, whole, to its customer's partition.
 
 Invariants
-1. Needs every partition's verdict; each misrouted and each forwarded record is accounted for once.
-2. What retention may have deleted is not missed: it is counted as not verifiable.
+1. It needs the verdicts of all partitions. Each misrouted and each forwarded record is accounted for once.
+2. What retention may have deleted is not reported as missing: it is counted as not verifiable.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The documented headers (docs/contracts.md), read by a reader of the audit's own.
 
-Invariant: where a name stands twice the last one counts, because the gate adds its own behind what was there.
+Invariant: if a name occurs twice the last one counts, because the gate adds its own headers at the end.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""One partition, judged: its records served once more in the order of service, and every trace they left accounted for.
+"""Judges one partition: serves its records once more in the order of service, and accounts for every trace they left.
 
 Invariants
 1. Every record is looked at once and every output is accounted for once. What nothing accounts for is a finding.
-2. After a wrong answer the replay goes on from what was committed, not from what should have been: an approval that is
-   out counts, whoever gave it. So one mistake is one finding.
-3. What something that is no longer there could explain is counted as not verifiable, and is no finding.
-4. Of a record that left the wrong kind of trace it is said once, and it is not judged further.
+2. After a wrong answer the replay continues from what was committed, not from what should have been: an approval that
+   was given counts. So one mistake is one finding.
+3. What a deleted record could explain is counted as not verifiable, and is no finding.
+4. A record that left the wrong kind of trace is reported once and not judged further.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 Invariants
 1. The ends of the batches topic are taken before those of the ledger, and those before all others. A decision's records
    are acknowledged before its transaction is committed, so whatever an end covers lies below the ends taken after it.
-2. The ends are those of everything written, not of what is committed: up to them is read, which waits for a transaction
-   still open. So a commit whose marks have reached one topic and not yet another is seen whole.
+2. The ends are those of everything written, not of what is committed. Reading goes up to them, and so waits for a
+   transaction that is still open. A commit whose marks have reached one topic and not yet another is seen whole.
 3. No group is joined and nothing is committed.
 """
 

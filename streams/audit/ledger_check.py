@@ -1,9 +1,9 @@
-"""The stored ledgers of one partition held against what the committed decisions leave.
+"""The stored ledgers of one partition, compared with what the committed decisions leave.
 
     key b"c" + customer id      a ledger
     key b"e" + keyed hash       what an erasure left, under BLAKE2b-128 of the customer id with the erasure key
 
-Invariant: run after the last record was served, so that the oracle knows everything the ledgers may know.
+Invariant: it runs after the last record was served, so the oracle knows everything that the ledgers may know.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Stored ledgers, read from their binary form, and what the oracle expects of them.
 
 This is the one module of the audit that knows the binary form (docs/audit.md, "The stored ledger"). It is read into
-plain meanings, and meanings are compared: how tags are numbered, in which order contacts stand, and when something past
-its horizon was dropped make no difference.
+plain meanings, and meanings are compared. How tags are numbered, in which order contacts are stored, and when something
+past its horizon was dropped make no difference.
 
 Invariants
-1. What is still inside its horizon must be there, and nothing may be there that the records do not tell.
+1. What is inside its horizon must be there, and nothing may be there that does not follow from the records.
 2. A finding says which part differs and how many entries do; never what they hold.
 """
 

@@ -1,6 +1,6 @@
 """The recorded log, as the judge sees it: records of one partition at a time, from wherever they come.
 
-Invariant: only committed records, in offset order; what was deleted from the start of a topic shows in `starts`.
+Invariant: it has committed records only, in the order of offsets. What was deleted from a topic shows in `starts`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Which policy decided: the files given, by the hash that a decision names.
 
-A hash is the gate's own; the audit cannot make one without sharing code. The control topic says which text it published
-under which hash; a decision is judged by the file of that text. Where the control topic does not say, name and version
-decide.
+Only a gate makes hashes of policies, because the audit could not without sharing code. The control topic says which
+text it published under which hash, and a decision is judged by the file of that text. If the control topic does not
+say, name and version decide.
 
 Invariant: with files given, no other text is ever used.
 """

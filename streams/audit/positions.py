@@ -1,6 +1,6 @@
-"""Positions and moments, as the two topics tell them that every transaction writes: they only go forward.
+"""Positions and moments in the two topics that every transaction writes: they only go forward.
 
-Invariant: one step back is one finding, whichever of the two tells of it.
+Invariant: one step back is one finding, whichever of the two topics shows it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""An audit from end to end: what is there, partition by partition in processes of their own, then all together.
+"""An audit from end to end: each partition in one of several processes, then what concerns all of them.
 
 Invariant: the findings do not depend on how many processes there are, nor on which finishes first.
 """

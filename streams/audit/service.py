@@ -1,14 +1,14 @@
 """In which order, and at which moments, a partition's records were decided.
 
-What a batch serves, it serves by topic (preferences, outcomes, forwarded records, intents in priority order) and
+A batch serves its records by topic (preferences, outcomes, forwarded records, intents in priority order) and
 offset, all of it at its moment; under the record clock by (timestamp, topic, offset), each record at the greatest
 timestamp so far.
 
 Invariants
-1. Every record below the greatest positions is served exactly once, whatever the batches say: what they say wrongly
-   is a finding, not a reason to judge a record twice or never.
-2. Only a batch that is not whole is a stretch of several. They are then told apart by what their answers say, which is
-   the likeliest order and no more: nothing that hangs on it is a broken promise.
+1. Every record below the greatest positions is served exactly once, whatever the batches say. If they are wrong, that
+   is a finding and no reason to judge a record twice or never.
+2. Only a batch that is not whole is a stretch of several. Their answers then tell them apart. That order is only the
+   likeliest one, so nothing that depends on it is a broken promise.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What an audit is asked to look at.
 
-Invariant: everything an audit depends on stands here, so that it can be handed to another process as it is.
+Invariant: everything an audit depends on is here, so that it can be handed to another process as it is.
 """
 
 from __future__ import annotations

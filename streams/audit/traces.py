@@ -1,6 +1,6 @@
 """What a partition's records left behind: answers and dead letters by the place of the record that caused them.
 
-Invariant: nothing is decoded here but headers; a trace is taken out once, and what is left in the end has no cause.
+Invariant: only headers are decoded here. A trace is taken out once, and what is left in the end has no cause.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Events in an envelope that no header announces.
 
 Connectors write them unless they are configured not to: a CloudEvent whose `content-type` was lost, what Kafka
-Connect's JSON converter writes with `schemas.enable`, a change event of Debezium, JSON in a JSON string. One may hold an
-opt-out.
+Connect's JSON converter writes with `schemas.enable`, a change event of Debezium, JSON in a JSON string. One may hold
+an opt-out.
 
 Rules of this module
 1. It is asked only if a payload cannot be read as it is, so an event is never looked for inside an event.
