@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from streams.contracts.decode import decode_intent
+from streams.decision.checks.duplicate import decision_id
 from streams.decision.decide import decide
 from streams.decision.decision import Decision
 from streams.decision.intent import Intent
@@ -36,7 +37,6 @@ from streams.decision.ledger.state import Contact, LabelSet, Ledger
 from streams.decision.ledger.transitions import with_contact
 from streams.decision.policy import Policy, compile_policy
 from streams.decision.preference_event import PreferenceEvent
-from streams.decision.rules.duplicate import decision_id
 from streams.decision.tables import DAY_MS, HOUR_MS, MINUTE_MS
 from streams.exactly_once.changelog import customer_key
 from streams.exactly_once.interfaces import Batch

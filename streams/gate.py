@@ -67,7 +67,6 @@ class Gate:
         self.settings = settings
         specification = policy.specification
         self.policy_name = policy_fragment(specification.name, specification.version, specification.content_hash)
-        self._horizons = Horizons(policy.history_ms, specification.identities_ms)
 
     approving_kinds: frozenset[KeyKind] = frozenset()
     """Retention decides nothing, so it needs no barrier."""
@@ -79,11 +78,11 @@ class Gate:
     @property
     def due_horizons(self) -> Horizons:
         """How long the policy remembers."""
-        return self._horizons
+        return self.policy.horizons
 
     def due_at(self, key: bytes, value: bytes) -> int | None:
         """When retention makes a customer's ledger shorter. Nothing else has work of its own."""
-        return next_due_of(value, self._horizons) if kind_of(key) is KeyKind.CUSTOMER else None
+        return next_due_of(value, self.due_horizons) if kind_of(key) is KeyKind.CUSTOMER else None
 
     def ledger_of(self, customer_id: bytes, store: Mapping[bytes, bytes]) -> Ledger | None:
         """The ledger stored for a customer, or what an erasure left of it; None if nothing is known."""

@@ -7,23 +7,15 @@ Rules of this module
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Mapping
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from streams.decision.ledger.precedence import covering_by_track
-from streams.decision.ledger.state import UNCOUNTED, VALUES_PER_LABEL_SET, LabelSet, Preference
+from streams.decision.ledger.state import UNCOUNTED, VALUES_PER_LABEL_SET, LabelSet, Ledger, Preference
+from streams.decision.request_context import RequestContext
 from streams.decision.tables import NEVER
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from streams.decision.counting import Counting
-    from streams.decision.intent import Intent
-    from streams.decision.ledger.state import Ledger
-    from streams.decision.policy import Policy
-    from streams.decision.request_context import RequestContext
-
-_NOTHING_SAID: Final[list[Preference]] = []
+from streams.decision.vocabulary import Vocabulary
 
 # Pairs of channel and purpose with a number of their own: a byte, of which one value is taken. Policies with a larger
 # vocabulary count by looking at label sets.
@@ -48,7 +40,15 @@ OPEN_FIELDS: Final = {name: OpenField(name) for name in ("topic", "campaign", "b
 
 
 class EvaluationContext:
-    """An intent, its request, its customer's ledger and the policy."""
+    """The label set of an intent, its request, and its customer's ledger.
+
+    Args:
+        label_set: the intent's own, every word of it; that of the request has only the words that the plan names.
+        request: what is settled of the intent beside its customer's history.
+        ledger: the customer's.
+        vocabulary: what the words of preferences mean.
+        pair_numbers: the number of every channel and purpose.
+    """
 
     __slots__ = (
         "_after_ms",
@@ -56,28 +56,33 @@ class EvaluationContext:
         "_counted",
         "_covering",
         "_label_sets",
+        "_pair_numbers",
         "_pairs",
         "_pairs_known",
         "_sharing",
-        "intent",
         "label_set",
         "ledger",
         "pair",
-        "policy",
         "request",
         "verdicts",
+        "vocabulary",
     )
 
     def __init__(
-        self, intent: Intent, label_set: LabelSet, pair: int, request: RequestContext, ledger: Ledger, policy: Policy
+        self,
+        label_set: LabelSet,
+        request: RequestContext,
+        ledger: Ledger,
+        vocabulary: Vocabulary,
+        pair_numbers: Mapping[tuple[str, str], int],
     ) -> None:
-        self.intent = intent
         self.label_set = label_set
         # The number of the intent's channel and purpose.
-        self.pair = pair
+        self.pair = request.channel_purpose.number
         self.request = request
         self.ledger = ledger
-        self.policy = policy
+        self.vocabulary = vocabulary
+        self._pair_numbers = pair_numbers
         self._pairs_known = False
         self._pairs: bytes | None = None
         self._after_ms = NEVER
@@ -87,13 +92,15 @@ class EvaluationContext:
         self._sharing: dict[OpenField, bytes] = {}
         self._label_sets: tuple[LabelSet, ...] | None = None
         # 1 for every contact that counts, kept by who says so.
-        self.verdicts: dict[Counting, bytes] = {}
+        self.verdicts: dict[Hashable, bytes] = {}
 
-    def covering(self, track: str) -> list[Preference]:
-        """The customer's preference events of a track that are about contacts like this one."""
+    def covering(self) -> dict[str, list[Preference]]:
+        """The customer's preference events that are about contacts like this one, by track; tracks without any are
+        absent.
+        """
         if self._covering is None:
-            self._covering = covering_by_track(self.ledger.preferences, self.label_set, self.policy.vocabulary)
-        return self._covering.get(track, _NOTHING_SAID)
+            self._covering = covering_by_track(self.ledger.preferences, self.label_set, self.vocabulary)
+        return self._covering
 
     def contacts_after(self, after_ms: int) -> int:
         """How many contacts have a latest moment > `after_ms`; they are the first. The last answer is kept."""
@@ -117,14 +124,15 @@ class EvaluationContext:
         return self._pairs
 
     def _contact_pairs(self) -> bytes | None:
-        ledger, numbers = self.ledger, self.policy.pair_numbers
+        ledger, numbers = self.ledger, self._pair_numbers
         words, label_value_numbers = ledger.label_values, ledger.label_value_numbers
-        by_label_set: list[int] = []
-        for place in range(0, len(label_value_numbers), VALUES_PER_LABEL_SET):
-            number = numbers.get((words[label_value_numbers[place] - 1], words[label_value_numbers[place + 1] - 1]))
-            if number is None or number >= PAIRS_NUMBERED_MAX:
-                return None
-            by_label_set.append(number)
+        channels, purposes = label_value_numbers[::VALUES_PER_LABEL_SET], label_value_numbers[1::VALUES_PER_LABEL_SET]
+        by_label_set = [
+            numbers.get((words[channel - 1], words[purpose - 1]), PAIRS_NUMBERED_MAX)
+            for channel, purpose in zip(channels, purposes, strict=True)
+        ]
+        if by_label_set and max(by_label_set) >= PAIRS_NUMBERED_MAX:
+            return None
         pairs = ledger.label_set_numbers.translate(bytes(by_label_set).ljust(256, b"\0"))
         counted = self.counted()
         if 0 in counted:

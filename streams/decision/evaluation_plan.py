@@ -8,96 +8,41 @@ Rules of this module
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import Final
 
+from streams.decision.answer import Answer, denial
 from streams.decision.decision import Entry
-from streams.decision.ledger.state import NEEDED_CONSENT, UNCOUNTED
-from streams.decision.reasons import EXEMPT, PASSED, REASON_NUMBERS
-from streams.decision.rules.cap import CapRule
-from streams.decision.rules.consent import CONSENT
-from streams.decision.rules.rule import PASS, Answer, ContextRule, CountingRule, Limit, PreferenceRule, Rule, denial
-from streams.decision.selection import COUNTRY_UNKNOWN, NO, YES
-from streams.decision.tables import NEVER
-
-if TYPE_CHECKING:
-    from streams.decision.evaluation_context import EvaluationContext
-    from streams.decision.plan import Plan
-    from streams.decision.request_context import RequestContext
+from streams.decision.reasons import EXEMPT, PASSED
+from streams.decision.request_context import RequestContext
+from streams.decision.rules.rule import Rule, Step
+from streams.decision.selection import COUNTRY_UNKNOWN, NO, YES, Condition
 
 # Behind every place there is.
 NOWHERE: Final = 1 << 30
 _COUNTRY_UNKNOWN: Final[Answer] = denial("country_unknown")
-_CLOSING: Final = REASON_NUMBERS["closing"]
 
 
-class Step(ABC):
-    """A rule left to ask, and its place in the explanation. `room`: of a cap in force, how many contacts it leaves room
-    for beside those it counts, once the intent itself is approved.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A rule in a plan: what is left to ask of the intent, and whether its purpose is exempt from it."""
+
+    rule: Rule
+    condition: Condition | None
+    is_exempt: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRules:
+    """What intents of one channel and purpose are asked: the rules that can apply, in their order; the obligations an
+    approval names, each with what is left to ask of the intent; the flags of the contacts; and the explanation of an
+    intent that has passed the built-in checks.
     """
 
-    __slots__ = ("place", "room", "rule")
-
-    def __init__(self, place: int, rule: Rule, room: int | None) -> None:
-        self.place = place
-        self.rule = rule
-        self.room = room
-
-    @abstractmethod
-    def answer(self, context: EvaluationContext, moment_ms: int) -> Answer:
-        """The rule's answer."""
-
-
-class PreferenceStep(Step):
-    """To ask what the customer said."""
-
-    __slots__ = ("_hearing",)
-
-    def __init__(self, place: int, rule: PreferenceRule) -> None:
-        super().__init__(place, rule, None)
-        self._hearing = rule
-
-    def answer(self, context: EvaluationContext, moment_ms: int) -> Answer:
-        """The rule's own."""
-        return self._hearing.ask(context, moment_ms)
-
-
-class CountingStep(Step):
-    """To count."""
-
-    __slots__ = ("_counting", "_limits", "_reason")
-
-    def __init__(self, place: int, rule: CountingRule, room: int | None, limits: list[Limit]) -> None:
-        super().__init__(place, rule, room)
-        self._counting = rule.counting
-        self._reason = rule.reason
-        self._limits = limits
-
-    def answer(self, context: EvaluationContext, moment_ms: int) -> Answer:
-        """A denial by the first limit that is reached, else by the first that is closing, else a pass for as long as
-        all of them last, with the numbers of the first.
-        """
-        counting = self._counting
-        passed: Answer | None = None
-        closing: Answer | None = None
-        for limit in self._limits:
-            count = (
-                counting.count_ever(context)
-                if limit.is_ever
-                else counting.count_after(context, moment_ms - limit.back_ms)
-            )
-            numbers = (count,) + limit.numbers  # noqa: RUF005 - unpacking would build a list first
-            if count >= limit.most:
-                return self._reason, NEVER, numbers
-            if limit.is_closing and closing is None:
-                closing = _CLOSING, NEVER, numbers
-            passed = (PASSED, limit.end_ms, numbers) if passed is None else _shorter(passed, limit.end_ms)
-        return closing or passed or PASS
-
-
-def _shorter(passed: Answer, end_ms: int) -> Answer:
-    """The same pass, until then at most."""
-    return PASSED, min(passed[1], end_ms), passed[2]
+    asked: tuple[Asked, ...]
+    obligations: tuple[tuple[str, Condition | None], ...]
+    contact_flags: int
+    checks_passed: tuple[Entry, ...]
 
 
 class StaticPlan:
@@ -110,21 +55,19 @@ class StaticPlan:
         "entries",
         "is_country_missing",
         "obligations",
-        "plan",
         "request",
         "steps",
         "timed",
         "zone_label",
     )
 
-    def __init__(self, plan: Plan, request: RequestContext, moment_ms: int) -> None:
-        self.plan = plan
+    def __init__(self, rules: PlanRules, request: RequestContext, moment_ms: int) -> None:
         self.request = request
         self.obligations = tuple(
-            [name for name, condition in plan.obligations if condition is None or condition.holds(request)]
+            [name for name, condition in rules.obligations if condition is None or condition.holds(request)]
         )
         # The explanation with what is settled; what a timed plan or a step finds out comes into its place.
-        self.entries: list[Entry] = list(plan.checks_passed)
+        self.entries: list[Entry] = list(rules.checks_passed)
         self.steps: list[Step] = []
         # Places of the rules whose answers or limits depend on the moment.
         self.timed: list[tuple[int, Rule]] = []
@@ -132,9 +75,9 @@ class StaticPlan:
         self.binding: list[Rule] = []
         self.denials: list[tuple[int, int, Rule]] = []
         self.is_country_missing = False
-        self.contact_flags = plan.contact_flags
+        self.contact_flags = rules.contact_flags
         self.zone_label: tuple[str, ...] | None = None
-        for asked in plan.asked:
+        for asked in rules.asked:
             rule = asked.rule
             holds = YES if asked.condition is None else asked.condition.holds(request)
             if holds == NO:
@@ -144,6 +87,7 @@ class StaticPlan:
                 continue
             if not rule.is_shadow:
                 self.binding.append(rule)
+                self.contact_flags |= rule.contact_flags
             if holds == COUNTRY_UNKNOWN:
                 self.is_country_missing = self.is_country_missing or not rule.is_shadow
                 self._settle(rule, _COUNTRY_UNKNOWN)
@@ -157,34 +101,17 @@ class StaticPlan:
 
     def _ask(self, rule: Rule, moment_ms: int) -> None:
         """Ask a rule to which one moment is like another."""
-        if isinstance(rule, ContextRule):
-            self._settle(rule, rule.answer(self.request, moment_ms))
-            return
-        place = len(self.entries)
-        self.entries.append((rule.number, PASSED))
-        if isinstance(rule, PreferenceRule):
-            if rule.kind == CONSENT and not rule.is_shadow:
-                self.contact_flags |= NEEDED_CONSENT
-            self.steps.append(PreferenceStep(place, rule))
+        settled = rule.settle(len(self.entries), self.request, moment_ms)
+        if isinstance(settled, Step):
+            self.steps.append(settled)
+            self.entries.append((rule.number, PASSED))
         else:
-            assert isinstance(rule, CountingRule)
-            limits = rule.limits(self.request, moment_ms)
-            assert isinstance(limits, list), "only an unknown zone leaves nothing to count"
-            self.steps.append(CountingStep(place, rule, self.room(rule), limits))
+            self._settle(rule, settled)
 
     def _settle(self, rule: Rule, answer: Answer) -> None:
         if answer[0] != PASSED and not rule.is_shadow:
             self.denials.append((len(self.entries), answer[0], rule))
         self.entries.append((rule.number, answer[0], *answer[2]))
-
-    def room(self, rule: CountingRule) -> int | None:
-        """How many contacts a cap in force leaves room for beside those counted, once the intent is approved."""
-        if not isinstance(rule, CapRule) or rule.is_shadow:
-            return None
-        is_counted = not self.plan.contact_flags & UNCOUNTED
-        return rule.limit - (
-            1 if is_counted and rule.counting.counts_own(self.plan.pair, self.request.label_set) else 0
-        )
 
 
 class TimedPlan:
@@ -211,16 +138,11 @@ class TimedPlan:
             self.steps.sort(key=_place_of)
 
     def _ask(self, place: int, rule: Rule, moment_ms: int) -> None:
-        request = self.static_plan.request
-        if isinstance(rule, ContextRule):
-            self._settle(place, rule, rule.answer(request, moment_ms))
-            return
-        assert isinstance(rule, CountingRule), "what customers said is no matter of the moment alone"
-        limits = rule.limits(request, moment_ms)
-        if isinstance(limits, tuple):
-            self._settle(place, rule, limits)
+        settled = rule.settle(place, self.static_plan.request, moment_ms)
+        if isinstance(settled, Step):
+            self.steps.append(settled)
         else:
-            self.steps.append(CountingStep(place, rule, self.static_plan.room(rule), limits))
+            self._settle(place, rule, settled)
 
     def _settle(self, place: int, rule: Rule, answer: Answer) -> None:
         reason, end_ms, numbers = answer

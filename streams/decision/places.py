@@ -7,13 +7,12 @@ Rules of this module (docs/semantics.md, 3 and 4)
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final, NamedTuple
 
 from streams.decision.intent import Intent
 from streams.decision.ledger.state import Profile
-from streams.decision.policy_specification import PolicySpecification
-from streams.decision.specification import Selector
 from streams.decision.tables import HolidayCalendar
 
 # A region that exists and that the policy does not name.
@@ -29,19 +28,29 @@ class Place(NamedTuple):
 
 
 class Places:
-    """The places a policy tells apart."""
+    """The places a policy tells apart.
+
+    Args:
+        subdivisions: of each country that regions are looked at in, its regions and provinces, each with the region of
+            the first level it lies in or is.
+        calendars: the holiday calendars by name; that of a place has its name.
+        named: every `CC` and `CC-RR` that the policy names.
+    """
 
     __slots__ = ("_calendars", "_first_levels", "_found", "_tokens")
 
-    def __init__(self, specification: PolicySpecification) -> None:
-        self._calendars = specification.calendars
+    def __init__(
+        self,
+        subdivisions: Mapping[str, Mapping[str, str]],
+        calendars: Mapping[str, HolidayCalendar],
+        named: frozenset[str],
+    ) -> None:
+        self._calendars = calendars
         self._found: dict[Place, HolidayCalendar | None] = {}
         self._first_levels = {
-            f"{country}-{code}": first
-            for country, regions in specification.subdivisions.items()
-            for code, first in regions.items()
+            f"{country}-{code}": first for country, regions in subdivisions.items() for code, first in regions.items()
         }
-        named = self._with_first_levels(named_places(specification))
+        named = self._with_first_levels(named)
         parts: dict[str, list[str]] = {}
         for place, first in self._first_levels.items():
             parts.setdefault(f"{place[:2]}-{first}", []).append(place)
@@ -112,18 +121,6 @@ def _all_of(*calendars: HolidayCalendar) -> HolidayCalendar:
         first_day=max(calendar.first_day for calendar in calendars),
         last_day=min(calendar.last_day for calendar in calendars),
     )
-
-
-def named_places(specification: PolicySpecification) -> frozenset[str]:
-    """Every `CC` and `CC-RR` that the policy's rules, obligations, regions and calendars name."""
-    selectors = [rule.applies_to for rule in specification.rules]
-    selectors += [rule.excepting for rule in specification.rules if rule.excepting is not None]
-    selectors += [obligation.applies_to for obligation in specification.obligations]
-    return frozenset((*specification.regions, *specification.calendars)).union(*map(_countries, selectors))
-
-
-def _countries(selector: Selector) -> frozenset[str]:
-    return selector.countries or frozenset()
 
 
 def country_and_region(intent: Intent, profile: Profile | None) -> tuple[str | None, str | None]:

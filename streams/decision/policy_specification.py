@@ -49,3 +49,15 @@ class PolicySpecification:
     # Of each country of which the policy names a region: its regions and provinces (ISO 3166-2), each with the region
     # of the first level it lies in or is.
     subdivisions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+def named_places(specification: PolicySpecification) -> frozenset[str]:
+    """Every `CC` and `CC-RR` that the policy's rules, obligations, regions and calendars name."""
+    selectors = [rule.applies_to for rule in specification.rules]
+    selectors += [rule.excepting for rule in specification.rules if rule.excepting is not None]
+    selectors += [obligation.applies_to for obligation in specification.obligations]
+    return frozenset((*specification.regions, *specification.calendars)).union(*map(_countries, selectors))
+
+
+def _countries(selector: Selector) -> frozenset[str]:
+    return selector.countries or frozenset()

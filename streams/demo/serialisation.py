@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from streams.decision.rules.duplicate import decision_id
+from streams.decision.checks.duplicate import decision_id
 from streams.demo.records import DemoRecord, as_cloud_event, encoded, in_words, with_registry_prefix
 from streams.demo.timeline import DAY_MS, HOUR_MS, MINUTE_MS
 

@@ -16,8 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from streams.decision.places import named_places
-from streams.decision.policy_specification import PolicySpecification
+from streams.decision.policy_specification import PolicySpecification, named_places
 from streams.policy import holidays
 from streams.policy.advice import advise
 from streams.policy.context import REGION, Context

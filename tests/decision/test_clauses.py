@@ -91,7 +91,7 @@ def test_a_stop_that_comes_after_the_history_is_a_no_either_way() -> None:
     """8.8: to the contact's channel while the contact is known, and to everything once it has been forgotten."""
     policy = policy_of()
     approved = decided(policy)
-    late = NOW + policy.history_ms + DAY
+    late = NOW + policy.horizons.history_ms + DAY
     stop = Outcome(
         customer_id="c-1", type="reply", occurred_at=late - MINUTE, decision_id=approved.decision_id, detail="stop"
     )

@@ -9,6 +9,7 @@ import pytest
 
 from streams.decision.ledger.state import Profile, ProfileValue
 from streams.decision.places import Place, Places, country_and_region
+from streams.decision.policy_specification import named_places
 from streams.decision.tables import HolidayCalendar
 from tests.decision.builders import intent_of, policy_of
 
@@ -20,7 +21,7 @@ NAMED = {"id": "madrid", "kind": "cap", "limit": 0, "window": {"rolling": "1d"},
 def places(**calendars: HolidayCalendar) -> Places:
     specification = policy_of(NAMED).specification
     by_place = {name.replace("_", "-"): calendar for name, calendar in calendars.items()}
-    return Places(replace(specification, subdivisions={"ES": SPAIN}, calendars=by_place))
+    return Places({"ES": SPAIN}, by_place, named_places(replace(specification, calendars=by_place)))
 
 
 def calendar(name: str, *days: int, first: int = 1, last: int = 100) -> HolidayCalendar:

@@ -61,10 +61,10 @@ def test_a_policy_keeps_at_least_what_its_rules_look_back_to(rule: dict[str, obj
     policy = compile_policy(replace(specification, history_ms=DAY_MS))
     assert policy.prune(ledger_of(contact(NOW - days * DAY_MS + 1)), NOW).contacts
     # And not much more: a day or two for the clocks of different zones.
-    assert policy.history_ms <= (days + 2) * DAY_MS
+    assert policy.horizons.history_ms <= (days + 2) * DAY_MS
 
 
 def test_zones_of_one_clock_are_one_zone_under_its_first_name() -> None:
     specification = policy_of(regions={"US-FL": ["America/New_York", "US/Eastern", "America/Detroit"]}).specification
-    zones = compile_policy(specification).regions["US-FL"]
+    zones = compile_policy(specification).location.regions["US-FL"]
     assert [zone.name for zone in zones] == ["America/Detroit"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streams.decision.ledger.codec import encode_ledger
-from streams.decision.ledger.retention import LONGEST_MEMORY_MS, Horizons, next_due, next_due_of, retained
+from streams.decision.ledger.retention import LONGEST_MEMORY_MS, next_due, next_due_of, retained
 from streams.decision.ledger.state import EMPTY_LEDGER
 from streams.decision.preference_event import PreferenceEvent
 from streams.policy.horizons import IDENTITIES
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 EVER = {"id": "ever", "kind": "cap", "limit": 9, "window": {"lifetime": True}}
 POLICY = policy_of()
 CONTACTED = decided(POLICY).ledger
-HORIZONS = Horizons(POLICY.history_ms, POLICY.specification.identities_ms)
+HORIZONS = POLICY.horizons
 HOUR = 3_600_000
-PAST_HISTORY = NOW + POLICY.history_ms + DAY
+PAST_HISTORY = NOW + POLICY.horizons.history_ms + DAY
 FOR_EVER = PAST_HISTORY + LONGEST_MEMORY_MS
 
 
@@ -80,7 +80,7 @@ def test_a_ledger_is_due_within_an_hour_of_its_first_contact_or_identity_being_p
     assert left is not CONTACTED
     then = due_ms(left)
     assert then is not None
-    assert 0 <= then - (left.contacts[0].assumed_sent_ms + POLICY.history_ms) < HOUR
+    assert 0 <= then - (left.contacts[0].assumed_sent_ms + POLICY.horizons.history_ms) < HOUR
     assert retained(POLICY, left, then) is not left
     assert retained(POLICY, left, then - HOUR) is left
 

@@ -154,12 +154,12 @@ def test_a_situation_is_made_of_nothing_but_its_key(asked: Intent, ledger: Ledge
     policy = compile_policy(SPECIFICATION)
     decide(asked, ledger, policy, DIADA)
     ((key, static_plan),) = policy.plans["voice", str(asked.purpose)]._static_plans.items()
-    again = RequestContext("voice", str(asked.purpose), key, policy)
+    again = RequestContext(static_plan.request.channel_purpose, key, policy.location)
     assert plain(static_plan.request) == plain(again)
-    assert list(inspect.signature(RequestContext).parameters) == ["channel", "purpose", "key", "policy"]
+    assert list(inspect.signature(RequestContext).parameters) == ["channel_purpose", "key", "location"]
 
 
-SLOTS = ("automated", "calendar", "label_set", "place", "zone_label", "zones")
+SLOTS = ("automated", "calendar", "channel_purpose", "label_set", "place", "zone_label", "zones")
 
 
 def plain(request: RequestContext) -> dict[str, object]:

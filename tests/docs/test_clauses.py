@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from streams.decision.decide import NEXT_ELIGIBLE_HORIZON_MS
+from streams.decision.answer import NEXT_ELIGIBLE_HORIZON_MS, VALIDITY_MIN_MS
 from streams.decision.ledger import preferences
-from streams.decision.rules.rule import VALIDITY_MIN_MS
 from streams.oracle import model
 from tests.golden.cases import cases
 from tests.property.clauses import CLAUSES

@@ -18,6 +18,7 @@ import msgspec
 import orjson
 
 from streams.contracts.encode import policy_fragment
+from streams.decision.checks.duplicate import decision_id
 from streams.decision.decide import decide
 from streams.decision.intent import Intent
 from streams.decision.ledger.codec import LedgerUnreadable, decode_ledger, encode_ledger
@@ -29,7 +30,6 @@ from streams.decision.ledger.transitions import created_of, knows_tag, with_chan
 from streams.decision.outcome_event import Outcome
 from streams.decision.policy import Policy, compile_policy
 from streams.decision.preference_event import PreferenceEvent
-from streams.decision.rules.duplicate import decision_id
 from streams.gate import encode_decision
 from streams.policy.loader import load_policy
 from tests.fuzz.telling import TOKEN, assert_tells_nothing

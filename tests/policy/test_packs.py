@@ -81,7 +81,7 @@ def test_a_typical_intent_is_asked_eight_rules_or_more_on_average(starter: Loade
     for channel, purpose, country in product(
         channels, ("marketing", "collections", "service"), ("CO", "ES", "US", "MX")
     ):
-        rules = [entry.rule for entry in policy.plans[channel, purpose].asked if not entry.is_exempt]
+        rules = [entry.rule for entry in policy.plans[channel, purpose].rules.asked if not entry.is_exempt]
         asked[channel, purpose, country] = sum(
             1
             for rule in rules

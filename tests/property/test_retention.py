@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from streams.decision.ledger.codec import decode_ledger, encode_ledger
-from streams.decision.ledger.retention import Horizons, next_due, next_due_of, retained
+from streams.decision.ledger.retention import next_due, next_due_of, retained
 from tests.golden.sides import Core
 from tests.property.checks import first_difference
 from tests.property.strategies import random_history
@@ -29,7 +29,7 @@ class _Retention:
 
     def __call__(self, core: Core, now: int) -> None:
         looked_at = [name for name in core.ledgers if self._chance.random() < 0.4]
-        horizons = Horizons(core.policy.history_ms, core.policy.specification.identities_ms)
+        horizons = core.policy.horizons
         for name in looked_at:
             value = encode_ledger(core.ledgers[name])
             ledger = decode_ledger(value)

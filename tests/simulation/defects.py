@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 from unittest.mock import patch
 
 from streams import gate
-from streams.decision import decide, policy
-from streams.decision.rules import rule
+from streams.decision import decide, retention
+from streams.decision.answer import PASS
+from streams.decision.checks.table import CHECKS
 from streams.decision.rules.cap import RollingCapRule
+from streams.decision.rules.rule import Limit
 from streams.exactly_once import assignment
 from streams.exactly_once.assignment import Assignment
 from streams.exactly_once.barrier import Barrier
@@ -137,26 +139,27 @@ def _barrier_on_a_stale_answer() -> Iterator[Any]:
 
 def _identity_check_dropped() -> Iterator[Any]:
     """An intent that was decided before is decided again."""
-    yield patch.object(decide, "ask_duplicate", lambda *_: rule.PASS)
+    without = [replace(check, ask=lambda _: PASS) if check.name == "duplicate" else check for check in CHECKS]
+    yield patch.object(decide, "CHECKS", without)
 
 
 def _window_one_millisecond_too_long() -> Iterator[Any]:
     """[now - W, now] where (now - W, now] is meant."""
 
     def limits(self: Any, situation: Any, moment_ms: int) -> Any:
-        return [rule.Limit(self.limit, self._window_ms + 1)]
+        return [Limit(self.limit, self._window_ms + 1)]
 
     yield patch.object(RollingCapRule, "limits", limits)
 
 
 def _pruned_too_early() -> Iterator[Any]:
     """Contacts are forgotten before every window that counts them has passed."""
-    pruned = policy.pruned
+    pruned = retention.pruned
 
     def early(ledger: Any, *, history_ms: int, **more: Any) -> Any:
         return pruned(ledger, history_ms=25_000, **more)
 
-    yield patch.object(policy, "pruned", early)
+    yield patch.object(retention, "pruned", early)
 
 
 def _rerouted_twice() -> Iterator[Any]:

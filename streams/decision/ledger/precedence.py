@@ -9,10 +9,10 @@ Rules of this module (docs/semantics.md, 1)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from streams.decision.ledger.state import LabelSet, Ledger, Preference
+from streams.decision.ledger.state import LabelSet, Preference
 from streams.decision.preference_event import RESTRICTIVE, UNREAD
 from streams.decision.tables import NEVER
 from streams.decision.vocabulary import SCOPE_FIELDS, Vocabulary
@@ -90,17 +90,6 @@ def end_of(preference: Preference) -> int:
     return NEVER if preference.end_ms is None else preference.end_ms
 
 
-def covering(
-    preferences: Iterable[Preference], track: str, label_set: LabelSet, vocabulary: Vocabulary
-) -> list[Preference]:
-    """The events of a track that cover the label set."""
-    return [
-        p
-        for p in preferences
-        if TRACK_OF[p.type] == track and covers(p, label_set, vocabulary, restricts=p.type in RESTRICTIVE)
-    ]
-
-
 def covering_by_track(
     preferences: Iterable[Preference], label_set: LabelSet, vocabulary: Vocabulary
 ) -> dict[str, list[Preference]]:
@@ -137,12 +126,15 @@ def _rank(no: Preference) -> tuple[int, bool, int]:
     return no.order_ms, no.type == "opt_out", end_of(no)
 
 
-def denying(ledger: Ledger, label_set: LabelSet, moment_ms: int, vocabulary: Vocabulary) -> Preference | None:
-    """The event that forbids contacts like this one at the moment, if any: the opt-out rule."""
+def denying(covering: Mapping[str, list[Preference]], moment_ms: int, vocabulary: Vocabulary) -> Preference | None:
+    """Of the events that cover a contact, by track, the one that forbids it at the moment, if any: who wins for the
+    opt-out rule, and for whoever takes an approval back.
+    """
     for track in DENYING_TRACKS:
-        no = standing(covering(ledger.preferences, track, label_set, vocabulary), moment_ms, vocabulary)
-        if no is not None:
-            return no
+        if track in covering:
+            no = standing(covering[track], moment_ms, vocabulary)
+            if no is not None:
+                return no
     return None
 
 

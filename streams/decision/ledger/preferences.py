@@ -23,7 +23,7 @@ from streams.decision.ledger.precedence import (
     REASON_OF,
     RESTRICTION,
     TRACK_OF,
-    covering,
+    covering_by_track,
     denying,
     same_place,
     standing,
@@ -248,13 +248,14 @@ def _erase(ledger: Ledger, order_ms: int, now: int) -> PreferenceResult:
 def _reason_to_withdraw(
     event_type: str, ledger: Ledger, contact: Contact, label_set: LabelSet, now: int, vocabulary: Vocabulary
 ) -> str | None:
-    denier = None if contact.flags & OPT_OUT_EXEMPT else denying(ledger, label_set, now, vocabulary)
+    covering = covering_by_track(ledger.preferences, label_set, vocabulary)
+    denier = None if contact.flags & OPT_OUT_EXEMPT else denying(covering, now, vocabulary)
     if denier is not None:
         return REASON_OF[denier.type]
     track = TRACK_OF.get(event_type)
     if track not in (CONSENT, UNREAD) or not contact.flags & NEEDED_CONSENT:
         return None
-    no = standing(covering(ledger.preferences, track, label_set, vocabulary), now, vocabulary)
+    no = standing(covering.get(track, []), now, vocabulary)
     return None if no is None else REASON_OF[no.type]
 
 

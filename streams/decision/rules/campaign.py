@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from streams.decision.answer import Answer, denial
 from streams.decision.evaluation_context import EvaluationContext
 from streams.decision.request_context import RequestContext
 from streams.decision.rules.kind import Compilation, Kind
-from streams.decision.rules.rule import Answer, ContextRule, denial
+from streams.decision.rules.rule import ContextRule
 from streams.decision.specification import RuleSpecification
 
 
@@ -42,4 +43,4 @@ def _compiled(number: int, specification: CampaignSpecification, _: Compilation)
     return CampaignRule(number, specification)
 
 
-KIND: Final = Kind("campaign", CampaignSpecification, _compiled)
+KIND: Final = Kind(CampaignRule.kind, CampaignSpecification, _compiled)

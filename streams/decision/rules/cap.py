@@ -14,11 +14,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from streams.decision.answer import PASS, Answer, denial, too_short
 from streams.decision.counting import Counting
 from streams.decision.evaluation_context import EvaluationContext
-from streams.decision.request_context import RequestContext, Zones
+from streams.decision.location import Zones
+from streams.decision.request_context import RequestContext
 from streams.decision.rules.kind import Compilation, Kind
-from streams.decision.rules.rule import PASS, Answer, CountingRule, Limit, denial, too_short
+from streams.decision.rules.rule import CountingRule, Limit
 from streams.decision.specification import CountingSpecification, OnMissing
 from streams.decision.tables import DAY_MS, ZoneTable, first_of_month, weekday
 
@@ -57,6 +59,12 @@ class CapRule(CountingRule):
         super().__init__(number, specification, counting, "cap_reached")
         self.limit = specification.limit
 
+    def room(self, request: RequestContext) -> int | None:
+        """What its limit leaves beside the intent's own contact, if that counts."""
+        pair = request.channel_purpose
+        is_counted = pair.is_counted and self.counting.counts_own(pair.number, request.label_set)
+        return self.limit - 1 if is_counted else self.limit
+
 
 class RollingCapRule(CapRule):
     """N per elapsed duration (now − W, now]."""
@@ -91,6 +99,10 @@ class LifetimeCapRule(CapRule):
     def earliest(self, context: EvaluationContext, moment_ms: int) -> int | None:
         """Now or never."""
         return moment_ms if self.counting.count_ever(context) < self.limit else None
+
+    def counts_for_life(self) -> Counting | None:
+        """What it counts."""
+        return self.counting
 
 
 class CalendarCapRule(CapRule):
@@ -175,4 +187,4 @@ def _compiled(number: int, specification: CapSpecification, compilation: Compila
     return LifetimeCapRule(number, specification, counting)
 
 
-KIND: Final = Kind("cap", CapSpecification, _compiled)
+KIND: Final = Kind(CapRule.kind, CapSpecification, _compiled)

@@ -12,18 +12,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from streams.decision.answer import PASS, Answer, denial, too_short
 from streams.decision.evaluation_context import EvaluationContext
-from streams.decision.ledger.precedence import CONSENT as CONSENT_TRACK
-from streams.decision.ledger.precedence import change_points, end_of, in_force, standing
-from streams.decision.ledger.state import Preference
+from streams.decision.ledger.precedence import CONSENT, change_points, end_of, in_force, standing
+from streams.decision.ledger.state import NEEDED_CONSENT, Preference
 from streams.decision.preference_event import UNREAD
 from streams.decision.reasons import PASSED
 from streams.decision.rules.kind import Compilation, Kind
-from streams.decision.rules.rule import PASS, Answer, PreferenceRule, denial, too_short
+from streams.decision.rules.rule import PreferenceRule
 from streams.decision.specification import OnMissing, RuleSpecification
 from streams.decision.tables import NEVER
-
-CONSENT: Final = "consent"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +36,9 @@ class ConsentSpecification(RuleSpecification):
 class ConsentRule(PreferenceRule):
     """Passes while a grant is in force, no withdrawal stands, and nothing is unread."""
 
-    kind = CONSENT
+    kind = "consent"
+    # A withdrawal of consent takes the approval back.
+    contact_flags = NEEDED_CONSENT
     __slots__ = ("_allow_missing", "_evidence_required", "_max_age_ms")
 
     def __init__(self, number: int, specification: ConsentSpecification) -> None:
@@ -49,7 +49,7 @@ class ConsentRule(PreferenceRule):
 
     def ask(self, context: EvaluationContext, moment_ms: int) -> Answer:
         """Number when it passes: the consent's end, if it has one."""
-        candidates = context.covering(CONSENT_TRACK)
+        candidates = context.covering().get(CONSENT, [])
         proven = self._proven(candidates)
         reason = self._no(context, proven, moment_ms)
         if reason is not None:
@@ -65,7 +65,7 @@ class ConsentRule(PreferenceRule):
 
     def earliest(self, context: EvaluationContext, moment_ms: int) -> int | None:
         """Now, or the date of a consent or a clarification given ahead."""
-        candidates = context.covering(CONSENT_TRACK) + context.covering(UNREAD)
+        candidates = context.covering().get(CONSENT, []) + context.covering().get(UNREAD, [])
         for point in (moment_ms, *change_points(candidates, moment_ms, self._end)):
             if self.ask(context, point)[0] == PASSED:
                 return point
@@ -84,10 +84,10 @@ class ConsentRule(PreferenceRule):
 
     def _no(self, context: EvaluationContext, proven: list[Preference], moment_ms: int) -> str | None:
         """The reason to deny whatever was granted, if there is one."""
-        words = context.policy.vocabulary
+        words = context.vocabulary
         if standing(proven, moment_ms, words, self._end) is not None:
             return "consent_withdrawn"
-        if standing(context.covering(UNREAD), moment_ms, words) is not None:
+        if standing(context.covering().get(UNREAD, []), moment_ms, words) is not None:
             return "not_understood"
         return None
 
@@ -96,7 +96,7 @@ class ConsentRule(PreferenceRule):
 
     def _end_of_pass(self, context: EvaluationContext, proven: list[Preference], moment_ms: int) -> int:
         """The first later moment at which no grant is in force, or a no stands."""
-        unread = context.covering(UNREAD)
+        unread = context.covering().get(UNREAD, [])
         if len(proven) == 1 and not unread:
             return self._end(proven[0])
         for point in change_points(proven + unread, moment_ms, self._end):
@@ -122,4 +122,4 @@ def _compiled(number: int, specification: ConsentSpecification, _: Compilation) 
     return ConsentRule(number, specification)
 
 
-KIND: Final = Kind("consent", ConsentSpecification, _compiled)
+KIND: Final = Kind(ConsentRule.kind, ConsentSpecification, _compiled)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from streams.decision.answer import Answer
 from streams.decision.counting import Counting
 from streams.decision.evaluation_context import EvaluationContext
 from streams.decision.request_context import RequestContext
 from streams.decision.rules.kind import Compilation, Kind
-from streams.decision.rules.rule import Answer, CountingRule, Limit
+from streams.decision.rules.rule import CountingRule, Limit
 from streams.decision.specification import CountingSpecification
 
 
@@ -49,4 +50,4 @@ def _compiled(number: int, specification: GapSpecification, compilation: Compila
     return GapRule(number, specification, compilation.counting(specification))
 
 
-KIND: Final = Kind("gap", GapSpecification, _compiled)
+KIND: Final = Kind(GapRule.kind, GapSpecification, _compiled)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from streams.decision.counting import Counting, Pair
+from streams.decision.location import Zones
 from streams.decision.rules.rule import Rule
 from streams.decision.specification import CountingSpecification, RuleSpecification, ScopeField, Selector
 from streams.decision.tables import HolidayCalendar, ZoneTable
@@ -44,7 +45,7 @@ class Compilation:
         self._vocabulary = tuple(vocabulary)
         self._countings: dict[tuple[Selector, Selector | None, tuple[ScopeField, ...]], Counting] = {}
 
-    def fixed_zones(self, zone: str) -> tuple[ZoneTable, ...] | None:
+    def fixed_zones(self, zone: str) -> Zones | None:
         """The one zone a rule names (`policy` or a zone's name), or None if it means the recipient's."""
         if zone == "recipient":
             return None
@@ -85,6 +86,7 @@ class Kind:
         compile: from number in the rule table, specification (of that type), and tables to the rule. None: it changes
             what is asked of an intent, and is never asked itself.
         may_be_exempted: whether a policy may exempt purposes from rules of the kind.
+        exempt_contact_flags: what is noted on contacts of a purpose that is exempt from rules of the kind.
         always: the rule of this kind that every policy has although no file states it.
     """
 
@@ -92,4 +94,5 @@ class Kind:
     specification: type[RuleSpecification]
     compile: Callable[[int, Any, Compilation], Rule] | None
     may_be_exempted: bool = True
+    exempt_contact_flags: int = 0
     always: RuleSpecification | None = None

@@ -11,13 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from streams.decision.answer import PASS, Answer, denial, too_short
 from streams.decision.evaluation_context import EvaluationContext
-from streams.decision.ledger.precedence import DENYING_TRACKS, REASON_OF, change_points, standing
-from streams.decision.ledger.state import Preference
+from streams.decision.ledger.precedence import DENYING_TRACKS, REASON_OF, change_points, denying
+from streams.decision.ledger.state import OPT_OUT_EXEMPT, Preference
 from streams.decision.preference_event import RESTRICTIVE
 from streams.decision.reasons import PASSED
 from streams.decision.rules.kind import Compilation, Kind
-from streams.decision.rules.rule import PASS, Answer, PreferenceRule, denial, too_short
+from streams.decision.rules.rule import PreferenceRule
 from streams.decision.specification import RuleSpecification
 from streams.decision.tables import NEVER
 
@@ -37,6 +38,8 @@ class OptOutRule(PreferenceRule):
 
     def ask(self, context: EvaluationContext, moment_ms: int) -> Answer:
         """Numbers when it denies: order of the no that stands, its end."""
+        if not context.ledger.preferences:
+            return PASS
         candidates = self._candidates(context)
         if not candidates:
             return PASS
@@ -61,17 +64,15 @@ class OptOutRule(PreferenceRule):
 
     def _candidates(self, context: EvaluationContext) -> list[Preference]:
         found: list[Preference] = []
-        if context.ledger.preferences:
+        covering = context.covering()
+        if covering:
             for track in DENYING_TRACKS:
-                found += context.covering(track)
+                if track in covering:
+                    found += covering[track]
         return found
 
     def _denier(self, context: EvaluationContext, moment_ms: int) -> Preference | None:
-        for track in DENYING_TRACKS:
-            no = standing(context.covering(track), moment_ms, context.policy.vocabulary)
-            if no is not None:
-                return no
-        return None
+        return denying(context.covering(), moment_ms, context.vocabulary)
 
     def _end_of_pass(self, context: EvaluationContext, candidates: list[Preference], moment_ms: int) -> int:
         """The first later moment at which it denies: when an opt-in that was given for a time runs out."""
@@ -87,4 +88,10 @@ def _compiled(number: int, specification: OptOutSpecification, _: Compilation) -
     return OptOutRule(number, specification)
 
 
-KIND: Final = Kind("opt_out", OptOutSpecification, _compiled, always=OptOutSpecification())
+KIND: Final = Kind(
+    OptOutRule.kind,
+    OptOutSpecification,
+    _compiled,
+    exempt_contact_flags=OPT_OUT_EXEMPT,
+    always=OptOutSpecification(),
+)

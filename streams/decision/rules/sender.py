@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from streams.decision.answer import PASS, Answer, denial
 from streams.decision.evaluation_context import EvaluationContext
 from streams.decision.reasons import PASSED
 from streams.decision.request_context import RequestContext
 from streams.decision.rules.kind import Compilation, Kind
-from streams.decision.rules.rule import PASS, Answer, ContextRule, denial
+from streams.decision.rules.rule import ContextRule
 from streams.decision.specification import OnMissing, RuleSpecification
 
 
@@ -25,11 +26,11 @@ class SenderRule(ContextRule):
     """Passes if the intent's sender is declared."""
 
     kind = "sender"
-    __slots__ = ("_when_missing", "allowed")
+    __slots__ = ("_allowed", "_when_missing")
 
     def __init__(self, number: int, specification: SenderSpecification) -> None:
         super().__init__(number, specification)
-        self.allowed = specification.allowed
+        self._allowed = specification.allowed
         self._when_missing = PASS if specification.on_missing == "allow" else denial("sender_missing")
 
     def answer(self, request: RequestContext, moment_ms: int) -> Answer:  # noqa: ARG002 - true at every moment or none
@@ -37,15 +38,19 @@ class SenderRule(ContextRule):
         sender = request.label_set.sender
         if sender is None:
             return self._when_missing
-        return PASS if sender in self.allowed else denial("sender_not_allowed")
+        return PASS if sender in self._allowed else denial("sender_not_allowed")
 
     def earliest(self, context: EvaluationContext, moment_ms: int) -> int | None:
         """Now or never."""
         return moment_ms if self.answer(context.request, moment_ms)[0] == PASSED else None
+
+    def senders(self) -> frozenset[str] | None:
+        """Those it allows."""
+        return self._allowed
 
 
 def _compiled(number: int, specification: SenderSpecification, _: Compilation) -> SenderRule:
     return SenderRule(number, specification)
 
 
-KIND: Final = Kind("sender", SenderSpecification, _compiled)
+KIND: Final = Kind(SenderRule.kind, SenderSpecification, _compiled)

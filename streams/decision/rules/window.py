@@ -14,18 +14,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from streams.decision.answer import NEXT_ELIGIBLE_HORIZON_MS, PASS, Answer, denial, too_short
 from streams.decision.evaluation_context import EvaluationContext
+from streams.decision.location import Zones
 from streams.decision.reasons import PASSED
-from streams.decision.request_context import RequestContext, Zones
+from streams.decision.request_context import RequestContext
 from streams.decision.rules.kind import Compilation, Kind
-from streams.decision.rules.rule import (
-    NEXT_ELIGIBLE_HORIZON_MS,
-    PASS,
-    Answer,
-    ContextRule,
-    denial,
-    too_short,
-)
+from streams.decision.rules.rule import ContextRule
 from streams.decision.specification import OnMissing, RuleSpecification
 from streams.decision.tables import DAY_MS, NEVER, HolidayCalendar, ZoneTable, weekday
 
@@ -275,4 +270,4 @@ def _joined(hours: Hours) -> Hours:
     return tuple(joined)
 
 
-KIND: Final = Kind("window", WindowSpecification, WindowRule)
+KIND: Final = Kind(WindowRule.kind, WindowSpecification, WindowRule)

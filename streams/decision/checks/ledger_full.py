@@ -5,8 +5,8 @@ Counted is only what is still inside its horizon, so the moment of pruning is ne
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from streams.decision.answer import PASS, Answer, denial
+from streams.decision.checks.check import CheckContext
 from streams.decision.ledger.state import (
     CONTACTS_MAX,
     IDENTITIES_MAX,
@@ -16,26 +16,27 @@ from streams.decision.ledger.state import (
     Ledger,
 )
 from streams.decision.ledger.transitions import knows_tag
-from streams.decision.rules.rule import PASS, Answer, denial
-
-if TYPE_CHECKING:
-    from streams.decision.policy import Policy
 
 
-def ask_ledger_full(ledger: Ledger, label_set: LabelSet, policy: Policy, now: int) -> Answer:
+def ask_ledger_full(context: CheckContext) -> Answer:
     """Is there room for one more contact of this label set, and for its identity?"""
+    ledger, label_set = context.ledger, context.label_set
     if ledger.preference_refused:
         return denial("ledger_full")
     if not _is_full(ledger, label_set):
         return PASS
-    return denial("ledger_full") if _is_full(policy.prune(ledger, now), label_set) else PASS
+    left = context.tables.retention.prune(ledger, context.now)
+    return denial("ledger_full") if _is_full(left, label_set) else PASS
 
 
-def with_room(ledger: Ledger, label_set: LabelSet, policy: Policy, now: int) -> Ledger:
-    """The ledger a contact of this label set is added to once the check has passed: where there was room only without
-    what is past its horizon, without it. Label sets are numbered by one byte, so there is no place for one too many.
+def with_room(context: CheckContext) -> Ledger:
+    """The ledger a contact is added to once the check has passed: where there was room only without what is past its
+    horizon, without it. Label sets are numbered by one byte, so there is no place for one too many.
     """
-    return policy.prune(ledger, now) if _is_full(ledger, label_set) else ledger
+    ledger = context.ledger
+    if not _is_full(ledger, context.label_set):
+        return ledger
+    return context.tables.retention.prune(ledger, context.now)
 
 
 def _is_full(ledger: Ledger, label_set: LabelSet) -> bool:

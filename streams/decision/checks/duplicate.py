@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
-from streams.decision.ledger.state import DECISION_ID_BYTES, Ledger
+from streams.decision.answer import PASS, Answer, denial
+from streams.decision.checks.check import CheckContext
+from streams.decision.ledger.state import DECISION_ID_BYTES
 from streams.decision.ledger.transitions import created_of
-from streams.decision.rules.rule import PASS, Answer, denial
 
 
 def decision_id(customer_id: str, intent_id: str) -> bytes:
@@ -18,7 +19,11 @@ def decision_id(customer_id: str, intent_id: str) -> bytes:
     return blake2b(b"%d:%b%b" % (len(customer), customer, intent_id.encode()), digest_size=DECISION_ID_BYTES).digest()
 
 
-def ask_duplicate(ledger: Ledger, identity: bytes, identities_ms: int, now: int) -> Answer:
+def ask_duplicate(context: CheckContext) -> Answer:
     """Answered before, and still remembered?"""
+    ledger, identity = context.ledger, context.identity
+    if identity not in ledger.ids:
+        return PASS
     created_ms = created_of(ledger, identity)
-    return PASS if created_ms is None or created_ms < now - identities_ms else denial("duplicate")
+    is_remembered = created_ms is not None and created_ms >= context.now - context.tables.identities_ms
+    return denial("duplicate") if is_remembered else PASS
