@@ -1,9 +1,9 @@
 """Addresses of brokers, as they are given to `--bootstrap`.
 
 Rules of this module
-1. An address is HOST:PORT and nothing else. What other programs accept beside it (a scheme, a path, no port) is refused
-   with the form to write: a client that guesses connects to another place than was meant.
-2. What cannot be understood is not repeated: an address with a user and a password in it would end up in a log.
+1. An address is HOST:PORT and nothing else. What other programs also accept (a scheme, a path, no port) is refused
+   with the form to write, because a client that guesses may connect to another place than was meant.
+2. An address that cannot be understood is not repeated in the error, because it may hold a user and a password.
 """
 
 from __future__ import annotations

@@ -137,12 +137,12 @@ class Worker:
             if report is None:
                 return ENDED
             for warning in report.warnings:
-                log.warning("not everything could be checked", why=warning)
+                log.warning("Not everything could be checked.", why=warning)
             return await self._run(report, stop)
         except EngineError as error:
             return WorkerEnd.by(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the process ends with a code of its own
-            log.error("the worker could not start", **diagnosis(error))
+            log.error("The worker could not start.", **diagnosis(error))
             return WorkerEnd.by(error)
 
     async def _run(self, report: StartupReport, stop: asyncio.Event) -> WorkerEnd:
@@ -162,7 +162,7 @@ class Worker:
         error = engine.failure
         if error is None and crashed.done() and not crashed.cancelled():
             error = crashed.exception() or RuntimeError("the app stopped by itself")
-            log.error("the app ended by itself", **diagnosis(error))
+            log.error("The Faust app ended by itself.", **diagnosis(error))
         if error is not None:
             end = WorkerEnd.by(error)
             # Asked to stop: what only the frameworks ended with is how they were stopped.
@@ -252,11 +252,11 @@ async def _shut_down(app: faust.App, engine: Engine, running: asyncio.Future[Non
         try:
             await stop()
         except Exception as error:  # noqa: BLE001 - the end has been decided; nothing is under way any more
-            log.warning("stopping failed", **diagnosis(error))
+            log.warning("Stopping failed.", **diagnosis(error))
 
 
 def _end_process(end: WorkerEnd) -> None:
-    log.error("the worker could not stop in time and is ended", seconds=STOP_LIMIT_SECONDS, reason=end.reason)
+    log.error("The worker could not stop in time and is ended.", seconds=STOP_LIMIT_SECONDS, reason=end.reason)
     end.announce()
     os._exit(end.exit_code)
 

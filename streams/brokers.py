@@ -1,13 +1,13 @@
 """What stands at the addresses given as brokers, looked at before any client is made.
 
-Why: a Kafka client given the address of something else (a listener with TLS, a web server) says "connection lost" or
-nothing, again and again; what is there is plain from its first bytes.
+A Kafka client that is given the address of something else (a listener with TLS, a web server) reports "connection lost"
+or nothing, again and again. The first bytes show what is there.
 
 Rules of this module
 1. Few bytes are exchanged and nothing is changed: which requests the broker knows, whether it wants authentication,
    and to which addresses it sends its clients on.
-2. A finding is certain only if waiting cannot mend it: whoever answers as something else will go on doing so. Silence,
-   a closed connection and a name that is not known may be those of a broker that is just starting.
+2. A finding is certain only if waiting cannot change it: a server of another protocol stays one. Silence, a closed
+   connection and an unknown name may be those of a broker that is just starting.
 3. One good address is enough, as for Kafka's own clients.
 """
 

@@ -1,4 +1,4 @@
-"""Workers of one application have one erasure key, for ever: the control topic remembers by what to recognise it."""
+"""All workers of one application have the same erasure key, for ever. The control topic holds a fingerprint of it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from streams.exactly_once.errors import StartupRefusedError
 if TYPE_CHECKING:
     from streams.exactly_once.control import ControlTopic
 
-# In the control topic: by what a later start recognises the erasure key, without anybody learning the key from it.
+# In the control topic: a fingerprint by which a later start recognises the erasure key. Nobody learns the key from it.
 ERASURE_KEY_KEY: Final = b"erasure-key"
-# Not how customers are hashed: no customer id can have this fingerprint.
+# Customers are hashed in another way, so no customer id can have this fingerprint.
 _FINGERPRINTED: Final = b"the erasure key of this application"
 _FINGERPRINT_PERSON: Final = b"mesura-key"
 

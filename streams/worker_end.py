@@ -1,10 +1,10 @@
 """How a worker ends: what happened, as a type, and the exit code and the line by which its supervisor learns it.
 
 Rules of this module
-1. This is the one place that decides with which code a worker ends; whoever ends it says what happened, in types.
-2. A refusal is what starting again cannot help: somebody has to do what the sentence says first. Everything else is
-   started again.
-3. A sentence goes out only if it is our own. Any other error is named by its type and its place in the code: its text
+1. Only this module decides with which exit code a worker ends. The code that ends it says what happened, as a type.
+2. After a refusal a new start does not help: somebody has to do what the sentence says first. After anything else the
+   worker is started again.
+3. Only sentences of our own are shown. Any other error is named by its type and its place in the code, because its text
    might quote a record.
 """
 

@@ -1,4 +1,4 @@
-"""What workers and their supervisor have in common about questions: the path, the size, and the refusal of more."""
+"""What workers and their supervisor share about questions: the path, the greatest size, and the refusal of more."""
 
 from __future__ import annotations
 
