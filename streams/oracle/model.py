@@ -657,10 +657,12 @@ class Model:
         standing = customer.standing()
         if len(standing) >= MAX_PREFERENCES and preference.slot not in {e.slot for e in standing}:
             customer.refused = True
+            standing.append(preference)
         else:
             customer.preferences.append(preference)
+            standing = customer.standing()
         # READING: a restrictive event is applied, and looks for what to withdraw, even if a later one supersedes it.
-        return self._withdraw(customer, preference.type, now_ms) if preference.restrictive else []
+        return self._withdraw(customer, standing, preference.type, now_ms) if preference.restrictive else []
 
     def refusal(self, event: dict[str, Any], record_timestamp_ms: int, now_ms: int) -> str | None:
         """Why what a customer said would be a dead letter, if it would be one."""
@@ -705,8 +707,10 @@ class Model:
     def _can_be_withdrawn(contact: Contact, now: int) -> bool:
         return not contact.reported and not contact.withdrawn and contact.latest > now
 
-    def _withdraw(self, customer: Customer, event_type: str, now: int) -> list[dict[str, str]]:
-        standing, words = customer.standing(), self.policy.words
+    def _withdraw(
+        self, customer: Customer, standing: list[Preference], event_type: str, now: int
+    ) -> list[dict[str, str]]:
+        words = self.policy.words
         withdrawn = []
         for contact in customer.held_contacts():
             if not self._can_be_withdrawn(contact, now):

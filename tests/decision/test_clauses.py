@@ -71,6 +71,20 @@ def test_the_explanation_gives_the_order_and_the_end_of_the_no(side: str) -> Non
     answers(side, {"rules": {"opt-out": ["opt_out", "-2h"]}}, history=opt_out, ask=ASKED)
 
 
+def test_a_no_that_there_was_no_room_to_keep_takes_approvals_back(side: str) -> None:
+    """1.46: the 257th scope. Nothing is approved after it either."""
+    answers(
+        side,
+        {"verdict": "suppressed", "reason": "ledger_full"},
+        history=[
+            {"opt_out": {"at": "2026-07-06 09:00", "topic": "topic-{n}", "times": 256}},
+            {"approved": {"at": "2026-07-07 09:59", "channel": "sms", "topic": "news", "intent_id": "i-1"}},
+            {"opt_out": {"at": "2026-07-07 09:59:30", "withdraws": {"i-1": "opt_out"}}},
+        ],
+        ask={**ASKED, "topic": "news"},
+    )
+
+
 def test_an_outcome_whose_moment_was_left_out_confirms_nothing(side: str) -> None:
     """2.4: the STOP is heard, and the contact still counts as if sent at its end, 10:04."""
     rules = [{"id": "one", "kind": "cap", "limit": 1, "window": {"rolling": "10m"}}]
