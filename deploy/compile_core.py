@@ -39,6 +39,7 @@ INTERPRETED: Final = frozenset(
 
 AROUND_THE_CORE: Final = (
     "streams/gate.py",
+    "streams/batch_ledgers.py",
     "streams/contracts/decode.py",
     "streams/contracts/encode.py",
     "streams/contracts/origin.py",

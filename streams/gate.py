@@ -12,12 +12,12 @@ Rules of this module
 from __future__ import annotations
 
 from collections.abc import Mapping
-from hashlib import blake2b
 from time import perf_counter
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from orjson import Fragment
 
+from streams.batch_ledgers import BatchLedgers, LedgerStore
 from streams.contracts.dead_letters import dead_letter
 from streams.contracts.decode import decode_intent, decode_outcome, decode_preference
 from streams.contracts.encode import encode_approval, encode_suppression, encode_withdrawal, policy_fragment
@@ -27,25 +27,17 @@ from streams.contracts.routing import OriginalPosition, expected_partition, orig
 from streams.decision.decide import decide
 from streams.decision.decision import Decision
 from streams.decision.intent import MOMENT_MAX_MS, Intent
-from streams.decision.ledger.codec import LedgerUnreadable, decode_ledger, encode_ledger
 from streams.decision.ledger.outcomes import apply_outcome
 from streams.decision.ledger.preferences import BELIEVED_FROM_MS, FUTURE_TOLERANCE_MS, Withdrawal, apply_preference
-from streams.decision.ledger.retention import Horizons, next_due, next_due_of, retained
+from streams.decision.ledger.retention import Horizons, next_due_of, retained
 from streams.decision.ledger.state import EMPTY_LEDGER, Ledger
 from streams.decision.policy import Policy
-from streams.exactly_once.changelog import CUSTOMER_PREFIX, customer_key, erased_key
-from streams.exactly_once.interfaces import Batch, BatchResult, StoredValueUnreadable
+from streams.exactly_once.changelog import CUSTOMER_PREFIX
+from streams.exactly_once.interfaces import Batch, BatchResult
 from streams.exactly_once.key_kinds import KeyKind, kind_of
 from streams.records import Header, InputRecord, OutputRecord
 from streams.telemetry.tally import Tally
 from streams.topics import TopicNames
-
-# Enough that no two customers of one gate share a hash.
-ERASED_HASH_BYTES: Final = 16
-# Ledgers of a batch kept open at once. Few, so that they stay in the processor's cache; enough for a customer's burst.
-LEDGERS_OPEN_MAX: Final = 64
-# A ledger that says nothing of its customer. It is never stored: not even that there is such a customer is kept.
-NOTHING_KNOWN: Final = encode_ledger(EMPTY_LEDGER)
 
 
 class GateSettings(NamedTuple):
@@ -67,6 +59,7 @@ class Gate:
         self.settings = settings
         specification = policy.specification
         self.policy_name = policy_fragment(specification.name, specification.version, specification.content_hash)
+        self.ledger_store = LedgerStore(settings.erasure_key)
 
     approving_kinds: frozenset[KeyKind] = frozenset()
     """Retention decides nothing, so it needs no barrier."""
@@ -86,12 +79,7 @@ class Gate:
 
     def ledger_of(self, customer_id: bytes, store: Mapping[bytes, bytes]) -> Ledger | None:
         """The ledger stored for a customer, or what an erasure left of it; None if nothing is known."""
-        value = store.get(customer_key(customer_id)) or store.get(self.erased_key(customer_id))
-        return None if value is None else decode_ledger(value)
-
-    def erased_key(self, customer_id: bytes) -> bytes:
-        """The changelog key of an erased customer: a keyed hash, from which nobody can tell who it was."""
-        return erased_key(blake2b(customer_id, key=self.settings.erasure_key, digest_size=ERASED_HASH_BYTES).digest())
+        return self.ledger_store.ledger_of(customer_id, store)
 
 
 def refuse_from_the_future(intent: Intent, now: int) -> None:
@@ -152,14 +140,7 @@ class _Run:
         self._policy = gate.policy
         self._topics = gate.settings.topics
         self._batch = batch
-        self._store = store
-        self._ledgers: dict[bytes, Ledger] = {}
-        self._closed: dict[bytes, bytes] = {}
-        # When retention had something to take from the ledgers as they are stored, and as they are now.
-        self._due_before: dict[bytes, int | None] = {}
-        self._due_now: dict[bytes, int | None] = {}
-        # Customers of this batch of whom an erasure is known: only these may have to be stored under a hash.
-        self._erased: set[bytes] = set()
+        self._ledgers = BatchLedgers(gate.ledger_store, gate.policy, batch.partition, store)
         self._outputs: list[OutputRecord] = []
         self._tally = Tally()
         barrier_topics = (self._topics.preferences, self._topics.outcomes)
@@ -175,9 +156,9 @@ class _Run:
         for key in self._batch.due:
             if kind_of(key) is KeyKind.CUSTOMER:
                 self._retain(key.removeprefix(CUSTOMER_PREFIX), self._batch.due_ms)
-        changes = self._changes()
+        changes, due_at_ms = self._ledgers.changes(max(self._batch.due_ms, *moments_ms[-1:], 0))
         self._tally.decide_seconds = perf_counter() - began
-        return BatchResult(self._outputs, changes, self._due_earlier(changes), self._tally)
+        return BatchResult(self._outputs, changes, due_at_ms, self._tally)
 
     def _take(self, record: InputRecord, now: int) -> None:
         topic, first = record.topic, None
@@ -217,8 +198,8 @@ class _Run:
         if not self._is_at_home(record, intent.customer_id, customer):
             return
         refuse_from_the_future(intent, now)
-        decision = decide(intent, self._ledger(customer, now), self._policy, now)
-        self._keep(customer, decision.ledger)
+        decision = decide(intent, self._ledgers.get(customer, now), self._policy, now)
+        self._ledgers.keep(customer, decision.ledger)
         is_approved, reason = decision.is_approved, decision.reason
         value = encode_decision(intent, decision, self._gate.policy_name, now)
         topic = self._topics.approved if is_approved else self._topics.suppressed
@@ -246,11 +227,11 @@ class _Run:
             return
         said_ms = _timestamp_ms(record, first)
         result = apply_preference(
-            event, self._ledger(customer, now), recorded_ms=said_ms, now=now, vocabulary=self._policy.vocabulary
+            event, self._ledgers.get(customer, now), recorded_ms=said_ms, now=now, vocabulary=self._policy.vocabulary
         )
         if result.refused is not None:
             raise PermissionRefused(result.refused)
-        self._keep(customer, result.ledger)
+        self._ledgers.keep(customer, result.ledger)
         self._withdraw(record, first, now, event.customer_id, result.withdrawals)
         tally = self._tally
         for doubt in doubts + result.not_understood:
@@ -268,8 +249,10 @@ class _Run:
         if not self._is_at_home(record, outcome.customer_id, customer):
             return
         said_ms = _timestamp_ms(record, first)
-        result = apply_outcome(outcome, self._ledger(customer, now), recorded_ms=said_ms, now=now, policy=self._policy)
-        self._keep(customer, result.ledger)
+        result = apply_outcome(
+            outcome, self._ledgers.get(customer, now), recorded_ms=said_ms, now=now, policy=self._policy
+        )
+        self._ledgers.keep(customer, result.ledger)
         self._withdraw(record, first, now, outcome.customer_id, result.withdrawals)
         for doubt in doubts + result.not_understood:
             self._tally.not_understood[doubt] += 1
@@ -279,10 +262,10 @@ class _Run:
 
     def _retain(self, customer: bytes, now: int) -> None:
         """Keep what is not past its horizon of a ledger that no record of the batch may have asked for."""
-        ledger = self._ledger(customer, now)
+        ledger = self._ledgers.get(customer, now)
         left = retained(self._policy, ledger, now)
         if left is not ledger:
-            self._keep(customer, left)
+            self._ledgers.keep(customer, left)
             self._tally.ledgers_pruned += 1
             self._tally.ledgers_removed += left is EMPTY_LEDGER
 
@@ -314,10 +297,7 @@ class _Run:
         """
         settings, partition = self._gate.settings, self._batch.partition
         if record.key == customer and (
-            customer in self._ledgers
-            or customer in self._closed
-            or customer_key(customer) in self._store
-            or expected_partition(customer, settings.partitions) == partition
+            self._ledgers.knows(customer) or expected_partition(customer, settings.partitions) == partition
         ):
             return True
         if settings.is_bounded:
@@ -341,74 +321,3 @@ class _Run:
 
     def _headers(self, record: InputRecord, first: OriginalPosition | None) -> tuple[Header, ...]:
         return origin_headers(record.topic, self._batch.partition, record.offset, self._applied, first)
-
-    def _keep(self, customer: bytes, ledger: Ledger) -> None:
-        self._ledgers[customer] = ledger
-        if ledger.erased_ms is not None:
-            self._erased.add(customer)
-
-    def _ledger(self, customer: bytes, now: int) -> Ledger:
-        found = self._ledgers.get(customer)
-        if found is not None:
-            return found
-        if len(self._ledgers) >= LEDGERS_OPEN_MAX:
-            self._close_ledgers(now)
-        if customer in self._closed:
-            return decode_ledger(self._closed[customer])
-        try:
-            ledger = self._gate.ledger_of(customer, self._store) or EMPTY_LEDGER
-        except LedgerUnreadable as unreadable:
-            key = customer_key(customer)
-            key = key if key in self._store else self._gate.erased_key(customer)
-            raise StoredValueUnreadable(self._batch.partition, key, str(unreadable)) from None
-        self._due_before[customer] = next_due(ledger, self._gate.due_horizons)
-        return ledger
-
-    def _close_ledgers(self, now: int) -> None:
-        """Put the open ledgers into their binary form, as they will be stored, without what is past its horizon now."""
-        horizons = self._gate.due_horizons
-        for customer, ledger in self._ledgers.items():
-            left = self._policy.prune(ledger, now)
-            self._closed[customer] = encode_ledger(left)
-            self._due_now[customer] = next_due(left, horizons)
-        self._ledgers.clear()
-
-    def _changes(self) -> dict[bytes, bytes | None]:
-        """The changelog of the batch: one value per customer touched, however often."""
-        self._close_ledgers(max(self._batch.due_ms, *self._batch.moments_ms[-1:], 0))
-        changes: dict[bytes, bytes | None] = {}
-        for customer, value in self._closed.items():
-            key = customer_key(customer)
-            if customer in self._erased and _holds_only_what_survives_erasure(decode_ledger(value)):
-                changes[self._gate.erased_key(customer)] = value
-                if key in self._store:
-                    changes[key] = None
-            elif value == NOTHING_KNOWN:
-                if key in self._store:
-                    changes[key] = None
-            else:
-                changes[key] = value
-        return changes
-
-    def _due_earlier(self, changes: Mapping[bytes, bytes | None]) -> dict[bytes, int]:
-        """Of the changed ledgers those that are due, and were due later before the batch, or not at all."""
-        found: dict[bytes, int] = {}
-        for key, value in changes.items():  # these keys, because they are the ones that a store keeps
-            customer = key.removeprefix(CUSTOMER_PREFIX)
-            due_ms = self._due_now.get(customer) if value is not None else None
-            if due_ms is not None and kind_of(key) is KeyKind.CUSTOMER:
-                before_ms = self._due_before.get(customer) if key in self._store else None
-                if before_ms is None or due_ms < before_ms:
-                    found[key] = due_ms
-        return found
-
-
-def _holds_only_what_survives_erasure(ledger: Ledger) -> bool:
-    return (
-        ledger.erased_ms is not None
-        and not ledger.contacts
-        and not ledger.identities
-        and not ledger.archived
-        and ledger.profile is None
-        and not any(preference.type.startswith("consent") for preference in ledger.preferences)
-    )

@@ -9,8 +9,8 @@ import orjson
 import pytest
 from confluent_kafka import Producer
 
+from streams.batch_ledgers import ERASED_HASH_BYTES
 from streams.exactly_once.changelog import META_KEY, customer_key, erased_key
-from streams.gate import ERASED_HASH_BYTES
 from streams.oracle.model import decision_id
 from streams.testing.records import intent, outcome, preference
 from tests.system.conftest import now_ms
