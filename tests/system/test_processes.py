@@ -210,7 +210,7 @@ def test_what_refuses_every_process_is_said_and_ends_all(kafka_world: World, tmp
     policy.write_text("mesura: 1\nname: 7\n", encoding="utf-8")
     with running(kafka_world, tmp_path, policy=policy, processes=PROCESSES, ready=False) as gate:
         assert gate.ended(START_SECONDS) == ExitCode.REFUSED
-        assert "line 2: `name` is `7`, and should be text." in gate.said
+        assert "line 2: `name` is `7`, but should be text." in gate.said
         assert "Traceback" not in gate.said
 
 
