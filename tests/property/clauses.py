@@ -359,10 +359,10 @@ def _the_country_is_believed_whatever_the_zone() -> Iterator[Any]:
     """Where zone and country contradict each other the country's hours count."""
     recipient_zones = request_context._recipient_zones
 
-    def believing(named: Any, source: Any, place: Any, policy: Any) -> Any:
-        zones, label = recipient_zones(named, source, place, policy)
+    def believing(named: Any, source: Any, place: Any, location: Any) -> Any:
+        zones, label = recipient_zones(named, source, place, location)
         if label is not None and len(label) > 2:
-            return request_context._zones_of(place, policy)[0], label
+            return location.zones_of(place)[0], label
         return zones, label
 
     yield patch.object(request_context, "_recipient_zones", believing)
