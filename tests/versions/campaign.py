@@ -28,6 +28,7 @@ import time
 from collections import Counter
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from functools import cache, partial
 from itertools import zip_longest
 from multiprocessing import get_context
 from pathlib import Path
@@ -189,19 +190,15 @@ class Compared:
         self.different += other.different
 
 
-_pair: Pair | None = None
+@cache
+def _pair(before: Path, after: Path, mistake: str) -> Pair:
+    """A pool's process has its own two versions, which end with it because their input ends."""
+    return Pair(before, after, mistake)
 
 
-def _begin(before: Path, after: Path, mistake: str) -> None:
-    """Of a process: its own two versions, which end with it (their input ends)."""
-    global _pair  # noqa: PLW0603 - a pool's processes have no other place
-    _pair = Pair(before, after, mistake)
-
-
-def _compare(numbers: range) -> Compared:
-    assert _pair is not None
+def _compare(pair: tuple[Path, Path, str], numbers: range) -> Compared:
     compared = Compared()
-    for world, (before, counts, _), (after, other_counts, _) in _pair.answers(numbers):
+    for world, (before, counts, _), (after, other_counts, _) in _pair(*pair).answers(numbers):
         compared.worlds += 1
         compared.histories += sum(length >= RECORDS_MIN for length in world.lengths)
         compared.records += sum(world.lengths)
@@ -221,8 +218,8 @@ def compare(before: Path, after: Path, worlds: range, processes: int, mistake: s
         range(at, min(at + WORLDS_PER_POLICY, worlds.stop))
         for at in range(worlds.start, worlds.stop, WORLDS_PER_POLICY)
     ]
-    with get_context("spawn").Pool(processes, initializer=_begin, initargs=(before, after, mistake)) as pool:
-        for one in pool.imap_unordered(_compare, blocks):
+    with get_context("spawn").Pool(processes) as pool:
+        for one in pool.imap_unordered(partial(_compare, (before, after, mistake)), blocks):
             compared.add(one)
             if len(compared.different) >= 10 * SHOWN_MAX:
                 break

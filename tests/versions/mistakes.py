@@ -1,6 +1,6 @@
 """Differences planted on one side, to show that the comparison finds such ones.
 
-    python -m tests.versions.campaign --mistake late-clock
+    python -m tests.versions.campaign --before . --mistake changed-byte
 
 Each is small: in few histories, and in one of the things that are compared.
 """
@@ -8,33 +8,41 @@ Each is small: in few histories, and in one of the things that are compared.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable
+from typing import Any, Final
 from zlib import crc32
 
 from tests.versions.adapter import Version
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 _ONE_IN: Final = 512
 
 
-def _constant(name: str, value: int) -> Callable[[], None]:
+Undo = Callable[[], None]
+
+
+def _constant(name: str, value: int) -> Callable[[], Undo]:
     """Another value for a constant of the version's own code, wherever it is used."""
 
-    def plant() -> None:
+    def plant() -> Undo:
         modules = [each for key, each in sys.modules.items() if key.startswith("streams.") and hasattr(each, name)]
         assert modules, f"this version has no {name}"
+        was = getattr(modules[0], name)
         for module in modules:
             setattr(module, name, value)
+
+        def undo() -> None:
+            for module in modules:
+                setattr(module, name, was)
+
+        return undo
 
     return plant
 
 
-def _applied(change: Callable[[list[Any], list[Any], Any], None]) -> Callable[[], None]:
+def _applied(change: Callable[[list[Any], list[Any], Any], None]) -> Callable[[], Undo]:
     """What a batch gives, changed."""
 
-    def plant() -> None:
+    def plant() -> Undo:
         original = Version.apply
 
         def apply(self: Version, *arguments: Any) -> tuple[list[Any], list[Any], Any]:  # noqa: ANN401 - passed on
@@ -42,7 +50,11 @@ def _applied(change: Callable[[list[Any], list[Any], Any], None]) -> Callable[[]
             change(outputs, changes, tally)
             return outputs, changes, tally
 
+        def undo() -> None:
+            Version.apply = original  # type: ignore[method-assign]
+
         Version.apply = apply  # type: ignore[method-assign, assignment]
+        return undo
 
     return plant
 
@@ -67,7 +79,7 @@ def _miscounted(outputs: list[Any], changes: list[Any], tally: Any) -> None:  # 
     tally.duplicates += len(outputs) % 17 == 3
 
 
-MISTAKES: Final[dict[str, Callable[[], None]]] = {
+MISTAKES: Final[dict[str, Callable[[], Undo]]] = {
     "changed-byte": _applied(_changed_byte),
     "changed-header": _applied(_changed_header),
     "lost-change": _applied(_lost_change),
@@ -77,6 +89,6 @@ MISTAKES: Final[dict[str, Callable[[], None]]] = {
 }
 
 
-def plant(name: str) -> None:
-    """Make this mistake from now on, in this process."""
-    MISTAKES[name]()
+def plant(name: str) -> Undo:
+    """Make this mistake from now on, in this process, until it is undone."""
+    return MISTAKES[name]()

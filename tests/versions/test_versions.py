@@ -17,7 +17,7 @@ from tests.versions.campaign import REPOSITORY, Pair, compare, tree_of
 from tests.versions.coverage import DEAD_LETTERS, EXPECTED, SUPPRESSIONS, WITHDRAWALS, missing
 from tests.versions.histories import HISTORIES, RECORDS_MIN, world_of
 from tests.versions.keys import decision_id, murmur2, partition_of
-from tests.versions.mistakes import MISTAKES
+from tests.versions.mistakes import MISTAKES, plant
 from tests.versions.side import Side
 
 if TYPE_CHECKING:
@@ -67,14 +67,27 @@ def test_another_answer_is_not_taken_for_the_recorded_one(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("mistake", sorted(MISTAKES))
-def test_a_planted_difference_is_found_and_shown(mistake: str) -> None:
-    with Pair(REPOSITORY, REPOSITORY, mistake) as pair:
-        different = [world.number for world, before, after in pair.answers(FEW) if before[0] != after[0]]
-        assert different, f"{mistake} makes no difference"
-        told = pair.difference(different[0])
-    assert told.startswith(f"world {different[0]} ")
-    assert "before:" in told
-    assert "after:" in told
+def test_every_planted_mistake_makes_a_difference(mistake: str) -> None:
+    side = Side()
+    before = [side.answer(world_of(number))[0] for number in FEW]
+    undo = plant(mistake)
+    try:
+        after = [side.answer(world_of(number))[0] for number in FEW]
+    finally:
+        undo()
+    assert after != before
+    assert [side.answer(world_of(number))[0] for number in FEW] == before
+
+
+def test_a_difference_is_shown_down_to_the_first_thing_that_differs() -> None:
+    with Pair(REPOSITORY, REPOSITORY, "changed-byte") as pair:
+        (number, *_) = [world.number for world, before, after in pair.answers(FEW) if before[0] != after[0]]
+        told = pair.difference(number)
+    assert told.startswith(f"world {number} ")
+    assert "\n  output " in told
+    assert "\n    before: " in told
+    assert "\n    after:  " in told
+    assert "\n    record (" in told
 
 
 @pytest.mark.parametrize("mistake", ["", "changed-byte"])
@@ -95,6 +108,8 @@ def test_a_version_is_taken_from_its_own_tree(tmp_path: Path) -> None:
     tree, _ = tree_of(str(tmp_path), tmp_path)
     with pytest.raises(RuntimeError, match="ended"):
         Pair(tree, REPOSITORY)
+    with pytest.raises(RuntimeError, match="ended"):
+        compare(tree, REPOSITORY, FEW, 1)
 
 
 def test_what_is_in_no_place_ends_the_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
