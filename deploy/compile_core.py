@@ -27,6 +27,7 @@ INTERPRETED: Final = frozenset(
     f"streams/decision/{name}.py"
     for name in (
         "__init__",
+        "checks/check",
         "decision",
         "intent",
         "ledger/state",

@@ -31,8 +31,10 @@ def decide(intent: Intent, ledger: Ledger, policy: Policy, now: int) -> Decision
     identity = decision_id(intent.customer_id, intent.intent_id)
     purpose = policy.purpose_of(intent)
     label_set = LabelSet(intent.channel, purpose, intent.topic, intent.brand, intent.campaign_id, intent.sender_id)
-    checked = CheckContext(intent, label_set, identity, ledger, policy.check_tables, now)
-    if not PLAINLY_PASSES(intent, label_set, identity, ledger, policy.check_tables, now):
+    tables = policy.check_tables
+    is_plain = PLAINLY_PASSES(intent, label_set, identity, ledger, tables, now)
+    checked = CheckContext(intent, label_set, identity, ledger, tables, now, is_plain)
+    if not is_plain:
         answers = [check.ask(checked) for check in CHECKS]
         for number, answer in enumerate(answers):
             if answer[0] != PASSED:
@@ -57,7 +59,8 @@ def _decided_by_rules(
     for number, check in NOTING:
         answer = check.ask(checked)
         entries[number] = (number, PASSED) + answer[2]
-        valid_until = min(valid_until, answer[1] - 1)
+        if answer[1] <= valid_until:
+            valid_until = answer[1] - 1
     denied_at, reason = timed_plan.denied_at, timed_plan.reason
     denying: list[Rule] = []
     remaining: dict[str, int] = {}

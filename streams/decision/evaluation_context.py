@@ -126,13 +126,12 @@ class EvaluationContext:
     def _contact_pairs(self) -> bytes | None:
         ledger, numbers = self.ledger, self._pair_numbers
         words, label_value_numbers = ledger.label_values, ledger.label_value_numbers
-        channels, purposes = label_value_numbers[::VALUES_PER_LABEL_SET], label_value_numbers[1::VALUES_PER_LABEL_SET]
-        by_label_set = [
-            numbers.get((words[channel - 1], words[purpose - 1]), PAIRS_NUMBERED_MAX)
-            for channel, purpose in zip(channels, purposes, strict=True)
-        ]
-        if by_label_set and max(by_label_set) >= PAIRS_NUMBERED_MAX:
-            return None
+        by_label_set: list[int] = []
+        for place in range(0, len(label_value_numbers), VALUES_PER_LABEL_SET):
+            number = numbers.get((words[label_value_numbers[place] - 1], words[label_value_numbers[place + 1] - 1]))
+            if number is None or number >= PAIRS_NUMBERED_MAX:
+                return None
+            by_label_set.append(number)
         pairs = ledger.label_set_numbers.translate(bytes(by_label_set).ljust(256, b"\0"))
         counted = self.counted()
         if 0 in counted:

@@ -31,7 +31,9 @@ class CheckTables:
 
 
 class CheckContext(Struct, gc=False):
-    """An intent put to the checks: its label set, the decision's id, its customer's ledger, and now."""
+    """An intent put to the checks: its label set, the decision's id, its customer's ledger, and now; and whether all of
+    them plainly pass.
+    """
 
     intent: Intent
     label_set: LabelSet
@@ -39,6 +41,7 @@ class CheckContext(Struct, gc=False):
     ledger: Ledger
     tables: CheckTables
     now: int
+    is_plain: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ Rules of this module (docs/semantics.md, 3)
 
 from __future__ import annotations
 
-from streams.decision.answer import PASS, Answer, denial, too_short
+from streams.decision.answer import PASS, VALIDITY_MIN_MS, Answer, denial
 from streams.decision.checks.check import CheckContext
 from streams.decision.reasons import PASSED
 
@@ -33,4 +33,6 @@ def ask_deadline(context: CheckContext) -> Answer:
     if expires_at is None:
         return PASS
     left_ms = expires_at - context.now
-    return denial("expired", left_ms) if too_short(expires_at, context.now) else (PASSED, expires_at, (left_ms,))
+    if left_ms - 1 < VALIDITY_MIN_MS:
+        return denial("expired", left_ms)
+    return PASSED, expires_at, (left_ms,)

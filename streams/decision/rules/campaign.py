@@ -43,4 +43,4 @@ def _compiled(number: int, specification: CampaignSpecification, _: Compilation)
     return CampaignRule(number, specification)
 
 
-KIND: Final = Kind(CampaignRule.kind, CampaignSpecification, _compiled)
+KIND: Final[Kind] = Kind(CampaignRule.kind, CampaignSpecification, _compiled)

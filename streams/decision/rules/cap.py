@@ -187,4 +187,4 @@ def _compiled(number: int, specification: CapSpecification, compilation: Compila
     return LifetimeCapRule(number, specification, counting)
 
 
-KIND: Final = Kind(CapRule.kind, CapSpecification, _compiled)
+KIND: Final[Kind] = Kind(CapRule.kind, CapSpecification, _compiled)

@@ -122,4 +122,4 @@ def _compiled(number: int, specification: ConsentSpecification, _: Compilation) 
     return ConsentRule(number, specification)
 
 
-KIND: Final = Kind(ConsentRule.kind, ConsentSpecification, _compiled)
+KIND: Final[Kind] = Kind(ConsentRule.kind, ConsentSpecification, _compiled)

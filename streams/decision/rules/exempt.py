@@ -40,4 +40,4 @@ def exemption(purpose: str, specifications: Iterable[RuleSpecification]) -> Exem
     return Exemption(kinds, all(s.still_counts for s in applying))
 
 
-KIND: Final = Kind("exempt", ExemptSpecification, compile=None, may_be_exempted=False)
+KIND: Final[Kind] = Kind("exempt", ExemptSpecification, compile=None, may_be_exempted=False)

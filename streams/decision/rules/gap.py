@@ -50,4 +50,4 @@ def _compiled(number: int, specification: GapSpecification, compilation: Compila
     return GapRule(number, specification, compilation.counting(specification))
 
 
-KIND: Final = Kind(GapRule.kind, GapSpecification, _compiled)
+KIND: Final[Kind] = Kind(GapRule.kind, GapSpecification, _compiled)

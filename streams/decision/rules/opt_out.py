@@ -88,7 +88,7 @@ def _compiled(number: int, specification: OptOutSpecification, _: Compilation) -
     return OptOutRule(number, specification)
 
 
-KIND: Final = Kind(
+KIND: Final[Kind] = Kind(
     OptOutRule.kind,
     OptOutSpecification,
     _compiled,

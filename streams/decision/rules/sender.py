@@ -53,4 +53,4 @@ def _compiled(number: int, specification: SenderSpecification, _: Compilation) -
     return SenderRule(number, specification)
 
 
-KIND: Final = Kind(SenderRule.kind, SenderSpecification, _compiled)
+KIND: Final[Kind] = Kind(SenderRule.kind, SenderSpecification, _compiled)

@@ -270,4 +270,4 @@ def _joined(hours: Hours) -> Hours:
     return tuple(joined)
 
 
-KIND: Final = Kind(WindowRule.kind, WindowSpecification, WindowRule)
+KIND: Final[Kind] = Kind(WindowRule.kind, WindowSpecification, WindowRule)
