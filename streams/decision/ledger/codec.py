@@ -26,6 +26,7 @@ from streams.decision.ledger.state import (
     OUTCOMES_PER_CONTACT_MAX,
     VALUES_PER_LABEL_SET,
     Ledger,
+    LedgerBeginning,
 )
 from streams.decision.preference_event import STANDING
 
@@ -100,11 +101,7 @@ def _decode_2(value: bytes) -> Ledger:
     return ledger
 
 
-class _Format(msgspec.Struct, array_like=True, gc=False):
-    format: int = 0
-
-
-_decode_format: Final = msgspec.msgpack.Decoder(_Format).decode
+_decode_format: Final = msgspec.msgpack.Decoder(LedgerBeginning).decode
 _DECODERS: Final = {2: _decode_2}
 
 

@@ -18,7 +18,15 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 
 from streams.decision.ledger.codec import LedgerUnreadable, decode_ledger
-from streams.decision.ledger.state import EMPTY_LEDGER, LEDGER_FORMAT, UNCOUNTED, Contact, LabelSet, Ledger
+from streams.decision.ledger.state import (
+    EMPTY_LEDGER,
+    LEDGER_FORMAT,
+    UNCOUNTED,
+    Contact,
+    LabelSet,
+    Ledger,
+    LedgerBeginning,
+)
 from streams.decision.ledger.transitions import with_rows
 from streams.decision.tables import DAY_MS, HOUR_MS, NEVER
 
@@ -83,18 +91,7 @@ def next_due_of(value: bytes, horizons: Horizons) -> int | None:
         return None
 
 
-class _Beginning(msgspec.Struct, array_like=True, gc=False):
-    """The first fields of a ledger. What is not needed of them is not decoded."""
-
-    format: int
-    base_ms: int = 0
-    ids: msgspec.Raw = msgspec.Raw()
-    created: msgspec.Raw = msgspec.Raw()
-    oldest_created: int = NEVER
-    assumed_sent: tuple[int, ...] = ()
-
-
-_decode_beginning: Final = msgspec.msgpack.Decoder(_Beginning).decode
+_decode_beginning: Final = msgspec.msgpack.Decoder(LedgerBeginning).decode
 
 
 def _next_due(base_ms: int, oldest_created: int, assumed_sent: tuple[int, ...], horizons: Horizons) -> int | None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Raw, Struct, field
 from msgspec.structs import replace
 
 from streams.decision.tables import NEVER
@@ -202,6 +202,17 @@ class Ledger(Struct, array_like=True, frozen=True, gc=False):
                 identity, created_ms = self.ids[n * size : n * size + size], self.base_ms + created
                 found[identity] = max(created_ms, found.get(identity, created_ms))
         return found
+
+
+class LedgerBeginning(Struct, array_like=True, gc=False):
+    """The first fields of a stored ledger. What nobody asks of them alone is not decoded."""
+
+    format: int = 0
+    base_ms: int = 0
+    ids: Raw = Raw()
+    created: Raw = Raw()
+    oldest_created: int = NEVER
+    assumed_sent: tuple[int, ...] = ()
 
 
 def _pairs(outcomes: tuple[int, ...], decided_ms: int) -> tuple[tuple[int, int], ...]:
