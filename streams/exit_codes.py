@@ -17,14 +17,14 @@ class ExitCode(IntEnum):
     """Done. That includes a suppression that was explained, and a gate that ended because it was asked to."""
 
     ANSWER_IS_NO = 1
-    """Done, and the answer is no: something was rejected, differs, or did not add up. Each such thing has a line."""
+    """Done, and the answer is no: something was rejected, differs, or did not add up. One line reports each."""
 
     REFUSED = 2
     """Not done: wrong usage, a file that cannot be read, no broker, start-up refused. Starting again does not help
-    before somebody has done what the sentence says."""
+    until somebody has done what the sentence says."""
 
     START_AGAIN = 3
-    """The gate ended by something that a new start may cure."""
+    """The gate ended because of something that a restart may repair."""
 
     INTERRUPTED = 130
     """A command other than `mesura run`, interrupted by Ctrl-C."""
