@@ -54,9 +54,13 @@ class ZoneTable:
 
     def day_start(self, day: int) -> int:
         """First instant whose local date is `day` or later."""
-        index = bisect_right(self.starts_ms, day * DAY_MS - OFFSET_MAX_MS) - 1
+        return self.first_at(day * DAY_MS)
+
+    def first_at(self, local_ms: int) -> int:
+        """First instant whose local date and time, in milliseconds since 1970-01-01 00:00, is that or later."""
+        index = bisect_right(self.starts_ms, local_ms - OFFSET_MAX_MS) - 1
         while True:
-            start = max(self.starts_ms[index], day * DAY_MS - self.offsets_ms[index])
+            start = max(self.starts_ms[index], local_ms - self.offsets_ms[index])
             if index + 1 == len(self.starts_ms) or start < self.starts_ms[index + 1]:
                 return start
             index += 1
@@ -81,8 +85,8 @@ def weekday(day: int) -> int:
     return (day + 3) % 7
 
 
-def first_of_month(day: int) -> tuple[int, int]:
-    """Day numbers of the first of the month of `day`, and of the first of the next month.
+def months_around(day: int, months: int) -> tuple[int, int]:
+    """Day numbers of the first of the month, quarter or year (1, 3 or 12 months) that holds `day`, and of the next.
 
     Civil calendar arithmetic after Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".
     """
@@ -95,7 +99,13 @@ def first_of_month(day: int) -> tuple[int, int]:
     day_of_month = day_of_year - (153 * month_from_march + 2) // 5
     month = month_from_march + 3 if month_from_march < 10 else month_from_march - 9
     year = year_of_era + era * 400 + (1 if month <= 2 else 0)
-    return day - day_of_month, day - day_of_month + _days_in_month(year, month)
+    first, first_month = day - day_of_month, month - (month - 1) % months
+    for earlier in range(first_month, month):
+        first -= _days_in_month(year, earlier)
+    after = first
+    for each in range(first_month, first_month + months):
+        after += _days_in_month(year, each)
+    return first, after
 
 
 def _days_in_month(year: int, month: int) -> int:

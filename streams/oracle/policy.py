@@ -33,6 +33,8 @@ COUNTS_FIELDS = ("channels", "groups", "purposes", "topics", "brands", "campaign
 REGION_NAMED = re.compile("([A-Z]{2})-[A-Z0-9]{1,3}")
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
+# How long a calendar window needs contacts to be kept.
+CALENDAR_DAYS = {"hour": 2, "day": 2, "week": 8, "month": 32, "quarter": 93, "year": 367}
 Interval = tuple[int, int]  # wall time in milliseconds since the wall clock's midnight, half-open
 
 
@@ -149,11 +151,24 @@ def first_instant(name: str, date: dt.date) -> int:
     return min(c for c in candidates if local(name, c)[0] >= date)
 
 
+def first_showing(name: str, shown: dt.datetime) -> int:
+    """The first instant at which clocks in the zone show this date and full hour, or a later one."""
+    around = to_ms(shown.replace(tzinfo=dt.UTC))
+    wall_ms = shown.hour * 3_600_000
+    changes = transitions(name, around - 36 * 3_600_000, around + 36 * 3_600_000)
+    candidates = {*instants_showing(name, shown.date(), wall_ms), *changes}
+    return min(each for each in candidates if local(name, each) >= (shown.date(), wall_ms))
+
+
 def bucket_first_date(unit: str, date: dt.date) -> dt.date:
     if unit == "day":
         return date
     if unit == "week":
         return date - dt.timedelta(days=date.weekday())
+    if unit == "quarter":
+        return date.replace(month=(1, 4, 7, 10)[(date.month - 1) // 3], day=1)
+    if unit == "year":
+        return date.replace(month=1, day=1)
     assert unit == "month"
     return date.replace(day=1)
 
@@ -163,6 +178,10 @@ def bucket_next_date(unit: str, first: dt.date) -> dt.date:
         return first + dt.timedelta(days=1)
     if unit == "week":
         return first + dt.timedelta(days=7)
+    if unit == "quarter":
+        return (first + dt.timedelta(days=95)).replace(day=1)
+    if unit == "year":
+        return first.replace(year=first.year + 1)
     return (first + dt.timedelta(days=31)).replace(day=1)
 
 
@@ -181,7 +200,16 @@ def bucket(name: str, unit: str, instant_ms: int) -> Interval:
 
 
 def find_bucket(name: str, unit: str, instant_ms: int) -> Interval:
-    """The bucket, found from the local dates."""
+    """The bucket, found from the local dates, or from the hours that clocks show."""
+    if unit == "hour":
+        date, wall_ms = local(name, instant_ms)
+        shown = dt.datetime.combine(date, dt.time(wall_ms // 3_600_000))
+        step = dt.timedelta(hours=1)
+        while first_showing(name, shown) > instant_ms:
+            shown -= step
+        while first_showing(name, shown + step) <= instant_ms:
+            shown += step
+        return first_showing(name, shown), first_showing(name, shown + step)
     # A clock set back over midnight shows an old date again, so that the date shown is only where to begin to look.
     first = bucket_first_date(unit, local(name, instant_ms)[0])
     while first_instant(name, first) > instant_ms:
@@ -264,7 +292,12 @@ class Policy:
             elif rule.kind == "cap":
                 window = rule.body["window"]
                 needs.append(duration(window["rolling"]) if "rolling" in window else 0)
-                needs.append({"day": 2, "week": 8, "month": 32}.get(window.get("calendar"), 0) * DAY_MS)
+                needs.append(
+                    {"hour": 2, "day": 2, "week": 8, "month": 32, "quarter": 93, "year": 367}.get(
+                        window.get("calendar"), 0
+                    )
+                    * DAY_MS
+                )
         return max(needs)
 
 

@@ -6,8 +6,10 @@ import datetime as dt
 
 import pytest
 
-from streams.decision.rules.cap import bucket
-from streams.decision.tables import DAY_MS, NEVER, HolidayCalendar, ZoneTable, first_of_month, weekday
+from streams.decision.rules.cap import Period, bucket
+from streams.decision.tables import DAY_MS, NEVER, HolidayCalendar, ZoneTable, months_around, weekday
+from streams.oracle.policy import find_bucket
+from streams.policy.zones import load_zones
 
 HOUR, MINUTE = 3_600_000, 60_000
 EPOCH = dt.date(1970, 1, 1)
@@ -21,15 +23,27 @@ def day_number(date: dt.date) -> int:
 
 
 @pytest.mark.parametrize("year", [1970, 1999, 2000, 2026, 2027, 2028, 2100, 2400])
-def test_months_begin_and_end_as_in_the_calendar(year: int) -> None:
+@pytest.mark.parametrize("months", [1, 3, 12])
+def test_months_quarters_and_years_begin_and_end_as_in_the_calendar(year: int, months: int) -> None:
     first = dt.date(year, 1, 1)
     for day in range(366):
         date = first + dt.timedelta(days=day)
-        month_start = date.replace(day=1)
-        month_end = (month_start + dt.timedelta(days=32)).replace(day=1)
-        found = first_of_month(day_number(date))
-        assert found == (day_number(month_start), day_number(month_end))
+        start = date.replace(month=date.month - (date.month - 1) % months, day=1)
+        end = (start + dt.timedelta(days=months * 31 + 3)).replace(day=1)
+        found = months_around(day_number(date), months)
+        assert found == (day_number(start), day_number(end))
         assert [type(number) for number in found] == [int, int]
+
+
+@pytest.mark.parametrize("period", ["hour", "day", "week", "month", "quarter", "year"])
+@pytest.mark.parametrize("name", ["Asia/Kolkata", "Australia/Lord_Howe", "Europe/Madrid", "America/St_Johns", "UTC"])
+def test_buckets_are_those_of_the_independent_model(name: str, period: Period) -> None:
+    """5.14, around the ends and beginnings of summer time and of years, in zones with half hours too."""
+    zone = load_zones().by_name[name]
+    for at in ("2026-04-04T15:00", "2026-10-03T15:30", "2026-10-25T00:00", "2026-11-01T04:30", "2026-12-31T23:00"):
+        around = int(dt.datetime.fromisoformat(at + "+00:00").timestamp() * 1000)
+        for moment_ms in range(around - 3 * HOUR, around + 4 * HOUR, 10 * MINUTE):
+            assert bucket(zone, period, moment_ms) == find_bucket(name, period, moment_ms)
 
 
 def test_the_week_begins_on_monday() -> None:

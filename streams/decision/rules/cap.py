@@ -22,12 +22,21 @@ from streams.decision.request_context import RequestContext
 from streams.decision.rules.kind import Compilation, Kind
 from streams.decision.rules.rule import CountingRule, Limit
 from streams.decision.specification import CountingSpecification, OnMissing
-from streams.decision.tables import DAY_MS, ZoneTable, first_of_month, weekday
+from streams.decision.tables import DAY_MS, HOUR_MS, ZoneTable, months_around, weekday
 
-Period = Literal["day", "week", "month"]
+Period = Literal["hour", "day", "week", "month", "quarter", "year"]
 
-# A calendar bucket reaches back its own length; a day more for the clocks of different zones.
-_BUCKET_REACH_MS: Final = {"day": 2 * DAY_MS, "week": 8 * DAY_MS, "month": 32 * DAY_MS}
+# A calendar bucket reaches back its own length; a day more for the clocks of different zones, and for what a clock that
+# is set back makes longer.
+_BUCKET_REACH_MS: Final[dict[Period, int]] = {
+    "hour": 2 * DAY_MS,
+    "day": 2 * DAY_MS,
+    "week": 8 * DAY_MS,
+    "month": 32 * DAY_MS,
+    "quarter": 93 * DAY_MS,
+    "year": 367 * DAY_MS,
+}
+_MONTHS: Final[dict[Period, int]] = {"month": 1, "quarter": 3, "year": 12}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +115,7 @@ class LifetimeCapRule(CapRule):
 
 
 class CalendarCapRule(CapRule):
-    """N per local day, ISO week or month; in every zone the recipient may be in."""
+    """N per local hour, day, ISO week, month, quarter or year; in every zone the recipient may be in."""
 
     __slots__ = ("_allow_missing", "_period", "_zones")
 
@@ -159,14 +168,25 @@ def _first_with_room(zones: Zones, period: Period, moment_ms: int) -> int:
 
 
 def bucket(zone: ZoneTable, period: Period, moment_ms: int) -> tuple[int, int]:
-    """Start (inclusive) and end (exclusive) of the day, ISO week or month that holds the moment in the zone."""
-    first, after = _dates(period, (moment_ms + zone.offset_ms(moment_ms)) // DAY_MS)
-    start_ms, end_ms = zone.day_start(first), zone.day_start(after)
-    if moment_ms >= end_ms:
+    """Start (inclusive) and end (exclusive) of the hour, day, ISO week, month, quarter or year that holds the moment in
+    the zone.
+    """
+    first_ms, after_ms = _local_bounds(period, moment_ms + zone.offset_ms(moment_ms))
+    start_ms, end_ms = zone.first_at(first_ms), zone.first_at(after_ms)
+    while moment_ms >= end_ms:
         # A clock set back over midnight repeats yesterday's last hour after today has begun: that hour is today's.
-        first, after = _dates(period, after)
-        start_ms, end_ms = zone.day_start(first), zone.day_start(after)
+        first_ms, after_ms = _local_bounds(period, after_ms)
+        start_ms, end_ms = zone.first_at(first_ms), zone.first_at(after_ms)
     return start_ms, end_ms
+
+
+def _local_bounds(period: Period, local_ms: int) -> tuple[int, int]:
+    """Local date and time at which the period that holds the local moment begins, and the next one."""
+    if period == "hour":
+        first_ms = local_ms - local_ms % HOUR_MS
+        return first_ms, first_ms + HOUR_MS
+    first, after = _dates(period, local_ms // DAY_MS)
+    return first * DAY_MS, after * DAY_MS
 
 
 def _dates(period: Period, day: int) -> tuple[int, int]:
@@ -175,7 +195,7 @@ def _dates(period: Period, day: int) -> tuple[int, int]:
     if period == "week":
         monday = day - weekday(day)
         return monday, monday + 7
-    return first_of_month(day)
+    return months_around(day, _MONTHS[period])
 
 
 def _compiled(number: int, specification: CapSpecification, compilation: Compilation) -> CapRule:

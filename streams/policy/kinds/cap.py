@@ -36,7 +36,7 @@ _WINDOW: Final[Schema] = {
     "dependentRequired": {"zone": ["calendar"]},
     "properties": {
         "rolling": definition("duration", "Elapsed time looked back over, 400d at most."),
-        "calendar": choice(Period, "day, week (from Monday) or month."),
+        "calendar": choice(Period, "hour, day, week (from Monday), month, quarter or year."),
         "zone": {"type": "string", "description": "Whose days: recipient (default), policy, or a time zone's name."},
         "lifetime": {"const": True, "description": "true: all contacts ever."},
     },
