@@ -73,4 +73,4 @@ def test_what_plainly_passes_passes_every_check() -> None:
         for check in CHECKS:
             answer = check.ask(context)
             assert answer[0] == PASSED
-            assert check.notes or answer is PASS
+            assert check.notes or answer == PASS
