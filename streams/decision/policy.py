@@ -16,7 +16,7 @@ from streams.decision.checks.table import CHECKS
 from streams.decision.counting import Pair
 from streams.decision.evaluation_plan import Asked, PlanRules
 from streams.decision.intent import Intent
-from streams.decision.ledger.retention import Horizons
+from streams.decision.ledger.retention import Horizons, Retention
 from streams.decision.ledger.state import UNCOUNTED, LabelSet, Ledger
 from streams.decision.location import LocationTables
 from streams.decision.places import Places
@@ -24,7 +24,6 @@ from streams.decision.plan import Plan
 from streams.decision.policy_specification import PolicySpecification, named_places
 from streams.decision.reasons import PASSED
 from streams.decision.request_context import ChannelPurpose
-from streams.decision.retention import Retention
 from streams.decision.rules.exempt import exemption
 from streams.decision.rules.kind import Compilation
 from streams.decision.rules.registry import KINDS, kind_of

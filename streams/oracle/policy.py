@@ -33,8 +33,9 @@ COUNTS_FIELDS = ("channels", "groups", "purposes", "topics", "brands", "campaign
 REGION_NAMED = re.compile("([A-Z]{2})-[A-Z0-9]{1,3}")
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
-# How long a calendar window needs contacts to be kept.
+# For how many days a calendar window needs contacts to be kept.
 CALENDAR_DAYS = {"hour": 2, "day": 2, "week": 8, "month": 32, "quarter": 93, "year": 367}
+
 Interval = tuple[int, int]  # wall time in milliseconds since the wall clock's midnight, half-open
 
 
@@ -292,12 +293,7 @@ class Policy:
             elif rule.kind == "cap":
                 window = rule.body["window"]
                 needs.append(duration(window["rolling"]) if "rolling" in window else 0)
-                needs.append(
-                    {"hour": 2, "day": 2, "week": 8, "month": 32, "quarter": 93, "year": 367}.get(
-                        window.get("calendar"), 0
-                    )
-                    * DAY_MS
-                )
+                needs.append(CALENDAR_DAYS.get(window.get("calendar"), 0) * DAY_MS)
         return max(needs)
 
 

@@ -16,8 +16,8 @@ from msgspec import Struct
 
 from streams.decision.answer import Answer
 from streams.decision.intent import Intent
+from streams.decision.ledger.retention import Retention
 from streams.decision.ledger.state import LabelSet, Ledger
-from streams.decision.retention import Retention
 
 
 @dataclass(frozen=True, slots=True)

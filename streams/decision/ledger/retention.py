@@ -13,6 +13,7 @@ Rules of this module
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
@@ -40,6 +41,25 @@ class Horizons(NamedTuple):
 
     history_ms: int
     identities_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long contacts and identities are kept, and which contacts are counted for ever."""
+
+    horizons: Horizons
+    # Whether contacts of a label set must be counted beyond the history.
+    counts_for_life: Callable[[LabelSet], bool]
+
+    def prune(self, ledger: Ledger, now: int) -> Ledger:
+        """The ledger without what the horizons have passed. Changes no decision."""
+        return pruned(
+            ledger,
+            now=now,
+            history_ms=self.horizons.history_ms,
+            identities_ms=self.horizons.identities_ms,
+            counts_for_life=self.counts_for_life,
+        )
 
 
 class Pruner(Protocol):
