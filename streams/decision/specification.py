@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 State = Literal["on", "off", "shadow"]
 OnMissing = Literal["deny", "hold", "allow"]
@@ -29,6 +29,11 @@ class Selector:
     campaigns: frozenset[str] | None = None
     countries: frozenset[str] | None = None
     automated: bool | None = None
+
+
+CONTACT_FIELDS: Final = ("channels", "groups", "purposes", "topics", "brands", "campaigns")
+"""What of a selector a contact can tell. Whatever is not listed is known of the intent alone, and a selector that asks
+for it leaves no contact uncounted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-# ruff: noqa: SLF001, ANN401 - one of the places for private names (private_names.py); aiokafka is untyped
+# ruff: noqa: SLF001, ANN401 - one of the places for names of library_internals.py; aiokafka is untyped
 """Transactions of a group member: offsets are committed with the member's generation (KIP-447).
 
 Rules of this module

@@ -1,4 +1,4 @@
-# ruff: noqa: SLF001, ANN401 - one of the places for private names (private_names.py); aiokafka is untyped
+# ruff: noqa: SLF001, ANN401 - one of the places for names of library_internals.py; aiokafka is untyped
 """Record batches out of aiokafka's fetcher: for the gate as fetched records, for those who read a log as keys and
 values.
 

@@ -1,4 +1,4 @@
-# ruff: noqa: ANN401 - one of the places for private names (private_names.py)
+# ruff: noqa: ANN401 - one of the places for names of library_internals.py
 """What was fetched of a partition, batch by batch, for aiokafka's readers; and what makes a batch unreadable.
 
 Rules of this module

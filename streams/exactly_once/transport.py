@@ -1,4 +1,4 @@
-# ruff: noqa: SLF001, ANN401 - one of the places for private names (private_names.py); Faust is untyped
+# ruff: noqa: SLF001, ANN401 - one of the places for names of library_internals.py; Faust is untyped
 """Record batches through Faust: one Faust message per poll of one partition, whatever it holds (`fetched_records.py`).
 
 Rules of this module

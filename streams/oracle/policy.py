@@ -35,6 +35,8 @@ WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 # For how many days a calendar window needs contacts to be kept.
 CALENDAR_DAYS = {"hour": 2, "day": 2, "week": 8, "month": 32, "quarter": 93, "year": 367}
+# Kinds of rule that ask for no contact.
+LOOKING_NOWHERE_BACK = frozenset({"campaign", "opt_out", "sender", "consent", "window"})
 
 Interval = tuple[int, int]  # wall time in milliseconds since the wall clock's midnight, half-open
 
@@ -294,6 +296,8 @@ class Policy:
                 window = rule.body["window"]
                 needs.append(duration(window["rolling"]) if "rolling" in window else 0)
                 needs.append(CALENDAR_DAYS.get(window.get("calendar"), 0) * DAY_MS)
+            else:
+                assert rule.kind in LOOKING_NOWHERE_BACK, f"how far does {rule.kind} look back?"
         return max(needs)
 
 

@@ -39,14 +39,17 @@ FIELDS = [(kind, field.encode_name) for kind, (_, event) in EVENTS.items() for f
 
 @cache
 def attributes_read() -> frozenset[tuple[str, str]]:
-    """(name of a variable, attribute of it) wherever code that decides reads one."""
+    """(name of a variable or attribute, attribute of it) wherever code that decides reads one."""
     return frozenset(found for path in DECIDING for found in _read(ast.parse(path.read_text(encoding="utf-8"))))
 
 
 def _read(tree: ast.AST) -> Iterator[tuple[str, str]]:
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) and isinstance(node.value, ast.Name):
-            yield node.value.id, node.attr
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+            if isinstance(node.value, ast.Name):
+                yield node.value.id, node.attr
+            elif isinstance(node.value, ast.Attribute):
+                yield node.value.attr, node.attr  # `context.intent.created_at`
 
 
 def description(kind: str, field: str) -> str:
@@ -83,7 +86,9 @@ def test_a_field_that_only_exists_would_be_found() -> None:
     assert ("intent", "purpose") in attributes_read()
     assert ("intent", "template_id") not in attributes_read()
     assert ("intent", "nobody_reads_this") not in attributes_read()
-    assert set(_read(ast.parse("intent.one = event.two(outcome.three.four)"))) == {
+    assert set(_read(ast.parse("intent.one = event.two(outcome.three, checked.intent.four)"))) == {
         ("event", "two"),
         ("outcome", "three"),
+        ("checked", "intent"),
+        ("intent", "four"),
     }

@@ -171,9 +171,13 @@ def _message(model: Model, event: dict[str, Any], now: int, sent_at: int) -> Sen
     return Sent(case.subject, case.zones.names, freed, counts, now, sent_at)
 
 
+COUNTING_NOTHING = frozenset({"campaign", "opt_out", "sender", "consent", "window"})
+"""Kinds of rule that limit no number of contacts."""
+
+
 def _within(rule: Rule, policy_zone: str, message: Sent, before: list[Sent], where: str) -> None:
     """No window that holds the message holds more than the limit of messages decided before it."""
-    if rule.kind not in {"cap", "gap"} or rule.state != "on" or rule.kind in message.exempt_from:
+    if rule.kind in COUNTING_NOTHING or rule.state != "on" or rule.kind in message.exempt_from:
         return
     if applies(rule, message.subject) != "yes":
         return
@@ -185,6 +189,7 @@ def _within(rule: Rule, policy_zone: str, message: Sent, before: list[Sent], whe
     if rule.kind == "gap":
         assert all(moment + duration(rule.body["minimum"]) <= message.sent_at for moment in counted), where
         return
+    assert rule.kind == "cap", f"say what rules of the kind {rule.kind} keep, or that they count nothing"
     limit, window = rule.body["limit"], rule.body["window"]
     assert _most(window, policy_zone, message, counted) < limit, where
 

@@ -7,13 +7,19 @@ Rules of this module
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from streams.decision.counting import Counting, Pair
 from streams.decision.location import Zones
 from streams.decision.rules.rule import Rule
-from streams.decision.specification import CountingSpecification, RuleSpecification, ScopeField, Selector
+from streams.decision.specification import (
+    CONTACT_FIELDS,
+    CountingSpecification,
+    RuleSpecification,
+    ScopeField,
+    Selector,
+)
 from streams.decision.tables import HolidayCalendar, ZoneTable
 
 
@@ -74,7 +80,7 @@ def _counted(rule: CountingSpecification) -> tuple[Selector, Selector | None]:
 
 
 def _of_contacts(selector: Selector) -> Selector:
-    return replace(selector, countries=None, automated=None)
+    return Selector(**{name: getattr(selector, name) for name in CONTACT_FIELDS})
 
 
 @dataclass(frozen=True, slots=True)
