@@ -82,7 +82,7 @@ test: $(TEST_STAMP)
 # What takes long or starts many processes. Left out by name, so that a new test is an everyday one until it is named here.
 LONG := tests/cli/test_processes.py tests/cli/test_supervisor.py tests/compiled tests/demo/test_demo.py \
 	tests/deploy/test_crash_loop.py tests/deploy/test_examples.py tests/deploy/test_prometheus.py tests/engine/test_exactly_once.py \
-	tests/engine/test_promises.py tests/engine/test_due_scan.py tests/fuzz/test_campaign.py \
+	tests/engine/test_promises.py tests/engine/test_due_work.py tests/fuzz/test_campaign.py \
 	tests/property/test_properties.py tests/setup tests/simulation tests/system
 quick: $(TEST_STAMP)
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not kafka" $(LONG:%=--ignore=%) $(ARGS) tests; ended=$$?; \

@@ -108,10 +108,10 @@ RULES = [
     Case("bad unit", "id: r\nkind: cap\nlimit: 1\nwindow: {rolling: 7days}  # !", "r", "`7days`", "s m h d w"),
     Case("rolling too long", "id: r\nkind: cap\nlimit: 1\nwindow: {rolling: 401d}  # !", "r", "too long", "400d"),
     Case(
-        "calendar year",
-        "id: r\nkind: cap\nlimit: 1\nwindow: {calendar: year}  # !",
+        "calendar decade",
+        "id: r\nkind: cap\nlimit: 1\nwindow: {calendar: decade}  # !",
         "r",
-        "`year`",
+        "`decade`",
         "week (from Monday)",
     ),
     Case(
