@@ -14,7 +14,7 @@ from hashlib import blake2b
 from typing import Final
 
 from streams.decision.ledger.codec import LedgerUnreadable, decode_ledger, encode_ledger
-from streams.decision.ledger.retention import next_due
+from streams.decision.ledger.retention import Oldest, next_due, next_due_by, oldest_of
 from streams.decision.ledger.state import EMPTY_LEDGER, Ledger
 from streams.decision.policy import Policy
 from streams.exactly_once.changelog import customer_key, erased_key
@@ -62,8 +62,9 @@ class BatchLedgers:
         self._closed: dict[bytes, bytes] = {}
         # Customers of this batch of whom an erasure is known: only these may have to be stored under a hash.
         self._erased: set[bytes] = set()
-        # When retention had something to take from the ledgers as they are stored, and as they are now.
-        self._due_before: dict[bytes, int | None] = {}
+        # What is oldest in the ledgers as they are stored, None for those without a record under the customer's own
+        # key; and when retention has something to take from those of which that has changed.
+        self._oldest_before: dict[bytes, Oldest | None] = {}
         self._due_now: dict[bytes, int | None] = {}
 
     def knows(self, customer: bytes) -> bool:
@@ -83,14 +84,24 @@ class BatchLedgers:
             self._close(now)
         if customer in self._closed:
             return decode_ledger(self._closed[customer])
-        try:
-            ledger = self._where.ledger_of(customer, self._store) or EMPTY_LEDGER
-        except LedgerUnreadable as unreadable:
-            key = customer_key(customer)
-            key = key if key in self._store else self._where.erased_key(customer)
-            raise StoredValueUnreadable(self._partition, key, str(unreadable)) from None
-        self._due_before[customer] = next_due(ledger, self._horizons)
+        key = customer_key(customer)
+        value = self._store.get(key)
+        if value is None:
+            self._oldest_before[customer] = None
+            key = self._where.erased_key(customer)
+            value = self._store.get(key)
+            if value is None:
+                return EMPTY_LEDGER
+            return self._decoded(key, value)
+        ledger = self._decoded(key, value)
+        self._oldest_before[customer] = oldest_of(ledger)
         return ledger
+
+    def _decoded(self, key: bytes, value: bytes) -> Ledger:
+        try:
+            return decode_ledger(value)
+        except LedgerUnreadable as unreadable:
+            raise StoredValueUnreadable(self._partition, key, str(unreadable)) from None
 
     def keep(self, customer: bytes, ledger: Ledger) -> None:
         """This is the customer's ledger from now on."""
@@ -116,9 +127,10 @@ class BatchLedgers:
                     changes[key] = None
             else:
                 changes[key] = value
-                due_ms = self._due_now[customer]
+                due_ms = self._due_now.get(customer)
                 if due_ms is not None:
-                    before_ms = self._due_before[customer] if key in self._store else None
+                    before = self._oldest_before[customer]
+                    before_ms = None if before is None else next_due_by(before, self._horizons)
                     if before_ms is None or due_ms < before_ms:
                         due_at_ms[key] = due_ms
         return changes, due_at_ms
@@ -128,7 +140,9 @@ class BatchLedgers:
         for customer, ledger in self._open.items():
             left = self._policy.prune(ledger, now)
             self._closed[customer] = encode_ledger(left)
-            self._due_now[customer] = next_due(left, self._horizons)
+            # A newer contact, which is what most batches add, makes nothing due earlier.
+            is_as_old = oldest_of(left) == self._oldest_before[customer]
+            self._due_now[customer] = None if is_as_old else next_due(left, self._horizons)
         self._open.clear()
 
 

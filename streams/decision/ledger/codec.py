@@ -14,6 +14,7 @@ Rules of this module
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -72,17 +73,30 @@ def decode_ledger(value: bytes) -> Ledger:
     Raises:
         LedgerUnreadable: the format is unknown, or the bytes are no ledger.
     """
+    # Nearly all are of the present format, and ledgers are read once per intent: so it is tried first.
     try:
-        # A look at the byte where the number stands, because ledgers are read once per intent.
-        is_long = value[:1] == _LONG_HEADER
-        decode = _DECODERS.get(value[3] if is_long else value[1]) if len(value) > _HEADER_BYTES else None
-        if decode is not None:
-            return decode(value)
-        format_number = _decode_format(value).format
-        decode = _DECODERS.get(format_number)
-        if decode is not None:
-            return decode(value)
+        ledger = _decoder.decode(value)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        return _decode_earlier(value, error)
+    if ledger.format != LEDGER_FORMAT:
+        return _decode_earlier(value)
+    if not _is_sound(ledger):
+        raise LedgerUnreadable(
+            f"A stored ledger of {len(value)} bytes cannot be read. Its columns do not belong together: it is damaged."
+        )
+    return ledger
+
+
+def _decode_earlier(value: bytes, error: Exception | None = None) -> Ledger:
+    """The ledger of a form that is not of the present format; `error`: what its decoder said."""
+    try:
+        format_number = _decode_format(value).format
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as unreadable:
+        format_number, error = LEDGER_FORMAT, error or unreadable
+    decode = _EARLIER.get(format_number)
+    if decode is not None:
+        return decode(value)
+    if error is not None and format_number == LEDGER_FORMAT:
         raise LedgerUnreadable(
             f"A stored ledger of {len(value)} bytes cannot be read. Was it written by another version? {error}"
         ) from None
@@ -92,17 +106,9 @@ def decode_ledger(value: bytes) -> Ledger:
     )
 
 
-def _decode_2(value: bytes) -> Ledger:
-    ledger = _decoder.decode(value)
-    if not _is_sound(ledger):
-        raise LedgerUnreadable(
-            f"A stored ledger of {len(value)} bytes cannot be read. Its columns do not belong together: it is damaged."
-        )
-    return ledger
-
-
 _decode_format: Final = msgspec.msgpack.Decoder(LedgerBeginning).decode
-_DECODERS: Final = {2: _decode_2}
+# By format number, what reads the formats before the present one. There is none yet.
+_EARLIER: Final[dict[int, Callable[[bytes], Ledger]]] = {}
 
 
 def _is_sound(ledger: Ledger) -> bool:

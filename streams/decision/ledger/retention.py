@@ -91,6 +91,21 @@ def _says_anything(ledger: Ledger) -> bool:
     )
 
 
+Oldest = tuple[int, int, tuple[int, ...]]
+"""What the first moment rests on: the base of the columns, the oldest identity, and the oldest contact, if there is
+one."""
+
+
+def oldest_of(ledger: Ledger) -> Oldest:
+    """What is oldest in the ledger. While it is the same, so is `next_due` of a ledger that has any of it."""
+    return ledger.base_ms, ledger.oldest_created, ledger.assumed_sent[-1:]
+
+
+def next_due_by(oldest: Oldest, horizons: Horizons) -> int | None:
+    """`next_due` of a ledger in which this is the oldest; None if there is nothing."""
+    return _next_due(*oldest, horizons)
+
+
 def next_due(ledger: Ledger, horizons: Horizons) -> int | None:
     """The moment from which retention has something to take from the ledger; None if it never has."""
     due_ms = _next_due(ledger.base_ms, ledger.oldest_created, ledger.assumed_sent, horizons)
