@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 from unittest.mock import patch
 
 from streams import gate
-from streams.decision import decide, retention
+from streams.decision import decide
 from streams.decision.answer import PASS
 from streams.decision.checks.table import CHECKS
+from streams.decision.ledger import retention
 from streams.decision.rules.cap import RollingCapRule
 from streams.decision.rules.rule import Limit
 from streams.exactly_once import assignment
