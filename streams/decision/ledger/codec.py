@@ -14,7 +14,6 @@ Rules of this module
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -76,39 +75,29 @@ def decode_ledger(value: bytes) -> Ledger:
     # Nearly all are of the present format, and ledgers are read once per intent: so it is tried first.
     try:
         ledger = _decoder.decode(value)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        return _decode_earlier(value, error)
-    if ledger.format != LEDGER_FORMAT:
-        return _decode_earlier(value)
-    if not _is_sound(ledger):
-        raise LedgerUnreadable(
-            f"A stored ledger of {len(value)} bytes cannot be read. Its columns do not belong together: it is damaged."
-        )
+    except _DECODE_ERRORS as error:
+        raise _unreadable(value, f"Was it written by another version? {error}") from None
+    if ledger.format != LEDGER_FORMAT or not _is_sound(ledger):
+        raise _unreadable(value, "Its columns do not belong together: it is damaged.")
     return ledger
 
 
-def _decode_earlier(value: bytes, error: Exception | None = None) -> Ledger:
-    """The ledger of a form that is not of the present format; `error`: what its decoder said."""
+def _unreadable(value: bytes, why: str) -> LedgerUnreadable:
+    """What is said of a form that cannot be read: its format, if that is another, or else why."""
     try:
         format_number = _decode_format(value).format
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as unreadable:
-        format_number, error = LEDGER_FORMAT, error or unreadable
-    decode = _EARLIER.get(format_number)
-    if decode is not None:
-        return decode(value)
-    if error is not None and format_number == LEDGER_FORMAT:
-        raise LedgerUnreadable(
-            f"A stored ledger of {len(value)} bytes cannot be read. Was it written by another version? {error}"
-        ) from None
-    raise LedgerUnreadable(
+    except _DECODE_ERRORS:
+        format_number = LEDGER_FORMAT
+    if format_number == LEDGER_FORMAT:
+        return LedgerUnreadable(f"A stored ledger of {len(value)} bytes cannot be read. {why}")
+    return LedgerUnreadable(
         f"A stored ledger has format {format_number}; this version reads format {LEDGER_FORMAT}. "
         "Run the version that wrote it."
     )
 
 
+_DECODE_ERRORS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _decode_format: Final = msgspec.msgpack.Decoder(LedgerBeginning).decode
-# By format number, what reads the formats before the present one. There is none yet.
-_EARLIER: Final[dict[int, Callable[[bytes], Ledger]]] = {}
 
 
 def _is_sound(ledger: Ledger) -> bool:
