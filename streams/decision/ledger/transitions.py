@@ -200,13 +200,6 @@ def _columns(label_sets: Iterable[LabelSet]) -> tuple[tuple[int, ...], tuple[str
     numbers: dict[str, int] = {}
     label_value_numbers: list[int] = []
     for label_set in label_sets:
-        for word in (
-            label_set.channel,
-            label_set.purpose,
-            label_set.topic,
-            label_set.brand,
-            label_set.campaign,
-            label_set.sender,
-        ):
+        for word in msgspec.structs.astuple(label_set):
             label_value_numbers.append(0 if word is None else numbers.setdefault(word, len(numbers) + 1))  # noqa: PERF401
     return tuple(label_value_numbers), tuple(numbers)
