@@ -98,14 +98,11 @@ def _frozen(findings: Findings) -> Iterator[str]:
             else f"ended, exit code {frozen.exit_code}"
         )
         yield from ("", f"### Frozen {frozen.case.name}", "")
-        seconds, ended, began = frozen.case.transaction_seconds, frozen.ended_at_seconds, frozen.next_began_at_seconds
+        seconds, ended, followed = frozen.case.transaction_seconds, frozen.ended_at_seconds, frozen.followed_at_seconds
         yield f"Transaction timeout {seconds:.0f} s. The frozen worker's transaction was {frozen.case.ends}"
-        yield f"{ended:.2f} s after the freeze; the new owner's first transaction began at {began:.2f} s."
+        yield f"{ended:.2f} s after the freeze. Behind it, another stood in each of its partitions at {followed:.2f} s."
         yield f"Thawed, the first worker {end}."
-        yield from ("", "```", *frozen.story[:STORY_LINES], "```")
-
-
-STORY_LINES = 30
+        yield from ("", "```", *frozen.story, "```")
 
 
 def _broker(findings: Findings) -> Iterator[str]:
