@@ -126,7 +126,7 @@ class Workload:
         documents = [make_intent(number, source) for number in range(INTENTS)]
         self.policy = policy
         self.values = [json.dumps(document, separators=(",", ":")).encode() for document in documents]
-        self.ledgers = [policy.prune(make_ledger(document, source, policy), NOW) for document in documents]
+        self.ledgers = [policy.retention.prune(make_ledger(document, source, policy), NOW) for document in documents]
         self.ledger_values = [encode_ledger(ledger) for ledger in self.ledgers]
         self.intents: list[Intent] = [decode_intent(value)[0] for value in self.values]
         self.decisions: list[Decision] = [

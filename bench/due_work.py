@@ -119,7 +119,7 @@ def measure(customers: int, directory: Path) -> dict[str, Any]:
     began = time.process_time()
     for value in store.values():
         ledger = decode_ledger(value)
-        walked += retained(policy, ledger, then) is not ledger
+        walked += retained(policy.retention, ledger, then) is not ledger
     walking_seconds = time.process_time() - began
     return {
         "customers": customers,

@@ -138,7 +138,7 @@ class BatchLedgers:
     def _close(self, now: int) -> None:
         """Put the open ledgers into their stored form, without what is past its horizon now."""
         for customer, ledger in self._open.items():
-            left = self._policy.prune(ledger, now)
+            left = self._policy.retention.prune(ledger, now)
             self._closed[customer] = encode_ledger(left)
             # A newer contact, which is what most batches add, makes nothing due earlier.
             is_as_old = oldest_of(left) == self._oldest_before[customer]

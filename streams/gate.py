@@ -263,7 +263,7 @@ class _Run:
     def _retain(self, customer: bytes, now: int) -> None:
         """Keep what is not past its horizon of a ledger that no record of the batch may have asked for."""
         ledger = self._ledgers.get(customer, now)
-        left = retained(self._policy, ledger, now)
+        left = retained(self._policy.retention, ledger, now)
         if left is not ledger:
             self._ledgers.keep(customer, left)
             self._tally.ledgers_pruned += 1

@@ -78,7 +78,7 @@ def _ledger(customer: bytes) -> Ledger:
 
 
 def _keep(customer: bytes, ledger: Ledger, now: int) -> None:
-    ledgers[customer] = encode_ledger(policy.prune(ledger, now))
+    ledgers[customer] = encode_ledger(policy.retention.prune(ledger, now))
 
 
 @app.agent(intents)

@@ -17,7 +17,7 @@ from streams.decision.counting import Pair
 from streams.decision.evaluation_plan import Asked, PlanRules
 from streams.decision.intent import Intent
 from streams.decision.ledger.retention import Horizons, Retention
-from streams.decision.ledger.state import UNCOUNTED, LabelSet, Ledger
+from streams.decision.ledger.state import UNCOUNTED, LabelSet
 from streams.decision.location import LocationTables
 from streams.decision.places import Places
 from streams.decision.plan import Plan
@@ -42,13 +42,13 @@ class Policy:
     __slots__ = (
         "_for_life",
         "_groups",
-        "_retention",
         "_rules",
         "check_tables",
         "horizons",
         "location",
         "pair_numbers",
         "plans",
+        "retention",
         "rule_table",
         "specification",
         "vocabulary",
@@ -66,9 +66,9 @@ class Policy:
         self._for_life = tuple(counting for counting in counted_for_life if counting is not None)
         history_ms = max(specification.history_ms, *(rule.reach_ms for rule in specification.rules), 0)
         self.horizons = Horizons(history_ms, specification.identities_ms)
-        self._retention = Retention(self.horizons, self._counts_for_life)
+        self.retention = Retention(self.horizons, self._counts_for_life)
         self.check_tables = CheckTables(
-            specification.channels, specification.purposes, specification.identities_ms, self._retention
+            specification.channels, specification.purposes, specification.identities_ms, self.retention
         )
         self.rule_table: tuple[str, ...] = (*BUILT_IN, *(rule.rule_id for rule in self._rules))
         in_order = tuple(sorted(self._rules, key=lambda rule: KINDS.index(kind_of(rule.specification))))
@@ -83,10 +83,6 @@ class Policy:
     def purpose_of(self, intent: Intent) -> str:
         """The intent's purpose, or the one the policy takes for granted."""
         return self.specification.default_purpose if intent.purpose is None else intent.purpose
-
-    def prune(self, ledger: Ledger, now: int) -> Ledger:
-        """The ledger without what this policy's horizons have passed. Changes no decision."""
-        return self._retention.prune(ledger, now)
 
     def _counts_for_life(self, label_set: LabelSet) -> bool:
         """Whether a rule counts contacts of the label set for life, so that they must be counted beyond the history."""

@@ -115,4 +115,4 @@ def test_a_stop_that_comes_after_the_history_is_a_no_either_way() -> None:
         return [c for c in ("sms", "email") if decided(policy, after, late, channel=c).reason == "opt_out"]
 
     assert closed(approved.ledger) == ["sms"]
-    assert closed(retained(policy, approved.ledger, late)) == ["sms", "email"]
+    assert closed(retained(policy.retention, approved.ledger, late)) == ["sms", "email"]

@@ -106,31 +106,31 @@ def test_contacts_on_channels_no_longer_declared_count_by_their_own_name() -> No
 
 def test_pruning_archives_for_a_cap_for_life_and_forgets_without_one() -> None:
     ledger = ledger_of(contact(NOW - 36 * DAY), contact(NOW - 35 * DAY, number=1), contact(NOW - 34 * DAY, number=2))
-    kept = policy_of(EVER).prune(ledger, NOW)
+    kept = policy_of(EVER).retention.prune(ledger, NOW)
     assert (len(kept.contacts), kept.archived) == (1, {0: 2})
-    assert policy_of().prune(ledger, NOW).archived == {}
+    assert policy_of().retention.prune(ledger, NOW).archived == {}
 
 
 def test_for_a_cap_for_life_only_what_it_counts_is_archived() -> None:
     of_sms = EVER | {"counts": {"channels": ["sms"]}}
     label_sets = (LabelSet("sms", "marketing"), LabelSet("email", "marketing"))
     ledger = ledger_of(contact(NOW - 36 * DAY), contact(NOW - 36 * DAY, label_set=1, number=1), label_sets=label_sets)
-    left = policy_of(of_sms).prune(ledger, NOW)
+    left = policy_of(of_sms).retention.prune(ledger, NOW)
     assert (left.label_sets, left.archived) == (label_sets[:1], {0: 1})
 
 
 def test_a_cap_switched_off_still_keeps_its_count_for_life() -> None:
     ledger = ledger_of(contact(NOW - 36 * DAY))
-    assert policy_of(EVER | {"state": "off"}).prune(ledger, NOW).archived == {0: 1}
+    assert policy_of(EVER | {"state": "off"}).retention.prune(ledger, NOW).archived == {0: 1}
 
 
 def test_the_history_is_as_long_as_the_longest_rule_needs() -> None:
     yearly = {"id": "yearly", "kind": "cap", "limit": 1, "window": {"rolling": "365d"}}
     half = {"id": "half", "kind": "gap", "minimum": "180d"}
     ledger = ledger_of(contact(NOW - 170 * DAY), contact(NOW - 360 * DAY, number=1), contact(NOW - 390 * DAY, number=2))
-    assert len(policy_of(yearly).prune(ledger, NOW).contacts) == 2
-    assert len(policy_of(half).prune(ledger, NOW).contacts) == 1
-    assert len(policy_of().prune(ledger, NOW).contacts) == 0
+    assert len(policy_of(yearly).retention.prune(ledger, NOW).contacts) == 2
+    assert len(policy_of(half).retention.prune(ledger, NOW).contacts) == 1
+    assert len(policy_of().retention.prune(ledger, NOW).contacts) == 0
 
 
 def test_a_short_history_is_raised_for_calendar_caps_too() -> None:
@@ -144,7 +144,7 @@ def test_a_short_history_is_raised_for_calendar_caps_too() -> None:
         kept[period] = [
             days
             for days in (1, 2, 7, 8, 31, 32, 40)
-            if policy.prune(ledger_of(contact(NOW - days * DAY)), NOW).contacts
+            if policy.retention.prune(ledger_of(contact(NOW - days * DAY)), NOW).contacts
         ]
     # A bucket reaches back its own length.
     assert kept["day"][:1] == [1]
@@ -205,7 +205,7 @@ def test_a_policy_that_remembers_longer_approves_nothing_twice() -> None:
     created = NOW - 2 * DAY
     first = decided(forgetful, now=created, created_at=created)
     assert first.is_approved
-    ledger = forgetful.prune(first.ledger, NOW)
+    ledger = forgetful.retention.prune(first.ledger, NOW)
     again = decided(mindful, ledger, created_at=created)
     assert (again.reason, again.rule_id) == ("expired", "expired:horizon")
     assert decided(mindful, ledger, created_at=NOW - DAY).is_approved

@@ -55,7 +55,7 @@ def test_a_kind_of_rule_that_is_not_registered_is_a_mistake_and_not_left_out(rul
 def test_a_policy_keeps_at_least_what_its_rules_look_back_to(rule: dict[str, object], days: int) -> None:
     specification = policy_of({"id": "it", **rule}, history="1d", identities="1d").specification
     policy = compile_policy(replace(specification, history_ms=DAY_MS))
-    assert policy.prune(ledger_of(contact(NOW - days * DAY_MS + 1)), NOW).contacts
+    assert policy.retention.prune(ledger_of(contact(NOW - days * DAY_MS + 1)), NOW).contacts
     # And not much more: a day or two for the clocks of different zones.
     assert policy.horizons.history_ms <= (days + 2) * DAY_MS
 

@@ -29,29 +29,29 @@ def told(ledger: Ledger, kind: str) -> Ledger:
 
 
 def test_inside_its_horizons_a_ledger_is_left_as_it_is() -> None:
-    assert retained(POLICY, CONTACTED, NOW) is CONTACTED
-    assert retained(POLICY, EMPTY_LEDGER, NOW) is EMPTY_LEDGER
+    assert retained(POLICY.retention, CONTACTED, NOW) is CONTACTED
+    assert retained(POLICY.retention, EMPTY_LEDGER, NOW) is EMPTY_LEDGER
 
 
 def test_past_them_only_the_mark_of_what_was_forgotten_is_left() -> None:
-    left = retained(POLICY, CONTACTED, PAST_HISTORY)
+    left = retained(POLICY.retention, CONTACTED, PAST_HISTORY)
     assert not left.contacts
     assert not left.identities
     assert left.forgotten_ms == PAST_HISTORY - POLICY.specification.identities_ms
-    assert retained(POLICY, left, PAST_HISTORY + DAY) is left
+    assert retained(POLICY.retention, left, PAST_HISTORY + DAY) is left
 
 
 def test_the_mark_goes_when_no_policy_can_remember_for_so_long() -> None:
-    left = retained(POLICY, CONTACTED, PAST_HISTORY)
+    left = retained(POLICY.retention, CONTACTED, PAST_HISTORY)
     last = left.forgotten_ms + LONGEST_MEMORY_MS
-    assert retained(POLICY, left, last - 1) is left
-    assert retained(POLICY, left, last) is EMPTY_LEDGER
+    assert retained(POLICY.retention, left, last - 1) is left
+    assert retained(POLICY.retention, left, last) is EMPTY_LEDGER
 
 
 def test_what_a_customer_said_stays_for_good() -> None:
     for kind in ("opt_out", "opt_in", "pause", "restriction", "consent_granted", "erasure"):
         ledger = told(CONTACTED, kind)
-        left = retained(POLICY, retained(POLICY, ledger, PAST_HISTORY), FOR_EVER)
+        left = retained(POLICY.retention, retained(POLICY.retention, ledger, PAST_HISTORY), FOR_EVER)
         assert left.preferences == ledger.preferences
         assert left.erased_ms == ledger.erased_ms
         assert left is not EMPTY_LEDGER
@@ -59,9 +59,9 @@ def test_what_a_customer_said_stays_for_good() -> None:
 
 def test_what_a_cap_for_life_counts_stays_for_good() -> None:
     policy = policy_of(EVER)
-    left = retained(policy, decided(policy).ledger, PAST_HISTORY)
+    left = retained(policy.retention, decided(policy).ledger, PAST_HISTORY)
     assert sum(left.archived.values()) == 1
-    assert retained(policy, left, FOR_EVER) is left
+    assert retained(policy.retention, left, FOR_EVER) is left
 
 
 def due_ms(ledger: Ledger) -> int | None:
@@ -76,27 +76,27 @@ def test_a_ledger_is_due_within_an_hour_of_its_first_contact_or_identity_being_p
     assert first is not None
     assert first % HOUR == 0
     assert 0 < first - (NOW + POLICY.specification.identities_ms) <= HOUR
-    left = retained(POLICY, CONTACTED, first)
+    left = retained(POLICY.retention, CONTACTED, first)
     assert left is not CONTACTED
     then = due_ms(left)
     assert then is not None
     assert 0 <= then - (left.contacts[0].assumed_sent_ms + POLICY.horizons.history_ms) < HOUR
-    assert retained(POLICY, left, then) is not left
-    assert retained(POLICY, left, then - HOUR) is left
+    assert retained(POLICY.retention, left, then) is not left
+    assert retained(POLICY.retention, left, then - HOUR) is left
 
 
 def test_what_is_left_of_it_is_due_when_the_mark_goes() -> None:
-    left = retained(POLICY, CONTACTED, PAST_HISTORY)
+    left = retained(POLICY.retention, CONTACTED, PAST_HISTORY)
     last = due_ms(left)
     assert last is not None
     assert 0 <= last - (left.forgotten_ms + LONGEST_MEMORY_MS) < HOUR
-    assert retained(POLICY, left, last) is EMPTY_LEDGER
+    assert retained(POLICY.retention, left, last) is EMPTY_LEDGER
 
 
 def test_what_stays_for_good_is_never_due() -> None:
     said_no = told(EMPTY_LEDGER, "opt_out")
     assert due_ms(said_no) is None
-    assert due_ms(retained(POLICY, told(CONTACTED, "opt_out"), PAST_HISTORY)) is None
+    assert due_ms(retained(POLICY.retention, told(CONTACTED, "opt_out"), PAST_HISTORY)) is None
     assert due_ms(EMPTY_LEDGER) is None
 
 

@@ -127,8 +127,8 @@ def works(found: Ledger, number: int) -> None:
     far = not is_near(found)
     assert len(found.label_sets) * 6 == len(found.label_value_numbers)
     assert created_of(found, _FIRST) == identities.get(_FIRST), "columns and rows remember another moment"
-    stored(policy().prune(found, NOW), may_be_refused=far)
-    stored(retained(policy(), found, NOW + 366 * DAY_MS), may_be_refused=far)
+    stored(policy().retention.prune(found, NOW), may_be_refused=far)
+    stored(retained(policy().retention, found, NOW + 366 * DAY_MS), may_be_refused=far)
     intent = INTENTS[number % len(INTENTS)]
     decision = decide(intent, found, policy(), NOW)
     stored(decision.ledger, may_be_refused=far)
@@ -180,7 +180,7 @@ def one_more(ledger: Ledger, chance: random.Random) -> Ledger:
         case 2:
             return with_identity(ledger, identity, moment)
         case 3:
-            return policy().prune(ledger, NOW)
+            return policy().retention.prune(ledger, NOW)
         case 4 if ledger.assumed_sent:
             position = chance.randrange(len(ledger.assumed_sent))
             contact = ledger.contacts[position]

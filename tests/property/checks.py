@@ -63,9 +63,9 @@ def as_it_is(core: Core, now: int) -> None:
 def pruned_and_reread(core: Core, now: int) -> None:
     """The ledgers lose what this policy's horizons have passed, are written and read again."""
     for customer_id, ledger in core.ledgers.items():
-        kept = core.policy.prune(ledger, now)
+        kept = core.policy.retention.prune(ledger, now)
         assert decode_ledger(encode_ledger(kept)) == kept
-        assert core.policy.prune(kept, now) is kept
+        assert core.policy.retention.prune(kept, now) is kept
         core.ledgers[customer_id] = decode_ledger(encode_ledger(kept))
 
 

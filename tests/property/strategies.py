@@ -244,6 +244,7 @@ def _missing(chooser: Chooser, rule: dict[str, Any], values: Sequence[str | None
 
 
 ON_MISSING = (None, None, "deny", "hold", "allow", "allow")
+PERIODS = ("day", "day", "day", "week", "month", "hour", "quarter", "year")
 ZONE_WORDS = ("recipient", "recipient", "recipient", "policy", "Europe/Madrid", "America/Santiago", "Africa/Cairo")
 
 
@@ -262,7 +263,7 @@ def _cap(chooser: Chooser) -> dict[str, Any]:
     if form == "rolling":
         rule["window"] = {"rolling": pick(chooser, WINDOW_LENGTHS)}
     elif form == "calendar":
-        rule["window"] = {"calendar": pick(chooser, ("day", "day", "week", "month")), "zone": pick(chooser, ZONE_WORDS)}
+        rule["window"] = {"calendar": pick(chooser, PERIODS), "zone": pick(chooser, ZONE_WORDS)}
         if rule["window"]["zone"] == "recipient":
             _missing(chooser, rule, ON_MISSING)
     else:
@@ -558,7 +559,7 @@ class _Writer:
             changes = transitions(name, self.now + 1, self.now + 200 * DAY)
             if changes and chance(chooser, 30):
                 return changes[0]
-        return bucket(name, pick(chooser, ("day", "day", "week", "month")), self.now)[1]
+        return bucket(name, pick(chooser, PERIODS), self.now)[1]
 
     def _advance(self) -> None:
         chooser = self.chooser

@@ -35,13 +35,13 @@ class _Retention:
             ledger = decode_ledger(value)
             due_ms = next_due_of(value, horizons)
             assert due_ms == next_due(ledger, horizons)
-            left = retained(core.policy, ledger, now)
+            left = retained(core.policy.retention, ledger, now)
             if left is ledger:
                 assert due_ms is None or due_ms > now
             else:
                 assert due_ms is not None
                 assert due_ms - HOUR_MS < now
-            assert retained(core.policy, left, now) is left
+            assert retained(core.policy.retention, left, now) is left
             self.found["due"] += due_ms is not None and due_ms <= now
             self.found["shorter"] += left is not ledger
             core.ledgers[name] = left

@@ -214,7 +214,7 @@ class CoreReplay:
         return EMPTY_LEDGER if stored is None else decode_ledger(stored)
 
     def _keep(self, customer_id: str, ledger: Ledger, now: int) -> None:
-        self._ledgers[customer_id] = encode_ledger(self.policy.prune(ledger, now))
+        self._ledgers[customer_id] = encode_ledger(self.policy.retention.prune(ledger, now))
 
 
 def written(world: World, account: Account) -> dict[Place, list[Expected]]:

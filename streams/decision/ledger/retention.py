@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -62,17 +62,9 @@ class Retention:
         )
 
 
-class Pruner(Protocol):
-    """A policy, as retention sees it."""
-
-    def prune(self, ledger: Ledger, now: int) -> Ledger:
-        """The ledger itself, or one without what is past its horizon."""
-        ...
-
-
-def retained(policy: Pruner, ledger: Ledger, now: int) -> Ledger:
+def retained(retention: Retention, ledger: Ledger, now: int) -> Ledger:
     """The ledger itself if nothing in it is past its horizon; else what is left of it; `EMPTY_LEDGER` if nothing is."""
-    left = policy.prune(ledger, now)
+    left = retention.prune(ledger, now)
     if left.forgotten_ms > now - LONGEST_MEMORY_MS or (left is ledger and not left.forgotten_ms):
         return left  # most ledgers: no need to look further
     return left if _says_anything(left) else EMPTY_LEDGER

@@ -17,7 +17,7 @@ from streams.policy.kinds.counting import (
     read_counting,
     scope_in_words,
 )
-from streams.policy.kinds.kind import Advice, Answer, Data, FileKind
+from streams.policy.kinds.kind import Advice, Answer, Data, DemandingKind
 from streams.policy.notation import duration_in_words, duration_text
 from streams.policy.phrases import unless_known
 from streams.policy.schema_parts import Schema, choice, definition
@@ -43,7 +43,7 @@ _WINDOW: Final[Schema] = {
 }
 
 
-class Cap(FileKind[CapSpecification]):
+class Cap(DemandingKind[CapSpecification]):
     """At most `limit` contacts in a rolling window, a calendar period, or ever."""
 
     kind = KIND

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from streams.decision.rules.consent import KIND, ConsentSpecification
 from streams.decision.tables import DAY_MS
-from streams.policy.kinds.kind import Answer, Data, FileKind
+from streams.policy.kinds.kind import Answer, Data, DemandingKind
 from streams.policy.notation import duration_text
 from streams.policy.phrases import or_if
 from streams.policy.schema_parts import Schema, definition
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 CONSENT_AGE_MAX_MS: Final = 3_650 * DAY_MS
 
 
-class Consent(FileKind[ConsentSpecification]):
+class Consent(DemandingKind[ConsentSpecification]):
     """A consent that covers the intent is required."""
 
     kind = KIND

@@ -16,7 +16,7 @@ from streams.policy.kinds.counting import (
     read_counting,
     scope_in_words,
 )
-from streams.policy.kinds.kind import Advice, Answer, Data, FileKind
+from streams.policy.kinds.kind import Advice, Answer, Data, DemandingKind
 from streams.policy.notation import duration_in_words, duration_text
 from streams.policy.schema_parts import Schema, definition
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from streams.policy.document import Path
 
 
-class Gap(FileKind[GapSpecification]):
+class Gap(DemandingKind[GapSpecification]):
     """At least `minimum` since the last contact in the scope."""
 
     kind = KIND

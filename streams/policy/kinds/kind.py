@@ -130,14 +130,6 @@ class FileKind(RuleKind[SpecificationT]):
         specification, so that all errors are reported together.
         """
 
-    def condition(self, rule: SpecificationT) -> str:
-        """What the rule demands, as the sentence says it after what the rule is about."""
-        raise NotImplementedError
-
-    def sentence(self, rule: SpecificationT) -> str:
-        """What the rule is about, and what it demands."""
-        return f"{subject(rule)}: {self.condition(rule)}{country_unknown(rule)}."
-
     def advise(self, rule: SpecificationT) -> Iterator[Advice]:  # noqa: ARG002 - most kinds have nothing to say
         """Warnings that follow from the rule alone."""
         yield from ()
@@ -155,6 +147,18 @@ class FileKind(RuleKind[SpecificationT]):
             "required": ["id", "kind", *self.required],
             "properties": {**_COMMON, **(_SELECTORS if self.has_selectors else {}), **self.fields()},
         }
+
+
+class DemandingKind(FileKind[SpecificationT]):
+    """A kind whose rules demand something of what they are about."""
+
+    @abstractmethod
+    def condition(self, rule: SpecificationT) -> str:
+        """What the rule demands, as the sentence says it after what the rule is about."""
+
+    def sentence(self, rule: SpecificationT) -> str:
+        """What the rule is about, and what it demands."""
+        return f"{subject(rule)}: {self.condition(rule)}{country_unknown(rule)}."
 
 
 _COMMON: Schema = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streams.decision.rules.sender import KIND, SenderSpecification
-from streams.policy.kinds.kind import Data, FileKind
+from streams.policy.kinds.kind import Data, DemandingKind
 from streams.policy.phrases import any_of, or_if
 from streams.policy.schema_parts import Schema, definition, texts
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from streams.policy.document import Path
 
 
-class Sender(FileKind[SenderSpecification]):
+class Sender(DemandingKind[SenderSpecification]):
     """Only sender ids that the rule names."""
 
     kind = KIND

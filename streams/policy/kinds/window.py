@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from streams.decision.rules.window import DAY_NAMES, KIND, WindowSpecification
 from streams.policy.findings import did_you_mean
-from streams.policy.kinds.kind import Advice, Answer, Data, FileKind
+from streams.policy.kinds.kind import Advice, Answer, Data, DemandingKind
 from streams.policy.notation import interval, interval_text
 from streams.policy.phrases import unless_known
 from streams.policy.schema_parts import Schema, definition
@@ -46,7 +46,7 @@ _INTERVALS: Final[Schema] = {
 }
 
 
-class Window(FileKind[WindowSpecification]):
+class Window(DemandingKind[WindowSpecification]):
     """Allowed hours, in the recipient's zone or another, with holidays or without."""
 
     kind = KIND
