@@ -116,3 +116,13 @@ def test_a_stop_that_comes_after_the_history_is_a_no_either_way() -> None:
 
     assert closed(approved.ledger) == ["sms"]
     assert closed(retained(policy.retention, approved.ledger, late)) == ["sms", "email"]
+
+
+def test_an_approval_ends_with_the_yes_of_one_track_whatever_another_holds(side: str) -> None:
+    """An opt-in that was given for a time, beside a pause that is over and an opt-out it undid."""
+    history = [
+        {"opt_out": {"at": "2026-07-01 09:00"}},
+        {"opt_in": {"at": "2026-07-02 09:00", "until": "2026-07-07 10:03"}},
+        {"pause": {"at": "2026-07-03 09:00", "until": "2026-07-04 09:00"}},
+    ]
+    answers(side, {"verdict": "approved", "valid_until": "2026-07-07 10:02:59.999"}, history=history, ask=ASKED)

@@ -9,9 +9,9 @@ import pytest
 from streams.decision.intent import MOMENT_MAX_MS
 from streams.decision.ledger.outcomes import OutcomeResult
 from streams.decision.ledger.preferences import BELIEVED_FROM_MS, FUTURE_TOLERANCE_MS
-from streams.decision.ledger.state import CONFIRMED, EMPTY_LEDGER, Ledger
+from streams.decision.ledger.state import CONFIRMED, EMPTY_LEDGER, LabelSet, Ledger
 from streams.decision.outcome_event import Outcome, OutcomeType
-from tests.decision.builders import MINUTE, NOW, contact, ledger_of, reported
+from tests.decision.builders import MINUTE, NOW, contact, ledger_of, ledger_with, reported
 
 KNOWN, UNKNOWN = (1).to_bytes(12, "big").hex(), (9).to_bytes(12, "big").hex()
 
@@ -123,3 +123,32 @@ def test_a_doubtful_time_of_a_stop_leaves_one_trace() -> None:
         found = said("reply", one_contact(), decision_id=decision, occurred_at=0, detail="stop")
         assert found.not_understood == ("time",)
         assert [(p.order_ms, p.effective_ms) for p in found.ledger.preferences] == [(NOW, NOW)]
+
+
+def test_a_stop_of_two_channels_takes_back_the_approvals_of_both() -> None:
+    label_sets = (LabelSet("sms", "marketing"), LabelSet("email", "marketing"))
+    ledger = ledger_of(
+        contact(NOW + MINUTE, number=1), contact(NOW + MINUTE, label_set=1, number=2), label_sets=label_sets
+    )
+    for channel, own in (("email", 1), ("sms", 2)):
+        found = said("expired", ledger, decision_id=own.to_bytes(12, "big").hex(), channel=channel, detail="stop")
+        assert {withdrawal.channel for withdrawal in found.withdrawals} == {"sms", "email"}
+
+
+def test_a_doubtful_time_and_an_unknown_reply_leave_a_trace_each() -> None:
+    found = said("reply", one_contact(), decision_id=KNOWN, occurred_at=0, detail="parada")
+    assert found.not_understood == ("time", "reply_code")
+
+
+def test_a_contact_of_the_first_believed_moment_is_confirmed_by_it() -> None:
+    ledger = ledger_of(contact(BELIEVED_FROM_MS + 5 * MINUTE, number=1))
+    found = said("sent", ledger, decision_id=KNOWN, occurred_at=BELIEVED_FROM_MS)
+    assert found.not_understood == ()
+    assert found.ledger.contacts[0].flags == CONFIRMED
+
+
+def test_a_decision_that_approved_nothing_is_no_contact() -> None:
+    refused = ledger_with(identities={bytes.fromhex(UNKNOWN): NOW})
+    found = said("sent", refused, decision_id=UNKNOWN)
+    assert found.matched is False
+    assert found.ledger is refused

@@ -6,9 +6,10 @@ from typing import Any
 
 import msgspec
 
-from streams.decision.ledger.preferences import Withdrawal
+from streams.decision.ledger.preferences import BELIEVED_FROM_MS, Withdrawal
 from streams.decision.ledger.state import (
     EMPTY_LEDGER,
+    NEEDED_CONSENT,
     PREFERENCES_MAX,
     WITHDRAWN,
     LabelSet,
@@ -147,3 +148,27 @@ def test_of_two_consents_alike_in_all_else_the_proven_one_stays() -> None:
         ledger = said(EMPTY_LEDGER, "e-1", "consent_granted", NOW, evidence_ref=one)
         ledger = said(ledger, "e-2", "consent_granted", NOW, evidence_ref=other)
         assert [p.evidence_ref for p in ledger.preferences] == ["A"]
+
+
+def test_a_no_of_before_an_erasure_says_what_was_not_understood_of_it() -> None:
+    erased = said(EMPTY_LEDGER, "e-1", "erasure", NOW)
+    event = PreferenceEvent(event_id="e-2", customer_id="c-1", type="consent_withdrawn", channel="pager")
+    result = heard(event, erased, at=NOW - 1)
+    assert result.ledger is erased
+    assert result.not_understood == ("scope_word",)
+
+
+def test_a_no_of_the_first_believed_moment_keeps_its_end() -> None:
+    fields = {"effective_at": BELIEVED_FROM_MS, "until": NOW + 9}
+    assert [p.end_ms for p in said(EMPTY_LEDGER, "e-1", "opt_out", NOW, **fields).preferences] == [NOW + 9]
+    fields = {"effective_at": BELIEVED_FROM_MS - 1, "until": NOW + 9}
+    assert [p.end_ms for p in said(EMPTY_LEDGER, "e-1", "opt_out", NOW, **fields).preferences] == [None]
+
+
+def test_a_no_takes_nothing_back_where_an_older_one_was_undone_by_the_words_it_names() -> None:
+    for flags, no, yes in ((0, "opt_out", "opt_in"), (NEEDED_CONSENT, "consent_withdrawn", "consent_granted")):
+        ledger = ledger_of(contact(NOW + 9, number=1, flags=flags))
+        ledger = said(said(ledger, "e-1", no, NOW - 9, channel="sms"), "e-2", yes, NOW - 8, channel="SMS")
+        open_again = msgspec.structs.replace(ledger, flags=bytes((flags,)))
+        event = PreferenceEvent(event_id="e-3", customer_id="c-1", type=no, channel="voice")  # type: ignore[arg-type]
+        assert heard(event, open_again).withdrawals == ()

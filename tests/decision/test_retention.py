@@ -5,11 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streams.decision.ledger.codec import encode_ledger
-from streams.decision.ledger.retention import LONGEST_MEMORY_MS, next_due, next_due_of, retained
-from streams.decision.ledger.state import EMPTY_LEDGER
+from streams.decision.ledger.retention import (
+    LONGEST_MEMORY_MS,
+    next_due,
+    next_due_by,
+    next_due_of,
+    oldest_of,
+    retained,
+)
+from streams.decision.ledger.state import EMPTY_LEDGER, LabelSet, Preference, Profile
+from streams.decision.ledger.transitions import with_contact
 from streams.decision.preference_event import PreferenceEvent
 from streams.policy.horizons import IDENTITIES
-from tests.decision.builders import DAY, NOW, decided, heard, policy_of
+from tests.decision.builders import DAY, NOW, contact, decided, heard, ledger_of, ledger_with, policy_of
 
 if TYPE_CHECKING:
     from streams.decision.ledger.state import Ledger
@@ -109,3 +117,48 @@ def test_what_cannot_be_read_is_left_to_whoever_has_to_decide_by_it() -> None:
 
 def test_no_policy_remembers_longer_than_a_mark_is_kept() -> None:
     assert IDENTITIES.most_ms <= LONGEST_MEMORY_MS
+
+
+def test_whatever_a_ledger_says_keeps_it_though_its_mark_is_past() -> None:
+    forgotten = {"forgotten_ms": NOW - LONGEST_MEMORY_MS}
+    assert retained(POLICY.retention, ledger_with(**forgotten), NOW) is EMPTY_LEDGER
+    says = {
+        "contacts": {"contacts": (contact(NOW),), "label_sets": (LabelSet("sms", "marketing"),)},
+        "identities": {"identities": {b"a": NOW}},
+        "preferences": {"preferences": (Preference("opt_out", NOW, NOW, None),)},
+        "profile": {"profile": Profile()},
+        "erased_ms": {"erased_ms": NOW},
+        "archived": {"archived": {0: 1}},
+        "preference_refused": {"preference_refused": True},
+    }
+    for name, said in says.items():
+        ledger = ledger_with(**forgotten, **said)
+        assert retained(POLICY.retention, ledger, NOW) is ledger, name
+
+
+def test_a_ledger_whose_only_contact_has_left_is_the_empty_one() -> None:
+    assert retained(POLICY.retention, ledger_of(contact(NOW - 400 * DAY)), NOW) is EMPTY_LEDGER
+
+
+def test_the_first_moment_follows_from_what_is_oldest() -> None:
+    history_ms, identities_ms = HORIZONS
+    contacts = [contact(NOW - number * DAY, number=number) for number in range(4)]
+    first_contact = NOW - 3 * DAY + history_ms
+    one = ledger_of(contacts[3])
+    many = ledger_of(*contacts)
+    # An identity of now goes before the contacts, one of later after them.
+    mixed = {
+        created: ledger_with(contacts=contacts, identities={b"a": created}, label_sets=one.label_sets)
+        for created in (NOW - 1, NOW - 1 + history_ms)
+    }
+    assert due_ms(one) == due_ms(many) == first_contact
+    assert [due_ms(ledger) for ledger in mixed.values()] == [NOW + identities_ms, first_contact]
+    for ledger in (one, many, *mixed.values()):
+        assert next_due_by(oldest_of(ledger), HORIZONS) == next_due(ledger, HORIZONS)
+    assert next_due_by(oldest_of(EMPTY_LEDGER), HORIZONS) is None
+
+
+def test_a_newer_contact_makes_nothing_older() -> None:
+    three = ledger_of(*(contact(NOW - number * DAY, number=number) for number in range(3)))
+    newer = with_contact(three, contact(NOW + DAY, number=9), LabelSet("sms", "marketing"), created_ms=NOW + DAY)
+    assert oldest_of(newer)[2] == oldest_of(three)[2] == three.assumed_sent[-1:]

@@ -95,11 +95,12 @@ class ConsentRule(PreferenceRule):
         return any(p.type == "consent_granted" and in_force(p, moment_ms, self._end(p)) for p in proven)
 
     def _end_of_pass(self, context: EvaluationContext, proven: list[Preference], moment_ms: int) -> int:
-        """The first later moment at which no grant is in force, or a no stands."""
-        unread = context.covering().get(UNREAD, [])
-        if len(proven) == 1 and not unread:
+        """The first later moment at which no grant is in force, or a no stands. An unread event stands at once and its
+        clarification has no end, so neither ends a pass.
+        """
+        if len(proven) == 1:
             return self._end(proven[0])
-        for point in change_points(proven + unread, moment_ms, self._end):
+        for point in change_points(proven, moment_ms, self._end):
             if not self._is_granted(proven, point) or self._no(context, proven, point) is not None:
                 return point
         return NEVER
