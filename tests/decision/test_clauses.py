@@ -126,3 +126,17 @@ def test_an_approval_ends_with_the_yes_of_one_track_whatever_another_holds(side:
         {"pause": {"at": "2026-07-03 09:00", "until": "2026-07-04 09:00"}},
     ]
     answers(side, {"verdict": "approved", "valid_until": "2026-07-07 10:02:59.999"}, history=history, ask=ASKED)
+
+
+def test_a_region_that_one_rule_names_is_none_of_another_rule(side: str) -> None:
+    """Both are known to the policy, so each is told apart, where the rules select and where they make an exception."""
+    never = {"kind": "cap", "limit": 0, "window": {"rolling": "1d"}}
+    florida = {"id": "florida", **never, "applies_to": {"countries": ["US-FL"]}}
+    texas = {"id": "texas", **never, "applies_to": {"countries": ["US-TX"]}, "state": "shadow"}
+    spared = {"id": "spared", **never, "except": {"countries": ["US-FL"]}, "applies_to": {"countries": ["US"]}}
+    asked = ASKED | {"country": "US", "region": "TX"}
+    answers(side, {"verdict": "approved"}, policy={"rules": [florida, texas]}, ask=asked)
+    wanted = {"verdict": "suppressed", "rule": "spared"}
+    answers(side, wanted, policy={"rules": [florida, texas, spared]}, ask=asked)
+    wanted |= {"rule": "florida"}
+    answers(side, wanted, policy={"rules": [florida, texas, spared]}, ask=asked | {"region": "FL"})
