@@ -61,7 +61,7 @@ it is the decision itself, in an interpreter: the rules, reading and writing the
 client, the transactions and the event loop take about a fifth. What the interpreter costs shows in the lines of the
 compiled core, which compiles the rules and not the objects they work on. Tried beside it, and not kept: ledgers of
 fixed width, other compression. Kept: ledgers in columns, counting by translating bytes, answers that are built from
-prepared pieces, and asking once a batch what depends on the situation and the moment alone.
+prepared pieces, and asking once a batch what depends on the request and the moment alone.
 
 **mesura** keeps its state in memory alone: a restore reads all of it, and memory bounds the number of customers,
 where RocksDB may grow beyond it. It decides in batches, one transaction each, which suits a backlog. The workload,

@@ -14,21 +14,21 @@ from streams.audit.ledgers import UnreadableLedger, read_ledger
 from streams.oracle.model import TAGS, Contact, Preference, ProfileValue
 
 if TYPE_CHECKING:
-    from streams.audit.judge import PartitionJudge
+    from streams.audit.judgement import Judgement
     from streams.audit.ledgers import ContactMeaning, Meaning
     from streams.oracle.model import Customer
 
 
-def begin(judge: PartitionJudge) -> None:
+def begin(judgement: Judgement) -> None:
     """Where records are missing, give the customers of a partition what their ledgers remember of that time."""
-    said_before_ms, decided_before_ms = judge.completeness.said_before_ms, judge.completeness.decided_before_ms
+    said_before_ms, decided_before_ms = judgement.completeness.said_before_ms, judgement.completeness.decided_before_ms
     if not said_before_ms and not decided_before_ms:
         return
-    for key, record in latest_ledgers(judge.log.of(judge.topics.ledger)).items():
+    for key, record in latest_ledgers(judgement.log.of(judgement.topics.ledger)).items():
         if key.startswith(CUSTOMER):
             with contextlib.suppress(UnreadableLedger, UnicodeDecodeError):  # said when ledgers are compared
                 meaning = read_ledger(record.value or b"")
-                seed(judge.models.any.customer(key[1:].decode()), meaning, said_before_ms, decided_before_ms)
+                seed(judgement.models.any.customer(key[1:].decode()), meaning, said_before_ms, decided_before_ms)
 
 
 def seed(customer: Customer, meaning: Meaning, said_before_ms: int, decided_before_ms: int) -> None:

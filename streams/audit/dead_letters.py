@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from streams.audit.headers import ERROR, Named, named, text
 
 if TYPE_CHECKING:
-    from streams.audit.judge import PartitionJudge
+    from streams.audit.judgement import Judgement
     from streams.audit.log import Record
     from streams.audit.service import Served
     from streams.audit.traces import Trace
@@ -47,30 +47,30 @@ def _says(said: Named, name: str, size: int) -> bool:
     return text(said, f"{ERROR}.{name}") == str(size)
 
 
-def check_dead_letter(judge: PartitionJudge, served: Served, reason: str, customer_id: str | None) -> None:
+def check_dead_letter(judgement: Judgement, served: Served, reason: str, customer_id: str | None) -> None:
     """The record must have become a dead letter, once, whatever else came of it."""
     topic, record = served.topic, served.record
-    place = judge.place(topic, record)
-    letters = judge.traces.dead_letters(topic, record.offset)
+    place = judgement.place(topic, record)
+    letters = judgement.traces.dead_letters(topic, record.offset)
     if not letters:
-        judge.find("dead_letter_missing", customer_id, place, detail=reason)
+        judgement.find("dead_letter_missing", customer_id, place, detail=reason)
         return
-    judge.once(place, letters, customer_id)
+    judgement.once(place, letters, customer_id)
     letter = letters[0]
     said = text(named(letter.record), f"{ERROR}.reason")
     if is_altered(record, letter.record):
-        judge.find("dead_letter_altered", customer_id, place, judge.place_of(letter))
+        judgement.find("dead_letter_altered", customer_id, place, judgement.place_of(letter))
     elif (reason in LATER_REASONS or said in LATER_REASONS) and said != reason:
         detail = f"{reason} expected, {said} found"
-        judge.find("dead_letter_reason", customer_id, place, judge.place_of(letter), detail=detail)
+        judgement.find("dead_letter_reason", customer_id, place, judgement.place_of(letter), detail=detail)
 
 
-def is_dead_letter_for_size(judge: PartitionJudge, served: Served, letters: list[Trace]) -> bool:
+def is_dead_letter_for_size(judgement: Judgement, served: Served, letters: list[Trace]) -> bool:
     """Whether the one dead letter says that the answer was too long, and it may have been."""
     value_bytes = len(served.record.value or b"")
     return (
         len(letters) == 1
         and text(named(letters[0].record), f"{ERROR}.reason") == TOO_LARGE
         and not is_altered(served.record, letters[0].record)
-        and value_bytes + ANSWER_ADDS_BYTES_MAX > judge.settings.answer_bytes_max
+        and value_bytes + ANSWER_ADDS_BYTES_MAX > judgement.settings.answer_bytes_max
     )

@@ -10,32 +10,30 @@ Invariants
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
 from streams.audit import headers as known
 from streams.audit.answers import difference, read_answer
 from streams.audit.beginnings import begin
 from streams.audit.certainty import check_barrier, denies_certainly
-from streams.audit.completeness import Completeness
 from streams.audit.dead_letters import FUTURE, check_dead_letter, is_dead_letter_for_size
 from streams.audit.documents import BadRecord
 from streams.audit.events import MOMENT_MAX, Event, read_event
+from streams.audit.judgement import Judgement
 from streams.audit.ledger_check import check_ledgers
 from streams.audit.leftovers import forwarded, leave_undecided, report_invented
 from streams.audit.murmur import home
-from streams.audit.policies import Models, PolicyBook
+from streams.audit.policies import PolicyBook
 from streams.audit.positions import check_positions
-from streams.audit.report import Finding, Place
+from streams.audit.report import Place
 from streams.audit.service import Served, Service, Stated
-from streams.audit.timeline import Batch, Timeline, read_batches, read_metas
-from streams.audit.traces import Traces
+from streams.audit.timeline import Timeline, read_metas
 from streams.audit.verdict import Misrouted, Verdict, digest_of
 from streams.audit.withdrawal_check import check_withdrawals
 from streams.oracle.model import FUTURE_TOLERANCE_MS, RESTRICTIVE, is_stop
 
 if TYPE_CHECKING:
-    from streams.audit.log import PartitionLog, Record
+    from streams.audit.log import PartitionLog
     from streams.audit.settings import AuditSettings, Topics
     from streams.audit.traces import Trace
     from streams.oracle.model import Model
@@ -43,33 +41,18 @@ if TYPE_CHECKING:
 CERTAIN: Final = frozenset({"approved_despite_no", "cap_exceeded"})
 """What may be a broken promise although something of the customer's history is missing."""
 
-HASH_BYTES: Final = 8
 
-
-class PartitionJudge:
+class PartitionJudge(Judgement):
     """Judges one partition."""
 
     def __init__(
         self, log: PartitionLog, topics: Topics, partitions: int, book: PolicyBook, settings: AuditSettings
     ) -> None:
-        self.log = log
-        self.topics = topics
-        self.settings = settings
-        self.models = Models(book)
-        self.verdict = Verdict(log.partition, dict(log.starts))
+        super().__init__(log, topics, book, settings)
         self._partitions = partitions
-        self.traces = Traces(log, topics)
-        self._recorded, self._bad_batches = read_batches(log.of(topics.batches))
-        self.completeness = Completeness(log, topics, self._recorded, self.traces)
-        self.batch: Batch | None = None
-        """The one that is being judged."""
         self._kinds = {topics.preferences: "preference", topics.outcomes: "outcome"}
         self._kinds |= dict.fromkeys(topics.intents, "intent")
         self._at_home: dict[str, bool] = {}
-        self._barrier = (topics.preferences, topics.outcomes)
-        self._served_of = dict.fromkeys(self._barrier, 0)
-        """How many records of each barrier topic have been served."""
-        self._last_offset: dict[str, int] = {}
         self._is_record_clock = settings.clock == "record"
         self._latest = self.models.any
         """The oracle under the policy of the last decision: the best guess at whose words a preference was read by."""
@@ -77,16 +60,14 @@ class PartitionJudge:
     def run(self) -> Verdict:
         """Judge everything."""
         metas, bad = read_metas(self.topics.ledger, self.log.of(self.topics.ledger))
-        for topic, offsets in ((self.topics.ledger, bad), (self.topics.batches, self._bad_batches)):
+        for topic, offsets in ((self.topics.ledger, bad), (self.topics.batches, self.unreadable_batches)):
             for offset in offsets:
                 self.find("ledger_unreadable", None, Place(topic, self.log.partition, offset))
-        service = Service(
-            self.log, self.topics.inputs, self._barrier, self._said, is_record_clock=self._is_record_clock
-        )
-        check_positions(self, metas, self._recorded)
+        service = Service(self.log, self.topics.inputs, self.barrier, self._said, is_record_clock=self._is_record_clock)
+        check_positions(self, metas, self.recorded)
         begin(self)
         now = 0
-        for batch in Timeline(self.topics.batches, metas, self._recorded).batches():
+        for batch in Timeline(self.topics.batches, metas, self.recorded).batches():
             self.batch = batch
             self.verdict.counts["batches"] += 1
             for served in service.serve(batch):
@@ -101,40 +82,6 @@ class PartitionJudge:
         if self.settings.check_ledgers:
             check_ledgers(self, now)
         return self.verdict
-
-    # ---- findings ----
-
-    def hash_of(self, customer_id: str | None) -> str | None:
-        """The customer as findings name them."""
-        if customer_id is None:
-            return None
-        return hashlib.blake2b(customer_id.encode(), key=self.settings.salt, digest_size=HASH_BYTES).hexdigest()
-
-    def find(
-        self,
-        kind: str,
-        customer_id: str | None,
-        *places: Place,
-        rule: str | None = None,
-        detail: str = "",
-        is_certain: bool = False,
-    ) -> bool:
-        """Add a finding, unless something that is no longer there could explain it; returns whether it was added.
-
-        `is_certain`: nothing could.
-        """
-        if not is_certain and self.completeness.explains(kind, customer_id, self.batch):
-            self.verdict.not_verifiable[kind] += 1
-            return False
-        self.verdict.add(Finding(kind, self.hash_of(customer_id), places, rule, detail))
-        return True
-
-    def place(self, topic: str, record: Record) -> Place:
-        """Where a record stands."""
-        return Place(topic, self.log.partition, record.offset)
-
-    def place_of(self, trace: Trace) -> Place:
-        return self.place(trace.topic, trace.record)
 
     def _count(self) -> None:
         counts, topics, log = self.verdict.counts, self.topics, self.log
@@ -154,7 +101,7 @@ class PartitionJudge:
             answer = read_answer(trace.record)
             if answer is not None:
                 said = known.named(trace.record)
-                applied = {name: known.number(said, known.APPLIED + name) or 0 for name in self._barrier}
+                applied = {name: known.number(said, known.APPLIED + name) or 0 for name in self.barrier}
                 return Stated(answer["decided_at"], applied)
         return None
 
@@ -162,8 +109,8 @@ class PartitionJudge:
 
     def _serve(self, served: Served) -> None:
         topic, record = served.topic, served.record
-        if topic in self._served_of:
-            self._served_of[topic] += 1
+        if topic in self.served_of:
+            self.served_of[topic] += 1
         first: Place | None = None
         timestamp_ms: int | None = record.timestamp_ms
         if topic == self.topics.rerouted:
@@ -228,11 +175,6 @@ class PartitionJudge:
         for trace in self.traces.answers(served.topic, served.record.offset):
             self.find("invented", customer_id, place, self.place_of(trace), detail=f"answered, though {reason}")
         check_dead_letter(self, served, reason, customer_id)
-
-    def once(self, place: Place, traces: list[Trace], customer_id: str | None) -> None:
-        """Find fault with a record that left more than one trace of a kind."""
-        if len(traces) > 1:
-            self.find("doubled", customer_id, place, *map(self.place_of, traces))
 
     def _needless(self, served: Served, customer_id: str) -> bool:
         """Whether a record that needs no dead letter has one."""
@@ -329,30 +271,6 @@ class PartitionJudge:
             contacts[-1].noted = (self.place_of(trace), found["decided_at"])
         elif wanted["verdict"] == "approved":
             contacts.pop()
-
-    def check_order(self, place: Place, trace: Trace, customer_id: str) -> None:
-        offset = trace.record.offset
-        if offset < self._last_offset.get(trace.topic, -1):
-            before = Place(trace.topic, self.log.partition, self._last_offset[trace.topic])
-            self.find("out_of_order", customer_id, place, self.place_of(trace), before)
-        self._last_offset[trace.topic] = offset
-
-    def check_applied(self, place: Place, trace: Trace, customer_id: str) -> None:
-        """What the answer says was applied before it: behind all that was, and not behind anything that was not.
-
-        What caused a withdrawal was not applied before it.
-        """
-        headers = known.named(trace.record)
-        for topic in self._barrier:
-            said = known.number(headers, known.APPLIED + topic)
-            served = self._served_of[topic] - (topic == place.topic)
-            records = self.log.of(topic)
-            low = records[served - 1].offset + 1 if served else 0
-            high = records[served].offset if served < len(records) else known.INT64_MAX
-            if said is None or not low <= said <= high:
-                detail = f"{topic}: {low} expected, {said} found"
-                self.find("wrong_applied", customer_id, place, self.place_of(trace), detail=detail)
-                return
 
     # ---- preferences and outcomes ----
 

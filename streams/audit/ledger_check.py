@@ -25,7 +25,7 @@ from streams.audit.report import Place
 from streams.oracle.model import decision_id
 
 if TYPE_CHECKING:
-    from streams.audit.judge import PartitionJudge
+    from streams.audit.judgement import Judgement
     from streams.audit.log import Record
 
 CUSTOMER: Final = b"c"
@@ -33,34 +33,34 @@ ERASED: Final = b"e"
 ERASED_HASH_BYTES: Final = 16
 
 
-def check_ledgers(judge: PartitionJudge, now: int) -> None:
-    """Compare every ledger of the judge's partition; `now` is its latest moment."""
-    stored = latest_ledgers(judge.log.of(judge.topics.ledger))
-    models = judge.models.all()
+def check_ledgers(judgement: Judgement, now: int) -> None:
+    """Compare every ledger of the partition; `now` is its latest moment."""
+    stored = latest_ledgers(judgement.log.of(judgement.topics.ledger))
+    models = judgement.models.all()
     horizons = Horizons(
         now - min(model.policy.history_needed for model in models),
         now - min(model.policy.identities for model in models),
     )
     erased: list[tuple[str, Meaning]] = []
     returned: list[str] = []
-    for customer_id, customer in judge.models.customers.items():
+    for customer_id, customer in judgement.models.customers.items():
         identities = {each.intent_id: decision_id(customer_id, each.intent_id) for each in customer.identities}
         wanted = expected(customer, identities)
         record = stored.pop(CUSTOMER + customer_id.encode(), None)
         if record is not None:
-            _compare(judge, customer_id, record, wanted, horizons)
+            _compare(judgement, customer_id, record, wanted, horizons)
             if wanted.erased_at is not None:
                 returned.append(customer_id)
         elif wanted.erased_at is not None and may_be_erased(wanted, horizons):
             erased.append((customer_id, wanted))
         elif not may_be_nothing(wanted, horizons):
-            judge.find("ledger_missing", customer_id, Place(judge.topics.ledger, judge.log.partition, -1))
-    _check_erased(judge, erased, stored, horizons)
-    _leave_out_returned(judge, returned, stored)
+            judgement.find("ledger_missing", customer_id, Place(judgement.topics.ledger, judgement.log.partition, -1))
+    _check_erased(judgement, erased, stored, horizons)
+    _leave_out_returned(judgement, returned, stored)
     for key, record in stored.items():
         if key[:1] in {CUSTOMER, ERASED}:
             named = key[1:].decode(errors="replace") if key[:1] == CUSTOMER else None
-            judge.find("ledger_invented", named, judge.place(judge.topics.ledger, record))
+            judgement.find("ledger_invented", named, judgement.place(judgement.topics.ledger, record))
 
 
 def latest_ledgers(records: list[Record]) -> dict[bytes, Record]:
@@ -74,59 +74,61 @@ def latest_ledgers(records: list[Record]) -> dict[bytes, Record]:
     return found
 
 
-def _compare(judge: PartitionJudge, customer_id: str, record: Record, wanted: Meaning, horizons: Horizons) -> None:
-    place = judge.place(judge.topics.ledger, record)
-    judge.verdict.counts["ledgers"] += 1
+def _compare(judgement: Judgement, customer_id: str, record: Record, wanted: Meaning, horizons: Horizons) -> None:
+    place = judgement.place(judgement.topics.ledger, record)
+    judgement.verdict.counts["ledgers"] += 1
     try:
         found = read_ledger(record.value or b"")
     except UnreadableLedger as unreadable:
-        judge.find("ledger_unreadable", customer_id, place, detail=str(unreadable))
+        judgement.find("ledger_unreadable", customer_id, place, detail=str(unreadable))
         return
-    found.identities = judge.completeness.known_identities(wanted.identities, found.identities)
-    for each in differences(wanted, found, horizons, judge.models.for_life):
-        judge.find(each.kind, customer_id, place, detail=each.detail)
+    found.identities = judgement.completeness.known_identities(wanted.identities, found.identities)
+    for each in differences(wanted, found, horizons, judgement.models.for_life):
+        judgement.find(each.kind, customer_id, place, detail=each.detail)
 
 
 def _check_erased(
-    judge: PartitionJudge, erased: list[tuple[str, Meaning]], stored: dict[bytes, Record], horizons: Horizons
+    judgement: Judgement, erased: list[tuple[str, Meaning]], stored: dict[bytes, Record], horizons: Horizons
 ) -> None:
     """With the erasure key each by its customer; without it each wanted one must be among those that are there."""
-    secret = bytes.fromhex(judge.settings.erasure_key)
-    unnamed = [] if secret else _readable(judge, stored)
+    secret = bytes.fromhex(judgement.settings.erasure_key)
+    unnamed = [] if secret else _readable(judgement, stored)
     for customer_id, wanted in erased:
         if secret:
             key = _erased_key(customer_id, secret)
         else:
-            fitting = [each for each in unnamed if not differences(wanted, each[1], horizons, judge.models.for_life)]
+            fitting = [
+                each for each in unnamed if not differences(wanted, each[1], horizons, judgement.models.for_life)
+            ]
             key = fitting[0][0] if fitting else b""
             unnamed = [each for each in unnamed if each[0] != key]
         record = stored.pop(key, None)
         if record is None:
-            judge.find("ledger_missing", customer_id, Place(judge.topics.ledger, judge.log.partition, -1))
+            judgement.find("ledger_missing", customer_id, Place(judgement.topics.ledger, judgement.log.partition, -1))
         else:
-            _compare(judge, customer_id, record, wanted, horizons)
+            _compare(judgement, customer_id, record, wanted, horizons)
 
 
 def _erased_key(customer_id: str, secret: bytes) -> bytes:
     return ERASED + hashlib.blake2b(customer_id.encode(), key=secret, digest_size=ERASED_HASH_BYTES).digest()
 
 
-def _leave_out_returned(judge: PartitionJudge, returned: list[str], stored: dict[bytes, Record]) -> None:
+def _leave_out_returned(judgement: Judgement, returned: list[str], stored: dict[bytes, Record]) -> None:
     """Of a customer who came back after an erasure the hashed record may stand beside the new ledger, unread."""
-    secret = bytes.fromhex(judge.settings.erasure_key)
+    secret = bytes.fromhex(judgement.settings.erasure_key)
     hashed = [key for key in stored if key[:1] == ERASED]
     for number, customer_id in enumerate(returned):
         key = _erased_key(customer_id, secret) if secret else hashed[number] if number < len(hashed) else b""
         stored.pop(key, None)
 
 
-def _readable(judge: PartitionJudge, stored: dict[bytes, Record]) -> list[tuple[bytes, Meaning]]:
+def _readable(judgement: Judgement, stored: dict[bytes, Record]) -> list[tuple[bytes, Meaning]]:
     """What is kept of erased customers, by key. What cannot be read is a finding and is taken out."""
     found = []
     for key in [key for key in stored if key[:1] == ERASED]:
         try:
             found.append((key, read_ledger(stored[key].value or b"")))
         except UnreadableLedger as unreadable:
-            place = judge.place(judge.topics.ledger, stored.pop(key))
-            judge.find("ledger_unreadable", None, place, detail=str(unreadable))
+            place = judgement.place(judgement.topics.ledger, stored.pop(key))
+            judgement.find("ledger_unreadable", None, place, detail=str(unreadable))
     return found

@@ -12,7 +12,7 @@ from streams.audit.report import Place
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from streams.audit.judge import PartitionJudge
+    from streams.audit.judgement import Judgement
     from streams.audit.timeline import Batch, Recorded
 
 
@@ -25,9 +25,11 @@ class _Step(NamedTuple):
     latest_ms: int
 
 
-def check_positions(judge: PartitionJudge, metas: Sequence[Batch], recorded: Sequence[Recorded]) -> None:
+def check_positions(judgement: Judgement, metas: Sequence[Batch], recorded: Sequence[Recorded]) -> None:
     """Look at both accounts, and at whether the last meta record is the last batch's: a restore goes on from there."""
-    by_meta = _walk(judge, judge.topics.ledger, (_Step(m.offset, m.positions, m.positions, m.latest_ms) for m in metas))
+    by_meta = _walk(
+        judgement, judgement.topics.ledger, (_Step(m.offset, m.positions, m.positions, m.latest_ms) for m in metas)
+    )
     steps = (
         _Step(
             each.offset,
@@ -37,19 +39,19 @@ def check_positions(judge: PartitionJudge, metas: Sequence[Batch], recorded: Seq
         )
         for each in recorded
     )
-    by_batch = _walk(judge, judge.topics.batches, steps)
+    by_batch = _walk(judgement, judgement.topics.batches, steps)
     if not metas or not recorded or by_meta is None or by_batch is None:
         return
     last = metas[-1]
-    place = Place(judge.topics.ledger, judge.log.partition, last.offset)
+    place = Place(judgement.topics.ledger, judgement.log.partition, last.offset)
     behind = sorted(topic for topic, end in by_batch.items() if last.positions.get(topic, 0) < end)
     if behind:
-        judge.find("position_back", None, place, detail=f"{', '.join(behind)}: batches were recorded beyond it")
+        judgement.find("position_back", None, place, detail=f"{', '.join(behind)}: batches were recorded beyond it")
     elif last.latest_ms < recorded[-1].latest_ms:
-        judge.find("moment_back", None, place, detail=f"{recorded[-1].latest_ms} recorded, then {last.latest_ms}")
+        judgement.find("moment_back", None, place, detail=f"{recorded[-1].latest_ms} recorded, then {last.latest_ms}")
 
 
-def _walk(judge: PartitionJudge, topic: str, steps: Iterable[_Step]) -> dict[str, int] | None:
+def _walk(judgement: Judgement, topic: str, steps: Iterable[_Step]) -> dict[str, int] | None:
     """The positions in the end; None if something was found."""
     reached: dict[str, int] = {}
     latest_ms = 0
@@ -60,7 +62,7 @@ def _walk(judge: PartitionJudge, topic: str, steps: Iterable[_Step]) -> dict[str
             for name, begin in step.begins.items()
             if begin < reached.get(name, 0)
         ]
-        ends = judge.log.ends
+        ends = judgement.log.ends
         faults += [
             ("position_beyond", f"{name}: {end}, the topic ends at {ends[name]}")
             for name, end in step.ends.items()
@@ -69,7 +71,7 @@ def _walk(judge: PartitionJudge, topic: str, steps: Iterable[_Step]) -> dict[str
         if step.latest_ms < latest_ms:
             faults.append(("moment_back", f"{latest_ms}, then {step.latest_ms}"))
         for kind, detail in faults:
-            judge.find(kind, None, Place(topic, judge.log.partition, step.offset), detail=detail)
+            judgement.find(kind, None, Place(topic, judgement.log.partition, step.offset), detail=detail)
         is_sound = is_sound and not faults
         reached |= {name: max(reached.get(name, 0), end) for name, end in step.ends.items()}
         latest_ms = max(latest_ms, step.latest_ms)

@@ -7,37 +7,37 @@ from typing import TYPE_CHECKING
 from streams.audit.answers import read_answer
 
 if TYPE_CHECKING:
-    from streams.audit.judge import PartitionJudge
+    from streams.audit.judgement import Judgement
     from streams.audit.service import Served
     from streams.audit.traces import Trace
 
 
 def check_withdrawals(
-    judge: PartitionJudge, served: Served, customer_id: str, wanted: list[dict[str, str]], traces: list[Trace]
+    judgement: Judgement, served: Served, customer_id: str, wanted: list[dict[str, str]], traces: list[Trace]
 ) -> None:
-    place = judge.place(served.topic, served.record)
+    place = judgement.place(served.topic, served.record)
     missing = {each["decision_id"]: each["reason"] for each in wanted}
     seen: set[str] = set()
     for trace in traces:
         found = read_answer(trace.record)
-        if found is None or found["type"] != "withdrawn" or trace.topic != judge.topics.approved:
-            judge.find("unreadable_answer", customer_id, place, judge.place_of(trace), detail="no withdrawal")
+        if found is None or found["type"] != "withdrawn" or trace.topic != judgement.topics.approved:
+            judgement.find("unreadable_answer", customer_id, place, judgement.place_of(trace), detail="no withdrawal")
             continue
-        judge.verdict.counts["withdrawals"] += 1
+        judgement.verdict.counts["withdrawals"] += 1
         named = found["decision_id"]
         if named in seen:
-            judge.find("withdrawal_doubled", customer_id, place, judge.place_of(trace))
+            judgement.find("withdrawal_doubled", customer_id, place, judgement.place_of(trace))
         elif named not in missing:
-            judge.find("withdrawal_invented", customer_id, place, judge.place_of(trace))
+            judgement.find("withdrawal_invented", customer_id, place, judgement.place_of(trace))
         else:
             reason = missing.pop(named)
             given = (found.get("reason"), found["decided_at"], found.get("valid_until"), found.get("customer_id"))
             if given != (reason, served.now, served.now, customer_id):
                 detail = f"{reason} at {served.now} expected, {given[0]} at {given[1]} found"
-                judge.find("wrong_withdrawal", customer_id, place, judge.place_of(trace), detail=detail)
+                judgement.find("wrong_withdrawal", customer_id, place, judgement.place_of(trace), detail=detail)
             else:
-                judge.check_order(place, trace, customer_id)
-                judge.check_applied(place, trace, customer_id)
+                judgement.check_order(place, trace, customer_id)
+                judgement.check_applied(place, trace, customer_id)
         seen.add(named)
     for reason in missing.values():
-        judge.find("withdrawal_missing", customer_id, place, detail=reason)
+        judgement.find("withdrawal_missing", customer_id, place, detail=reason)

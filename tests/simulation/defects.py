@@ -147,7 +147,7 @@ def _identity_check_dropped() -> Iterator[Any]:
 def _window_one_millisecond_too_long() -> Iterator[Any]:
     """[now - W, now] where (now - W, now] is meant."""
 
-    def limits(self: Any, situation: Any, moment_ms: int) -> Any:
+    def limits(self: Any, request: Any, moment_ms: int) -> Any:
         return [Limit(self.limit, self._window_ms + 1)]
 
     yield patch.object(RollingCapRule, "limits", limits)

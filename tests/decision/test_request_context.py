@@ -91,7 +91,7 @@ def test_what_a_rule_can_tell_apart_is_not_shared(one: tuple[Intent, Ledger], ot
     assert [decide(*each, policy, DIADA) for each in (one, other, one)] == [*alone, alone[0]]
 
 
-def test_words_that_no_rule_names_share_one_situation() -> None:
+def test_words_that_no_rule_names_share_one_request() -> None:
     policy = compile_policy(SPECIFICATION)
     for number in range(100):
         words = {"campaign_id": f"campaign-{number}", "topic": f"topic-{number}", "brand": f"brand-{number}"}
@@ -100,7 +100,7 @@ def test_words_that_no_rule_names_share_one_situation() -> None:
     assert policy.plans["voice", "marketing"].requests_kept == 1
 
 
-def test_only_so_many_situations_are_kept() -> None:
+def test_only_so_many_requests_are_kept() -> None:
     policy = compile_policy(SPECIFICATION)
     zones = sorted(SPECIFICATION.zones)[: REQUESTS_KEPT_MAX // 2 + 5]
     for country in ("ES", "CO"):
@@ -130,7 +130,7 @@ _profiles = st.fixed_dictionaries({name: _fields[name] for name in ("timezone", 
 
 @given(st.lists(st.tuples(_intents, _profiles), min_size=2, max_size=6))
 @settings(max_examples=40, deadline=None)
-def test_intents_that_share_a_key_have_the_same_situation_whoever_came_first(
+def test_intents_that_share_a_key_have_the_same_request_whoever_came_first(
     asked: list[tuple[Intent, Ledger]],
 ) -> None:
     """In every slot: nothing is kept of the first intent that is not part of the key."""
@@ -150,7 +150,7 @@ def test_intents_that_share_a_key_have_the_same_situation_whoever_came_first(
 
 @given(_intents, _profiles)
 @settings(max_examples=60, deadline=None)
-def test_a_situation_is_made_of_nothing_but_its_key(asked: Intent, ledger: Ledger) -> None:
+def test_a_request_is_made_of_nothing_but_its_key(asked: Intent, ledger: Ledger) -> None:
     policy = compile_policy(SPECIFICATION)
     decide(asked, ledger, policy, DIADA)
     ((key, static_plan),) = policy.plans["voice", str(asked.purpose)]._static_plans.items()
