@@ -160,7 +160,7 @@ def run(
     """Run the gate in one or several processes, and restart any that end."""
     settings = WorkerSettings(
         bootstrap_servers=bootstrap,
-        policy_path=str(policy.resolve()),
+        policy_path=str(policy.absolute()),  # links stay: one that is swapped, as Kubernetes does, is a new policy
         application_id=application_id,
         slot=slot,
         topics=topic_names(prefix, intent_topics, renamed_topics),

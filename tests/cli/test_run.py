@@ -30,8 +30,12 @@ def test_the_worker_gets_its_settings_and_the_key_in_one_place_only(policy: Path
     key_file = tmp_path / "key"
     key_file.write_text(KEY + "\n")
     arguments = ["run", "--bootstrap", "127.0.0.1:1", "--ops-port", "0", "--intent-topic", "urgent", "--prefix", "a-"]
+    # As Kubernetes mounts it: the file is a link into a directory that a new version replaces.
+    mounted = tmp_path / "mounted" / "policy.yaml"
+    mounted.parent.mkdir()
+    mounted.symlink_to(policy)
     environment = {
-        "MESURA_POLICY": str(policy),
+        "MESURA_POLICY": str(mounted),
         "MESURA_ERASURE_KEY_FILE": str(key_file),
         "MESURA_LANES": "2",
         "MESURA_EXPLAIN": "0",
@@ -54,7 +58,7 @@ def test_the_worker_gets_its_settings_and_the_key_in_one_place_only(policy: Path
     assert settings.topics.intents == ("a-urgent",)
     assert (settings.topics.preferences, settings.topics.outcomes) == ("a-noes", "a-ends")
     assert settings.topics.approved == "a-approved-send"
-    assert settings.policy_path == str(policy)
+    assert settings.policy_path == str(mounted)
 
 
 def test_a_refusal_ends_with_its_exit_code_and_sentence(policy: Path) -> None:
