@@ -140,3 +140,15 @@ def test_a_region_that_one_rule_names_is_none_of_another_rule(side: str) -> None
     answers(side, wanted, policy={"rules": [florida, texas, spared]}, ask=asked)
     wanted |= {"rule": "florida"}
     answers(side, wanted, policy={"rules": [florida, texas, spared]}, ask=asked | {"region": "FL"})
+
+
+def test_a_grant_that_has_become_too_old_undoes_no_withdrawal(side: str) -> None:
+    """What it undid while it held stands again."""
+    history = [
+        {"consent_withdrawn": {"at": "2026-06-01 09:00"}},
+        {"consent_granted": {"at": "2026-06-02 09:00", "evidence_ref": "doc-1"}},
+    ]
+    young, old = CONSENT | {"max_age": "90d"}, CONSENT | {"max_age": "30d"}
+    answers(side, {"verdict": "approved"}, policy={"rules": [young]}, history=history, ask=ASKED)
+    wanted = {"verdict": "suppressed", "reason": "consent_withdrawn"}
+    answers(side, wanted, policy={"rules": [old]}, history=history, ask=ASKED)

@@ -100,6 +100,10 @@ def test_what_was_worked_out_is_kept() -> None:
     assert context.verdicts[rule] is kept
 
 
+def test_a_field_of_a_scope_has_its_place_among_the_words_of_a_label_set() -> None:
+    assert {name: LabelSet.__struct_fields__[OpenField(name).place] for name in OPEN} == {name: name for name in OPEN}
+
+
 def test_every_contact_has_the_number_of_its_pair() -> None:
     wanted = [
         UNCOUNTED_PAIR

@@ -21,7 +21,14 @@ from streams.decision.ledger.state import (
     Profile,
     ProfileValue,
 )
-from streams.decision.ledger.transitions import created_of, with_changed_contact, with_contact, with_identity, with_rows
+from streams.decision.ledger.transitions import (
+    created_of,
+    knows_tag,
+    with_changed_contact,
+    with_contact,
+    with_identity,
+    with_rows,
+)
 from tests.decision.builders import DAY, NOW, contact, ledger_of, ledger_with
 
 SMS, VOICE = LabelSet("sms", "marketing"), LabelSet("voice", "service", topic="loans", sender="acme")
@@ -336,3 +343,23 @@ def test_rows_put_back_give_the_same_columns() -> None:
 
 def test_contacts_and_counts_of_the_first_tag_are_sound() -> None:
     assert decode_ledger(encode_ledger(msgspec.structs.replace(FULL, archived={0: 1, 1: 3}))).archived == {0: 1, 1: 3}
+
+
+def test_a_contact_takes_its_place_behind_any_number_of_newer_ones() -> None:
+    ledger = EMPTY_LEDGER
+    for number, later_ms in enumerate((4, 3, 2, 0, 1)):
+        ledger = with_contact(ledger, contact(NOW + later_ms, number=number), (SMS, VOICE)[number % 2], created_ms=NOW)
+    assert [c.decision_id[-1] for c in ledger.contacts] == [0, 1, 2, 4, 3]
+    assert [c.assumed_sent_ms - NOW for c in ledger.contacts] == [4, 3, 2, 1, 0]
+    assert [ledger.label_sets[c.label_set_number] for c in ledger.contacts] == [SMS, VOICE, SMS, SMS, VOICE]
+
+
+def test_a_tag_is_not_found_across_two_others() -> None:
+    across = LabelSet("voice", "service", "sms", "otp")
+    ledger = EMPTY_LEDGER
+    for number, label_set in enumerate(
+        (LabelSet("sms", "otp", None, None, "voice", "service"), LabelSet("sms", "otp"))
+    ):
+        ledger = with_contact(ledger, contact(NOW, number=number), label_set, created_ms=NOW)
+    assert not knows_tag(ledger, across)
+    assert with_contact(ledger, contact(NOW, number=3), across, created_ms=NOW).label_sets[2] == across
