@@ -152,3 +152,17 @@ def test_a_grant_that_has_become_too_old_undoes_no_withdrawal(side: str) -> None
     answers(side, {"verdict": "approved"}, policy={"rules": [young]}, history=history, ask=ASKED)
     wanted = {"verdict": "suppressed", "reason": "consent_withdrawn"}
     answers(side, wanted, policy={"rules": [old]}, history=history, ask=ASKED)
+
+
+def test_an_approval_that_would_end_with_what_it_rests_on_ends_a_millisecond_before(side: str) -> None:
+    """Approvals of the base policy are valid for five minutes, and the end of a yes or of an intent is exclusive."""
+    wanted = {"verdict": "approved", "valid_until": "2026-07-07 10:04:59.999"}
+    history = [
+        {"opt_out": {"at": "2026-07-01 09:00"}},
+        {"opt_in": {"at": "2026-07-02 09:00", "until": "2026-07-07 10:05"}},
+    ]
+    answers(side, wanted, history=history, ask=ASKED)
+    answers(side, wanted, ask=ASKED | {"expires_at": "2026-07-07 10:05"})
+    hours = {"id": "hours", "kind": "window", "hours": {"tue": ["08:00-10:05"]}, "zone": "policy"}
+    answers(side, wanted, policy={"rules": [hours]}, ask=ASKED)
+    answers(side, {"verdict": "approved", "valid_until": "2026-07-07 10:05"}, ask=ASKED)
