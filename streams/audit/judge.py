@@ -4,8 +4,7 @@ Invariants
 1. Every record is looked at once and every output is accounted for once. What nothing accounts for is a finding.
 2. After a wrong answer the replay continues from what was committed, not from what should have been: an approval that
    was given counts. So one mistake is one finding.
-3. What a deleted record could explain is counted as not verifiable, and is no finding.
-4. A record that left the wrong kind of trace is reported once and not judged further.
+3. A record that left the wrong kind of trace is reported once and not judged further.
 """
 
 from __future__ import annotations

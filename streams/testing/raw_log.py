@@ -22,7 +22,7 @@ from aiokafka.structs import TopicPartition
 from streams.testing.errors import DeadlineError, OffsetGapError, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 _FETCH_BYTES: Final = 8 * 1024 * 1024
@@ -30,8 +30,10 @@ _READ_UNCOMMITTED: Final = 0
 _EARLIEST: Final = -2
 _LATEST: Final = -1
 
-# Kafka's record batch, format 2: base offset, length, leader epoch, magic, checksum, attributes, last offset delta.
-_HEAD: Final = struct.Struct(">qiibihi")
+# Kafka's record batch, format 2: base offset, length, leader epoch, magic, checksum, attributes, last offset delta,
+# first and last time, producer.
+_HEAD: Final = struct.Struct(">qiibihi16xq")
+_RECORDS_AT: Final = 61
 _LENGTH_COUNTS_FROM: Final = 12
 _IS_CONTROL: Final = 0x20
 _CODEC: Final = 0x07
@@ -45,6 +47,10 @@ class StoredBatch(NamedTuple):
     is_marker: bool
     codec: int = 0
     """0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd."""
+    producer_id: int = -1
+    """Whose it is; −1: of a producer that is not idempotent."""
+    commits: bool = False
+    """Of a marker: whether the transaction is committed."""
 
 
 class PartitionLog(NamedTuple):
@@ -84,9 +90,15 @@ def refuse_holes(bootstrap_servers: str, topics: Sequence[str], *, deadline_seco
 
 
 def read_logs(
-    bootstrap_servers: str, topics: Sequence[str], *, deadline_seconds: float
+    bootstrap_servers: str,
+    topics: Sequence[str],
+    *,
+    deadline_seconds: float,
+    since: Mapping[TopicPartition, int] | None = None,
 ) -> dict[str, dict[int, PartitionLog]]:
     """What every partition of these topics holds now.
+
+    Of partitions in `since` only the batches from that offset on; do not look for holes in these.
 
     Raises:
         DeadlineError: the end was not reached in time.
@@ -94,7 +106,7 @@ def read_logs(
     """
 
     def run() -> dict[str, dict[int, PartitionLog]]:
-        return asyncio.run(asyncio.wait_for(_read(bootstrap_servers, topics), deadline_seconds))
+        return asyncio.run(asyncio.wait_for(_read(bootstrap_servers, topics, since or {}), deadline_seconds))
 
     # In a thread of its own: the caller may be inside an event loop.
     with ThreadPoolExecutor(1, "raw-log") as executor:
@@ -130,28 +142,33 @@ def overwrite(log_directory: Path, topic: str, partition: int, offset: int, chan
     raise ValueError(f"no batch begins at offset {offset} of {topic}-{partition}")
 
 
-async def _read(bootstrap_servers: str, topics: Sequence[str]) -> dict[str, dict[int, PartitionLog]]:
+async def _read(
+    bootstrap_servers: str, topics: Sequence[str], since: Mapping[TopicPartition, int]
+) -> dict[str, dict[int, PartitionLog]]:
     client = AIOKafkaClient(bootstrap_servers=bootstrap_servers)
     await client.bootstrap()
     try:
         await client.set_topics(topics)
-        return {topic: await _read_topic(client, topic) for topic in topics}
+        return {topic: await _read_topic(client, topic, since) for topic in topics}
     finally:
         await client.close()
 
 
-async def _read_topic(client: AIOKafkaClient, topic: str) -> dict[int, PartitionLog]:
+async def _read_topic(
+    client: AIOKafkaClient, topic: str, since: Mapping[TopicPartition, int]
+) -> dict[int, PartitionLog]:
     partitions = client.cluster.partitions_for_topic(topic)
     if not partitions:
         raise RefusedError(f"{topic}: there is no such topic")
-    return {p: await _read_partition(client, TopicPartition(topic, p)) for p in sorted(partitions)}
+    sources = [TopicPartition(topic, partition) for partition in sorted(partitions)]
+    return {source.partition: await _read_partition(client, source, since.get(source, 0)) for source in sources}
 
 
-async def _read_partition(client: AIOKafkaClient, source: TopicPartition) -> PartitionLog:
+async def _read_partition(client: AIOKafkaClient, source: TopicPartition, since: int) -> PartitionLog:
     start = await _offset(client, source, _EARLIEST)
     end = await _offset(client, source, _LATEST)
     batches: list[StoredBatch] = []
-    position = start
+    position = max(start, since)
     while position < end:
         wanted = [(source.topic, [(source.partition, position, _FETCH_BYTES)])]
         response = await client.send(
@@ -191,9 +208,20 @@ def _split(data: bytes) -> Iterator[StoredBatch]:
     """The batches of a fetch response; the last one may be cut off and is then left for the next request."""
     position = 0
     while position + _HEAD.size <= len(data):
-        first, length, _epoch, _magic, _checksum, attributes, delta = _HEAD.unpack_from(data, position)
+        first, length, _epoch, _magic, _checksum, attributes, delta, producer_id = _HEAD.unpack_from(data, position)
         end = position + _LENGTH_COUNTS_FROM + length
         if end > len(data):
             return
-        yield StoredBatch(first, first + delta, bool(attributes & _IS_CONTROL), attributes & _CODEC)
+        is_marker = bool(attributes & _IS_CONTROL)
+        commits = is_marker and _commits(data[position + _RECORDS_AT : end])
+        yield StoredBatch(first, first + delta, is_marker, attributes & _CODEC, producer_id, commits)
         position = end
+
+
+def _commits(record: bytes) -> bool:
+    """Whether a marker commits: the key of its only record is a version and a type, 0 abort and 1 commit (KIP-98).
+
+    The record's length, attributes, time, offset and length of the key take a byte each before it.
+    """
+    _, kind = struct.unpack_from(">hh", record, 5)
+    return bool(kind == 1)

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, structs
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
@@ -95,6 +95,12 @@ async def test_aborted_records_are_left_out_and_markers_are_no_gap(real_kafka: B
     assert [record.value for record in everything] == [b"1", b"aborted", b"2"]
     log = read_logs(real_kafka.bootstrap_servers, [name], deadline_seconds=10)[name][0]
     assert [batch.is_marker for batch in log.batches] == [False, True] * 3
+    assert [batch.commits for batch in log.batches if batch.is_marker] == [True, False, True]
+    [producer_id] = {batch.producer_id for batch in log.batches}
+    assert producer_id >= 0
+    since = {structs.TopicPartition(name, 0): log.batches[2].first_offset}
+    later = read_logs(real_kafka.bootstrap_servers, [name], deadline_seconds=10, since=since)[name][0]
+    assert later.batches == log.batches[2:]
 
 
 def test_records_deleted_at_the_start_are_a_gap(broker: Broker, topic: str) -> None:

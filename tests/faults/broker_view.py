@@ -19,8 +19,6 @@ from aiokafka.protocol.types import CompactArray, CompactString, Int16, Int32, I
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aiokafka.protocol.api import RequestStruct, Response
-
 OPEN: Final = "Ongoing"
 COMMITTING: Final = "PrepareCommit"
 COMMITTED: Final = "CompleteCommit"
@@ -40,9 +38,6 @@ NOT_FOUND: Final = 105
 _TEXT: Final = CompactString("utf-8")
 _HEADER: Final = Schema(
     ("api_key", Int16), ("version", Int16), ("correlation", Int32), ("client", String("utf-8")), ("tags", TaggedFields)
-)
-_OLDER_HEADER: Final = Schema(
-    ("api_key", Int16), ("version", Int16), ("correlation", Int32), ("client", String("utf-8"))
 )
 _ANSWER_HEADER: Final = Schema(("correlation", Int32), ("tags", TaggedFields))
 _DESCRIBE: Final = Schema(("ids", CompactArray(_TEXT)), ("tags", TaggedFields))
@@ -131,22 +126,13 @@ class BrokerView:
         _, _, _, transactions, _ = self._ask(66, _LIST.encode(([], [], {})), _LISTED)
         return {name: state for name, _, state, _ in transactions if name.startswith(prefix)}
 
-    def ask(self, request: RequestStruct, answer: type[Response]) -> Any:  # noqa: ANN401 - as the schema says
-        """The answer to a request of an older version, one that knows no tagged fields."""
-        header = (request.API_KEY, request.API_VERSION, 1, "mesura-faults")
-        buffer = self._exchange(_OLDER_HEADER.encode(header) + request.encode())
-        Int32.decode(buffer)
-        return answer.decode(buffer)
-
     def _ask(self, api_key: int, body: bytes, answer: Schema) -> Any:  # noqa: ANN401 - as the schema says
-        buffer = self._exchange(_HEADER.encode((api_key, 0, 1, "mesura-faults", {})) + body)
-        _ANSWER_HEADER.decode(buffer)
-        return answer.decode(buffer)
-
-    def _exchange(self, message: bytes) -> BytesIO:
+        message = _HEADER.encode((api_key, 0, 1, "mesura-faults", {})) + body
         self._socket.sendall(struct.pack(">i", len(message)) + message)
         [size] = struct.unpack(">i", self._read(4))
-        return BytesIO(self._read(size))
+        buffer = BytesIO(self._read(size))
+        _ANSWER_HEADER.decode(buffer)
+        return answer.decode(buffer)
 
     def _read(self, count: int) -> bytes:
         data = b""

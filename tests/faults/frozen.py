@@ -13,7 +13,7 @@ from streams.testing.waiting import wait_until
 from tests.faults import held_worker as at
 from tests.faults.broker_view import ABORTED, ABORTING, COMMITTED, COMMITTING, EMPTY, OPEN, Watch
 from tests.faults.held_worker import Fault
-from tests.faults.ledger_log import ABORT, COMMIT, ends_followed, open_transactions
+from tests.faults.ledger_log import are_committed, open_transactions
 from tests.faults.scene import POINT_SECONDS
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def freeze(scene: Scene, case: Case) -> Frozen:
     first.until_ready()
     other_ids = [name.replace(f"-{first.settings.slot}-0-", "-1-0-") for name in first.ids]
     ledger = scene.world.names.ledger
-    with Watch(scene.world.address, [*first.ids, *other_ids]) as watch, scene.view() as view:
+    with Watch(scene.world.address, [*first.ids, *other_ids]) as watch:
         scene.load.begin()
         first.arm()
         first.until_held()
@@ -90,7 +90,7 @@ def freeze(scene: Scene, case: Case) -> Frozen:
         frozen_at = watch.note(f"SIGSTOP {case.point}")
         scene.load.pause()
         [held] = _open_ids(scene, first)
-        unended = open_transactions(view, ledger, scene.world.partitions)
+        unended = open_transactions(scene.world.address, ledger)
         assert unended, f"{case.name}: nothing was written"
         second = scene.worker(Fault(point=at.TAKING_OVER, holds=False), slot="1")
         second.until_held()
@@ -110,13 +110,13 @@ def freeze(scene: Scene, case: Case) -> Frozen:
             supervise()
             return bool(watch.of(held, *ENDS, after=frozen_at))
 
-        def are_followed() -> Mapping[OpenTransaction, str] | None:
+        def are_followed() -> Mapping[OpenTransaction, bool] | None:
             supervise()
-            return ends_followed(view, ledger, unended)  # fails where the order is broken
+            return are_committed(scene.world.address, ledger, unended)  # fails where the order is broken
 
         second.until(has_ended, POINT_SECONDS, "the frozen transaction's end")
         scene.load.begin()
-        ends = second.until(are_followed, POINT_SECONDS, "the next transaction in each partition")
+        committed = second.until(are_followed, POINT_SECONDS, "the next transaction in each partition")
         followed_at = watch.note("another transaction stands behind the frozen one in each of its partitions")
         first_end = watch.of(held, *ENDS, after=frozen_at)[0]
         story = watch.story(frozen_at)[:STORY_LINES]
@@ -127,7 +127,7 @@ def freeze(scene: Scene, case: Case) -> Frozen:
             assert successor.terminate() == 0
         exit_code = first.terminate()
         assert exit_code in (0, START_AGAIN), first.said[-3000:]
-    assert set(ends.values()) == {ABORT if case.ends == ABORTS else COMMIT}, "\n".join([case.name, *story])
+    assert set(committed.values()) == {case.ends == COMMITS}, "\n".join([case.name, *story])
     if case.transaction_seconds == PATIENT_SECONDS:
         ending = watch.of(held, COMMITTING, *ABORTING, after=frozen_at)
         decided_at = min([first_end.at, *(change.at for change in ending)])

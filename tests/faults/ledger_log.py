@@ -5,34 +5,16 @@ Offsets are the order that readers see, so nothing here depends on when somebody
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from aiokafka.protocol.fetch import FetchRequest_v4, FetchResponse_v4
-from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.structs import TopicPartition
+
+from streams.testing.raw_log import read_logs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
-    from tests.faults.broker_view import BrokerView
-
-COMMIT: Final = "commit"
-ABORT: Final = "abort"
-_MARKERS: Final = {0: ABORT, 1: COMMIT}
-
-_ANY_REPLICA: Final = -1
-_READ_UNCOMMITTED: Final = 0
-_FETCH_BYTES: Final = 8_000_000
-
-
-class Batch(NamedTuple):
-    """One record batch."""
-
-    offset: int
-    producer_id: int
-    epoch: int
-    marker: str | None
-    """How its producer's transaction ended; None: records."""
+READ_SECONDS: Final = 30.0
 
 
 class OpenTransaction(NamedTuple):
@@ -43,64 +25,40 @@ class OpenTransaction(NamedTuple):
     first_offset: int
 
 
-def batches_of(view: BrokerView, topic: str, partition: int, offset: int = 0) -> Iterator[Batch]:
-    """Every batch from an offset on, those of open and of aborted transactions too."""
-    while True:
-        request = FetchRequest_v4(
-            _ANY_REPLICA, 0, 0, _FETCH_BYTES, _READ_UNCOMMITTED, [(topic, [(partition, offset, _FETCH_BYTES)])]
-        )
-        answer = view.ask(request, FetchResponse_v4)
-        [(_, [(_, error, high_watermark, _, _, data)])] = answer.topics
-        assert not error, f"fetch was answered with error {error}"
-        records = MemoryRecords(data)
-        while (batch := records.next_batch()) is not None:
-            if batch.next_offset > offset:
-                offset = batch.next_offset
-                yield Batch(batch.base_offset, batch.producer_id, batch.producer_epoch, _marker(batch))
-        if offset >= high_watermark:
-            return
-
-
-def open_transactions(view: BrokerView, topic: str, partitions: int) -> list[OpenTransaction]:
+def open_transactions(address: str, topic: str) -> list[OpenTransaction]:
     """What is written and not yet ended, of every producer."""
     found = []
-    for partition in range(partitions):
+    for partition, log in read_logs(address, [topic], deadline_seconds=READ_SECONDS)[topic].items():
         first: dict[int, int] = {}
-        for batch in batches_of(view, topic, partition):
-            if batch.marker is None:
-                first.setdefault(batch.producer_id, batch.offset)
-            else:
+        for batch in log.batches:
+            if batch.is_marker:
                 first.pop(batch.producer_id, None)
+            else:
+                first.setdefault(batch.producer_id, batch.first_offset)
         found += [OpenTransaction(partition, producer_id, offset) for producer_id, offset in first.items()]
     return found
 
 
-def ends_followed(
-    view: BrokerView, topic: str, transactions: list[OpenTransaction]
-) -> Mapping[OpenTransaction, str] | None:
-    """How each has ended, once each is followed by another transaction; None before.
+def are_committed(
+    address: str, topic: str, transactions: list[OpenTransaction]
+) -> Mapping[OpenTransaction, bool] | None:
+    """Whether each is committed, once each is followed by another transaction; None before.
 
     Fails where records of another transaction stand before the marker: their writer began while this was open.
     """
+    since = {TopicPartition(topic, each.partition): each.first_offset for each in transactions}
+    logs = read_logs(address, [topic], deadline_seconds=READ_SECONDS, since=since)[topic]
     found = {}
     for transaction in transactions:
-        ended = None
+        commits: bool | None = None
         is_followed = False
-        for batch in batches_of(view, topic, transaction.partition, transaction.first_offset):
-            if ended is None and batch.producer_id == transaction.producer_id:
-                ended = batch.marker
+        for batch in logs[transaction.partition].batches:
+            if commits is None and batch.producer_id == transaction.producer_id:
+                commits = batch.commits if batch.is_marker else None
             else:
-                assert ended is not None, f"partition {transaction.partition}: another writer began before the end"
+                assert commits is not None, f"partition {transaction.partition}: another writer began before the end"
                 is_followed = True
-        if ended is None or not is_followed:
+        if commits is None or not is_followed:
             return None
-        found[transaction] = ended
+        found[transaction] = commits
     return found
-
-
-def _marker(batch: object) -> str | None:
-    if not batch.is_control_batch:  # type: ignore[attr-defined]  # aiokafka's compiled class has no types
-        return None
-    [record] = batch  # type: ignore[call-overload]
-    _, kind = struct.unpack_from(">hh", record.key)
-    return _MARKERS[kind]
