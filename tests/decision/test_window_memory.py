@@ -54,8 +54,7 @@ def earliest(rule: WindowRule, request: RequestContext, moment_ms: int) -> int |
 @pytest.mark.parametrize("name", HOURS)
 def test_a_window_that_remembers_answers_what_one_that_does_not_answers(name: str) -> None:
     shared, policy = policy_with(name), policy_with(name)
-    remembering = shared.rule(len(shared.rule_table) - 1)
-    assert isinstance(remembering, WindowRule)
+    remembering = rule_of(shared)
     chooser = random.Random(name)
     kept = 0
     for _ in range(600):
