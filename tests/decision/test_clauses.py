@@ -166,3 +166,12 @@ def test_an_approval_that_would_end_with_what_it_rests_on_ends_a_millisecond_bef
     hours = {"id": "hours", "kind": "window", "hours": {"tue": ["08:00-10:05"]}, "zone": "policy"}
     answers(side, wanted, policy={"rules": [hours]}, ask=ASKED)
     answers(side, {"verdict": "approved", "valid_until": "2026-07-07 10:05"}, ask=ASKED)
+
+
+def test_what_is_left_counts_the_approval_if_its_channel_and_topic_are_counted(side: str) -> None:
+    """Where a rule counts by more than channel and purpose, the approval is compared in all that it names."""
+    of_bills = {"channels": ["sms"], "topics": ["bills"]}
+    rule = {"id": "bills", "kind": "cap", "limit": 3, "window": {"rolling": "1d"}, "counts": of_bills}
+    for asked, left in (({"topic": "bills"}, 2), ({"topic": "news"}, 3), ({"topic": "bills", "channel": "email"}, 3)):
+        wanted = {"verdict": "approved", "remaining": {"bills": left}}
+        answers(side, wanted, policy={"rules": [rule]}, ask=ASKED | asked)
