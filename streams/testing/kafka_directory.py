@@ -28,7 +28,7 @@ that keeps connecting to its port could otherwise be given that very port, and t
 def prepare_directory(installation: KafkaInstallation, properties: Mapping[str, str]) -> tuple[Path, int]:
     """A new formatted data directory, and the port its settings name (`{port}` in the value of a property)."""
     directory = Path(tempfile.mkdtemp(prefix="mesura-kafka-"))
-    port, controller_port = _free_ports(2)
+    port, controller_port = free_ports(2)
     own = {key: value.replace("{port}", str(port)) for key, value in properties.items()}
     settings = {**_settings(directory, port, controller_port), **own}
     (directory / "server.properties").write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
@@ -123,7 +123,7 @@ def _new_cluster_id() -> str:
             return cluster_id
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as stack:
         ports: list[int] = []
         while len(ports) < count:

@@ -29,7 +29,7 @@ class ProxiedKafka(RealKafka):
 
     def __init__(self, network: Network, links: int, java_options: Sequence[str] = ()) -> None:
         super().__init__(heap_megabytes=HEAP_MEGABYTES, properties=PROPERTIES, java_options=java_options)
-        self._ports = kafka_directory._free_ports(links)
+        self._ports = kafka_directory.free_ports(links)
         self.links: list[Link] = [network.link(port) for port in self._ports]
 
     def start(self) -> None:
