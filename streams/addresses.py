@@ -19,10 +19,7 @@ _HOST: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 _IPV6: Final = re.compile(r"[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9_.-]+)?")
 _SECURED: Final = re.compile(r"ssl|tls|sasl|https", re.IGNORECASE)
 
-NOT_YET: Final = (
-    "mesura connects without encryption and without a password only (TLS and SASL are not supported yet): give it the "
-    "address of a plaintext listener"
-)
+COMMAND_CONFIG: Final = "in the file of --command-config (docs/connections.md)"
 
 
 class AddressRefused(ValueError):
@@ -59,7 +56,9 @@ def as_text(addresses: tuple[Address, ...]) -> str:
 
 def _address(text: str) -> Address:
     if "@" in text:
-        raise AddressRefused(f"An address has a user in it (`…@…`): write HOST:PORT alone; {NOT_YET}.")
+        raise AddressRefused(
+            f"An address has a user in it (`…@…`): write HOST:PORT alone; user and password stand {COMMAND_CONFIG}."
+        )
     if any(character.isspace() or character == ";" for character in text):
         raise AddressRefused(
             f"`{text}` holds a blank or a semicolon: separate addresses with commas, as a:9092,b:9092."
@@ -79,7 +78,10 @@ def _address(text: str) -> Address:
 
 def _about_scheme(text: str, name: str, rest: str) -> str:
     if _SECURED.search(name):
-        return f"`{text}` asks for a secured connection: {NOT_YET}, written HOST:PORT."
+        return (
+            f"`{text}` asks for a secured connection: write HOST:PORT alone, and set security.protocol "
+            f"{COMMAND_CONFIG}."
+        )
     plain = rest.rstrip("/")
     return f"`{text}` begins with `{name}://`, which a broker's address has not: write it as HOST:PORT, `{plain}`."
 

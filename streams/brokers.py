@@ -1,27 +1,59 @@
 """What stands at the addresses given as brokers, looked at before any client is made.
 
-A Kafka client that is given the address of something else (a listener with TLS, a web server) reports "connection lost"
-or nothing, again and again. The first bytes show what is there.
+A Kafka client that is given the address of something else (a listener with TLS, a web server), or that is refused,
+reports "connection lost" or nothing, again and again. The first bytes show what is there; how to connect to it is shown
+by connecting: with the certificates and the login that the clients will use.
 
 Rules of this module
-1. Few bytes are exchanged and nothing is changed: which requests the broker knows, whether it wants authentication,
-   and to which addresses it sends its clients on.
+1. Few bytes are exchanged and nothing is changed: which requests the broker knows, whether it lets us in, and to which
+   addresses it sends its clients on.
 2. A finding is certain only if waiting cannot change it: a server of another protocol stays one. Silence, a closed
    connection and an unknown name may be those of a broker that is just starting.
 3. One good address is enough, as for Kafka's own clients.
+4. What a broker says of a login that it refused is not quoted, because it may repeat what it was sent.
+5. A listener's handshake, its login and its addresses are one conversation, read from top to bottom: that is why this
+   module is longer than most.
 """
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from streams.addresses import NOT_YET, Address, read_addresses
+from streams.addresses import Address, read_addresses
+from streams.connection.connection import PasswordLogin
+from streams.connection.errors import TokenNotGiven, TokenRefused
+from streams.connection.pem import validity_in
+from streams.connection.scram import ScramFailed, ScramLogin
+from streams.connection.source import UNSECURED
+from streams.connection.tls import refuse_expired, trusting_context
+from streams.kafka_requests import (
+    API_VERSIONS,
+    CLIENT,
+    ILLEGAL_SASL_STATE,
+    METADATA,
+    NO_ERROR,
+    SASL_HANDSHAKE,
+    LoginRefused,
+    NotKafka,
+    Silent,
+    advertised_in,
+    ask,
+    authenticate,
+    mechanisms_in,
+    received,
+    short_text,
+    versions_in,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from streams.connection.connection import Connection
+    from streams.connection.source import ConnectionSource
 
 CONNECT_SECONDS: Final = 3.0
 """A connection within a region takes milliseconds, around the world a third of a second; two retries of a lost packet
@@ -33,17 +65,22 @@ ANSWER_SECONDS: Final = 5.0
 SECOND_LOOK_SECONDS: Final = 2.0
 """For what did not answer as a broker, and is asked whether it is a web server or speaks TLS."""
 
-ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024
-"""Of one answer. A cluster of a thousand brokers describes itself in 100 KB."""
-
 ADVERTISED_LOOKED_AT: Final = 3
 """Of the addresses a broker sends its clients on to: if none of so many is reached, the rest would only take time."""
 
-_API_VERSIONS, _SASL_HANDSHAKE, _METADATA = 18, 17, 3
-_ILLEGAL_SASL_STATE: Final = 34
-_CLIENT: Final = b"mesura"
-_CORRELATION: Final = 1_297_437_505
 _WANTED: Final = "Give the address of a Kafka broker, as kafka-1:9092."
+_SAY_SO: Final = "say so in the file of --command-config (or as MESURA_KAFKA_SECURITY_PROTOCOL)"
+
+NAMES_SHOWN: Final = 5
+"""Of the hosts that a certificate is for: enough to see which broker it is."""
+
+_ABOUT_A_CERTIFICATE: Final = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED", "HANDSHAKE_FAILURE")
+"""In the names of alerts by which a server refuses a client's certificate, or misses one. Java says `bad certificate`
+where there is none, older brokers `handshake failure`."""
+
+# OpenSSL's reasons for not trusting a certificate (X509_V_ERR_…).
+_NOT_YET_VALID, _HAS_EXPIRED, _OTHER_HOST, _OTHER_ADDRESS = 9, 10, 62, 64
+_HANDSHAKE_OVER_PLAINTEXT: Final = {"WRONG_VERSION_NUMBER", "UNEXPECTED_EOF_WHILE_READING", "RECORD_LAYER_FAILURE"}
 
 
 class BrokersNotReached(Exception):
@@ -69,29 +106,28 @@ class _NoBroker(Exception):
         self.finding: Final = _Finding(text, is_certain)
 
 
-class _NotKafka(Exception):
-    """It answers in another protocol."""
+class _Way(NamedTuple):
+    """How to connect, for the whole of one look."""
+
+    connection: Connection
+    source: ConnectionSource
 
 
-class _Silent(Exception):
-    """It was connected, and did not answer as a broker: `how`, in words."""
-
-    def __init__(self, how: str) -> None:
-        super().__init__(how)
-        self.how: Final = how
-
-
-def reach_brokers(bootstrap_servers: str) -> None:
-    """Return if one of the addresses leads to a broker that clients can use.
+def reach_brokers(bootstrap_servers: str, source: ConnectionSource = UNSECURED) -> None:
+    """Return if one of the addresses leads to a broker that clients can use, connecting as `source` says.
 
     Raises:
         AddressRefused: one of them is no address.
+        ConnectionRefused: what is said about the connection cannot be used.
         WrongBrokers: none does, and none ever will.
         BrokersNotReached: none does now.
     """
+    addresses = read_addresses(bootstrap_servers)
+    way = _Way(source.read(), source)
+    refuse_expired(way.connection)
     findings = []
-    for address in read_addresses(bootstrap_servers):
-        finding = _look(address)
+    for address in addresses:
+        finding = _look(address, way)
         if finding is None:
             return
         findings.append(finding)
@@ -99,16 +135,16 @@ def reach_brokers(bootstrap_servers: str) -> None:
     raise kind(" ".join(finding.text for finding in findings))
 
 
-def _look(address: Address) -> _Finding | None:
+def _look(address: Address, way: _Way) -> _Finding | None:
     """What is wrong with it; None if a client can use it."""
     try:
-        advertised = _talk(address)
+        advertised = _talk(address, way)
         reasons = []
         for other in advertised[:ADVERTISED_LOOKED_AT]:
             if other == address:
                 return None
             try:
-                _talk(other)
+                _talk(other, way)
             except _NoBroker as unreached:
                 reasons.append(unreached.finding.text)
             else:
@@ -123,24 +159,27 @@ def _look(address: Address) -> _Finding | None:
     )
 
 
-def _talk(address: Address) -> list[Address]:
+def _talk(address: Address, way: _Way) -> list[Address]:
     """Talk to a broker as any client does; returns the addresses it sends its clients on to.
 
     Raises:
         _NoBroker: nobody there can be talked to like that.
     """
-    with _connected(address) as connection:
+    with _connected(address) as plain:
         try:
-            versions = _versions(_ask(connection, _API_VERSIONS, 0))
-            if _SASL_HANDSHAKE in versions and _wants_authentication(connection):
-                raise _NoBroker(f"{address} wants a password or a token (SASL): {NOT_YET}.", is_certain=True)
-            if _METADATA not in versions:
-                raise _NoBroker(f"{address} is the listener of a Kafka controller. {_WANTED}", is_certain=True)
-            return _advertised(connection, versions[_METADATA])
-        except _Silent as silent:
-            raise _second_look(address, silent.how) from None
-        except (_NotKafka, struct.error, UnicodeDecodeError):
-            raise _something_else(address) from None
+            with _secured(plain, address, way) as connection:
+                versions = versions_in(ask(connection, API_VERSIONS, 0))
+                if SASL_HANDSHAKE in versions:
+                    _log_in(connection, address, way)
+                if METADATA not in versions:
+                    raise _NoBroker(f"{address} is the listener of a Kafka controller. {_WANTED}", is_certain=True)
+                return advertised_in(connection, versions[METADATA])
+        except Silent as silent:
+            raise _second_look(address, silent.how, way.connection) from None
+        except ssl.SSLError as refused:
+            raise _refused_by_tls(address, refused, way.connection) from None
+        except (NotKafka, struct.error, UnicodeDecodeError):
+            raise _something_else(address, way.connection) from None
 
 
 def _connected(address: Address) -> socket.socket:
@@ -165,113 +204,222 @@ def _connected(address: Address) -> socket.socket:
     return connection
 
 
-# ---- Kafka's protocol: three requests, in versions that every broker since 0.10 answers ------------------------------
-
-_HEADER: Final = struct.Struct(">ihhih")
-_INT16, _INT32 = struct.Struct(">h"), struct.Struct(">i")
-_VERSIONS: Final = struct.Struct(">hhh")
+# ---- TLS ------------------------------------------------------------------------------------------------------------
 
 
-def _ask(connection: socket.socket, request: int, version: int, body: bytes = b"") -> bytes:
-    """The answer's bytes behind its correlation id.
+@contextlib.contextmanager
+def _secured(plain: socket.socket, address: Address, way: _Way) -> Iterator[socket.socket]:
+    """The connection, encrypted if that is asked for.
 
     Raises:
-        _Silent: there is none.
-        _NotKafka: it is none of Kafka's.
+        Silent: there was no answer, as from a listener that takes the first bytes for a request.
+        ssl.SSLError: one side refused the other.
     """
-    length = _HEADER.size - 4 + len(_CLIENT) + len(body)
-    header = _HEADER.pack(length, request, version, _CORRELATION, len(_CLIENT))
+    if not way.connection.is_encrypted:
+        yield plain
+        return
     try:
-        connection.sendall(header + _CLIENT + body)
-        start = _received(connection, 4)
-        (length,) = _INT32.unpack(start)
-        if not 4 <= length <= ANSWER_BYTES_MAX:
-            raise _NotKafka
-        answer = _received(connection, length)
+        wrapped = way.source.context().wrap_socket(plain, server_hostname=address.host)
+    except ssl.SSLCertVerificationError as refused:
+        raise _not_trusted(address, refused, way) from None
+    except ssl.SSLError:
+        raise
     except TimeoutError:
-        raise _Silent(f"there was no answer within {ANSWER_SECONDS:.0f} s") from None
+        raise Silent(f"there was no answer within {ANSWER_SECONDS:.0f} s") from None
     except OSError:
-        raise _Silent("the connection was closed without an answer") from None
-    if _INT32.unpack_from(answer)[0] != _CORRELATION:
-        raise _NotKafka
-    return answer[4:]
+        raise Silent("the connection was closed without an answer") from None
+    with wrapped:
+        yield wrapped
 
 
-def _received(connection: socket.socket, length: int) -> bytes:
-    found = b""
-    while len(found) < length:
-        some = connection.recv(length - len(found))
-        if not some:
-            raise ConnectionResetError
-        found += some
-    return found
+def _not_trusted(address: Address, refused: ssl.SSLCertVerificationError, way: _Way) -> _NoBroker:
+    code, connection = refused.verify_code, way.connection
+    if code in {_HAS_EXPIRED, _NOT_YET_VALID}:
+        certificate = _presented(address)
+        validity = None if certificate is None else validity_in(certificate)
+        if code == _HAS_EXPIRED:
+            when = "" if validity is None else f" on {validity.ends:%Y-%m-%d %H:%M} UTC"
+            text = f"{address} has a certificate that expired{when}, or one above it did: renew it on the broker."
+        else:
+            when = "only later" if validity is None else f"from {validity.begins:%Y-%m-%d %H:%M} UTC on"
+            text = f"{address} has a certificate that is valid {when}: correct this machine's clock, or the broker's."
+        return _NoBroker(text, is_certain=True)
+    if code in {_OTHER_HOST, _OTHER_ADDRESS}:
+        names = _names_presented(address, way)
+        return _NoBroker(
+            f"{address} has a certificate for {names or 'another host'}, not for {address.host}: connect by a name "
+            "that the certificate has, or add this one to it (subjectAltName).",
+            is_certain=True,
+        )
+    trusted = "the authorities that this system trusts" if connection.trusted is None else connection.trusted.origin
+    return _NoBroker(
+        f"{address} has a certificate that none of {trusted} vouches for ({refused.verify_message}): give the "
+        "authority of the brokers' certificates with ssl.truststore.location.",
+        is_certain=True,
+    )
 
 
-def _versions(answer: bytes) -> dict[int, tuple[int, int]]:
-    """Of each request the lowest and the highest version the broker knows."""
-    (count,) = _INT32.unpack_from(answer, 2)
-    entries = (_VERSIONS.unpack_from(answer, 6 + _VERSIONS.size * number) for number in range(count))
-    return {request: (lowest, highest) for request, lowest, highest in entries}
+def _presented(address: Address) -> bytes | None:
+    """The certificate that stands there, whoever it is from."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        with (
+            socket.create_connection(address, timeout=CONNECT_SECONDS) as plain,
+            context.wrap_socket(plain, server_hostname=address.host) as connection,
+        ):
+            return connection.getpeercert(binary_form=True)
+    except OSError:
+        return None
 
 
-def _wants_authentication(connection: socket.socket) -> bool:
-    # A listener without SASL refuses to speak of mechanisms at all; one with it says that it does not know ours.
-    mechanism = _INT16.pack(len(_CLIENT)) + _CLIENT
-    (code,) = _INT16.unpack_from(_ask(connection, _SASL_HANDSHAKE, 1, mechanism))
-    return bool(code != _ILLEGAL_SASL_STATE)
+def _names_presented(address: Address, way: _Way) -> str:
+    """The hosts that a trusted certificate is for."""
+    try:
+        context = trusting_context(way.connection.trusted)
+        context.check_hostname = False
+        with (
+            socket.create_connection(address, timeout=CONNECT_SECONDS) as plain,
+            context.wrap_socket(plain, server_hostname=address.host) as connection,
+        ):
+            names = (connection.getpeercert() or {}).get("subjectAltName", ())
+    except OSError:
+        return ""
+    return ", ".join(str(pair[1]) for pair in names[:NAMES_SHOWN])
 
 
-def _advertised(connection: socket.socket, versions: tuple[int, int]) -> list[Address]:
-    lowest, highest = versions
-    if lowest <= 1 <= highest:
-        return list(_brokers(_ask(connection, _METADATA, 1, _INT32.pack(0)), 0))
-    if lowest <= 4 <= highest:  # the throttling time comes first
-        return list(_brokers(_ask(connection, _METADATA, 4, _INT32.pack(0) + b"\0"), 4))
-    raise _NotKafka
+def _refused_by_tls(address: Address, refused: ssl.SSLError, connection: Connection) -> _NoBroker:
+    """TLS was spoken, or not, and one side refused."""
+    reason = refused.reason or ""
+    if "ALERT" not in reason:
+        if isinstance(refused, ssl.SSLEOFError) or reason in _HANDSHAKE_OVER_PLAINTEXT:
+            return _second_look(address, "the connection was closed during the handshake", connection)
+        return _NoBroker(f"{address} speaks TLS otherwise than we do ({reason}): look into the broker's log.")
+    what = reason.partition("ALERT_")[2].replace("_", " ").lower()
+    if connection.client is None and any(each in reason for each in _ABOUT_A_CERTIFICATE):
+        return _NoBroker(
+            f"{address} wants a certificate of ours: give one with ssl.keystore.location (or ssl.certificate.location "
+            "and ssl.key.location).",
+            is_certain=True,
+        )
+    if connection.client is not None and any(each in reason for each in _ABOUT_A_CERTIFICATE):
+        return _NoBroker(
+            f"{address} refuses our certificate ({what}): give one in {connection.client.chain.origin} that is signed "
+            "by an authority in the brokers' trust store, with those between.",
+            is_certain=True,
+        )
+    return _NoBroker(f"{address} ends the handshake ({what}): allow TLS 1.2 or 1.3 on that listener.", is_certain=True)
 
 
-def _brokers(answer: bytes, place: int) -> Iterator[Address]:
-    (count,) = _INT32.unpack_from(answer, place)
-    place += 4
-    for _ in range(count):
-        (length,) = _INT16.unpack_from(answer, place + 4)
-        place += 6
-        host = answer[place : place + length].decode()
-        (port,) = _INT32.unpack_from(answer, place + length)
-        place += length + 4
-        (rack,) = _INT16.unpack_from(answer, place)
-        place += 2 + max(rack, 0)
-        yield Address(host, port)
+# ---- the login ------------------------------------------------------------------------------------------------------
+
+
+def _log_in(connection: socket.socket, address: Address, way: _Way) -> None:
+    """Log in as the clients will, or find that nobody asks for it.
+
+    Raises:
+        _NoBroker: we are not let in, or are asked for what we do not have.
+    """
+    described = way.connection
+    mechanism = described.mechanism or CLIENT.decode()
+    code, offered = mechanisms_in(ask(connection, SASL_HANDSHAKE, 1, short_text(mechanism.encode())))
+    with_tls = "SSL" if described.is_encrypted else "PLAINTEXT"
+    if described.mechanism is None:
+        # A listener without SASL refuses to speak of mechanisms at all; one with it says that it does not know ours.
+        if code != ILLEGAL_SASL_STATE:
+            raise _NoBroker(
+                f"{address} wants a password or a token (SASL: {offered}): set security.protocol=SASL_{with_tls}, "
+                f"sasl.mechanism and the login; {_SAY_SO}.",
+                is_certain=True,
+            )
+        return
+    if code == ILLEGAL_SASL_STATE:
+        raise _NoBroker(
+            f"{address} takes no login: set security.protocol={with_tls}, and leave sasl.… out.", is_certain=True
+        )
+    if code != NO_ERROR:
+        raise _NoBroker(
+            f"{address} does not offer sasl.mechanism={mechanism}, but {offered}: use what it offers, or enable it.",
+            is_certain=True,
+        )
+    _prove_who_we_are(connection, address, way)
+
+
+def _prove_who_we_are(connection: socket.socket, address: Address, way: _Way) -> None:
+    mechanism, login = way.connection.mechanism, way.connection.login
+    try:
+        if not isinstance(login, PasswordLogin):
+            token = way.source.token()
+            extensions = "".join(f"\x01{name}={value}" for name, value in login.extensions) if login else ""
+            said = authenticate(connection, f"n,,\x01auth=Bearer {token.text}{extensions}\x01\x01".encode())
+            if said:  # a token is refused in an answer of its own, after which we have to say that we have heard
+                raise LoginRefused
+        elif mechanism == "PLAIN":
+            authenticate(connection, f"{login.user}\0{login.user}\0{login.password}".encode())
+        else:
+            scram = ScramLogin(str(mechanism), login.user, login.password)
+            first = authenticate(connection, scram.first())
+            scram.check(authenticate(connection, scram.final(first)))
+    except TokenNotGiven as none:
+        raise _NoBroker(str(none), is_certain=isinstance(none, TokenRefused)) from None
+    except ScramFailed:
+        raise _NoBroker(
+            f"{address} does not know the password itself: it is no broker of this cluster. {_WANTED}", is_certain=True
+        ) from None
+    except LoginRefused:
+        if isinstance(login, PasswordLogin):
+            whom, remedy = f"the user `{login.user}`", "correct the user or the password, or create the user"
+        else:
+            whom, remedy = "the token", "look into the broker's log for what it misses in it (issuer, audience, scope)"
+        raise _NoBroker(f"{address} refuses {whom} by {mechanism}: {remedy}.", is_certain=True) from None
 
 
 # ---- what it is instead ---------------------------------------------------------------------------------------------
 
 
-def _something_else(address: Address) -> _NoBroker:
+def _something_else(address: Address, connection: Connection) -> _NoBroker:
     """It answered, and not as a broker does. So it is alive, and a TLS listener's first handshake may take its time."""
-    found = _second_look(address, "", ANSWER_SECONDS)
+    found = _second_look(address, "", connection, ANSWER_SECONDS)
     if found.finding.is_certain:
         return found
     return _NoBroker(f"{address} is no Kafka broker: it answers in another protocol. {_WANTED}", is_certain=True)
 
 
-def _second_look(address: Address, how: str, seconds: float = SECOND_LOOK_SECONDS) -> _NoBroker:
-    """It was connected and did not answer as a broker: is it a web server, or does it speak TLS?"""
-    if _speaks_tls(address, seconds):
-        return _NoBroker(f"{address} is a TLS listener: {NOT_YET}.", is_certain=True)
+def _second_look(address: Address, how: str, connection: Connection, seconds: float | None = None) -> _NoBroker:
+    """It was connected and did not answer as a broker: is it a web server, or secured otherwise than was said?"""
+    seconds = SECOND_LOOK_SECONDS if seconds is None else seconds
+    is_tls = _speaks_tls(address, seconds)
+    if is_tls and not connection.is_encrypted:
+        wanted = "SASL_SSL" if connection.has_login else "SSL (or SASL_SSL if it also wants a login)"
+        return _NoBroker(f"{address} is a TLS listener: set security.protocol={wanted}; {_SAY_SO}.", is_certain=True)
     if _speaks_http(address, seconds):
         return _NoBroker(f"{address} is a web server (HTTP), not a Kafka broker. {_WANTED}", is_certain=True)
+    if connection.is_encrypted and not is_tls and _speaks_kafka(address, seconds):
+        wanted = "SASL_PLAINTEXT" if connection.has_login else "PLAINTEXT"
+        return _NoBroker(
+            f"{address} is a listener without TLS: give the address of one with it, or set security.protocol={wanted}.",
+            is_certain=True,
+        )
     return _NoBroker(
         f"No Kafka broker answers at {address}: {how}. If it is just starting, try again; if something else listens "
         "there (as ZooKeeper), correct the address."
     )
 
 
+def _speaks_kafka(address: Address, seconds: float) -> bool:
+    try:
+        with socket.create_connection(address, timeout=seconds) as connection:
+            return bool(versions_in(ask(connection, API_VERSIONS, 0)))
+    except (OSError, Silent, NotKafka, struct.error):
+        return False
+
+
 def _speaks_http(address: Address, seconds: float) -> bool:
     try:
         with socket.create_connection(address, timeout=seconds) as connection:
             connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
-            return _received(connection, 5) == b"HTTP/"
+            return received(connection, 5) == b"HTTP/"
     except OSError:
         return False
 

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from streams.connection.aiokafka_client import aiokafka_options
+from streams.connection.source import UNSECURED
 from streams.exactly_once.settings import ClockMode, EngineSettings
 from streams.topics import input_topics
 
 if TYPE_CHECKING:
+    from streams.connection.source import ConnectionSource
     from streams.settings import WorkerSettings
 
 
-def engine_settings(settings: WorkerSettings) -> EngineSettings:
-    """What the engine needs to know of these settings."""
+def engine_settings(settings: WorkerSettings, connection: ConnectionSource = UNSECURED) -> EngineSettings:
+    """What the engine needs to know of these settings.
+
+    Raises:
+        ConnectionRefused: the connection cannot be used.
+    """
     topics = settings.topics
     is_bounded = settings.clock == "record"
     return EngineSettings(
@@ -35,4 +42,5 @@ def engine_settings(settings: WorkerSettings) -> EngineSettings:
         check_crcs=settings.check_crcs,
         transaction_timeout_ms=int(settings.transaction_timeout_seconds * 1000),
         session_timeout_ms=int(settings.session_timeout_seconds * 1000),
+        client_options=aiokafka_options(connection),
     )

@@ -8,13 +8,18 @@ Rules of this module
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 from msgspec import Struct, field
 
 from streams.addresses import AddressRefused, read_addresses
+from streams.connection.source import ConnectionSource
 from streams.topics import TopicNames
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # Shorter keys could be guessed; BLAKE2b takes at most 64 bytes.
 ERASURE_KEY_BYTES_MIN: Final = 32
@@ -38,6 +43,9 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
 
     bootstrap_servers: str
     policy_path: str
+    # Kafka client properties that say how to connect; empty: none. The path alone: a worker reads the file itself, and
+    # the `MESURA_KAFKA_…` variables, which it inherits.
+    command_config: str = ""
     application_id: str = "mesura"
     # Tells workers of one group on one machine apart; a restarted worker must come back with the same slot.
     slot: str = "0"
@@ -87,6 +95,10 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
         if not 1 <= self.lanes <= LANES_MAX:
             raise SettingsRefused(f"lanes is {self.lanes}; 1 to {LANES_MAX} are possible. Run more processes instead.")
         return self
+
+    def connection(self, environment: Mapping[str, str]) -> ConnectionSource:
+        """Where the connection is described; what says so in variables is looked up in this environment."""
+        return ConnectionSource(Path(self.command_config) if self.command_config else None, environment)
 
     def to_environment(self) -> str:
         """The settings as the text a worker process reads from MESURA_WORKER_SETTINGS."""

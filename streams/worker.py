@@ -29,6 +29,7 @@ from aiohttp import web
 from aiokafka.errors import KafkaError
 
 from streams.app import SystemClock, Worker
+from streams.broker_watch import BrokerWatch
 from streams.brokers import BrokersNotReached, reach_brokers
 from streams.contracts.control import encode_policy
 from streams.contracts.dead_letters import VALUE_BYTES_MAX
@@ -106,7 +107,8 @@ class GateWorker:
     def __init__(self, settings: WorkerSettings) -> None:
         self.settings = settings
         self._path = Path(settings.policy_path)
-        self._engine = engine_settings(settings)
+        self._connection = settings.connection(os.environ)
+        self._engine = engine_settings(settings, self._connection)
         self._clock = SystemClock()
         # Under a supervisor what it counts outlives it, and the supervisor answers for it.
         descriptor = os.environ.get(COUNTERS_VARIABLE)
@@ -150,7 +152,13 @@ class GateWorker:
         return web.Response(body=body, content_type="application/json", headers=NO_STORE)
 
     async def _run(self, stop: asyncio.Event) -> WorkerEnd:
-        await asyncio.to_thread(reach_brokers, self.settings.bootstrap_servers)
+        await asyncio.to_thread(reach_brokers, self.settings.bootstrap_servers, self._connection)
+        if not self._engine.client_options:
+            return await self._run_connected(stop)
+        with BrokerWatch(self.settings.bootstrap_servers, self._connection).listening():
+            return await self._run_connected(stop)
+
+    async def _run_connected(self, stop: asyncio.Event) -> WorkerEnd:
         startup = await check_topics(self._engine)
         gate_settings = await self._gate_settings(startup.partition_count)
         async with ControlTopic(self._engine, self.settings.topics.control) as control:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from streams.brokers import BrokersNotReached, WrongBrokers
+from streams.connection.errors import ConnectionRefused
 from streams.exactly_once.errors import EngineError, RefusalError
 from streams.exit_codes import ExitCode
 from streams.policy.findings import PolicyRefused
@@ -25,10 +26,10 @@ from streams.settings import SettingsRefused
 if TYPE_CHECKING:
     from typing import Self, TextIO
 
-_OWN: Final = (EngineError, PolicyRefused, SettingsRefused, BrokersNotReached)
+_OWN: Final = (EngineError, PolicyRefused, SettingsRefused, ConnectionRefused, BrokersNotReached)
 """Errors whose texts never quote a record."""
 
-_REFUSALS: Final = (RefusalError, PolicyRefused, SettingsRefused, WrongBrokers)
+_REFUSALS: Final = (RefusalError, PolicyRefused, SettingsRefused, ConnectionRefused, WrongBrokers)
 
 
 @dataclass(frozen=True, slots=True)

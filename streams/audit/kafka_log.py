@@ -39,9 +39,9 @@ class KafkaLog:
     """The topics of one gate on a cluster."""
 
     def __init__(self, settings: AuditSettings, topics: Topics) -> None:
-        self._servers = settings.bootstrap_servers
+        self._settings = settings
         self._topics = topics
-        self._ends = _snapshot(self._servers, topics)
+        self._ends = _snapshot(settings, topics)
 
     def partitions(self) -> Sequence[int]:
         return sorted({partition for topic, partition in self._ends if topic != self._topics.control})
@@ -65,7 +65,7 @@ class KafkaLog:
         unread = {place: end for place, (start, end) in wanted.items() if start < end}
         if not unread:
             return
-        consumer = Consumer(_configuration(self._servers))
+        consumer = Consumer(_configuration(self._settings))
         packed: dict[Any, Any] = {}
         try:
             consumer.assign([TopicPartition(topic, number, wanted[topic, number][0]) for topic, number in unread])
@@ -132,9 +132,10 @@ def _packed(headers: Any, packed: dict[Any, Any]) -> tuple[tuple[str, bytes | No
     )
 
 
-def _configuration(servers: str) -> dict[str, object]:
+def _configuration(settings: AuditSettings) -> dict[str, object]:
     return {
-        "bootstrap.servers": servers,
+        "bootstrap.servers": settings.bootstrap_servers,
+        **settings.client_settings,
         "group.id": "mesura-audit",  # required, never used: partitions are assigned by hand
         "enable.auto.commit": False,
         "enable.partition.eof": True,
@@ -150,8 +151,8 @@ def _configuration(servers: str) -> dict[str, object]:
     }
 
 
-def _snapshot(servers: str, topics: Topics) -> _Ends:
-    consumer = Consumer(_configuration(servers))
+def _snapshot(settings: AuditSettings, topics: Topics) -> _Ends:
+    consumer = Consumer(_configuration(settings))
     try:
         existing = consumer.list_topics(timeout=CONNECT_SECONDS).topics
         every = (*topics.partitioned, topics.control)
@@ -167,7 +168,7 @@ def _snapshot(servers: str, topics: Topics) -> _Ends:
                 start, end = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=CONNECT_SECONDS)
                 ends[topic, number] = (start, end)
     except KafkaException as error:
-        raise AuditError(f"No Kafka broker answers at {servers}: {error.args[0].str()}.") from None
+        raise AuditError(f"No Kafka broker answers at {settings.bootstrap_servers}: {error.args[0].str()}.") from None
     else:
         return ends
     finally:

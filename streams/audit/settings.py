@@ -124,3 +124,5 @@ class AuditSettings:
     erasure_key: str = field(default="", repr=False)
     # Key of the customers' hashes in the report.
     salt: bytes = field(default_factory=lambda: os.urandom(16), repr=False)
+    # What a client needs beside the address: how to encrypt, how to log in. It holds secrets.
+    client_settings: Mapping[str, object] = field(default_factory=dict, repr=False)

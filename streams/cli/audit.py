@@ -20,7 +20,7 @@ from streams.cli.errors import CommandError
 from streams.cli.options import (
     ERASURE_KEY_FILE_VARIABLE,
     ERASURE_KEY_VARIABLE,
-    bootstrap_option,
+    cluster_option,
     erasure_key,
     refuse_unreachable,
     topic_names,
@@ -31,6 +31,8 @@ from streams.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from streams.connection.cluster import Cluster
 
 
 @click.command()
@@ -80,7 +82,7 @@ if TYPE_CHECKING:
     help="Number of partitions to audit at once.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The report as one JSON object.")
-@bootstrap_option
+@cluster_option
 @topic_options
 def audit(
     policies: tuple[str, ...],
@@ -91,7 +93,7 @@ def audit(
     acknowledged_within: float,
     processes: int,
     as_json: bool,
-    bootstrap: str,
+    cluster: Cluster,
     prefix: str,
     intent_topics: tuple[str, ...],
     renamed_topics: tuple[str, ...],
@@ -99,7 +101,8 @@ def audit(
     """Replay what a gate committed with a second implementation of its rules, and report every broken promise."""
     files: list[Path] = [policy_file(name) for name in policies]
     settings = AuditSettings(
-        bootstrap_servers=bootstrap,
+        bootstrap_servers=cluster.bootstrap_servers,
+        client_settings=cluster.client_settings(),
         topics=topic_names(prefix, intent_topics, renamed_topics),
         policies=files,
         application_id=application_id,
@@ -110,7 +113,7 @@ def audit(
         acknowledged_within_ms=round(acknowledged_within * 1000),
         erasure_key=_erasure_key_if_any(),
     )
-    refuse_unreachable(bootstrap)
+    refuse_unreachable(cluster)
     try:
         report = run_audit(settings)
     except AuditError as error:

@@ -25,12 +25,13 @@ import msgspec
 import orjson
 
 from streams.cli.errors import CommandError, Unreachable, Unreadable
-from streams.cli.options import bootstrap_option_for, read_text, topic_names, topic_options
+from streams.cli.options import cluster_option_for, read_text, topic_names, topic_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from streams.cli.render import PolicyView
+    from streams.connection.cluster import Cluster
     from streams.decision.ledger.state import Ledger
 
 ANSWER_SECONDS: Final = 10.0
@@ -54,7 +55,7 @@ DEFAULT_GATE: Final = "http://127.0.0.1:9464"
 @click.option(
     "--at", metavar="TIME", help="Decide locally, as of this moment (RFC 3339 or milliseconds; default: now)."
 )
-@bootstrap_option_for("The cluster on which to look up the policy of a decision by its hash, if --policy is not given.")
+@cluster_option_for("The cluster on which to look up the policy of a decision by its hash, if --policy is not given.")
 @click.option("--json", "as_json", is_flag=True, help="The answer as one JSON object.")
 @topic_options
 def explain(
@@ -64,7 +65,7 @@ def explain(
     ledger: str | None,
     policy: str | None,
     at: str | None,
-    bootstrap: str | None,
+    cluster: Cluster | None,
     as_json: bool,
     prefix: str,
     intent_topics: tuple[str, ...],
@@ -78,11 +79,11 @@ def explain(
         answer, view = decide_here(given(intent, "intent"), ledger, policy, at)
     elif intent is not None:
         answer = ask_gate(gate, given(intent, "intent"))
-        view = _view_for(answer, None, bootstrap, control_topic)
+        view = _view_for(answer, None, cluster, control_topic)
     else:
         assert decision is not None
         answer = _document(given(decision, "decision"), "decision")
-        view = _view_for(answer, policy, bootstrap, control_topic)
+        view = _view_for(answer, policy, cluster, control_topic)
     if as_json:
         click.echo(orjson.dumps(answer, option=orjson.OPT_INDENT_2).decode())
         return
@@ -94,7 +95,7 @@ def explain(
     except (KeyError, TypeError, ValueError):
         raise Unreadable("This is not a decision of mesura. See schemas/approved.schema.json.") from None
     if not view.rules and (answer.get("explanation") or {}).get("rules"):
-        known = "Give" if bootstrap is None else f"Its policy is not in {control_topic}. Give another"
+        known = "Give" if cluster is None else f"Its policy is not in {control_topic}. Give another"
         click.echo(f"{known} --bootstrap (or --policy) to see the rules by name.")
 
 
@@ -210,7 +211,9 @@ def _moment(text: str) -> int:
         ) from None
 
 
-def _view_for(decision: Mapping[str, Any], policy: str | None, bootstrap: str | None, control_topic: str) -> PolicyView:
+def _view_for(
+    decision: Mapping[str, Any], policy: str | None, cluster: Cluster | None, control_topic: str
+) -> PolicyView:
     """The policy under which a decision was made. A decision is never read with another policy."""
     from streams.cli.policy_source import PublishedPolicies, compiled
     from streams.cli.render import view_of_policy
@@ -225,8 +228,8 @@ def _view_for(decision: Mapping[str, Any], policy: str | None, bootstrap: str | 
                 "Give --bootstrap to look up its policy."
             )
         return view_of_policy(rules)
-    if bootstrap is not None:
-        return PublishedPolicies(bootstrap, control_topic).view(policy_hash)
+    if cluster is not None:
+        return PublishedPolicies(cluster, control_topic).view(policy_hash)
     return _view_of_answer(decision)
 
 

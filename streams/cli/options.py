@@ -3,10 +3,12 @@
 Rules of this module
 1. Every option may also be given in the environment as `MESURA_…`. The command line takes precedence.
 2. A secret has no option, because everybody on the machine can see a command line.
+3. Every command that connects has `--bootstrap` and `--command-config`, and is given one `Cluster` made of both.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 from dataclasses import fields
 from pathlib import Path
@@ -17,10 +19,13 @@ import click
 from streams.addresses import AddressRefused, as_text, read_addresses
 from streams.brokers import BrokersNotReached, reach_brokers
 from streams.cli.errors import CommandError, Unreachable, Unreadable
+from streams.connection.cluster import Cluster
+from streams.connection.errors import ConnectionRefused
+from streams.connection.source import ConnectionSource
 from streams.topics import TopicNames
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from confluent_kafka import KafkaException
 
@@ -43,38 +48,75 @@ class Bootstrap(click.ParamType):
             raise CommandError(f"--bootstrap: {refused}") from None
 
 
-def bootstrap_option_for(what: str, *, required: bool = False) -> Callable[[Command], Command]:
-    """`--bootstrap`, as every command spells it; `what` is its help."""
-    return click.option(
-        "--bootstrap",
-        required=required,
-        type=Bootstrap(),
-        metavar="HOST:PORT",
-        envvar=["MESURA_BOOTSTRAP", "MESURA_BOOTSTRAP_SERVERS"],
-        show_envvar=True,
-        help=what,
-    )
+def cluster_option_for(
+    what: str, *, required: bool = False, envvars: Sequence[str] = ("MESURA_BOOTSTRAP", "MESURA_BOOTSTRAP_SERVERS")
+) -> Callable[[Command], Command]:
+    """`--bootstrap` and `--command-config`, as every command spells them: the command is given a `cluster`.
+
+    `what` is the help of `--bootstrap`. Where that is not given, there is no cluster.
+    """
+
+    def with_options(command: Any) -> Any:  # noqa: ANN401  # click's decorators take any command
+        @functools.wraps(command)
+        def with_cluster(*arguments: Any, bootstrap: str | None, command_config: Path | None, **options: Any) -> Any:  # noqa: ANN401
+            return command(*arguments, cluster=_cluster(bootstrap, command_config), **options)
+
+        with_cluster = click.option(
+            "--command-config",
+            type=click.Path(dir_okay=False, path_type=Path),
+            metavar="FILE",
+            envvar="MESURA_COMMAND_CONFIG",
+            show_envvar=True,
+            help="Kafka client properties that say how to connect (TLS, login), as Kafka's own tools take them. "
+            "MESURA_KAFKA_… variables say the same: see docs/connections.md.",
+        )(with_cluster)
+        return click.option(
+            "--bootstrap",
+            required=required,
+            type=Bootstrap(),
+            metavar="HOST:PORT",
+            envvar=list(envvars),
+            show_envvar=bool(envvars),
+            help=what,
+        )(with_cluster)
+
+    return with_options
 
 
-bootstrap_option = bootstrap_option_for("A Kafka broker, or several separated by commas.", required=True)
+cluster_option = cluster_option_for("A Kafka broker, or several separated by commas.", required=True)
 
 
-def refuse_unreachable(bootstrap: str) -> None:
+def _cluster(bootstrap: str | None, command_config: Path | None) -> Cluster | None:
+    if bootstrap is None:
+        return None
+    # Not resolved: behind a link of Kubernetes' there is another file after each change.
+    source = ConnectionSource(None if command_config is None else command_config.absolute(), os.environ)
+    try:
+        source.read()
+        passed_over = source.passed_over()
+    except ConnectionRefused as refused:
+        raise CommandError(str(refused)) from None
+    if passed_over:
+        click.echo(f"{command_config}: without effect here: {', '.join(passed_over)}.", err=True)
+    return Cluster(bootstrap, source)
+
+
+def refuse_unreachable(cluster: Cluster) -> None:
     """Report at once what is wrong with the addresses, before a client waits for an answer that never comes.
 
     Raises:
         Unreachable: none of them leads to a broker.
     """
     try:
-        reach_brokers(bootstrap)
-    except BrokersNotReached as not_reached:
+        reach_brokers(cluster.bootstrap_servers, cluster.connection)
+    except (BrokersNotReached, ConnectionRefused) as not_reached:
         raise Unreachable(str(not_reached)) from None
 
 
-def stopped_answering(bootstrap: str, error: KafkaException) -> Unreachable:
+def stopped_answering(cluster: Cluster | str, error: KafkaException) -> Unreachable:
     """The error for a broker that was there and then gave no answer, or a bad one."""
     return Unreachable(
-        f"The Kafka broker at {bootstrap} answered at first, but then failed: {error.args[0].str()}. Try again. "
+        f"The Kafka broker at {cluster} answered at first, but then failed: {error.args[0].str()}. Try again. "
         "If it keeps failing, look into the broker's log."
     )
 

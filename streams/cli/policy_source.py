@@ -21,6 +21,8 @@ from streams.policy.packs import PACKS, pack_path
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from streams.connection.cluster import Cluster
+
 READ_SECONDS: Final = 15.0
 """The control topic has one partition and a few records. A broker that takes longer is considered not to answer."""
 
@@ -55,9 +57,9 @@ def compiled(name: str) -> Policy:
 class PublishedPolicies:
     """The policies of a control topic, read once and by hash."""
 
-    def __init__(self, bootstrap: str, control_topic: str) -> None:
+    def __init__(self, cluster: Cluster, control_topic: str) -> None:
         self._records = {
-            record.hash: record for record in map(_record, read_control(bootstrap, control_topic).values()) if record
+            record.hash: record for record in map(_record, read_control(cluster, control_topic).values()) if record
         }
         self._views: dict[str, PolicyView] = {}
 
@@ -69,17 +71,17 @@ class PublishedPolicies:
         return self._views[policy_hash]
 
 
-def read_control(bootstrap: str, topic: str) -> Mapping[bytes, bytes]:
+def read_control(cluster: Cluster, topic: str) -> Mapping[bytes, bytes]:
     """The present content of the control topic, by key.
 
     Raises:
         Unreachable: no broker answers.
         CommandError: there is no such topic.
     """
-    refuse_unreachable(bootstrap)
+    refuse_unreachable(cluster)
     consumer = Consumer(
         {
-            "bootstrap.servers": bootstrap,
+            **cluster.client_settings(),
             "group.id": "mesura-explain",  # required, never used: the partition is assigned by hand
             "enable.auto.commit": False,
             "isolation.level": "read_committed",
@@ -98,7 +100,7 @@ def read_control(bootstrap: str, topic: str) -> Mapping[bytes, bytes]:
         while first < end:
             if time.monotonic() > until:
                 raise Unreachable(
-                    f"The broker at {bootstrap} stopped answering. Try again. If it keeps failing, look into its log."
+                    f"The broker at {cluster} stopped answering. Try again. If it keeps failing, look into its log."
                 )
             message = consumer.poll(_POLL_SECONDS)
             if message is not None and message.error() is None and message.value() is not None:
@@ -106,7 +108,7 @@ def read_control(bootstrap: str, topic: str) -> Mapping[bytes, bytes]:
             # The position also passes over transaction markers, which are not records.
             first = max(first, consumer.position([TopicPartition(topic, 0)])[0].offset)
     except KafkaException as error:
-        raise stopped_answering(bootstrap, error) from None
+        raise stopped_answering(cluster, error) from None
     finally:
         consumer.close()
     return found

@@ -24,7 +24,7 @@ from confluent_kafka import KafkaException, Producer
 
 from streams.cli.errors import CommandError
 from streams.cli.event_lines import UTF8_MARK, CheckedLine, Kind, KindUnknown, checked, one_event_a_line
-from streams.cli.options import bootstrap_option_for, refuse_unreachable, stopped_answering, topic_names, topic_options
+from streams.cli.options import cluster_option_for, refuse_unreachable, stopped_answering, topic_names, topic_options
 from streams.cli.spellings import Spellings
 from streams.contracts.errors import RecordRefused
 from streams.decision.ledger.preferences import FUTURE_TOLERANCE_MS
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from confluent_kafka import KafkaError
 
+    from streams.connection.cluster import Cluster
     from streams.topics import TopicNames
 
 CONNECT_SECONDS: Final = 10.0
@@ -138,12 +139,13 @@ class Inspector:
 class Publisher:
     """Sends sound lines, each once, to the topic of its kind."""
 
-    def __init__(self, bootstrap: str, names: TopicNames) -> None:
+    def __init__(self, cluster: Cluster, names: TopicNames) -> None:
         self.not_acknowledged: list[str] = []
         self._topics = {"intents": names.intents[-1], "preferences": names.preferences, "outcomes": names.outcomes}
+        refuse_unreachable(cluster)
         self._producer = Producer(
             {
-                "bootstrap.servers": bootstrap,
+                **cluster.client_settings(),
                 "partitioner": "murmur2_random",
                 "enable.idempotence": True,
                 "acks": "all",
@@ -156,7 +158,7 @@ class Publisher:
                 "error_cb": lambda _: None,
             }
         )
-        self._check_topics(bootstrap)
+        self._check_topics(cluster)
 
     def send(self, sound: CheckedLine, now: int) -> None:
         """Start sending the line. Whether it arrived is known after `finish`."""
@@ -180,13 +182,12 @@ class Publisher:
         if error is not None:
             self.not_acknowledged.append(error.str())
 
-    def _check_topics(self, bootstrap: str) -> None:
-        refuse_unreachable(bootstrap)
+    def _check_topics(self, cluster: Cluster) -> None:
         # Before anything is sent, because a topic that is created by writing to it has the wrong number of partitions.
         try:
             existing = self._producer.list_topics(timeout=CONNECT_SECONDS).topics
         except KafkaException as error:
-            raise stopped_answering(bootstrap, error) from None
+            raise stopped_answering(cluster, error) from None
         missing = sorted({topic for topic in self._topics.values() if topic not in existing})
         if missing:
             raise CommandError(
@@ -216,7 +217,7 @@ class Publisher:
 @click.option(
     "--check", is_flag=True, help="Only read the lines as a gate would. Nothing is sent, and no broker is needed."
 )
-@bootstrap_option_for("A Kafka broker, or several separated by commas. Required unless --check is given.")
+@cluster_option_for("A Kafka broker, or several separated by commas. Required unless --check is given.")
 @topic_options
 def publish(
     file: IO[bytes],
@@ -224,7 +225,7 @@ def publish(
     timestamps: str,
     reject_file: IO[bytes] | None,
     check: bool,
-    bootstrap: str | None,
+    cluster: Cluster | None,
     prefix: str,
     intent_topics: tuple[str, ...],
     renamed_topics: tuple[str, ...],
@@ -237,14 +238,14 @@ def publish(
     Intents, preference events and outcomes may be mixed. With several intent topics, intents go to the last one named,
     which is the least urgent.
     """
-    if bootstrap is None and not check:
+    if cluster is None and not check:
         raise click.UsageError(
             "Missing option '--bootstrap'. Without a broker, use --check to learn what a gate would refuse."
         )
     rejections = _Rejections(reject_file)
     publisher = None
-    if bootstrap is not None and not check:
-        publisher = Publisher(bootstrap, topic_names(prefix, intent_topics, renamed_topics))
+    if cluster is not None and not check:
+        publisher = Publisher(cluster, topic_names(prefix, intent_topics, renamed_topics))
     inspector = Inspector(_hold_back if publisher is None else publisher.send, rejections)
     kind: Any = None if to == "auto" else to
     lines = one_event_a_line(file) if publisher is None else _with_progress(file)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import click
 from msgspec.structs import replace
@@ -20,7 +20,7 @@ from streams.cli.ops_gateway import WORKER_HOST, MachineOpsGateway
 from streams.cli.options import (
     ERASURE_KEY_FILE_VARIABLE,
     ERASURE_KEY_VARIABLE,
-    bootstrap_option,
+    cluster_option,
     erasure_key,
     topic_names,
     topic_options,
@@ -37,13 +37,16 @@ from streams.settings import (
 from streams.telemetry.logs import configure_logging, log_what_nobody_catches
 from streams.telemetry.recurrence import Recurrence
 
+if TYPE_CHECKING:
+    from streams.connection.cluster import Cluster
+
 WORKER_MODULE: Final = "streams.worker"
 
 
 @click.command(
     epilog="The erasure key comes from MESURA_ERASURE_KEY or from the file named by MESURA_ERASURE_KEY_FILE."
 )
-@bootstrap_option
+@cluster_option
 @click.option(
     "--policy",
     required=True,
@@ -141,7 +144,7 @@ WORKER_MODULE: Final = "streams.worker"
 )
 @topic_options
 def run(
-    bootstrap: str,
+    cluster: Cluster,
     policy: Path,
     application_id: str,
     slot: str,
@@ -159,7 +162,8 @@ def run(
 ) -> None:
     """Run the gate in one or several processes, and restart any that end."""
     settings = WorkerSettings(
-        bootstrap_servers=bootstrap,
+        bootstrap_servers=cluster.bootstrap_servers,
+        command_config="" if cluster.connection.path is None else str(cluster.connection.path),
         policy_path=str(policy.absolute()),  # links stay: one that is swapped, as Kubernetes does, is a new policy
         application_id=application_id,
         slot=slot,

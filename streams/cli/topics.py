@@ -15,7 +15,8 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from streams.cli.errors import CommandError
-from streams.cli.options import bootstrap_option, refuse_unreachable, topic_names, topic_options
+from streams.cli.options import cluster_option, refuse_unreachable, topic_names, topic_options
+from streams.connection.cluster import Cluster
 from streams.exactly_once.topic_rules import broken_rules
 from streams.exit_codes import ExitCode
 from streams.topics import DEFAULT_PARTITIONS, DEFAULT_REPLICATION_FACTOR, PlannedTopic, TopicPlan
@@ -52,7 +53,7 @@ class TopicReport:
         return self.state in {State.CREATED, State.EXISTS} and not self.differences
 
 
-def create_topics(bootstrap_servers: str, plan: TopicPlan) -> list[TopicReport]:
+def create_topics(cluster: Cluster, plan: TopicPlan) -> list[TopicReport]:
     """Create what is missing, change nothing that exists, and report every topic of the plan.
 
     A broker that does not know CreateTopics (the embedded one) makes a topic when its metadata is asked for, with a
@@ -61,7 +62,7 @@ def create_topics(bootstrap_servers: str, plan: TopicPlan) -> list[TopicReport]:
     Raises:
         KafkaException: the cluster is not reachable, or refused for another reason than that a topic exists.
     """
-    client = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    client = AdminClient({**cluster.client_settings(), "log_level": 0})
     existing = client.list_topics(timeout=ANSWER_SECONDS).topics
     missing = [topic for topic in plan.topics() if topic.name not in existing]
     created = _create(client, missing)
@@ -71,13 +72,13 @@ def create_topics(bootstrap_servers: str, plan: TopicPlan) -> list[TopicReport]:
     ]
 
 
-def check_topics(bootstrap_servers: str, plan: TopicPlan) -> list[TopicReport]:
+def check_topics(cluster: Cluster, plan: TopicPlan) -> list[TopicReport]:
     """Compare every topic of the plan with the cluster, changing nothing.
 
     Raises:
         KafkaException: the cluster is not reachable or refused to answer.
     """
-    return _compare(AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0}), plan)
+    return _compare(AdminClient({**cluster.client_settings(), "log_level": 0}), plan)
 
 
 def _create(client: AdminClient, topics: Iterable[PlannedTopic]) -> set[str]:
@@ -195,18 +196,18 @@ def _plan(
 
 @topics.command()
 @_plan_options
-@bootstrap_option
-def create(bootstrap: str, **plan: Unpack[_PlanOptions]) -> None:
+@cluster_option
+def create(cluster: Cluster, **plan: Unpack[_PlanOptions]) -> None:
     """Create what is missing, without changing anything that exists."""
-    _report(create_topics, bootstrap, _plan(**plan))
+    _report(create_topics, cluster, _plan(**plan))
 
 
 @topics.command()
 @_plan_options
-@bootstrap_option
-def check(bootstrap: str, **plan: Unpack[_PlanOptions]) -> None:
+@cluster_option
+def check(cluster: Cluster, **plan: Unpack[_PlanOptions]) -> None:
     """Compare the topics with the plan, without changing anything, and say what mesura run would refuse."""
-    _report(check_topics, bootstrap, _plan(**plan))
+    _report(check_topics, cluster, _plan(**plan))
 
 
 @topics.command()
@@ -233,12 +234,12 @@ def _remedy(error: KafkaException) -> str:
     return _REMEDIES.get(error.args[0].code(), "Try again. If it keeps failing, look into the brokers' logs.")
 
 
-def _report(act: Callable[[str, TopicPlan], list[TopicReport]], bootstrap: str, plan: TopicPlan) -> None:
-    refuse_unreachable(bootstrap)
+def _report(act: Callable[[Cluster, TopicPlan], list[TopicReport]], cluster: Cluster, plan: TopicPlan) -> None:
+    refuse_unreachable(cluster)
     try:
-        reports = act(bootstrap, plan)
+        reports = act(cluster, plan)
     except KafkaException as error:
-        raise CommandError(f"The cluster at {bootstrap} refused: {error.args[0].str()}. {_remedy(error)}") from None
+        raise CommandError(f"The cluster at {cluster} refused: {error.args[0].str()}. {_remedy(error)}") from None
     for report in reports:
         click.echo(f"{report.topic.name}: {report.state.value}")
         for difference in report.differences:

@@ -18,7 +18,7 @@ import orjson
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
 from streams.cli.errors import CommandError
-from streams.cli.options import bootstrap_option, refuse_unreachable, stopped_answering, topic_names, topic_options
+from streams.cli.options import cluster_option, refuse_unreachable, stopped_answering, topic_names, topic_options
 from streams.cli.render import PolicyView, moment_in_words, verdict_in_words, zone_of
 from streams.contracts.header_names import ERROR_DETAIL, ERROR_OFFSET, ERROR_PARTITION, ERROR_REASON, ERROR_TOPIC
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from confluent_kafka import Message
+
+    from streams.connection.cluster import Cluster
 
 CONNECT_SECONDS: Final = 10.0
 """How long a cluster may take to list its topics."""
@@ -85,17 +87,17 @@ def dead_letter_in_words(letter: Mapping[str, Any]) -> str:
     return f"{when}  dead letter  {place}  Not decided: {letter['reason']}. {letter['detail']}"
 
 
-def follow(bootstrap: str, topics: tuple[str, ...], *, from_beginning: bool, to_the_end: bool) -> Iterator[Message]:
+def follow(cluster: Cluster, topics: tuple[str, ...], *, from_beginning: bool, to_the_end: bool) -> Iterator[Message]:
     """Every committed record of the topics, without end or up to the present end.
 
     Raises:
         Unreachable: no broker answers.
         CommandError: the topics do not exist.
     """
-    refuse_unreachable(bootstrap)
+    refuse_unreachable(cluster)
     consumer = Consumer(
         {
-            "bootstrap.servers": bootstrap,
+            **cluster.client_settings(),
             "group.id": "mesura-watch",  # required, never used: partitions are assigned by hand
             "enable.auto.commit": False,
             "enable.partition.eof": True,
@@ -130,7 +132,7 @@ def follow(bootstrap: str, topics: tuple[str, ...], *, from_beginning: bool, to_
                         "operators of the cluster for the right to read it."
                     )
     except KafkaException as error:
-        raise stopped_answering(bootstrap, error) from None
+        raise stopped_answering(cluster, error) from None
     finally:
         consumer.close()
 
@@ -157,7 +159,7 @@ def follow(bootstrap: str, topics: tuple[str, ...], *, from_beginning: bool, to_
 @click.option("--from-beginning", is_flag=True, help="Begin with the oldest decision.")
 @click.option("--limit", type=click.IntRange(1), help="End after this many lines.")
 @click.option("--no-follow", is_flag=True, help="End at the present end of the topics.")
-@bootstrap_option
+@cluster_option
 @topic_options
 def watch(
     channels: tuple[str, ...],
@@ -169,7 +171,7 @@ def watch(
     from_beginning: bool,
     limit: int | None,
     no_follow: bool,
-    bootstrap: str,
+    cluster: Cluster,
     prefix: str,
     intent_topics: tuple[str, ...],
     renamed_topics: tuple[str, ...],
@@ -181,7 +183,7 @@ def watch(
         with_dead_letters = not (as_json or channels or verdicts or reasons or customer is not None)
     topics = (names.approved, names.suppressed, *((names.dead_letter,) if with_dead_letters else ()))
     shown = 0
-    for message in follow(bootstrap, topics, from_beginning=from_beginning, to_the_end=no_follow):
+    for message in follow(cluster, topics, from_beginning=from_beginning, to_the_end=no_follow):
         is_dead_letter = message.topic() == names.dead_letter
         try:
             text = (

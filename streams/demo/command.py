@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Final, Literal
 import click
 
 from streams.cli.errors import CommandError
-from streams.cli.options import Bootstrap, bootstrap_option, refuse_unreachable, topic_names, topic_options
+from streams.cli.options import cluster_option, cluster_option_for, refuse_unreachable, topic_names, topic_options
 
 if TYPE_CHECKING:
     from types import FrameType
+
+    from streams.connection.cluster import Cluster
 
 LIVE_INTENTS: Final = 15_000
 LIVE_RATE: Final = 500
@@ -39,12 +41,7 @@ whose caps have room by then. More customers would only make the ledgers grow.""
     show_default=True,
     help="Which broker to start. kafka: Apache Kafka, fetched with Maven the first time; needs Java 17.",
 )
-@click.option(
-    "--bootstrap",
-    type=Bootstrap(),
-    metavar="HOST:PORT",
-    help="Do not start a broker. Use this cluster, with topics of the demo's own.",
-)
+@cluster_option_for("Do not start a broker. Use this cluster, with topics of the demo's own.", envvars=())
 @click.option(
     "--clock",
     type=click.Choice(["wall", "record"]),
@@ -70,7 +67,7 @@ whose caps have room by then. More customers would only make the ledgers grow.""
 def demo(
     context: click.Context,
     broker: Literal["embedded", "kafka"],
-    bootstrap: str | None,
+    cluster: Cluster | None,
     clock: Literal["wall", "record"],
     policy: str,
     intents: int | None,
@@ -91,7 +88,7 @@ def demo(
     signal.signal(signal.SIGTERM, _interrupt)
     settings = DemoSettings(
         broker=broker,
-        bootstrap=bootstrap,
+        cluster=cluster,
         clock=clock,
         policy=policy,
         intents=intents or (INTENTS if clock == "record" else LIVE_INTENTS),
@@ -100,7 +97,7 @@ def demo(
         seconds_limit=seconds_limit,
         keep=keep,
         # A cluster that others use gets topics of our own, and new ones every time.
-        prefix=prefix or (f"demo-{int(time.time()):x}-" if bootstrap else ""),
+        prefix=prefix or (f"demo-{int(time.time()):x}-" if cluster else ""),
     )
     context.exit(run_demo(settings))
 
@@ -112,14 +109,14 @@ def demo(
 @click.option("--rate", type=click.IntRange(1), default=FEED_RATE, show_default=True, help="Intents per second.")
 @click.option("--rounds", type=click.IntRange(0), default=0, show_default=True, help="0: until stopped.")
 @click.option("--seed", type=int, default=7, show_default=True, help="Another seed, other customers.")
-@bootstrap_option
+@cluster_option
 @topic_options
 def feed(
     intents: int,
     rate: int,
     rounds: int,
     seed: int,
-    bootstrap: str,
+    cluster: Cluster,
     prefix: str,
     intent_topics: tuple[str, ...],
     renamed_topics: tuple[str, ...],
@@ -132,11 +129,11 @@ def feed(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     names = topic_names(prefix, intent_topics, renamed_topics)
-    refuse_unreachable(bootstrap)
+    refuse_unreachable(cluster)
     try:
-        partitions = partitions_of(bootstrap, names)
+        partitions = partitions_of(cluster, names)
         published = _Count()
-        producer = Feed(bootstrap, names, published)
+        producer = Feed(cluster, names, published)
         done = 0
         while not stop.is_set() and (not rounds or done < rounds):
             live = Live(int(time.time() * 1000), intents * 1000 // rate, crowd=done % FEED_CROWDS)

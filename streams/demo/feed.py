@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from confluent_kafka import KafkaError, Message
 
+    from streams.connection.cluster import Cluster
     from streams.demo.records import DemoRecord
     from streams.topics import TopicNames
 
@@ -41,18 +42,18 @@ class Feed:
     """A producer of the demonstration's records.
 
     Args:
-        bootstrap: where.
+        cluster: where.
         names: the topics.
         published: told the topic, partition, offset and timestamp of every acknowledged record.
     """
 
-    def __init__(self, bootstrap: str, names: TopicNames, published: Callable[[str, int, int, int], None]) -> None:
+    def __init__(self, cluster: Cluster, names: TopicNames, published: Callable[[str, int, int, int], None]) -> None:
         self._topics = {"intents": names.intents[-1], "preferences": names.preferences, "outcomes": names.outcomes}
         self._published = published
         self._refusal = ""
         self._producer = Producer(
             {
-                "bootstrap.servers": bootstrap,
+                **cluster.client_settings(),
                 "partitioner": "murmur2_random",
                 "enable.idempotence": True,
                 "acks": "all",
@@ -123,18 +124,18 @@ def _now_ms() -> int:
     return int(time.time() * 1000)
 
 
-def partitions_of(bootstrap: str, names: TopicNames) -> int:
+def partitions_of(cluster: Cluster, names: TopicNames) -> int:
     """How many partitions the input topics have.
 
     Raises:
         FeedRefused: no broker answers, a topic does not exist, or they have different numbers.
     """
     topics = (names.intents[-1], names.preferences, names.outcomes)
-    client = Producer({"bootstrap.servers": bootstrap, "log_level": 0, "error_cb": lambda _: None})
+    client = Producer({**cluster.client_settings(), "log_level": 0, "error_cb": lambda _: None})
     try:
         existing = client.list_topics(timeout=CONNECT_SECONDS).topics
     except KafkaException as error:
-        raise FeedRefused(f"no Kafka broker answers at {bootstrap}: {error.args[0].str()}") from None
+        raise FeedRefused(f"no Kafka broker answers at {cluster}: {error.args[0].str()}") from None
     missing = [topic for topic in topics if topic not in existing]
     if missing:
         raise FeedRefused(f"there is no topic {', '.join(missing)}; create them with `mesura topics create`")

@@ -18,6 +18,7 @@ from streams.demo.reconciliation import Arrival
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from streams.connection.cluster import Cluster
     from streams.topics import TopicNames
 
 ANSWER_SECONDS: Final = 15.0
@@ -30,14 +31,14 @@ _WAIT_SECONDS: Final = 0.05
 class Follower:
     """Follows the gate's topics from their present ends, or from their beginnings if they are new."""
 
-    def __init__(self, bootstrap: str, names: TopicNames, take: Callable[[Arrival], None]) -> None:
+    def __init__(self, cluster: Cluster, names: TopicNames, take: Callable[[Arrival], None]) -> None:
         self._topics = (names.approved, names.suppressed, names.dead_letter, names.rerouted, names.ledger)
         self._take = take
         self._stop = threading.Event()
         self.failure = ""
         self._consumer = Consumer(
             {
-                "bootstrap.servers": bootstrap,
+                **cluster.client_settings(),
                 "group.id": "mesura-demo-reader",  # required, never used: partitions are assigned by hand
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",

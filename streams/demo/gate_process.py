@@ -20,9 +20,13 @@ from typing import TYPE_CHECKING, Final
 
 from streams.cli import parent_watch
 from streams.cli.supervisor import STOP_SECONDS
+from streams.connection.settings import VARIABLE_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+CONNECTION: Final = (VARIABLE_PREFIX, "MESURA_COMMAND_CONFIG")
+"""How variables begin that say how to connect."""
 
 _ABORTED: Final = "mesura_batches_aborted_total{"
 _RESTARTS: Final = "mesura_worker_restarts_total "
@@ -36,7 +40,7 @@ _STOP_SECONDS: Final = STOP_SECONDS + 2.0
 class GateProcess:
     """`mesura run` with these arguments."""
 
-    def __init__(self, arguments: Sequence[str], *, erasure_key: str) -> None:
+    def __init__(self, arguments: Sequence[str], *, erasure_key: str, is_own_broker: bool = True) -> None:
         # The file has no name, so it disappears when no process has it open any more, whatever ends us.
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
         self.restarts = 0
@@ -46,6 +50,8 @@ class GateProcess:
         self.ops = ""
         environment = {**os.environ, "MESURA_ERASURE_KEY": erasure_key}
         environment.pop("MESURA_ERASURE_KEY_FILE", None)
+        if is_own_broker:  # what is said about the connection is about another cluster
+            environment = {name: value for name, value in environment.items() if not name.startswith(CONNECTION)}
         self._process = subprocess.Popen(  # noqa: S603  # our own module
             [sys.executable, "-m", parent_watch.MODULE, str(os.getpid()), "streams.cli.main", "run", *arguments],
             stdin=subprocess.PIPE,

@@ -24,6 +24,7 @@ from streams.cli.options import refuse_unreachable, stopped_answering
 from streams.cli.policy_source import compiled, policy_file
 from streams.cli.render import view_of_policy
 from streams.cli.topics import create_topics
+from streams.connection.cluster import Cluster
 from streams.demo.display import make_display, print_summary
 from streams.demo.feed import Feed, FeedRefused, partitions_of
 from streams.demo.follow import Follower
@@ -60,10 +61,10 @@ _METRICS_SECONDS: Final = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoSettings:
-    """The options. `bootstrap`: an existing cluster, with topics that have `prefix`. Without it `broker` is started."""
+    """The options. `cluster`: an existing cluster, with topics that have `prefix`. Without it `broker` is started."""
 
     broker: Literal["embedded", "kafka"]
-    bootstrap: str | None
+    cluster: Cluster | None
     clock: Literal["wall", "record"]
     policy: str
     intents: int
@@ -84,11 +85,11 @@ def run_demo(settings: DemoSettings) -> int:
     display = make_display(policy, is_measuring=settings.clock == "wall")
     names = TopicNames().with_prefix(settings.prefix) if settings.prefix else TopicNames()
     with contextlib.ExitStack() as stack:
-        display.say("Starting a broker …" if settings.bootstrap is None else f"Using {settings.bootstrap} …")
-        bootstrap = stack.enter_context(_broker(settings))
+        display.say("Starting a broker …" if settings.cluster is None else f"Using {settings.cluster} …")
+        cluster = stack.enter_context(_broker(settings))
         reconciliation = Reconciliation(names)
-        run = _Run(settings, bootstrap, names, reconciliation, display)
-        follower = Follower(bootstrap, names, reconciliation.arrived)
+        run = _Run(settings, cluster, names, reconciliation, display)
+        follower = Follower(cluster, names, reconciliation.arrived)
         follower.start()
         stack.callback(follower.stop)
         stack.callback(run.stop)
@@ -109,19 +110,19 @@ class _Run:
     def __init__(
         self,
         settings: DemoSettings,
-        bootstrap: str,
+        cluster: Cluster,
         names: TopicNames,
         reconciliation: Reconciliation,
         display: Display,
     ) -> None:
         self.seconds = 0.0
         self._settings = settings
-        self._bootstrap = bootstrap
+        self._cluster = cluster
         self._names = names
         self._reconciliation = reconciliation
         self._display = display
-        self._partitions = partitions_of(bootstrap, names)
-        self._feed = Feed(bootstrap, names, reconciliation.published)
+        self._partitions = partitions_of(cluster, names)
+        self._feed = Feed(cluster, names, reconciliation.published)
         self._stop_feed = threading.Event()
         self._feeder: threading.Thread | None = None
         self._feed_failure = ""
@@ -149,7 +150,7 @@ class _Run:
             time.sleep(_LOOK_SECONDS)
             self._look_after_gate()
         settings = self._settings
-        is_own = settings.bootstrap is None
+        is_own = settings.cluster is None
         shown = self._aborted if is_own and settings.broker == "embedded" else 0
         checks = self._reconciliation.checks(is_alone=is_own, shown_aborted=shown)
         if complaint:
@@ -179,7 +180,11 @@ class _Run:
     def keep_running(self) -> None:
         """Leave the gate and the broker running until interrupted."""
         assert self._gate is not None
-        where = f"--bootstrap {self._bootstrap}" + (f" --prefix {self._names_prefix()}" if self._names_prefix() else "")
+        where = (
+            f"--bootstrap {self._cluster}"
+            + self._command_config()
+            + (f" --prefix {self._names_prefix()}" if self._names_prefix() else "")
+        )
         # The reader may press Ctrl-C as soon as the text says that it ends the gate.
         with contextlib.suppress(KeyboardInterrupt):
             self._display.say(
@@ -190,6 +195,10 @@ class _Run:
             )
             while self._gate.ended() is None:
                 time.sleep(_LOOK_SECONDS)
+
+    def _command_config(self) -> str:
+        path = self._cluster.connection.path
+        return "" if path is None else f" --command-config {path}"
 
     def _names_prefix(self) -> str:
         return self._settings.prefix
@@ -225,15 +234,25 @@ class _Run:
 
     def _start_gate(self) -> GateProcess:
         settings = self._settings
-        arguments = ["--bootstrap", self._bootstrap, "--policy", str(policy_file(settings.policy)), "--ops-port", "0"]
+        arguments = [
+            "--bootstrap",
+            self._cluster.bootstrap_servers,
+            "--policy",
+            str(policy_file(settings.policy)),
+            "--ops-port",
+            "0",
+        ]
         arguments += ["--clock", settings.clock, "--application-id", f"mesura-demo-{settings.prefix}".rstrip("-")]
-        if settings.bootstrap is None and settings.broker == "embedded":
+        if settings.cluster is None and settings.broker == "embedded":
             arguments.append("--no-check-crcs")
         if settings.prefix:
             arguments += ["--prefix", settings.prefix]
+        path = self._cluster.connection.path
+        if path is not None:
+            arguments += ["--command-config", str(path)]
         # Our own broker ends with us, and with it what it knows about erased customers.
-        key = os.environ.get("MESURA_ERASURE_KEY") if settings.bootstrap else None
-        return GateProcess(arguments, erasure_key=key or secrets.token_hex(32))
+        key = os.environ.get("MESURA_ERASURE_KEY") if settings.cluster else None
+        return GateProcess(arguments, erasure_key=key or secrets.token_hex(32), is_own_broker=settings.cluster is None)
 
     def _wait_until_ready(self) -> None:
         assert self._gate is not None
@@ -258,7 +277,7 @@ class _Run:
 
     def _no_gaps(self) -> Check:
         name = "no topic lost a record"
-        if self._settings.bootstrap is not None:
+        if self._settings.cluster is not None:
             return Check(name, holds=True, detail="not checked, because the cluster is not ours")
         names = self._names
         topics = [
@@ -270,7 +289,7 @@ class _Run:
             names.dead_letter,
         ]
         try:
-            refuse_holes(self._bootstrap, topics, deadline_seconds=GAP_SECONDS)
+            refuse_holes(self._cluster.bootstrap_servers, topics, deadline_seconds=GAP_SECONDS)
         except OffsetGapError as gap:
             return Check(name, holds=False, detail=str(gap))
         return Check(name, holds=True, detail=f"{len(topics)} topics read from end to end")
@@ -288,22 +307,22 @@ class _Run:
 
 
 @contextlib.contextmanager
-def _broker(settings: DemoSettings) -> Iterator[str]:
+def _broker(settings: DemoSettings) -> Iterator[Cluster]:
     """A broker with the topics of the gate."""
     retention = {"retention_ms": RECORDED_RETENTION_MS} if settings.clock == "record" else {}
     names = TopicNames().with_prefix(settings.prefix)
     plan = TopicPlan(names, PARTITIONS, 1, recorded_times=settings.clock == "record", **retention)
     try:
-        if settings.bootstrap is not None:
-            refuse_unreachable(settings.bootstrap)
-            create_topics(settings.bootstrap, plan)
-            yield settings.bootstrap
+        if settings.cluster is not None:
+            refuse_unreachable(settings.cluster)
+            create_topics(settings.cluster, plan)
+            yield settings.cluster
             return
         with _own_broker(settings.broker) as (broker, bootstrap):
             create_plan(broker, plan)
-            yield bootstrap
+            yield Cluster(bootstrap)
     except KafkaException as error:
-        raise stopped_answering(settings.bootstrap or "its own address", error) from None
+        raise stopped_answering(settings.cluster or "its own address", error) from None
     except TestingError as error:
         raise CommandError(str(error)) from None
 

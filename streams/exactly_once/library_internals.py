@@ -43,6 +43,7 @@ ATTRIBUTES: Final = (
         "fetch_committed_offsets",
         "sees the note beside an offset",
     ),
+    PrivateName("aiokafka.client", "create_conn", "reads user and password at each login (streams/connection)"),
     PrivateName("aiokafka.producer.sender", "BACKOFF_OVERRIDE", "waits 2 ms, not 20, for the previous markers"),
     PrivateName("aiokafka.producer.sender", "TxnOffsetCommitHandler", "sends generation and member id"),
     PrivateName("aiokafka.producer.sender:Sender", "_do_txn_offset_commit", "chooses our handler"),
@@ -69,6 +70,13 @@ ATTRIBUTES: Final = (
 """Looked up with `getattr`."""
 
 IN_SOURCE: Final = (
+    PrivateName(
+        "aiokafka.client:AIOKafkaClient", "sasl_plain_password=self._sasl_plain_password", "passed on as given"
+    ),
+    PrivateName(
+        "aiokafka.client:AIOKafkaClient", "sasl_plain_username is None or sasl_plain_password is None", "not looked at"
+    ),
+    PrivateName("asyncio.sslproto:SSLProtocol", "self._sslcontext.wrap_bio(", "each handshake by what is on disk"),
     PrivateName("aiokafka.consumer.fetcher:Fetcher", "self._fetch_max_wait_ms,", "waits longer at rest"),
     PrivateName("aiokafka.consumer.fetcher:Fetcher", "self._fetch_min_bytes,", "the same"),
     PrivateName("aiokafka.consumer.fetcher:Fetcher", "backoff=self._prefetch_backoff", "waits less for full queues"),

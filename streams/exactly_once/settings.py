@@ -87,7 +87,8 @@ class EngineSettings:
     check_crcs: bool = True
     """Off only for the embedded broker, whose transaction markers carry no checksum."""
     client_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """Given to every Kafka client: `security_protocol`, `ssl_context`, `sasl_…`. Never printed."""
+    """Given to every Kafka client: `security_protocol`, `ssl_context`, `sasl_…`. Never printed. They are such that a
+    client that lives long connects by what is on disk then."""
 
     def __post_init__(self) -> None:
         if not self.input_topics:

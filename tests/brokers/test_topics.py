@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from streams.cli.topics import State, check_topics, create_topics, topics
+from streams.connection.cluster import Cluster
 from streams.engine_settings import engine_settings
 from streams.exactly_once.settings import CHANGELOG_RECORD_BYTES
 from streams.exactly_once.topic_rules import refuse_unfit, rules_by_topic
@@ -130,13 +131,13 @@ def test_create_is_idempotent_and_check_agrees(real_kafka: KafkaAdmin, topic_pre
 def test_differences_are_told_and_nothing_is_changed(real_kafka: KafkaAdmin, topic_prefix: str) -> None:
     plan = TopicPlan(TopicNames().with_prefix(topic_prefix), partitions=2, replication_factor=1)
     real_kafka.create_topics([plan.names.ledger], partitions=3)
-    reports = {report.topic.name: report for report in create_topics(real_kafka.bootstrap_servers, plan)}
+    reports = {report.topic.name: report for report in create_topics(Cluster(real_kafka.bootstrap_servers), plan)}
     ledger = reports.pop(plan.names.ledger)
     assert (ledger.state, ledger.is_as_planned) == (State.DIFFERS, False)
     assert ledger.differences[0] == "partitions: 3, planned 2"
     assert any(text.startswith("cleanup.policy: delete, planned compact, because") for text in ledger.differences)
     assert {report.state for report in reports.values()} == {State.CREATED}
-    checked = {report.topic.name: report for report in check_topics(real_kafka.bootstrap_servers, plan)}
+    checked = {report.topic.name: report for report in check_topics(Cluster(real_kafka.bootstrap_servers), plan)}
     assert checked[plan.names.ledger] == ledger
     assert [danger.partition(": ")[0] for danger in ledger.dangers] == [
         f"{plan.names.ledger} has cleanup.policy=delete",
@@ -170,14 +171,14 @@ def test_too_few_brokers_for_the_copies_is_told(real_kafka: KafkaAdmin, topic_pr
 def test_a_plan_can_be_created_for_a_test(broker: Broker, topic_prefix: str) -> None:
     plan = TopicPlan(TopicNames().with_prefix(topic_prefix), partitions=3, replication_factor=1)
     create_plan(broker, plan)
-    for report in check_topics(broker.bootstrap_servers, plan):
+    for report in check_topics(Cluster(broker.bootstrap_servers), plan):
         told = [difference for difference in report.differences if not difference.startswith("settings: this broker")]
         assert (report.state is not State.MISSING, told) == (True, [])
 
 
 def test_the_embedded_broker_makes_topics_its_own_way(embedded_broker: EmbeddedBroker, topic_prefix: str) -> None:
     plan = TopicPlan(TopicNames().with_prefix(topic_prefix), partitions=4, replication_factor=1)
-    reports = create_topics(embedded_broker.bootstrap_servers, plan)
+    reports = create_topics(Cluster(embedded_broker.bootstrap_servers), plan)
     assert {report.state for report in reports} == {State.CREATED}
     assert not any(report.is_as_planned for report in reports)
     control = next(report for report in reports if report.topic.name == plan.names.control)

@@ -6,6 +6,13 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from confluent_kafka.admin import (
+    AdminClient,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
+
 from streams.testing.kafka_directory import free_ports
 from streams.testing.real_kafka import SHORT_LIVED, RealKafka
 from tests.connection.authority import Authority
@@ -45,6 +52,17 @@ class SecuredKafka:
     clients: Authority
     """Signs the certificates of clients; below `authority`."""
     directory: Path
+
+    def set_password(self, password: str) -> None:
+        """For SCRAM: the old one is refused from now on."""
+        admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap_servers, "log_level": 0})
+        changes = [
+            UserScramCredentialUpsertion(USER, ScramCredentialInfo(mechanism, 4096), password.encode())
+            for mechanism in (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512)
+        ]
+        for change in changes:
+            for future in admin.alter_user_scram_credentials([change]).values():
+                future.result()
 
 
 @contextlib.contextmanager
@@ -95,7 +113,9 @@ def secured_kafka(directory: Path) -> Iterator[SecuredKafka]:
                 f"{module}.oauthbearer.OAuthBearerLoginModule required;"
             )
     with RealKafka(properties=properties, java_options=SHORT_LIVED) as kafka:
-        yield SecuredKafka(kafka, addresses, authority, other, clients, directory)
+        secured = SecuredKafka(kafka, addresses, authority, other, clients, directory)
+        secured.set_password(PASSWORD)
+        yield secured
 
 
 def _escaped(value: str) -> str:

@@ -30,6 +30,10 @@ SCRAM_LOGIN = (
     f'sasl.jaas.config={SCRAM} required \\\n    username="gate" \\\n    password="{SECRET}";\n'
 )
 TOKENS = "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=OAUTHBEARER\n"
+EXTENSION = 'extension_pool="p1"'
+HANDLER = (
+    "sasl.login.callback.handler.class=org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginCallbackHandler\n"
+)
 ENDPOINT = "sasl.oauthbearer.token.endpoint.url=https://login.example.com/oauth2/token\n"
 
 
@@ -151,12 +155,15 @@ def test_providers_under_names_of_ones_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "lines",
     [
-        f'sasl.jaas.config={OAUTH} required clientId="gate" clientSecret="{SECRET}" scope="kafka" extension_pool="p1";\n'
-        "sasl.login.callback.handler.class="
-        "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginCallbackHandler\n",
-        f'sasl.jaas.config={OAUTH} required extension_pool="p1";\n'
-        "sasl.oauthbearer.client.credentials.client.id=gate\n"
-        f"sasl.oauthbearer.client.credentials.client.secret={SECRET}\nsasl.oauthbearer.scope=kafka\n",
+        HANDLER + f'sasl.jaas.config={OAUTH} required clientId=gate clientSecret="{SECRET}" scope=kafka {EXTENSION};\n',
+        "\n".join(
+            [
+                f"sasl.jaas.config={OAUTH} required {EXTENSION};",
+                "sasl.oauthbearer.client.credentials.client.id=gate",
+                f"sasl.oauthbearer.client.credentials.client.secret={SECRET}",
+                "sasl.oauthbearer.scope=kafka",
+            ]
+        ),
     ],
 )
 def test_client_credentials_of_kafka_3_and_of_kafka_4(tmp_path: Path, lines: str) -> None:
@@ -254,7 +261,8 @@ def test_variables_that_do_not_fit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "is_refused"), [(0o600, False), (0o640, False), (0o440, False), (0o644, True), (0o660, True), (0o604, True)]
+    ("mode", "is_refused"),
+    [(0o600, False), (0o640, False), (0o440, False), (0o644, True), (0o660, True), (0o604, True)],
 )
 def test_who_may_read_a_file_with_a_secret(tmp_path: Path, authority: Authority, mode: int, is_refused: bool) -> None:
     key = written(tmp_path / "tls.key", authority.issue("gate").key(), mode)

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from streams.cli.main import mesura
+from streams.connection.cluster import Cluster
 from streams.demo.feed import Feed, FeedRefused, partitions_of
 from streams.demo.input import Live, demo_input
 from streams.testing.broker import create_plan
@@ -40,7 +41,9 @@ def test_recorded_input_arrives_as_it_is(broker: EmbeddedBroker) -> None:
     topics = {"intents": names.intents[0], "preferences": names.preferences, "outcomes": names.outcomes}
     records = demo_input(intents=200, partitions=PARTITIONS)
     acknowledged: Counter[tuple[str, int]] = Counter()
-    feed = Feed(broker.bootstrap_servers, names, lambda topic, partition, *_: acknowledged.update([(topic, partition)]))
+    feed = Feed(
+        Cluster(broker.bootstrap_servers), names, lambda topic, partition, *_: acknowledged.update([(topic, partition)])
+    )
     feed.send(records, threading.Event())
     for kind, topic in topics.items():
         stored = read_topic(broker.bootstrap_servers, topic, refuse_gaps=True)
@@ -60,7 +63,7 @@ def test_live_records_are_stamped_when_they_are_sent(broker: EmbeddedBroker) -> 
     planned = Live(int(time.time() * 1000) - 5_000, 300)
     records = demo_input(intents=50, partitions=PARTITIONS, live=planned)
     began_ms = int(time.time() * 1000)
-    Feed(broker.bootstrap_servers, names, lambda *_: None).send(
+    Feed(Cluster(broker.bootstrap_servers), names, lambda *_: None).send(
         records, threading.Event(), live_from_ms=planned.start_ms
     )
     ended_ms = int(time.time() * 1000)
@@ -75,7 +78,7 @@ def test_a_feed_can_be_stopped(broker: EmbeddedBroker) -> None:
     names = make_topics(broker, "stopped-")
     stop = threading.Event()
     stop.set()
-    Feed(broker.bootstrap_servers, names, lambda *_: None).send(demo_input(intents=50), stop)
+    Feed(Cluster(broker.bootstrap_servers), names, lambda *_: None).send(demo_input(intents=50), stop)
     assert read_topic(broker.bootstrap_servers, names.preferences) == []
 
 
@@ -93,9 +96,9 @@ def test_the_command_feeds_a_cluster(broker: EmbeddedBroker) -> None:
 
 def test_topics_are_looked_at_first(broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch) -> None:
     names = make_topics(broker, "looked-")
-    assert partitions_of(broker.bootstrap_servers, names) == PARTITIONS
+    assert partitions_of(Cluster(broker.bootstrap_servers), names) == PARTITIONS
     with pytest.raises(FeedRefused, match="there is no topic nowhere-outbound-intent"):
-        partitions_of(broker.bootstrap_servers, TopicNames().with_prefix("nowhere-"))
+        partitions_of(Cluster(broker.bootstrap_servers), TopicNames().with_prefix("nowhere-"))
     monkeypatch.setattr("streams.demo.feed.CONNECT_SECONDS", 0.2)
     with pytest.raises(FeedRefused, match="no Kafka broker answers"):
-        partitions_of("127.0.0.1:1", names)
+        partitions_of(Cluster("127.0.0.1:1"), names)
