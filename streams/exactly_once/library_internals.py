@@ -54,6 +54,7 @@ ATTRIBUTES: Final = (
     PrivateName("faust.transport.drivers.aiokafka:AIOKafkaConsumerThread", "_fetch_records", "polls fetched records"),
     PrivateName("faust.transport.drivers.aiokafka:AIOKafkaConsumerThread", "_ensure_consumer", "reaches the consumer"),
     PrivateName("faust.transport.drivers.aiokafka:Consumer", "_new_consumer_thread", "our own thread"),
+    PrivateName("faust.transport.drivers.aiokafka:Producer", "_settings_auth", "connects as every other client"),
     PrivateName("faust.transport.drivers.aiokafka:Consumer", "_getmany", "polls through the thread"),
     PrivateName("faust.transport.drivers.aiokafka:Consumer", "_get_active_partitions", "partitions not paused"),
     PrivateName("faust.transport.drivers.aiokafka:Consumer", "perform_seek", "must not seek to group offsets"),

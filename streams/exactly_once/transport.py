@@ -250,10 +250,19 @@ class FetchedRecordsConsumer(driver.Consumer):  # type: ignore[misc]
         )  # fmt: skip
 
 
+class ConnectedProducer(driver.Producer):  # type: ignore[misc]
+    """Faust's producer. Nothing is written by it, but Faust connects it, and it has to get in."""
+
+    def _settings_auth(self) -> Mapping[str, Any]:
+        options: Mapping[str, Any] = self.app.engine_settings.client_options
+        return options
+
+
 class Transport(driver.Transport):  # type: ignore[misc]
     """Faust's Kafka transport with fetched records."""
 
     Consumer = FetchedRecordsConsumer
+    Producer = ConnectedProducer
 
 
 TRANSPORTS.aliases[SCHEME] = f"{__name__}:Transport"
