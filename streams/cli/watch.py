@@ -10,6 +10,7 @@ Exit codes: 0 the limit or the end was reached; 2 no broker or no topics; 130 in
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final
 
@@ -95,19 +96,8 @@ def follow(cluster: Cluster, topics: tuple[str, ...], *, from_beginning: bool, t
         CommandError: the topics do not exist.
     """
     refuse_unreachable(cluster)
-    consumer = Consumer(
-        {
-            **cluster.client_settings(),
-            "group.id": "mesura-watch",  # required, never used: partitions are assigned by hand
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "isolation.level": "read_committed",
-            "allow.auto.create.topics": False,
-            "fetch.wait.max.ms": 50,
-            "log_level": 0,
-            "error_cb": lambda _: None,
-        }
-    )
+    refused = threading.Event()
+    consumer = _consumer(cluster, refused)
     try:
         existing = consumer.list_topics(timeout=CONNECT_SECONDS).topics
         missing = [topic for topic in topics if topic not in existing]
@@ -126,15 +116,57 @@ def follow(cluster: Cluster, topics: tuple[str, ...], *, from_beginning: bool, t
                     yield message
                 elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # its public name
                     unread.discard((message.topic(), message.partition()))
-                elif not error.retriable():
+                elif not error.retriable() and error.code() not in _NOT_LET_IN:
                     raise CommandError(
                         f"{message.topic()} cannot be read: {error.str()}. Try again. If access is refused, ask the "
                         "operators of the cluster for the right to read it."
                     )
+            if refused.is_set():
+                refuse_unreachable(cluster)
+                consumer = _connected_again(consumer, cluster, refused, start)
     except KafkaException as error:
         raise stopped_answering(cluster, error) from None
     finally:
         consumer.close()
+
+
+_NOT_LET_IN: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})  # noqa: SLF001  # their public names
+"""What a client says if its certificate or its login is refused. It goes on trying with what it was given at first."""
+
+
+def _consumer(cluster: Cluster, refused: threading.Event) -> Consumer:
+    """A consumer that connects as is described on disk now, and sets the event when it is not let in."""
+
+    def heard(error: KafkaError) -> None:
+        if error.code() in _NOT_LET_IN:
+            refused.set()
+
+    return Consumer(
+        {
+            **cluster.client_settings(),
+            "group.id": "mesura-watch",  # required, never used: partitions are assigned by hand
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "isolation.level": "read_committed",
+            "allow.auto.create.topics": False,
+            "fetch.wait.max.ms": 50,
+            "log_level": 0,
+            "error_cb": heard,
+        }
+    )
+
+
+def _connected_again(consumer: Consumer, cluster: Cluster, refused: threading.Event, start: int) -> Consumer:
+    """Another consumer that goes on where this one was: certificates or the login have changed on disk."""
+    places = consumer.position(consumer.assignment())
+    for place in places:
+        if place.offset < 0:  # nothing was read there yet
+            place.offset = start
+    consumer.close()
+    refused.clear()
+    another = _consumer(cluster, refused)
+    another.assign(places)
+    return another
 
 
 @click.command()

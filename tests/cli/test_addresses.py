@@ -48,10 +48,10 @@ def test_addresses_are_read(text: str, read: str) -> None:
         ("kafka://a:9092", "begins with `kafka://`", "`a:9092`"),
         ("http://a:9092/", "begins with `http://`", "`a:9092`"),
         ("PLAINTEXT://a:9092", "begins with `PLAINTEXT://`", "`a:9092`"),
-        ("SSL://a:9093", "secured connection", "not supported yet"),
-        ("https://a:9093", "secured connection", "not supported yet"),
-        ("SASL_PLAINTEXT://a:9093", "secured connection", "not supported yet"),
-        ("kafka+ssl://a:9093", "secured connection", "not supported yet"),
+        ("SSL://a:9093", "secured connection", "set security.protocol in the file of --command-config"),
+        ("https://a:9093", "secured connection", "set security.protocol in the file of --command-config"),
+        ("SASL_PLAINTEXT://a:9093", "secured connection", "set security.protocol in the file of --command-config"),
+        ("kafka+ssl://a:9093", "secured connection", "set security.protocol in the file of --command-config"),
         ("zookeeper:2181/kafka", "has a path", "HOST:PORT of a Kafka broker"),
     ],
 )
@@ -67,4 +67,4 @@ def test_a_password_is_not_repeated(text: str) -> None:
     with pytest.raises(AddressRefused) as refused:
         read_addresses(text)
     assert "opensesame" not in str(refused.value)
-    assert "SASL are not supported yet" in str(refused.value)
+    assert "user and password stand in the file of --command-config" in str(refused.value)

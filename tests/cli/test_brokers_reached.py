@@ -67,16 +67,15 @@ def test_a_tls_listener() -> None:
     with stranger(lambda _: TLS_ALERT) as address:
         said, is_certain = not_reached(address)
     assert f"{address} is a TLS listener" in said
-    assert "not supported yet" in said
-    assert "plaintext listener" in said
+    assert "set security.protocol=SSL (or SASL_SSL if it also wants a login)" in said
     assert is_certain
 
 
 def test_a_listener_that_wants_a_password() -> None:
     with stranger(speaking_kafka(sasl=True)) as address:
         said, is_certain = not_reached(address)
-    assert "wants a password or a token (SASL)" in said
-    assert "plaintext listener" in said
+    assert "wants a password or a token (SASL: PLAIN)" in said
+    assert "set security.protocol=SASL_PLAINTEXT, sasl.mechanism and the login" in said
     assert is_certain
 
 
@@ -189,7 +188,7 @@ def make_key(keytool: str, store: Path) -> None:
     [
         ("SSL", "is a TLS listener", True),
         ("SASL_SSL", "is a TLS listener", True),
-        ("SASL_PLAINTEXT", "wants a password or a token (SASL)", True),
+        ("SASL_PLAINTEXT", "wants a password or a token (SASL: SCRAM-SHA-256)", True),
         ("ASTRAY", "sends its clients on to an address that does not lead to a broker", False),
     ],
 )

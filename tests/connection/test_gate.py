@@ -16,8 +16,13 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from streams.cli.errors import Unreachable
+from streams.cli.watch import follow
+from streams.connection.cluster import Cluster
 from streams.demo.gate_process import GateProcess
 from streams.policy.packs import pack_path
+from streams.testing.kafka_io import publish
+from streams.testing.records import OutgoingRecord
 from tests.connection.conftest import TOKEN_SECRET
 from tests.connection.secured_kafka import KEY_PASSWORD, PASSWORD
 
@@ -160,4 +165,27 @@ def test_a_password_that_changes_under_a_gate(secured: SecuredKafka, properties:
             assert operator.answered(2) == {"before", "after"}
             assert not planted_in(log_of(gate))
     finally:
+        secured.set_password(PASSWORD)
+
+
+def test_a_password_that_changes_while_somebody_watches(
+    secured: SecuredKafka, properties: Properties, tmp_path: Path
+) -> None:
+    source = properties.login("SASL_SSL", "SCRAM-SHA-512")
+    topic = f"watched{next(_numbers)}"
+    secured.kafka.create_topics([topic], partitions=1)
+    seen = follow(Cluster(secured.addresses["SHORT"], source), (topic,), from_beginning=True, to_the_end=False)
+    try:
+        publish(secured.kafka.bootstrap_servers, [OutgoingRecord(topic, b"k", b"before", 1)])
+        assert next(seen).value() == b"before"
+        secured.set_password(SECOND_PASSWORD)
+        properties.login("SASL_SSL", "SCRAM-SHA-512", SECOND_PASSWORD)
+        # In time the login ends, the old password is refused, and the new one is read.
+        publish(secured.kafka.bootstrap_servers, [OutgoingRecord(topic, b"k", b"after", 1)])
+        assert next(seen).value() == b"after"
+        secured.set_password("planted-third-password")
+        with pytest.raises(Unreachable, match="refuses the user `gate` by SCRAM-SHA-512"):
+            next(seen)
+    finally:
+        seen.close()
         secured.set_password(PASSWORD)
