@@ -369,10 +369,12 @@ def _prove_who_we_are(connection: socket.socket, address: Address, way: _Way) ->
         ) from None
     except LoginRefused:
         if isinstance(login, PasswordLogin):
-            whom, remedy = f"the user `{login.user}`", "correct the user or the password, or create the user"
+            text = f"{address} refuses the user `{login.user}` by {mechanism}: correct user or password, or create the user."
         else:
-            whom, remedy = "the token", "look into the broker's log for what it misses in it (issuer, audience, scope)"
-        raise _NoBroker(f"{address} refuses {whom} by {mechanism}: {remedy}.", is_certain=True) from None
+            text = (
+                f"{address} refuses the token: look into the broker's log for what it misses (issuer, audience, scope)."
+            )
+        raise _NoBroker(text, is_certain=True) from None
 
 
 # ---- what it is instead ---------------------------------------------------------------------------------------------

@@ -57,6 +57,29 @@ def test_nothing_listens(command: str) -> None:
     assert "No Kafka broker answers at 127.0.0.1:1: nothing listens there." in result.output
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_how_to_connect_is_read_by_every_command(command: str, tmp_path: Path) -> None:
+    file = tmp_path / "client.properties"
+    file.write_text("secrity.protocol=SSL\n")
+    for options in (["--command-config", str(file)], ["--command-config", str(tmp_path / "nowhere")]):
+        result = CliRunner().invoke(mesura, [*COMMANDS[command], "--bootstrap", "127.0.0.1:1", *options], input="")
+        assert result.exit_code == 2
+        assert "did you mean `security.protocol`?" in result.output or "cannot be read: No such file" in result.output
+    variable = {"MESURA_KAFKA_SASL_MECHANISMM": "PLAIN", "MESURA_KAFKA_SASL_PASSWORD": "planted-secret"}
+    result = CliRunner().invoke(mesura, [*COMMANDS[command], "--bootstrap", "127.0.0.1:1"], input="", env=variable)
+    assert result.exit_code == 2
+    assert "did you mean MESURA_KAFKA_SASL_MECHANISM?" in result.output
+    assert "planted-secret" not in result.output
+
+
+def test_what_has_no_effect_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "client.properties"
+    file.write_text("security.protocol=PLAINTEXT\nbootstrap.servers=kafka:9092\nacks=all\n")
+    where = ["--bootstrap", "127.0.0.1:1", "--command-config", str(file)]
+    result = CliRunner().invoke(mesura, [*COMMANDS["topics check"], *where])
+    assert "client.properties: without effect here: bootstrap.servers, acks." in result.output
+
+
 def test_blanks_between_addresses_do_not_matter(tmp_path: Path) -> None:
     events = tmp_path / "events.jsonl"
     events.touch()
