@@ -369,11 +369,11 @@ def _prove_who_we_are(connection: socket.socket, address: Address, way: _Way) ->
         ) from None
     except LoginRefused:
         if isinstance(login, PasswordLogin):
-            text = f"{address} refuses the user `{login.user}` by {mechanism}: correct user or password, or create the user."
+            remedy = "correct user or password, or create the user"
+            text = f"{address} refuses the user `{login.user}` by {mechanism}: {remedy}."
         else:
-            text = (
-                f"{address} refuses the token: look into the broker's log for what it misses (issuer, audience, scope)."
-            )
+            remedy = "look into the broker's log for what it misses in it (issuer, audience, scope)"
+            text = f"{address} refuses the token: {remedy}."
         raise _NoBroker(text, is_certain=True) from None
 
 
