@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from streams.connection.source import ConnectionSource
 
-LOOK_SECONDS: Final = 10.0
-"""Between two looks while clients fail. A broker may delay its answer to a wrong password, and count it."""
+LOOK_SECONDS: Final = 3.0
+"""Between two looks while clients fail: fewer than the logins that the clients try, soon enough for a person who waits."""
 
 _LOGGER: Final = "aiokafka"
 _FAILED: Final = "Unable connect to"

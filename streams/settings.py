@@ -21,6 +21,8 @@ from streams.topics import TopicNames
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from structlog.typing import FilteringBoundLogger
+
 # Shorter keys could be guessed; BLAKE2b takes at most 64 bytes.
 ERASURE_KEY_BYTES_MIN: Final = 32
 ERASURE_KEY_BYTES_MAX: Final = 64
@@ -96,9 +98,9 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
             raise SettingsRefused(f"lanes is {self.lanes}; 1 to {LANES_MAX} are possible. Run more processes instead.")
         return self
 
-    def connection(self, environment: Mapping[str, str]) -> ConnectionSource:
+    def connection(self, environment: Mapping[str, str], log: FilteringBoundLogger) -> ConnectionSource:
         """Where the connection is described; what says so in variables is looked up in this environment."""
-        return ConnectionSource(Path(self.command_config) if self.command_config else None, environment)
+        return ConnectionSource(Path(self.command_config) if self.command_config else None, environment, log)
 
     def to_environment(self) -> str:
         """The settings as the text a worker process reads from MESURA_WORKER_SETTINGS."""

@@ -107,7 +107,7 @@ class GateWorker:
     def __init__(self, settings: WorkerSettings) -> None:
         self.settings = settings
         self._path = Path(settings.policy_path)
-        self._connection = settings.connection(os.environ)
+        self._connection = settings.connection(os.environ, log)
         self._engine = engine_settings(settings, self._connection)
         self._clock = SystemClock()
         # Under a supervisor what it counts outlives it, and the supervisor answers for it.

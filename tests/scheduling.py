@@ -39,6 +39,7 @@ LONGEST: Final = (
 
 WAITING: Final = (
     "tests/deploy/test_crash_loop.py",
+    "tests/connection/runs",
     "tests/audit/runs",
     "tests/system/test_recurring_failure.py",
     "tests/engine/test_exactly_once.py",
@@ -60,6 +61,9 @@ WAITING: Final = (
 TOGETHER: Final = {
     "tests/audit/test_deleted.py": "tests/audit/runs",
     "tests/audit/test_planted.py": "tests/audit/runs",
+    "tests/connection/test_clients.py": "tests/connection/runs",
+    "tests/connection/test_gate.py": "tests/connection/runs",
+    "tests/connection/test_sentences.py": "tests/connection/runs",
     "tests/system/test_reasons.py": "tests/system/runs",
     "tests/system/test_record_clock.py": "tests/system/runs",
     "tests/system/test_service_clock.py": "tests/system/runs",

@@ -7,6 +7,7 @@ Rules of this module
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -42,6 +43,7 @@ _SCOPE: Final = "sasl.oauthbearer.scope"
 _JAAS: Final = "sasl.jaas.config"
 _IN_JAAS: Final = {"clientId": _CLIENT_ID, "clientSecret": _CLIENT_SECRET, "scope": _SCOPE}
 _EXTENSION: Final = "extension_"
+_EXTENSION_NAME: Final = re.compile(r"(?!auth$)[A-Za-z]+")  # RFC 7628; `auth` is the token's own
 
 
 def read_connection(given: Mapping[str, Given]) -> Connection:
@@ -262,7 +264,7 @@ class _Reader:
         extensions = tuple(
             (key.removeprefix(_EXTENSION), options.pop(key)) for key in sorted(options) if key.startswith(_EXTENSION)
         )
-        if any("\x01" in value or not name.isalpha() or name == "auth" for name, value in extensions):
+        if any(not _EXTENSION_NAME.fullmatch(name) or "\x01" in value for name, value in extensions):
             raise ConnectionRefused("An extension in sasl.jaas.config has a name of other than letters, or is `auth`.")
         self._refuse_options(options, jaas)
         for name, option in ((_CLIENT_ID, "clientId"), (_CLIENT_SECRET, "clientSecret")):

@@ -3,16 +3,14 @@
 Rules of this module
 1. Whatever connects asks here first, and here everything is read again: what has changed on disk holds for the next
    connection, and what was withdrawn is trusted no more.
-2. What cannot be used does not replace what could: files that belong together are not always replaced at once. It is
-   said in the log, once.
+2. What cannot be used does not replace what could: files that belong together are not always replaced at once. A
+   service says so in its log, once; a command has no log.
 """
 
 from __future__ import annotations
 
 import threading
 from typing import TYPE_CHECKING, Final
-
-import structlog
 
 from streams.connection.connection import Connection, TokenLogin
 from streams.connection.errors import ConnectionRefused
@@ -27,9 +25,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
-    from streams.connection.tokens import Token
+    from structlog.typing import FilteringBoundLogger
 
-log = structlog.get_logger(__name__)
+    from streams.connection.tokens import Token
 
 
 class ConnectionSource:
@@ -37,13 +35,19 @@ class ConnectionSource:
 
     Args:
         path: the properties file; None: there is none.
-        environment: where variables are looked up. Only those that may say something of a connection are kept, and
-            those that the file refers to.
+        environment: where variables are looked up, those that the file refers to among them.
+        log: where a service says that something has changed, or cannot be used; None: nowhere.
     """
 
-    def __init__(self, path: Path | None = None, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+        log: FilteringBoundLogger | None = None,
+    ) -> None:
         self.path: Final = path
         self._environment: Final = dict(environment or {})
+        self._log = log
         self._lock = threading.RLock()
         self._current: Connection | None = None
         self._context: ssl.SSLContext | None = None
@@ -67,8 +71,8 @@ class ConnectionSource:
             connection = read_connection(read_settings(self.path, self._environment).given)
             if connection != self._current:
                 context = tls_context(connection) if connection.is_encrypted else None
-                if self._current is not None:
-                    log.info("The connection to the brokers has changed on disk: new connections are made by it.")
+                if self._current is not None and self._log is not None:
+                    self._log.info("The connection to the brokers has changed on disk: new connections are made by it.")
                 self._current, self._context = connection, context
             self._complaint = ""
             return connection
@@ -93,11 +97,11 @@ class ConnectionSource:
             except ConnectionRefused as refused:
                 if self._current is None:
                     raise
-                if str(refused) != self._complaint:
-                    self._complaint = str(refused)
-                    log.error(
+                if str(refused) != self._complaint and self._log is not None:
+                    self._log.error(
                         "The connection's settings cannot be used: those before them stay in force.", why=str(refused)
                     )
+                self._complaint = str(refused)
                 return self._current
 
     def context(self) -> ssl.SSLContext:

@@ -150,7 +150,7 @@ def test_the_whole_gate(secured: SecuredKafka, properties: Properties, tmp_path:
         assert "Clean: every promise was kept." in report
 
 
-def test_a_password_that_changes_under_a_gate(secured: SecuredKafka, properties: Properties, tmp_path: Path) -> None:
+def test_what_changes_under_a_gate(secured: SecuredKafka, properties: Properties, tmp_path: Path) -> None:
     """The broker ends every login after two seconds, so that the gate logs in again and again."""
     properties.login("SASL_SSL", "SCRAM-SHA-512")
     operator = Operator(secured, "SHORT", properties, tmp_path)
@@ -165,6 +165,12 @@ def test_a_password_that_changes_under_a_gate(secured: SecuredKafka, properties:
             properties.login("SASL_SSL", "SCRAM-SHA-512", SECOND_PASSWORD)
             operator.publish("after")
             assert operator.answered(2) == {"before", "after"}
+            # An authority that is withdrawn, and trusted again.
+            properties.trusted.write_text(secured.other_authority.pem)
+            wait_for(lambda: "trusted.pem vouches for" in log_of(gate), gate)
+            properties.trusted.write_text(secured.authority.pem)
+            operator.publish("trusted")
+            assert operator.answered(3) == {"before", "after", "trusted"}
             assert not planted_in(log_of(gate))
     finally:
         secured.set_password(PASSWORD)

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import datetime as dt
+import logging
+import pickle
+import time
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 from cryptography import x509
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
+from streams import broker_watch
+from streams.broker_watch import BrokerWatch
+from streams.brokers import WrongBrokers
 from streams.connection.connection import PasswordLogin, TokenLogin
 from streams.connection.errors import ConnectionRefused, TokenNotGiven
+from streams.connection.librdkafka_client import librdkafka_settings
 from streams.connection.pem import certificates_in, validity_in, validity_of
 from streams.connection.scram import ScramFailed, ScramLogin
 from streams.connection.source import ConnectionSource
@@ -152,20 +162,68 @@ def written(path: Path, password: str) -> None:
     )
 
 
-def test_what_cannot_be_used_does_not_replace_what_could(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_used_does_not_replace_what_could(tmp_path: Path) -> None:
     path = tmp_path / "client.properties"
-    source = ConnectionSource(path)
+    source = ConnectionSource(path, log=structlog.get_logger())
     with pytest.raises(ConnectionRefused):
         source.current()
     written(path, SECRET)
-    first = source.current()
-    assert first.login == PasswordLogin("u", SECRET)
-    path.write_text("nonsense=1\n")
-    assert source.current() == first
-    assert source.current() == first
-    assert capsys.readouterr().out.count("those before them stay in force") == 1
-    with pytest.raises(ConnectionRefused, match="no setting of Kafka's clients"):
-        source.read()
-    written(path, "second")
-    assert source.current().login == PasswordLogin("u", "second")
-    assert SECRET not in repr(source)
+    with capture_logs() as logged:
+        first = source.current()
+        assert first.login == PasswordLogin("u", SECRET)
+        path.write_text("nonsense=1\n")
+        assert source.current() == first
+        assert source.current() == first
+        with pytest.raises(ConnectionRefused, match="no setting of Kafka's clients"):
+            source.read()
+        written(path, "second")
+        assert source.current().login == PasswordLogin("u", "second")
+    assert [line["log_level"] for line in logged] == ["error", "info"]
+    assert "those before them stay in force" in logged[0]["event"]
+    assert SECRET not in repr(source) + str(logged)
+
+
+def test_settings_of_librdkafka_go_to_another_process(tmp_path: Path) -> None:
+    """The audit reads with several processes, each with a client of its own."""
+    path = tmp_path / "client.properties"
+    path.touch(mode=0o600)
+    with TokenServer(SECRET) as server:
+        path.write_text(
+            "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=OAUTHBEARER\n"
+            f"sasl.oauthbearer.token.endpoint.url={server.url}\nsasl.oauthbearer.client.id={CLIENT_ID}\n"
+            f"sasl.oauthbearer.client.secret={SECRET}\n"
+        )
+        settings = pickle.loads(pickle.dumps(librdkafka_settings(ConnectionSource(path))))
+        token, expires_at, principal, extensions = settings["oauth_cb"]("")
+    assert token.count(".") == 2
+    assert expires_at > time.time()
+    assert (principal, extensions) == (CLIENT_ID, {})
+
+
+# ---- a gate that cannot connect any more ----------------------------------------------------------------------------
+
+
+async def test_a_cause_is_said_once_and_that_it_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = ["wrong password", "wrong password", "wrong authority"]
+    said = asyncio.Event()
+
+    def look(_bootstrap_servers: str, _source: ConnectionSource) -> None:
+        if answers:
+            raise WrongBrokers(answers.pop(0))
+
+    def heard(_logger: object, _level: str, event: dict[str, object]) -> dict[str, object]:
+        logged.append((event["event"], event.get("why")))
+        if event.get("why") is None:
+            said.set()
+        raise structlog.DropEvent
+
+    logged: list[tuple[object, object]] = []
+    monkeypatch.setattr(broker_watch, "reach_brokers", look)
+    monkeypatch.setattr(broker_watch, "log", structlog.wrap_logger(None, processors=[heard]))
+    client = logging.getLogger("aiokafka")
+    with BrokerWatch("a:1", ConnectionSource(), look_seconds=0.001).listening():
+        client.warning("Heartbeat failed: something else")
+        client.error('Unable connect to "%s:%s": %s', "a", 1, "why")
+        await asyncio.wait_for(said.wait(), 10)
+    refused, again = "The gate cannot connect to the brokers.", "The gate can connect to the brokers again."
+    assert logged == [(refused, "wrong password"), (refused, "wrong authority"), (again, None)]
