@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from streams.connection.source import ConnectionSource
 
 LOOK_SECONDS: Final = 3.0
-"""Between two looks while clients fail: fewer than the logins that the clients try, soon enough for a person who waits."""
+"""Between two looks while clients fail: fewer than the logins that clients try, and soon enough for who waits."""
 
 _LOGGER: Final = "aiokafka"
 _FAILED: Final = "Unable connect to"
