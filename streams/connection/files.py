@@ -15,6 +15,7 @@ import stat
 from typing import TYPE_CHECKING, Final
 
 from streams.connection.errors import ConnectionRefused
+from streams.connection.pem import validity_in
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,6 +80,11 @@ def read_pem(path: Path, what: str) -> tuple[str, int]:
     content, mode = read_file(path, what)
     if content[:4] in {b"\xfe\xed\xfe\xed", b"\xce\xce\xce\xce"}:
         raise ConnectionRefused(f"The {what} {path} is in Java's own format (JKS). {conversion('JKS', str(path))}")
+    if validity_in(content) is not None:
+        raise ConnectionRefused(
+            f"The {what} {path} is a certificate in DER, not PEM. Convert it with `openssl x509 -inform DER -in {path} "
+            "-out certificate.pem`, and give that."
+        )
     if content[:1] == b"\x30" and b"-----BEGIN" not in content:
         raise ConnectionRefused(f"The {what} {path} is not PEM, but PKCS12. {conversion('PKCS12', str(path))}")
     return _text(content, path, what), mode

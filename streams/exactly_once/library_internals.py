@@ -1,4 +1,4 @@
-"""Every private name of Faust and aiokafka that the engine touches, and what for.
+"""Every private name of Faust and aiokafka that the engine touches, and what for; and what connections rely on.
 
 Both are pinned exactly. `tests/engine/test_canaries.py` looks each name up and says which one an upgrade has broken.
 """

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from tests.connection.conftest import Properties
     from tests.connection.secured_kafka import SecuredKafka
+    from tests.connection.token_server import TokenServer
 
 pytestmark = pytest.mark.kafka
 
@@ -77,6 +78,10 @@ class Operator:
         lines = self.mesura("watch", "--json", "--from-beginning", "--limit", str(number)).splitlines()
         return {json.loads(line)["intent_id"] for line in lines}
 
+    def audit(self) -> None:
+        report = self.mesura("audit", "--application-id", f"{self.prefix}gate")
+        assert "Clean: every promise was kept." in report
+
     @contextmanager
     def gate(self, *arguments: str) -> Iterator[GateProcess]:
         """`mesura run`, deciding."""
@@ -121,14 +126,17 @@ def processes_of(gate: GateProcess) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("way", ["scram", "mutual"])
-def test_the_whole_gate(secured: SecuredKafka, properties: Properties, tmp_path: Path, way: str) -> None:
-    if way == "scram":
-        properties.login("SASL_SSL", "SCRAM-SHA-512")
+@pytest.mark.parametrize("way", ["tokens", "mutual"])
+def test_the_whole_gate(
+    secured: SecuredKafka, properties: Properties, tokens: TokenServer, tmp_path: Path, way: str
+) -> None:
+    if way == "tokens":
+        tokens.lifetime_seconds = 5.0
+        properties.login("SASL_SSL", "OAUTHBEARER")
     else:
         store = secured.clients.issue("gate").store(tmp_path / "gate.pem", KEY_PASSWORD, secured.clients.pem)
         properties.tls(ssl__keystore__location=str(store), ssl__key__password=KEY_PASSWORD)
-    operator = Operator(secured, "SASLSSL" if way == "scram" else "MUTUAL", properties, tmp_path)
+    operator = Operator(secured, "SHORT" if way == "tokens" else "MUTUAL", properties, tmp_path)
     operator.create_topics()
     with operator.gate() as gate:
         operator.publish("one", "two", "three")
@@ -144,10 +152,9 @@ def test_the_whole_gate(secured: SecuredKafka, properties: Properties, tmp_path:
         assert gate.stop() == 0
     assert "The policy is in force." in log
     assert not planted_in(log)
-    if way == "scram":
+    if way == "tokens":
         operator.mesura("topics", "check", "--partitions", "2", "--replication-factor", "1")
-        report = operator.mesura("audit", "--application-id", f"{operator.prefix}gate")
-        assert "Clean: every promise was kept." in report
+        operator.audit()
 
 
 def test_what_changes_under_a_gate(secured: SecuredKafka, properties: Properties, tmp_path: Path) -> None:
@@ -172,6 +179,7 @@ def test_what_changes_under_a_gate(secured: SecuredKafka, properties: Properties
             operator.publish("trusted")
             assert operator.answered(3) == {"before", "after", "trusted"}
             assert not planted_in(log_of(gate))
+        operator.audit()
     finally:
         secured.set_password(PASSWORD)
 

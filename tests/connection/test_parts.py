@@ -7,7 +7,9 @@ import base64
 import datetime as dt
 import logging
 import pickle
+import ssl
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,7 +22,7 @@ from structlog.testing import capture_logs
 from streams import broker_watch
 from streams.broker_watch import BrokerWatch
 from streams.brokers import WrongBrokers
-from streams.connection.connection import PasswordLogin, TokenLogin
+from streams.connection.connection import Certificates, PasswordLogin, TokenLogin
 from streams.connection.errors import ConnectionRefused, TokenNotGiven
 from streams.connection.librdkafka_client import librdkafka_settings
 from streams.connection.pem import certificates_in, validity_in, validity_of
@@ -150,6 +152,20 @@ def test_what_is_no_token(body: bytes) -> None:
         server.answer = (200, body)
         with pytest.raises(TokenNotGiven, match="answers without a token"):
             Tokens().get(login_at(server))
+
+
+def test_an_endpoint_with_an_authority_of_its_own(tmp_path: Path) -> None:
+    authority, other = Authority("tokens"), Authority("others")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority.issue("login", "127.0.0.1").store(tmp_path / "login.pem"))
+    with TokenServer(SECRET, context=context) as server:
+        trusting = replace(login_at(server), trusted=Certificates(authority.pem, "ca.crt"))
+        assert Tokens().get(trusting).principal == CLIENT_ID
+        for trusted in (None, Certificates(other.pem, "other.crt")):
+            with pytest.raises(
+                TokenNotGiven, match=r"name its authority with https\.ca\.location \(unable to get local"
+            ):
+                Tokens().get(replace(trusting, trusted=trusted))
 
 
 # ---- files that change ----------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import ssl
 from typing import TYPE_CHECKING
 
 import javaproperties
@@ -311,6 +312,13 @@ def test_java_stores_are_known_by_their_content(tmp_path: Path) -> None:
         said = refused(tmp_path, f"security.protocol=SSL\nssl.truststore.location={store}\n")
         assert words in said
         assert "openssl pkcs12 -in" in said
+
+
+def test_a_certificate_in_der_is_known_by_its_content(tmp_path: Path, authority: Authority) -> None:
+    file = tmp_path / "ca.der"
+    file.write_bytes(ssl.PEM_cert_to_DER_cert(authority.pem))
+    said = refused(tmp_path, f"security.protocol=SSL\nssl.truststore.location={file}\n")
+    assert f"openssl x509 -inform DER -in {file}" in said
 
 
 # ---- properties of the readers --------------------------------------------------------------------------------------
