@@ -8,7 +8,8 @@ Rules of this module
 1. Few bytes are exchanged and nothing is changed: which requests the broker knows, whether it lets us in, and to which
    addresses it sends its clients on.
 2. A finding is certain only if waiting cannot change it: a server of another protocol stays one. Silence, a closed
-   connection and an unknown name may be those of a broker that is just starting.
+   connection and an unknown name may be those of a broker that is just starting; an expired certificate or a password
+   that is refused may be in the middle of being replaced, and a gate that starts then has to come up by itself.
 3. One good address is enough, as for Kafka's own clients.
 4. What a broker says of a login that it refused is not quoted, because it may repeat what it was sent.
 5. A listener's handshake, its login and its addresses are one conversation, read from top to bottom: that is why this
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from streams.addresses import Address, read_addresses
 from streams.connection.connection import PasswordLogin
-from streams.connection.errors import TokenNotGiven, TokenRefused
+from streams.connection.errors import ConnectionRefused, TokenNotGiven
 from streams.connection.pem import validity_in
 from streams.connection.scram import ScramFailed, ScramLogin
 from streams.connection.source import UNSECURED
@@ -124,7 +125,10 @@ def reach_brokers(bootstrap_servers: str, source: ConnectionSource = UNSECURED) 
     """
     addresses = read_addresses(bootstrap_servers)
     way = _Way(source.read(), source)
-    refuse_expired(way.connection)
+    try:
+        refuse_expired(way.connection)
+    except ConnectionRefused as expired:
+        raise BrokersNotReached(str(expired)) from None
     findings = []
     for address in addresses:
         finding = _look(address, way)
@@ -243,7 +247,7 @@ def _not_trusted(address: Address, refused: ssl.SSLCertVerificationError, way: _
         else:
             when = "only later" if validity is None else f"from {validity.begins:%Y-%m-%d %H:%M} UTC on"
             text = f"{address} has a certificate that is valid {when}: correct this machine's clock, or the broker's."
-        return _NoBroker(text, is_certain=True)
+        return _NoBroker(text)
     if code in {_OTHER_HOST, _OTHER_ADDRESS}:
         names = _names_presented(address, way)
         return _NoBroker(
@@ -307,7 +311,6 @@ def _refused_by_tls(address: Address, refused: ssl.SSLError, connection: Connect
         return _NoBroker(
             f"{address} refuses our certificate ({what}): give one in {connection.client.chain.origin} that is signed "
             "by an authority in the brokers' trust store, with those between.",
-            is_certain=True,
         )
     return _NoBroker(f"{address} ends the handshake ({what}): allow TLS 1.2 or 1.3 on that listener.", is_certain=True)
 
@@ -362,7 +365,7 @@ def _prove_who_we_are(connection: socket.socket, address: Address, way: _Way) ->
             first = authenticate(connection, scram.first())
             scram.check(authenticate(connection, scram.final(first)))
     except TokenNotGiven as none:
-        raise _NoBroker(str(none), is_certain=isinstance(none, TokenRefused)) from None
+        raise _NoBroker(str(none)) from None
     except ScramFailed:
         raise _NoBroker(
             f"{address} does not know the password itself: it is no broker of this cluster. {_WANTED}", is_certain=True
@@ -374,7 +377,7 @@ def _prove_who_we_are(connection: socket.socket, address: Address, way: _Way) ->
         else:
             remedy = "look into the broker's log for what it misses in it (issuer, audience, scope)"
             text = f"{address} refuses the token: {remedy}."
-        raise _NoBroker(text, is_certain=True) from None
+        raise _NoBroker(text) from None
 
 
 # ---- what it is instead ---------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 ConnectionRefused        what was given cannot be used: the message says what, where and how to mend it, no secret
 TokenNotGiven            the token endpoint gave no token
- └── TokenRefused        it refused the client, and will again
 """
 
 from __future__ import annotations
@@ -14,7 +13,3 @@ class ConnectionRefused(ValueError):
 
 class TokenNotGiven(Exception):
     """The token endpoint gave no token, now."""
-
-
-class TokenRefused(TokenNotGiven):
-    """The token endpoint refused the client: it will be the same later."""

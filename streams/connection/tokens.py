@@ -22,7 +22,7 @@ import urllib.request
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote_plus, urlencode, urlsplit
 
-from streams.connection.errors import TokenNotGiven, TokenRefused
+from streams.connection.errors import TokenNotGiven
 from streams.connection.tls import trusting_context
 
 if TYPE_CHECKING:
@@ -95,8 +95,7 @@ def fetch_token(login: TokenLogin, now: float) -> Token:
     """A new token.
 
     Raises:
-        TokenRefused: the endpoint refused the client.
-        TokenNotGiven: it gave none for another reason.
+        TokenNotGiven: the endpoint gave none.
     """
     where = endpoint_in_words(login.endpoint)
     form = {"grant_type": "client_credentials"} | ({} if login.scope is None else {"scope": login.scope})
@@ -137,7 +136,7 @@ class _NoRedirection(urllib.request.HTTPRedirectHandler):
 
 def _refusal(error: urllib.error.HTTPError, where: str) -> TokenNotGiven:
     if 300 <= error.code < 400:
-        return TokenRefused(
+        return TokenNotGiven(
             f"The token endpoint {where} sends us on to another address (HTTP {error.code}), where the secret will not "
             "go: correct sasl.oauthbearer.token.endpoint.url."
         )
@@ -149,7 +148,7 @@ def _refusal(error: urllib.error.HTTPError, where: str) -> TokenNotGiven:
     except (ValueError, OSError, http.client.HTTPException):
         pass
     if error.code in {400, 401, 403}:
-        return TokenRefused(
+        return TokenNotGiven(
             f"The token endpoint {where} refuses the client (HTTP {error.code}{code}): correct the client id, the "
             "secret or the scope of OAUTHBEARER."
         )

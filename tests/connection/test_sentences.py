@@ -75,7 +75,9 @@ def test_what_a_listener_says(
     set_up: Callable[[Properties], ConnectionSource],
     words: str,
 ) -> None:
-    assert words in said(secured.addresses[listener], set_up(properties))
+    # What is replaced from time to time may be in the middle of it: a start is tried again.
+    is_certain = not any(word in words for word in ("expired", "refuses", "correct user"))
+    assert words in said(secured.addresses[listener], set_up(properties), is_certain=is_certain)
 
 
 def test_mechanisms_that_are_offered_are_named(secured: SecuredKafka, properties: Properties) -> None:
@@ -87,31 +89,39 @@ def test_mechanisms_that_are_offered_are_named(secured: SecuredKafka, properties
 def test_certificates_of_our_own(secured: SecuredKafka, properties: Properties, tmp_path: Path) -> None:
     address = secured.addresses["MUTUAL"]
     foreign = secured.other_authority.issue("gate").store(tmp_path / "foreign.pem")
-    assert "refuses our certificate (" in said(address, properties.tls(ssl__keystore__location=str(foreign)))
+    assert "refuses our certificate (" in said(
+        address, properties.tls(ssl__keystore__location=str(foreign)), is_certain=False
+    )
     expired = secured.clients.issue("gate", begins=-9, ends=-2).store(tmp_path / "old.pem", chain=secured.clients.pem)
-    assert f"in {expired} expired on 2" in said(address, properties.tls(ssl__keystore__location=str(expired)))
+    assert f"in {expired} expired on 2" in said(
+        address, properties.tls(ssl__keystore__location=str(expired)), is_certain=False
+    )
     locked = secured.clients.issue("gate").store(tmp_path / "locked.pem", KEY_PASSWORD, secured.clients.pem)
     wrong = properties.tls(ssl__keystore__location=str(locked), ssl__key__password=WRONG)
     assert "does not open with its password: correct ssl.key.password" in said(address, wrong)
 
 
 def test_token_endpoints(secured: SecuredKafka, properties: Properties, tokens: TokenServer) -> None:
-    address = secured.addresses["SASLSSL"]
+    def refused(source: ConnectionSource) -> str:
+        return said(secured.addresses["SASLSSL"], source, is_certain=False)
+
     source = properties.login("SASL_SSL", "OAUTHBEARER")
     tokens.secret = "another"
-    assert "refuses the client (HTTP 401, invalid_client): correct the client id" in said(address, source)
+    assert "refuses the client (HTTP 401, invalid_client): correct the client id" in said(
+        address, source, is_certain=False
+    )
     tokens.answer = (503, b"")
-    assert "gives no token (HTTP 503)" in said(address, source, is_certain=False)
+    assert "gives no token (HTTP 503)" in refused(source)
     tokens.answer = (200, b"<html>")
-    assert "answers without a token" in said(address, source, is_certain=False)
+    assert "answers without a token" in refused(source)
     tokens.answer = (302, tokens.url.encode())
-    assert "sends us on to another address (HTTP 302)" in said(address, source)
+    assert "sends us on to another address (HTTP 302)" in refused(source)
     tokens.answer = (200, b'{"access_token": "a.b.c", "expires_in": 60}')
-    assert "refuses the token: look into the broker's log" in said(address, source)
+    assert "refuses the token: look into the broker's log" in refused(source)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         nowhere = f"http://127.0.0.1:{listener.getsockname()[1]}/token"
     source = properties.login("SASL_SSL", "OAUTHBEARER", sasl__oauthbearer__token__endpoint__url=nowhere)
-    text = said(address, source, is_certain=False)
+    text = refused(source)
     assert f"The token endpoint {nowhere} does not answer (Connection refused)" in text
 
 
