@@ -107,9 +107,7 @@ def test_token_endpoints(secured: SecuredKafka, properties: Properties, tokens: 
 
     source = properties.login("SASL_SSL", "OAUTHBEARER")
     tokens.secret = "another"
-    assert "refuses the client (HTTP 401, invalid_client): correct the client id" in said(
-        address, source, is_certain=False
-    )
+    assert "refuses the client (HTTP 401, invalid_client): correct the client id" in refused(source)
     tokens.answer = (503, b"")
     assert "gives no token (HTTP 503)" in refused(source)
     tokens.answer = (200, b"<html>")
