@@ -1,4 +1,4 @@
-"""Says in the log why a running gate cannot connect any more: a client says that it failed, and not what to do.
+"""Says why a running gate cannot connect any more: a client says that it failed, and not what to do.
 
 Rules of this module
 1. It looks only when a client has failed to connect, and then seldom: a look is a login of its own.
@@ -18,7 +18,7 @@ from streams.brokers import BrokersNotReached, reach_brokers
 from streams.connection.errors import ConnectionRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from streams.connection.source import ConnectionSource
 
@@ -33,10 +33,20 @@ log = structlog.get_logger(__name__)
 
 
 class BrokerWatch(logging.Handler):
-    """Hears of connections that fail, and finds out why."""
+    """Hears of connections that fail, and finds out why.
 
-    def __init__(self, bootstrap_servers: str, source: ConnectionSource, look_seconds: float = LOOK_SECONDS) -> None:
+    `told` is called with each new cause, and with an empty text when it is gone.
+    """
+
+    def __init__(
+        self,
+        bootstrap_servers: str,
+        source: ConnectionSource,
+        told: Callable[[str], None] = lambda _: None,
+        look_seconds: float = LOOK_SECONDS,
+    ) -> None:
         super().__init__(logging.WARNING)
+        self._told = told
         self._bootstrap_servers = bootstrap_servers
         self._source = source
         self._look_seconds = look_seconds
@@ -79,6 +89,8 @@ class BrokerWatch(logging.Handler):
         return ""
 
     def _say(self, cause: str) -> None:
+        if cause != self._said:
+            self._told(cause)
         if cause and cause != self._said:
             log.error("The gate cannot connect to the brokers.", why=cause)
         elif self._said and not cause:

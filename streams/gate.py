@@ -36,7 +36,7 @@ from streams.exactly_once.changelog import CUSTOMER_PREFIX
 from streams.exactly_once.interfaces import Batch, BatchResult
 from streams.exactly_once.key_kinds import KeyKind, kind_of
 from streams.records import Header, InputRecord, OutputRecord
-from streams.telemetry.tally import Tally
+from streams.telemetry.tally import DEAD_LETTERS_NAMED_MAX, DeadLetterPlace, Tally
 from streams.topics import TopicNames
 
 
@@ -312,6 +312,10 @@ class _Run:
         topic, partition = self._topics.dead_letter, self._batch.partition
         self._outputs.append(dead_letter(record, partition, refusal, topic=topic, value_bytes_max=limit))
         self._tally.dead_letters[sent_to, refusal.reason] += 1
+        if len(self._tally.dead_letter_places) < DEAD_LETTERS_NAMED_MAX:
+            self._tally.dead_letter_places.append(
+                DeadLetterPlace(record.topic, partition, record.offset, refusal.reason)
+            )
         if isinstance(refusal, PermissionRefused):
             self._tally.permissions_refused += 1
         elif sent_to == self._topics.preferences:

@@ -61,6 +61,7 @@ from streams.telemetry.metrics import Telemetry
 from streams.telemetry.observer import TelemetryObserver
 from streams.telemetry.report import report
 from streams.telemetry.shared_counters import CounterStorage, SharedCounters
+from streams.telemetry.standing_log import StandingLog
 from streams.web.explain import explain_route
 from streams.web.merged_ops import REPORT_PATH
 from streams.web.ops import NO_STORE, OpsServer, WorkerSubject
@@ -153,10 +154,13 @@ class GateWorker:
 
     async def _run(self, stop: asyncio.Event) -> WorkerEnd:
         await asyncio.to_thread(reach_brokers, self.settings.bootstrap_servers, self._connection)
-        if not self._engine.client_options:
-            return await self._run_connected(stop)
-        with BrokerWatch(self.settings.bootstrap_servers, self._connection).listening():
-            return await self._run_connected(stop)
+        watch = BrokerWatch(self.settings.bootstrap_servers, self._connection, self._observer.brokers)
+        saying = asyncio.create_task(StandingLog(self._health).run())
+        try:
+            with watch.listening():
+                return await self._run_connected(stop)
+        finally:
+            saying.cancel()
 
     async def _run_connected(self, stop: asyncio.Event) -> WorkerEnd:
         startup = await check_topics(self._engine)

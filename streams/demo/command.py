@@ -28,9 +28,6 @@ LIVE_RATE: Final = 500
 
 FEED_INTENTS: Final = 4_000
 FEED_RATE: Final = 20
-FEED_CROWDS: Final = 36
-"""Each round of a feed writes to other customers. After this many rounds (two hours) the first customers come again,
-whose caps have room by then. More customers would only make the ledgers grow."""
 
 
 @click.group(invoke_without_command=True)
@@ -109,6 +106,11 @@ def demo(
 @click.option("--rate", type=click.IntRange(1), default=FEED_RATE, show_default=True, help="Intents per second.")
 @click.option("--rounds", type=click.IntRange(0), default=0, show_default=True, help="0: until stopped.")
 @click.option("--seed", type=int, default=7, show_default=True, help="Another seed, other customers.")
+@click.option(
+    "--mishaps",
+    is_flag=True,
+    help="Producers make mistakes too: unreadable and misplaced records, wrong clocks. They raise alerts.",
+)
 @cluster_option
 @topic_options
 def feed(
@@ -116,14 +118,18 @@ def feed(
     rate: int,
     rounds: int,
     seed: int,
+    mishaps: bool,
     cluster: Cluster,
     prefix: str,
     intent_topics: tuple[str, ...],
     renamed_topics: tuple[str, ...],
 ) -> None:
-    """Publish the demonstration's input, live, to a cluster where a gate is already running."""
-    from streams.demo.feed import Feed, FeedRefused, partitions_of
-    from streams.demo.input import Live, demo_input
+    """Publish the demonstration's input, live, to a cluster where a gate is already running.
+
+    A broker outage ends the round, and the next one begins when a broker answers again.
+    """
+    from streams.demo.feed import FeedRefused, partitions_of
+    from streams.demo.rounds import Rounds, feed_rounds
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -132,27 +138,10 @@ def feed(
     refuse_unreachable(cluster)
     try:
         partitions = partitions_of(cluster, names)
-        published = _Count()
-        producer = Feed(cluster, names, published)
-        done = 0
-        while not stop.is_set() and (not rounds or done < rounds):
-            live = Live(int(time.time() * 1000), intents * 1000 // rate, crowd=done % FEED_CROWDS)
-            records = demo_input(seed=seed + done, intents=intents, partitions=partitions, live=live)
-            producer.send(records, stop, live_from_ms=live.start_ms)
-            done += 1
-            click.echo(f"round {done}: {published.count:,} records published so far")
     except FeedRefused as refused:
         raise CommandError(f"The broker refused the input: {refused}.") from None
-
-
-class _Count:
-    """How many records were acknowledged."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def __call__(self, _topic: str, _partition: int, _offset: int, _timestamp_ms: int) -> None:
-        self.count += 1
+    plan = Rounds(intents=intents, rate=rate, rounds=rounds, seed=seed, mishaps=mishaps)
+    feed_rounds(cluster, names, partitions, plan, stop)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

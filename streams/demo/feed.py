@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 ACKNOWLEDGE_SECONDS: Final = 60.0
 """How long a record may wait for its acknowledgement."""
 
+STOP_SECONDS: Final = 5.0
+"""How long a feed that is stopped waits for acknowledgements that are under way."""
+
 CONNECT_SECONDS: Final = 15.0
 """How long a cluster may take to list its topics."""
 
@@ -77,11 +80,12 @@ class Feed:
             timestamp_ms = record.timestamp_ms
             if delay_ms is not None and live_from_ms is not None and timestamp_ms >= live_from_ms:
                 timestamp_ms = self._wait_for(timestamp_ms + delay_ms, stop)
+                self._refuse()
             self._send(record, timestamp_ms)
             if not number % _POLL_EVERY:
                 self._producer.poll(0)
                 self._refuse()
-        unsent = self._producer.flush(ACKNOWLEDGE_SECONDS + 5)
+        unsent = self._producer.flush(STOP_SECONDS if stop.is_set() else ACKNOWLEDGE_SECONDS + 5)
         self._refusal = self._refusal or (f"{unsent} records were not acknowledged" if unsent else "")
         self._refuse()
 
@@ -106,6 +110,7 @@ class Feed:
                 )
             except BufferError:
                 self._producer.poll(0.1)
+                self._refuse()
             else:
                 return
 

@@ -58,7 +58,12 @@ class Live:
 
 
 def demo_input(
-    *, seed: int = SEED, intents: int = INTENTS, partitions: int = PARTITIONS, live: Live | None = None
+    *,
+    seed: int = SEED,
+    intents: int = INTENTS,
+    partitions: int = PARTITIONS,
+    live: Live | None = None,
+    mishaps: bool = True,
 ) -> list[DemoRecord]:
     """Every record of the demonstration, in the order in which it is to be published.
 
@@ -68,6 +73,8 @@ def demo_input(
         partitions: of the topics; mistaken producers choose among them.
         live: None: the recorded weeks, for the record clock. Else a run for the wall clock: what lies before its start
             is background, the rest is to be published when its time comes.
+        mishaps: whether producers make mistakes too: unreadable and misplaced records, clocks that are wrong, a
+            customer about whom more is said than a ledger keeps. All of them raise alerts, as they have to.
     """
     rng = Random(seed)  # noqa: S311  # repeatable on purpose
     timeline: Timeline = RecordedTimeline() if live is None else LiveTimeline(live.start_ms, live.duration_ms)
@@ -77,18 +84,21 @@ def demo_input(
         rng, timeline, max(_CUSTOMERS_MIN, int(intents / share)), CHANNELS, first_number=first_number
     )
     mark = "" if live is None else f"{live.start_ms // 1000:x}-"
-    return _Input(rng, timeline, customers, partitions, mark).records(intents)
+    return _Input(rng, timeline, customers, partitions, mark, mishaps=mishaps).records(intents)
 
 
 class _Input:
     """One input in the making."""
 
-    def __init__(self, rng: Random, timeline: Timeline, customers: Customers, partitions: int, mark: str) -> None:
+    def __init__(
+        self, rng: Random, timeline: Timeline, customers: Customers, partitions: int, mark: str, *, mishaps: bool
+    ) -> None:
         self._rng = rng
         self._timeline = timeline
         self._customers = customers
         self._partitions = partitions
         self._mark = mark
+        self._mishaps = mishaps
         self._records: list[DemoRecord] = []
 
     def records(self, intents: int) -> list[DemoRecord]:
@@ -98,12 +108,13 @@ class _Input:
         for customer in customers:
             self._records += preferences_of(rng, timeline, customer)
         plans = plan_intents(rng, timeline, self._customers, intents)
-        if intents >= _TALKATIVE_FROM:
+        if self._mishaps and intents >= _TALKATIVE_FROM:
             self._add_the_talkative(customers[0], plans, int(intents * _TALKATIVE_SHARE))
         self._add_those_before_erasure(customers, plans)
         plans.sort(key=lambda planned: planned.moment_ms)
         self._write(plans)
-        self._spoil(intents)
+        if self._mishaps:
+            self._spoil(intents)
         self._records.sort(key=lambda record: (record.timestamp_ms, _RANKS[record.kind]))
         return self._records
 

@@ -76,8 +76,13 @@ class Health:
         self._barrier_seconds = 0.0
         self._barrier_reported_at = 0.0
         self._clock_difference_seconds = 0.0
+        self._brokers = ""
 
     # Told
+
+    def brokers(self, cause: str) -> None:
+        """Report why no broker can be reached; empty: one can."""
+        self._brokers = cause
 
     def policy(self, is_loaded: bool, why: str = "") -> None:
         """Report whether a policy is in force. A failed reload is not reported, because the last good policy stays in
@@ -183,6 +188,7 @@ class Health:
         remaining = self.restore_remaining_records()
         conditions = (
             self._policy,
+            Standing(not self._brokers, self._brokers),
             Standing(bool(self._partitions), "no partitions are assigned"),
             Standing(not self.restoring(), f"ledgers are being restored, {remaining} records remain"),
             Standing(abs(clock) <= self._clock_limit_seconds, f"the clock differs from the broker's by {clock:.1f} s"),
@@ -191,6 +197,9 @@ class Health:
         )
         missing = (condition for condition in conditions if not condition.ok)
         return next(missing, Standing(True, f"deciding for {self.partitions()} partitions"))
+
+    def brokers_unreachable(self) -> bool:
+        return bool(self._brokers)
 
     def partitions(self) -> int:
         return sum(state.is_assigned for state in self._partitions.values())

@@ -8,6 +8,8 @@ Rules of this module
    other lines of the Kafka client at WARNING and above are about brokers and groups, and are true.
 3. A line that would be misleading is reworded (`REWORDED`). So are errors of requests, in which a client's fault is
    distinguished from ours.
+4. What is ordinary for a moment (`PASSING`) is shown only if it lasts, and no line is shown more than a few times in
+   five minutes (`streams.telemetry.repetition`). While a fault lasts, our own sentence says what does not work and why.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from __future__ import annotations
 import logging
 import re
 from typing import Final, NamedTuple
+
+from streams.telemetry.repetition import Repetition
 
 _REPLACED: Final = "Faust looks at parts that this gate replaces. /live says whether a worker is stuck."
 
@@ -33,6 +37,33 @@ LEFT_OUT: Final = {
     "Has not committed": "Faust commits nothing here, because positions are committed with the decisions.",
 }
 """Lines at WARNING or above that are not shown, and why, by the beginning of their template."""
+
+
+_NO_BROKER: Final = "A broker that is restarted or moves is away for a moment. Our own sentence names the cause."
+_COORDINATOR: Final = "A group's coordinator is elected at a first start, moves, and goes away with its broker."
+
+PASSING: Final = {
+    "Unable connect to": _NO_BROKER,
+    "Unable to update metadata from": _NO_BROKER,
+    "Unable to request metadata from": _NO_BROKER,
+    "Failed fetch messages from": _NO_BROKER,
+    "Failed fetch offsets from": _NO_BROKER,
+    "Got error produce response": "The request is sent again, or the transaction fails and says so.",
+    "Topic %s not found in cluster metadata": "A topic that was just created is known to every broker a moment later.",
+    "Topic %s is not available during auto-create": "A topic that was just created has a leader a moment later.",
+    "Group Coordinator Request failed:": _COORDINATOR,
+    "Marking the coordinator dead": _COORDINATOR,
+    "Error sending %s to node %s [%s] -- marking coordinator dead": _COORDINATOR,
+    "Heartbeat send request failed:": _COORDINATOR,
+    "Heartbeat failed for group %s: coordinator": _COORDINATOR,
+    "Heartbeat failed: local member_id was not recognized": "The others have taken over, and it joins again.",
+    "FindCoordinator Request failed:": _COORDINATOR,
+    "Cannot send %r to": _NO_BROKER,
+    "Could not send %r": _NO_BROKER,
+    "Heartbeat session expired - marking coordinator dead": _COORDINATOR,
+    "OffsetCommit failed for group %s due to group": _COORDINATOR,
+}
+"""Lines at WARNING or above that are shown only if they last, and why, by the beginning of their template."""
 
 
 class Reworded(NamedTuple):
@@ -65,6 +96,10 @@ def leading_words(text: str) -> str:
 class LibraryFilter(logging.Filter):
     """A filter for a handler of the standard library. It lets our own lines pass and judges the others."""
 
+    def __init__(self, repetition: Repetition | None = None) -> None:
+        super().__init__()
+        self._repetition = repetition or Repetition()
+
     def filter(self, record: logging.LogRecord) -> bool:
         if hasattr(record, "_logger") or logging.getLogger().getEffectiveLevel() <= logging.DEBUG:
             return True
@@ -80,7 +115,10 @@ class LibraryFilter(logging.Filter):
                 _reword(record, said)
         if record.name == _SERVER:
             _reword(record, _whose_fault(record))
-        return True
+        is_passing = record.msg.startswith(tuple(PASSING))
+        times = self._repetition.occurrences((record.name, record.msg), is_passing=is_passing)
+        record.__dict__["times"] = times
+        return times > 0
 
 
 def _reword(record: logging.LogRecord, said: Reworded) -> None:

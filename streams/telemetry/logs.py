@@ -183,6 +183,9 @@ def _exception_fields(exception: BaseException) -> Mapping[str, object]:
 def _guard_foreign(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Rebuild a standard library record's message from its template, with only the arguments that may be shown."""
     record: logging.LogRecord = event["_record"]
+    times = record.__dict__.get("times", 1)  # set by the filter
+    if times > 1:
+        event["times"] = times
     shown = record.name.split(".", 1)[0] in ARGUMENTS_SHOWN
     arguments = event.pop("positional_args", ())
     if not isinstance(record.msg, str):

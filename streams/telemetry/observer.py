@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from streams.telemetry import registry
+from streams.telemetry.dead_letter_log import DeadLetterLog
 from streams.telemetry.tally import Tally
 
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ class TelemetryObserver:
     def __init__(self, telemetry: Telemetry, health: Health) -> None:
         self._telemetry = telemetry
         self._health = health
+        self._dead_letter_log = DeadLetterLog()
         telemetry.read_from(registry.READY, lambda: float(health.readiness().ok))
+        telemetry.read_from(registry.BROKERS_UNREACHABLE, lambda: float(health.brokers_unreachable()))
         telemetry.read_from(registry.PARTITIONS_ASSIGNED, health.partitions)
         telemetry.read_from(registry.RESTORE_IN_PROGRESS, lambda: float(health.restoring()))
         telemetry.read_from(registry.RESTORE_REMAINING, health.restore_remaining_records)
@@ -42,6 +45,8 @@ class TelemetryObserver:
         self._health.turned()
         if isinstance(tally, Tally):
             self._telemetry.count(tally, decided_at_ms=decided_at_ms, committed_at_ms=committed_at_ms)
+            if tally.dead_letter_places:
+                self._dead_letter_log.committed(tally)
 
     def batch_aborted(self, reason: str) -> None:
         self._health.turned()
@@ -81,6 +86,12 @@ class TelemetryObserver:
 
     def round_finished(self, seconds: float) -> None:
         self._telemetry.set(registry.RETENTION_ROUND, seconds)
+
+    # Told by the worker
+
+    def brokers(self, cause: str) -> None:
+        """Why no broker can be reached; empty: one can."""
+        self._health.brokers(cause)
 
     # Told by the gate
 

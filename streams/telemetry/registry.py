@@ -276,6 +276,13 @@ READY = MetricSpec(
     "1 while this worker is deciding; /ready says why not.",
     across="least",
 )
+BROKERS_UNREACHABLE = MetricSpec(
+    "brokers_unreachable",
+    "gauge",
+    "boolean",
+    "1 while a worker that runs can connect to none of the brokers; /ready and the log say why.",
+    across="greatest",
+)
 BARRIER_UNANSWERED = MetricSpec(
     "barrier_unanswered_seconds",
     "gauge",
@@ -411,7 +418,7 @@ WORKER_METRICS: tuple[MetricSpec, ...] = (
     UNREADABLE_OUTCOMES,
     REROUTED, DUPLICATES, WITHDRAWALS, PREFERENCE_EVENTS,
     OUTCOMES, UNKNOWN_FIELDS, LEDGER_FULL, LEDGERS_EXAMINED, LEDGERS_PRUNED, LEDGERS_REMOVED, RETENTION_ROUND,
-    RESTORE_IN_PROGRESS, RESTORE_REMAINING, RESTORED, PARTITIONS_ASSIGNED, READY,
+    RESTORE_IN_PROGRESS, RESTORE_REMAINING, RESTORED, PARTITIONS_ASSIGNED, READY, BROKERS_UNREACHABLE,
     BARRIER_UNANSWERED, BATCHES_ABORTED, MISSING_RECORDS, CLOCK_DIFFERENCE, POLICY_INFO, POLICY_RELOAD,
     POLICY_FILE_DIFFERS, POLICY_LOADED,
     BUILD_INFO, LAST_DECISION, REBALANCES,

@@ -10,7 +10,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from typing import Final, Literal, NamedTuple, TypeVar
+
+DEAD_LETTERS_NAMED_MAX: Final = 20
+"""Dead letters whose places are kept of a batch, for the log: it shows a few of each kind, and the others are counted.
+A batch may consist of thousands."""
 
 Verdict = Literal["approved", "suppressed"]
 Key = TypeVar("Key")
@@ -18,6 +22,15 @@ Key = TypeVar("Key")
 
 def _counts() -> defaultdict[Key, int]:
     return defaultdict(int)
+
+
+class DeadLetterPlace(NamedTuple):
+    """Where the record stands that became a dead letter, and why."""
+
+    topic: str
+    partition: int
+    offset: int
+    reason: str
 
 
 @dataclass(slots=True)
@@ -33,6 +46,8 @@ class Tally:
     """(channel, verdict, reason). An approval has no reason. Whatever is there is exported as `none`."""
     dead_letters: defaultdict[tuple[str, str], int] = field(default_factory=_counts)
     """(topic, reason)."""
+    dead_letter_places: list[DeadLetterPlace] = field(default_factory=list)
+    """The first `DEAD_LETTERS_NAMED_MAX`."""
     rerouted: defaultdict[str, int] = field(default_factory=_counts)
     """Topic on which the misrouted record had arrived."""
     withdrawals: defaultdict[str, int] = field(default_factory=_counts)

@@ -14,9 +14,11 @@ from streams.cli.main import mesura
 from streams.connection.cluster import Cluster
 from streams.demo.feed import Feed, FeedRefused, partitions_of
 from streams.demo.input import Live, demo_input
+from streams.demo.rounds import Rounds, feed_rounds
 from streams.testing.broker import create_plan
 from streams.testing.embedded_broker import EmbeddedBroker
 from streams.testing.kafka_io import read_topic
+from streams.testing.waiting import wait_until
 from streams.topics import TopicNames, TopicPlan
 
 if TYPE_CHECKING:
@@ -92,6 +94,34 @@ def test_the_command_feeds_a_cluster(broker: EmbeddedBroker) -> None:
     stored = read_topic(broker.bootstrap_servers, names.intents[0])
     assert len(stored) >= 120
     assert {(record.key or b"x")[:10] for record in stored} >= {b"customer-0", b"customer-1"}
+
+
+def test_it_goes_on_after_an_outage(broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.demo.feed.ACKNOWLEDGE_SECONDS", 0.5)
+    monkeypatch.setattr("streams.demo.rounds.LOOK_AGAIN_SECONDS", 0.05)
+    names = make_topics(broker, "outage-")
+    stop = threading.Event()
+    said: list[str] = []
+    monkeypatch.setattr("click.echo", lambda text, **_: said.append(text))
+    plan = Rounds(intents=100, rate=100, rounds=0, seed=7, mishaps=False)
+    feeding = threading.Thread(
+        target=feed_rounds, args=(Cluster(broker.bootstrap_servers), names, PARTITIONS, plan, stop)
+    )
+    before = 0
+    feeding.start()
+    try:
+        wait_until(lambda: len(read_topic(broker.bootstrap_servers, names.intents[0])) > 10, 30, "the feed begins")
+        broker.go_down()
+        wait_until(lambda: any("broken off" in line for line in said), 30, "the round is broken off")
+        before = len(said)
+        broker.come_up()
+        wait_until(lambda: len(said) > before + 1, 30, "whole rounds follow")
+    finally:
+        broker.come_up()
+        stop.set()
+        feeding.join(30)
+    assert not feeding.is_alive()
+    assert not any("broken off" in line for line in said[before:])
 
 
 def test_topics_are_looked_at_first(broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch) -> None:

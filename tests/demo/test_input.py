@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,8 +13,15 @@ from streams.decision.reasons import REASONS
 from streams.demo.input import PARTITIONS, Live, demo_input
 from streams.demo.records import DemoRecord
 from streams.demo.timeline import RECORDED_END_MS, RECORDED_START_MS
+from streams.gate import Gate
 from streams.testing.embedded_broker import KEPT_BYTES
 from tests.demo.decided import Answers, decide_all
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from streams.exactly_once.interfaces import Batch, BatchResult
+    from streams.telemetry.tally import Tally
 
 INTENTS = 3_000
 # What the starter policy cannot say: it has no campaign in shadow.
@@ -23,6 +31,19 @@ RARE = {"ledger_full", "not_understood"}
 WEDNESDAY_MS = int(datetime(2026, 11, 25, 15, tzinfo=UTC).timestamp() * 1000)
 SUNDAY_MS = int(datetime(2026, 11, 22, 18, 30, tzinfo=UTC).timestamp() * 1000)
 RECORD_OVERHEAD_BYTES = 70
+
+
+def is_of_a_mistake(tally: Tally) -> bool:
+    """Whether something was counted that has an alert."""
+    return bool(
+        tally.dead_letters
+        or tally.rerouted
+        or tally.not_understood
+        or tally.permissions_refused
+        or tally.unreadable_opt_outs
+        or tally.unreadable_outcomes
+        or tally.ledger_full
+    )
 
 
 def digest(records: list[DemoRecord]) -> str:
@@ -95,6 +116,30 @@ def test_what_the_gate_makes_of_a_live_run(now_ms: int) -> None:
     answers = decide_all(demo_input(intents=3_000, live=Live(now_ms, 10_000)), now_ms=now_ms)
     assert 0.4 <= answers.approved / answers.decided <= 0.8
     assert len(answers.suppressed) >= 15
+
+
+def test_without_mishaps_nobody_makes_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever raises an alert is what somebody would have to look at."""
+    tallies: list[Tally] = []
+    apply = Gate.apply
+
+    def applied(gate: Gate, batch: Batch, store: Mapping[bytes, bytes]) -> BatchResult:
+        result = apply(gate, batch, store)
+        tallies.append(result.tally)
+        return result
+
+    monkeypatch.setattr(Gate, "apply", applied)
+    records = {
+        mishaps: demo_input(intents=3_000, live=Live(WEDNESDAY_MS, 10_000), mishaps=mishaps)
+        for mishaps in (False, True)
+    }
+    answers = decide_all(records[False], now_ms=WEDNESDAY_MS)
+    assert len(answers.suppressed) >= 15
+    assert [tally for tally in tallies if is_of_a_mistake(tally)] == []
+    tallies.clear()
+    decide_all(records[True], now_ms=WEDNESDAY_MS)
+    assert any(tally.dead_letters for tally in tallies)
+    assert any(tally.ledger_full for tally in tallies)
 
 
 def test_a_live_run_is_of_now_and_its_background_is_of_before() -> None:

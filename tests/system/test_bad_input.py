@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -129,6 +130,15 @@ def run(real_kafka: Broker, tmp_path_factory: pytest.TempPathFactory) -> Run:
         assert gate.exit_code is None, "the process that began is the one that ended it"
         exposition = gate.get("/metrics")[1]
     return Run(world, account_for(world), hostile, forged_at, gate.said, exposition, began_ms)
+
+
+def test_the_log_names_the_places_of_dead_letters_and_nothing_else_of_them(run: Run) -> None:
+    lines = [json.loads(line) for line in run.said.splitlines() if "is in the dead-letter topic" in line]
+    assert len(lines) >= 10
+    named = {Place(line["topic"], line["partition"], line["offset"]): line["reason"] for line in lines}
+    letters = run.account.dead_letters
+    assert named == {place: header(letters[place], ERROR_REASON) for place in named}
+    assert len(named) == len(lines) <= sum(line["times"] for line in lines) <= len(letters)
 
 
 def fate(run: Run, place: Place) -> tuple[str, str | None]:

@@ -19,7 +19,7 @@ import pytest
 import structlog
 
 import streams.telemetry
-from streams.telemetry.libraries import LEFT_OUT, REWORDED
+from streams.telemetry.libraries import LEFT_OUT, PASSING, REWORDED
 from streams.telemetry.logs import ALLOWED_KEYS, FORBIDDEN, MAX_ITEMS, MAX_TEXT, REDACTED, configure_logging
 
 CUSTOMER = "customer-7f3a"
@@ -153,7 +153,7 @@ def test_what_is_ordinary_or_not_so_here_is_left_out(out: io.StringIO, begins: s
     assert len(lines(out)) == 1
 
 
-@pytest.mark.parametrize("begins", LEFT_OUT | REWORDED)
+@pytest.mark.parametrize("begins", LEFT_OUT | REWORDED | PASSING)
 def test_what_is_judged_is_still_said_by_the_libraries(begins: str) -> None:
     """A line that a newer version words differently would be shown again: then it has to be judged again."""
     source = "".join(
