@@ -12,6 +12,8 @@
 #                        the running gate on Apache Kafka; --help of `python -m bench.throughput` says what ARGS can be
 #   make faults          kills, freezes and a killed broker under load on Apache Kafka; results in bench/results/faults.md (long)
 #   make simulation      100 000 simulated histories, and every planted mistake; results in bench/results/simulation.md (long)
+#   make acls            every permission of every role taken away once, on Apache Kafka with its authorizer; results in
+#                        bench/results/acls.md (some minutes)
 #   make chaos           MINUTES=30 of every fault at once on Apache Kafka; results in bench/results/chaos.md (long)
 #   make bench-compare   the gate beside three peers on one broker; results in bench/results/compare.md (half an hour)
 #   make clients         what Java, JavaScript, Go and Python clients publish, decided and audited, before and after compaction, on
@@ -48,7 +50,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 LOCKED := $(PIP) install --quiet --no-deps --require-hashes -r
 CONSISTENT := $(PIP) check || { echo "$(VENV) holds what does not fit together (above). Make it anew: rm -rf $(VENV)" >&2; exit 1; }
 
-.PHONY: setup demo test quick check compiled bench bench-compare races faults simulation chaos clients poison mutants fuzz fuzz-bytes \
+.PHONY: setup demo test quick check compiled bench bench-compare races acls faults simulation chaos clients poison mutants fuzz fuzz-bytes \
 	versions versions-record versions-rolling setup-matrix generators lock
 
 setup: $(TEST_STAMP)
@@ -115,6 +117,9 @@ bench-%: $(TEST_STAMP)
 bench-compare: $(TEST_STAMP)
 	$(BIN)/python deploy/compile_core.py
 	$(BIN)/python -m bench.compare $(ARGS)
+
+acls: $(TEST_STAMP)
+	$(BIN)/python -m tests.access.campaign $(ARGS)
 
 faults: $(TEST_STAMP)
 	$(BIN)/python -m tests.faults.campaign $(ARGS)

@@ -26,11 +26,14 @@ from typing import Final
 import msgspec
 import structlog
 from aiohttp import web
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, TransactionalIdAuthorizationFailed
 
+from streams.access.check import PermissionsMissing, refuse_without, sentence
+from streams.access.roles import permissions_of
 from streams.app import SystemClock, Worker
 from streams.broker_watch import BrokerWatch
 from streams.brokers import BrokersNotReached, reach_brokers
+from streams.connection.cluster import Cluster
 from streams.contracts.control import encode_policy
 from streams.contracts.dead_letters import VALUE_BYTES_MAX
 from streams.contracts.errors import REFUSALS
@@ -110,6 +113,8 @@ class GateWorker:
         self._path = Path(settings.policy_path)
         self._connection = settings.connection(os.environ, log)
         self._engine = engine_settings(settings, self._connection)
+        self._cluster = Cluster(settings.bootstrap_servers, self._connection)
+        self._permissions = permissions_of("gate", settings.topics, settings.application_id)
         self._clock = SystemClock()
         # Under a supervisor what it counts outlives it, and the supervisor answers for it.
         descriptor = os.environ.get(COUNTERS_VARIABLE)
@@ -158,11 +163,12 @@ class GateWorker:
         saying = asyncio.create_task(StandingLog(self._health).run())
         try:
             with watch.listening():
-                return await self._run_connected(stop)
+                return self._explained(await self._run_connected(stop))
         finally:
             saying.cancel()
 
     async def _run_connected(self, stop: asyncio.Event) -> WorkerEnd:
+        await asyncio.to_thread(self._refuse_without_permissions)
         startup = await check_topics(self._engine)
         gate_settings = await self._gate_settings(startup.partition_count)
         async with ControlTopic(self._engine, self.settings.topics.control) as control:
@@ -191,6 +197,18 @@ class GateWorker:
             log.error("Watching the policy file failed.", exc_info=failure)
             return WorkerEnd.by(failure)
         return end
+
+    def _refuse_without_permissions(self) -> None:
+        refuse_without(self._cluster, self._permissions, "gate")
+
+    def _explained(self, end: WorkerEnd) -> WorkerEnd:
+        """What a client says of a transactional id that it may not use, with what is missing: no broker tells that
+        beforehand.
+        """
+        if not isinstance(end.error, TransactionalIdAuthorizationFailed):
+            return end
+        missing = [each for each in self._permissions if each.resource == "transactional-id"]
+        return WorkerEnd.by(PermissionsMissing(sentence(self._cluster, missing, "gate")))
 
     async def _gate_settings(self, partitions: int) -> GateSettings:
         topics = self.settings.topics

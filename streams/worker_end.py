@@ -16,6 +16,7 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from streams.access.check import PermissionsMissing
 from streams.brokers import BrokersNotReached, WrongBrokers
 from streams.connection.errors import ConnectionRefused
 from streams.exactly_once.errors import EngineError, RefusalError
@@ -26,10 +27,10 @@ from streams.settings import SettingsRefused
 if TYPE_CHECKING:
     from typing import Self, TextIO
 
-_OWN: Final = (EngineError, PolicyRefused, SettingsRefused, ConnectionRefused, BrokersNotReached)
+_OWN: Final = (PermissionsMissing, EngineError, PolicyRefused, SettingsRefused, ConnectionRefused, BrokersNotReached)
 """Errors whose texts never quote a record."""
 
-_REFUSALS: Final = (RefusalError, PolicyRefused, SettingsRefused, ConnectionRefused, WrongBrokers)
+_REFUSALS: Final = (PermissionsMissing, RefusalError, PolicyRefused, SettingsRefused, ConnectionRefused, WrongBrokers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from streams.access.roles import permissions_of
 from streams.audit.run import audit as run_audit
 from streams.audit.settings import ACKNOWLEDGED_WITHIN_MS, DEFAULT_PROCESSES, AuditError, AuditSettings
 from streams.cli.errors import CommandError
@@ -22,6 +23,7 @@ from streams.cli.options import (
     ERASURE_KEY_VARIABLE,
     cluster_option,
     erasure_key,
+    refuse_unpermitted,
     refuse_unreachable,
     topic_names,
     topic_options,
@@ -100,10 +102,11 @@ def audit(
 ) -> int:
     """Replay what a gate committed with a second implementation of its rules, and report every broken promise."""
     files: list[Path] = [policy_file(name) for name in policies]
+    names = topic_names(prefix, intent_topics, renamed_topics)
     settings = AuditSettings(
         bootstrap_servers=cluster.bootstrap_servers,
         client_settings=cluster.client_settings(),
-        topics=topic_names(prefix, intent_topics, renamed_topics),
+        topics=names,
         policies=files,
         application_id=application_id,
         check_ledgers=not no_ledgers,
@@ -114,6 +117,7 @@ def audit(
         erasure_key=_erasure_key_if_any(),
     )
     refuse_unreachable(cluster)
+    refuse_unpermitted(cluster, permissions_of("auditor", names, application_id), "auditor")
     try:
         report = run_audit(settings)
     except AuditError as error:

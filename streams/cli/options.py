@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
     from confluent_kafka import KafkaException
 
+    from streams.access.permission import Permission
+    from streams.access.roles import Role
+
 Command = TypeVar("Command", bound="Callable[..., object]")
 
 ERASURE_KEY_VARIABLE: Final = "MESURA_ERASURE_KEY"
@@ -111,6 +114,21 @@ def refuse_unreachable(cluster: Cluster) -> None:
         reach_brokers(cluster.bootstrap_servers, cluster.connection)
     except (BrokersNotReached, ConnectionRefused) as not_reached:
         raise Unreachable(str(not_reached)) from None
+
+
+def refuse_unpermitted(cluster: Cluster, permissions: Sequence[Permission], role: Role) -> None:
+    """Report what the brokers do not allow us to do, before a client takes it for topics that do not exist.
+
+    Raises:
+        CommandError: says what, and how it is granted.
+    """
+    # Here, because it loads librdkafka, which commands that need no broker do without.
+    from streams.access.check import PermissionsMissing, refuse_without
+
+    try:
+        refuse_without(cluster, permissions, role)
+    except PermissionsMissing as missing:
+        raise CommandError(str(missing)) from None
 
 
 def stopped_answering(cluster: Cluster | str, error: KafkaException) -> Unreachable:

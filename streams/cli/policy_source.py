@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
+from streams.access.permission import Permission
 from streams.cli.errors import CommandError, Unreachable, Unreadable
-from streams.cli.options import refuse_unreachable, stopped_answering
+from streams.cli.options import refuse_unpermitted, refuse_unreachable, stopped_answering
 from streams.cli.render import PolicyView, view_of_policy, view_of_record
 from streams.contracts.control import PolicyRecord, decode_policy
 from streams.decision.policy import Policy, compile_policy
@@ -79,6 +80,7 @@ def read_control(cluster: Cluster, topic: str) -> Mapping[bytes, bytes]:
         CommandError: there is no such topic.
     """
     refuse_unreachable(cluster)
+    refuse_unpermitted(cluster, [Permission("topic", topic, "Read", "find the policy's text")], "reader")
     consumer = Consumer(
         {
             **cluster.client_settings(),

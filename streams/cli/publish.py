@@ -22,6 +22,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 import click
 from confluent_kafka import KafkaException, Producer
 
+from streams.access.roles import permissions_of
 from streams.cli.errors import CommandError
 from streams.cli.event_lines import UTF8_MARK, CheckedLine, Kind, KindUnknown, checked, one_event_a_line
 from streams.cli.options import cluster_option_for, refuse_unreachable, stopped_answering, topic_names, topic_options
@@ -143,6 +144,7 @@ class Publisher:
         self.not_acknowledged: list[str] = []
         self._topics = {"intents": names.intents[-1], "preferences": names.preferences, "outcomes": names.outcomes}
         refuse_unreachable(cluster)
+        self._not_permitted = _not_permitted(cluster, names)
         self._producer = Producer(
             {
                 **cluster.client_settings(),
@@ -163,6 +165,10 @@ class Publisher:
     def send(self, sound: CheckedLine, now: int) -> None:
         """Start sending the line. Whether it arrived is known after `finish`."""
         timestamp = now if sound.timestamp_ms is None else sound.timestamp_ms
+        why = self._not_permitted.get(sound.kind)
+        if why is not None:
+            self.not_acknowledged.append(why)
+            return
         while True:
             try:
                 self._producer.produce(self._topics[sound.kind], key=sound.key, value=sound.value, timestamp=timestamp)
@@ -188,12 +194,39 @@ class Publisher:
             existing = self._producer.list_topics(timeout=CONNECT_SECONDS).topics
         except KafkaException as error:
             raise stopped_answering(cluster, error) from None
-        missing = sorted({topic for topic in self._topics.values() if topic not in existing})
+        permitted = {topic for kind, topic in self._topics.items() if kind not in self._not_permitted}
+        missing = sorted(topic for topic in permitted if topic not in existing)
         if missing:
             raise CommandError(
                 f"These topics do not exist: {', '.join(missing)}. Create them with `mesura topics create`, or give "
                 "the --prefix of the gate."
             )
+
+
+_KINDS: Final[tuple[Kind, ...]] = ("intents", "preferences", "outcomes")
+"""Each has a role of the same name."""
+
+
+def _not_permitted(cluster: Cluster, names: TopicNames) -> dict[Kind, str]:
+    """Why we may not publish, by the kinds that we may not: a system publishes what it is for, and need not be allowed
+    more.
+
+    Raises:
+        CommandError: we may not publish anything.
+    """
+    # Here, because it loads librdkafka's administration, which --check does without.
+    from streams.access.check import missing_permissions, sentence
+
+    wanted = {role: permissions_of(role, names, "")[-1:] for role in _KINDS}
+    missing = missing_permissions(cluster, [each for permissions in wanted.values() for each in permissions])
+    why = {
+        role: sentence(cluster, permissions, role)
+        for role, permissions in wanted.items()
+        if any(each in missing for each in permissions)
+    }
+    if len(why) == len(_KINDS):
+        raise CommandError(why["intents"])
+    return why
 
 
 @click.command()

@@ -14,8 +14,17 @@ import click
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
+from streams.access.check import sentence
+from streams.access.roles import permissions_of
+from streams.cli.acls import acls
 from streams.cli.errors import CommandError
-from streams.cli.options import cluster_option, refuse_unreachable, topic_names, topic_options
+from streams.cli.options import (
+    cluster_option,
+    refuse_unpermitted,
+    refuse_unreachable,
+    topic_names,
+    topic_options,
+)
 from streams.connection.cluster import Cluster
 from streams.exactly_once.topic_rules import broken_rules
 from streams.exit_codes import ExitCode
@@ -155,6 +164,9 @@ def topics() -> None:
     """Create and check the topics."""
 
 
+topics.add_command(acls)
+
+
 class _PlanOptions(TypedDict):
     prefix: str
     intent_topics: tuple[str, ...]
@@ -225,9 +237,10 @@ _REMEDIES: Final[Mapping[int, str]] = {
     KafkaError.INVALID_REPLICATION_FACTOR: "Give a --replication-factor of at most the number of brokers.",
     KafkaError.POLICY_VIOLATION: "The cluster has rules for topics. Ask its operators, or create the topics as "
     "`mesura topics describe` says.",
-    KafkaError.TOPIC_AUTHORIZATION_FAILED: "Ask its operators for the rights to create, describe and read topics.",
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "Ask its operators for the rights to create, describe and read topics.",
 }
+
+_NOT_PERMITTED: Final = {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED}
+"""To create a topic: what we may do with one that does not exist, no broker tells beforehand."""
 
 
 def _remedy(error: KafkaException) -> str:
@@ -236,9 +249,14 @@ def _remedy(error: KafkaException) -> str:
 
 def _report(act: Callable[[Cluster, TopicPlan], list[TopicReport]], cluster: Cluster, plan: TopicPlan) -> None:
     refuse_unreachable(cluster)
+    permissions = permissions_of("operator", plan.names, "")
+    refuse_unpermitted(cluster, [each for each in permissions if each.operation != "Create"], "operator")
     try:
         reports = act(cluster, plan)
     except KafkaException as error:
+        if error.args[0].code() in _NOT_PERMITTED:
+            missing = [each for each in permissions if each.operation == "Create"]
+            raise CommandError(sentence(cluster, missing, "operator")) from None
         raise CommandError(f"The cluster at {cluster} refused: {error.args[0].str()}. {_remedy(error)}") from None
     for report in reports:
         click.echo(f"{report.topic.name}: {report.state.value}")

@@ -18,8 +18,16 @@ import click
 import orjson
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
+from streams.access.permission import Permission
 from streams.cli.errors import CommandError
-from streams.cli.options import cluster_option, refuse_unreachable, stopped_answering, topic_names, topic_options
+from streams.cli.options import (
+    cluster_option,
+    refuse_unpermitted,
+    refuse_unreachable,
+    stopped_answering,
+    topic_names,
+    topic_options,
+)
 from streams.cli.render import PolicyView, moment_in_words, verdict_in_words, zone_of
 from streams.contracts.header_names import ERROR_DETAIL, ERROR_OFFSET, ERROR_PARTITION, ERROR_REASON, ERROR_TOPIC
 
@@ -96,6 +104,7 @@ def follow(cluster: Cluster, topics: tuple[str, ...], *, from_beginning: bool, t
         CommandError: the topics do not exist.
     """
     refuse_unreachable(cluster)
+    refuse_unpermitted(cluster, [Permission("topic", topic, "Read", "show it") for topic in topics], "reader")
     refused = threading.Event()
     consumer = _consumer(cluster, refused)
     try:

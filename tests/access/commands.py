@@ -1,0 +1,95 @@
+"""What each role does: with the product's commands, or as a program of its own with a Kafka client."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+from confluent_kafka import Consumer, KafkaException, Producer
+
+from streams.access.roles import GROUP_OF_GATEWAYS
+from tests.access.gate import ERASURE_KEY
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from streams.access.roles import Role
+    from tests.access.gate import Gate
+
+WAIT_SECONDS: Final = 60.0
+
+
+def said_by(role: Role, gate: Gate, directory: Path) -> str:
+    """What is said when somebody of this role does its work; empty: it is done."""
+    now = int(time.time() * 1000)
+    prefix = gate.prefix
+    if role == "gateway":
+        return _gateway(gate)
+    commands = {
+        "intents": ["publish", _line(directory, intent_id=f"i{now}", customer_id="c-1", channel="sms", created_at=now)],
+        "preferences": ["publish", _line(directory, event_id=f"e{now}", customer_id="c-1", type="opt_out")],
+        "outcomes": ["publish", _line(directory, event_id=f"o{now}", customer_id="c-1", type="sent", intent_id="i")],
+        "reader": ["watch", "--from-beginning", "--no-follow"],
+        "auditor": ["audit", "--application-id", gate.application_id, "--allow-undecided"],
+        "operator": ["topics", "create", "--partitions", "2", "--replication-factor", "1"],
+    }
+    return mesura(gate, role, *commands[role], "--prefix", prefix)
+
+
+def mesura(gate: Gate, role: Role, *arguments: str) -> str:
+    """What a command says that did not do its work; empty: it did."""
+    where = ["--bootstrap", gate.kafka.address, "--command-config", str(gate.kafka.properties(role))]
+    done = subprocess.run(
+        [sys.executable, "-m", "streams.cli.main", *arguments, *where],
+        capture_output=True,
+        text=True,
+        timeout=WAIT_SECONDS,
+        env={"MESURA_ERASURE_KEY": ERASURE_KEY},
+        check=False,
+    )
+    return "" if done.returncode == 0 else (done.stderr or done.stdout).strip().removeprefix("Error: ")
+
+
+def _line(directory: Path, **fields: object) -> str:
+    path = directory / "line.jsonl"
+    path.write_text(json.dumps(fields) + "\n")
+    return str(path)
+
+
+def _gateway(gate: Gate) -> str:
+    """Consumes an approval in a group, commits, and reports an outcome."""
+    settings = {**gate.kafka.cluster("gateway").client_settings(), "log_level": 0}
+    consumer = Consumer(
+        {
+            **settings,
+            "group.id": GROUP_OF_GATEWAYS,
+            "auto.offset.reset": "earliest",
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+        }
+    )
+    refusals: list[str] = []
+    producer = Producer({**settings, "error_cb": lambda _: None})
+    try:
+        consumer.subscribe([gate.names.approved])
+        until = time.monotonic() + WAIT_SECONDS
+        while (message := consumer.poll(0.2)) is None or message.error() is not None:
+            if message is not None:
+                return str(message.error().str())
+            assert time.monotonic() < until, "an approval arrives"
+        consumer.seek(message)
+        producer.produce(
+            gate.names.outcomes,
+            key=message.key(),
+            value=b"{}",
+            on_delivery=lambda error, _: refusals.append(error.str()) if error else None,
+        )
+        producer.flush(WAIT_SECONDS)
+    except KafkaException as error:
+        return str(error.args[0].str())
+    finally:
+        consumer.close()
+    return refusals[0] if refusals else ""
