@@ -163,10 +163,16 @@ class Publisher:
         self._check_topics(cluster)
 
     def send(self, sound: CheckedLine, now: int) -> None:
-        """Start sending the line. Whether it arrived is known after `finish`."""
+        """Start sending the line. Whether it arrived is known after `finish`.
+
+        Raises:
+            CommandError: we may not publish anything at all.
+        """
         timestamp = now if sound.timestamp_ms is None else sound.timestamp_ms
         why = self._not_permitted.get(sound.kind)
         if why is not None:
+            if len(self._not_permitted) == len(_KINDS):
+                raise CommandError(why)
             self.not_acknowledged.append(why)
             return
         while True:
@@ -210,23 +216,17 @@ _KINDS: Final[tuple[Kind, ...]] = ("intents", "preferences", "outcomes")
 def _not_permitted(cluster: Cluster, names: TopicNames) -> dict[Kind, str]:
     """Why we may not publish, by the kinds that we may not: a system publishes what it is for, and need not be allowed
     more.
-
-    Raises:
-        CommandError: we may not publish anything.
     """
     # Here, because it loads librdkafka's administration, which --check does without.
     from streams.access.check import missing_permissions, sentence
 
     wanted = {role: permissions_of(role, names, "")[-1:] for role in _KINDS}
     missing = missing_permissions(cluster, [each for permissions in wanted.values() for each in permissions])
-    why = {
+    return {
         role: sentence(cluster, permissions, role)
         for role, permissions in wanted.items()
         if any(each in missing for each in permissions)
     }
-    if len(why) == len(_KINDS):
-        raise CommandError(why["intents"])
-    return why
 
 
 @click.command()

@@ -37,6 +37,10 @@ ANSWER_SECONDS: Final = 30.0
 CANNOT_TELL: Final = "settings: this broker cannot report them"
 
 
+_NOT_PERMITTED: Final = {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED}
+"""To create a topic: what we may do with one that does not exist, no broker tells beforehand."""
+
+
 class State(Enum):
     """How a topic compares with its plan."""
 
@@ -69,12 +73,17 @@ def create_topics(cluster: Cluster, plan: TopicPlan) -> list[TopicReport]:
     number of partitions of its own and no settings: those topics are reported as created, with what differs.
 
     Raises:
+        CommandError: we may not create some of them; the others are there.
         KafkaException: the cluster is not reachable, or refused for another reason than that a topic exists.
     """
     client = AdminClient({**cluster.client_settings(), "log_level": 0})
     existing = client.list_topics(timeout=ANSWER_SECONDS).topics
     missing = [topic for topic in plan.topics() if topic.name not in existing]
-    created = _create(client, missing)
+    created, refused = _create(client, missing)
+    if refused:
+        wanted = permissions_of("operator", plan.names, "")
+        lacking = [each for each in wanted if each.operation == "Create" and each.name in refused]
+        raise CommandError(sentence(cluster, lacking, "operator"))
     return [
         replace(report, state=State.CREATED) if report.topic.name in created else report
         for report in _compare(client, plan)
@@ -90,11 +99,12 @@ def check_topics(cluster: Cluster, plan: TopicPlan) -> list[TopicReport]:
     return _compare(AdminClient({**cluster.client_settings(), "log_level": 0}), plan)
 
 
-def _create(client: AdminClient, topics: Iterable[PlannedTopic]) -> set[str]:
+def _create(client: AdminClient, topics: Iterable[PlannedTopic]) -> tuple[set[str], set[str]]:
+    """The names of those that were created, and of those that we may not create."""
     wanted = [NewTopic(t.name, t.partitions, t.replication_factor, config=dict(t.config)) for t in topics]
     if not wanted:
-        return set()
-    created = set()
+        return set(), set()
+    created, refused = set(), set()
     for name, future in client.create_topics(wanted, request_timeout=ANSWER_SECONDS).items():
         try:
             future.result()
@@ -102,11 +112,14 @@ def _create(client: AdminClient, topics: Iterable[PlannedTopic]) -> set[str]:
             code = error.args[0].code()
             if code == KafkaError.TOPIC_ALREADY_EXISTS:
                 continue  # somebody else was faster
+            if code in _NOT_PERMITTED:
+                refused.add(name)
+                continue
             if code != KafkaError._UNSUPPORTED_FEATURE:  # noqa: SLF001  # its public name
                 raise
             client.list_topics(name, timeout=ANSWER_SECONDS)
         created.add(name)
-    return created
+    return created, refused
 
 
 def _compare(client: AdminClient, plan: TopicPlan) -> list[TopicReport]:
@@ -239,9 +252,6 @@ _REMEDIES: Final[Mapping[int, str]] = {
     "`mesura topics describe` says.",
 }
 
-_NOT_PERMITTED: Final = {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED}
-"""To create a topic: what we may do with one that does not exist, no broker tells beforehand."""
-
 
 def _remedy(error: KafkaException) -> str:
     return _REMEDIES.get(error.args[0].code(), "Try again. If it keeps failing, look into the brokers' logs.")
@@ -254,9 +264,8 @@ def _report(act: Callable[[Cluster, TopicPlan], list[TopicReport]], cluster: Clu
     try:
         reports = act(cluster, plan)
     except KafkaException as error:
-        if error.args[0].code() in _NOT_PERMITTED:
-            missing = [each for each in permissions if each.operation == "Create"]
-            raise CommandError(sentence(cluster, missing, "operator")) from None
+        # Of a topic that was just created the brokers tell more than before.
+        refuse_unpermitted(cluster, [each for each in permissions if each.operation != "Create"], "operator")
         raise CommandError(f"The cluster at {cluster} refused: {error.args[0].str()}. {_remedy(error)}") from None
     for report in reports:
         click.echo(f"{report.topic.name}: {report.state.value}")

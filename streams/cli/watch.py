@@ -125,7 +125,7 @@ def follow(cluster: Cluster, topics: tuple[str, ...], *, from_beginning: bool, t
                     yield message
                 elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # its public name
                     unread.discard((message.topic(), message.partition()))
-                elif not error.retriable() and error.code() not in _NOT_LET_IN:
+                elif not error.retriable() and error.code() not in _PASSED_OVER:
                     raise CommandError(
                         f"{message.topic()} cannot be read: {error.str()}. Try again. If access is refused, ask the "
                         "operators of the cluster for the right to read it."
@@ -141,6 +141,9 @@ def follow(cluster: Cluster, topics: tuple[str, ...], *, from_beginning: bool, t
 
 _NOT_LET_IN: Final = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL})  # noqa: SLF001  # their public names
 """What a client says if its certificate or its login is refused. It goes on trying with what it was given at first."""
+
+_PASSED_OVER: Final = _NOT_LET_IN | {KafkaError.GROUP_AUTHORIZATION_FAILED}
+"""The client looks for the coordinator of its group, which is never used, and need not be allowed to."""
 
 
 def _consumer(cluster: Cluster, refused: threading.Event) -> Consumer:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,8 @@ from typing import TYPE_CHECKING, Final
 from streams.access.roles import PURPOSES, ROLES, permissions_of
 from streams.testing.errors import DeadlineError
 from streams.testing.waiting import wait_until
-from tests.access.authorized_kafka import AuthorizedKafka, authorized_kafka
+from streams.topics import TopicNames
+from tests.access.authorized_kafka import authorized_kafka
 from tests.access.commands import said_by
 from tests.access.gate import ANSWERS, Gate
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from streams.access.roles import Role
+    from tests.access.authorized_kafka import AuthorizedKafka
 
 RESULTS: Final = Path(__file__).parents[2] / "bench" / "results" / "acls.md"
 
@@ -69,8 +72,8 @@ def asking(gate: Gate) -> str:
     return gate.last_sentence()
 
 
-def rows_of_the_gate(kafka: AuthorizedKafka) -> Iterator[tuple[str, str, str]]:
-    gate = Gate.new(kafka)
+def rows_of_the_gate(gate: Gate) -> Iterator[tuple[str, str, str]]:
+    kafka = gate.kafka
     kafka.grant("gate", gate.permissions)
     assert without_asking(gate) == "decides", "with everything granted"
     for each in gate.permissions:
@@ -79,12 +82,15 @@ def rows_of_the_gate(kafka: AuthorizedKafka) -> Iterator[tuple[str, str, str]]:
         taken = each._replace(name=used.names.control) if used is not gate else each
         kafka.grant("gate", used.permissions)
         kafka.take_away("gate", [taken])
-        yield str(each), asking(used), without_asking(used)
+        yield str(taken), asking(used), without_asking(used)
         kafka.grant("gate", [taken])
 
 
 def rows_of(role: Role, gate: Gate, directory: Path) -> Iterator[tuple[str, str]]:
     kafka = gate.kafka
+    if role == "operator":
+        yield from _rows_of_the_operator(kafka, directory)
+        return
     permissions = permissions_of(role, gate.names, gate.application_id)
     kafka.grant(role, permissions)
     assert said_by(role, gate, directory) == "", "with everything granted"
@@ -94,6 +100,21 @@ def rows_of(role: Role, gate: Gate, directory: Path) -> Iterator[tuple[str, str]
         kafka.grant(role, [each])
 
 
+def _rows_of_the_operator(kafka: AuthorizedKafka, directory: Path) -> Iterator[tuple[str, str]]:
+    """Of topics that do not exist yet, each time."""
+    number = len(permissions_of("operator", TopicNames(), ""))
+    for place in range(-1, number):
+        gate = Gate.new(kafka, creates_topics=False)
+        permissions = permissions_of("operator", gate.names, "")
+        taken = permissions[place : place + 1] if place >= 0 else ()
+        kafka.grant("operator", [each for each in permissions if each not in taken])
+        says = said_by("operator", gate, directory)
+        if taken:
+            yield str(taken[0]), says
+        else:
+            assert not says, "with everything granted"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=RESULTS)
@@ -101,16 +122,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lines = [_HEAD]
     silent = 0
     with tempfile.TemporaryDirectory() as directory, authorized_kafka(Path(directory)) as kafka:
+        gate = Gate.new(kafka)
         lines.append(f"\n## gate: {PURPOSES['gate']}\n\n| taken away | says | without asking |\n|---|---|---|\n")
-        for permission, says, becomes in rows_of_the_gate(kafka):
+        for permission, says, becomes in rows_of_the_gate(gate):
             silent += permission not in says
-            lines.append(f"| {permission} | {_cell(says)} | {_cell(becomes)} |\n")
+            lines.append(f"| {_cell(permission)} | {_cell(says)} | {_cell(becomes)} |\n")
             print(lines[-1], end="", flush=True)
         for role in ROLES[1:]:
             lines.append(f"\n## {role}: {PURPOSES[role]}\n\n| taken away | says |\n|---|---|\n")
-            for permission, says in rows_of(role, Gate.new(kafka), Path(directory)):
+            for permission, says in rows_of(role, gate, Path(directory)):
                 silent += not says
-                lines.append(f"| {permission} | {_cell(says)} |\n")
+                lines.append(f"| {_cell(permission)} | {_cell(says)} |\n")
                 print(lines[-1], end="", flush=True)
     options.results.write_text("".join(lines))
     print(f"{silent} permissions were missing without a sentence that names them")
@@ -118,7 +140,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _cell(text: str) -> str:
-    return text.split("; ", maxsplit=1)[0].split(" Somebody who administers", maxsplit=1)[0].replace("|", "\\|")[:220]
+    """The beginning, up to how it is granted, without the prefix of this run's topics."""
+    beginning = re.split(r"; | Somebody who administers", re.sub(r"acl\d+-", "", text), maxsplit=1)[0]
+    return beginning.replace("|", "\\|")[:220]
 
 
 if __name__ == "__main__":

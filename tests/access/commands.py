@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from confluent_kafka import Consumer, KafkaException, Producer
 
 from streams.access.roles import GROUP_OF_GATEWAYS
+from streams.testing.kafka_io import read_topic
 from tests.access.gate import ERASURE_KEY
 
 if TYPE_CHECKING:
@@ -25,25 +26,40 @@ WAIT_SECONDS: Final = 60.0
 def said_by(role: Role, gate: Gate, directory: Path) -> str:
     """What is said when somebody of this role does its work; empty: it is done."""
     now = int(time.time() * 1000)
-    prefix = gate.prefix
     if role == "gateway":
         return _gateway(gate)
-    commands = {
-        "intents": ["publish", _line(directory, intent_id=f"i{now}", customer_id="c-1", channel="sms", created_at=now)],
-        "preferences": ["publish", _line(directory, event_id=f"e{now}", customer_id="c-1", type="opt_out")],
-        "outcomes": ["publish", _line(directory, event_id=f"o{now}", customer_id="c-1", type="sent", intent_id="i")],
-        "reader": ["watch", "--from-beginning", "--no-follow"],
-        "auditor": ["audit", "--application-id", gate.application_id, "--allow-undecided"],
-        "operator": ["topics", "create", "--partitions", "2", "--replication-factor", "1"],
+    if role == "reader":
+        return _reader(gate)
+    events: dict[Role, dict[str, object]] = {
+        "intents": {"intent_id": f"i{now}", "channel": "sms", "created_at": now},
+        "preferences": {"event_id": f"e{now}", "type": "opt_out"},
+        "outcomes": {"event_id": f"o{now}", "type": "reply", "channel": "sms", "occurred_at": now},
     }
-    return mesura(gate, role, *commands[role], "--prefix", prefix)
+    if role in events:
+        file = directory / "line.jsonl"
+        file.write_text(json.dumps({"customer_id": "c-1", **events[role]}) + "\n")
+        arguments = ["publish", str(file)]
+    elif role == "auditor":
+        arguments = ["audit", "--application-id", gate.application_id, "--allow-undecided"]
+    else:
+        arguments = ["topics", "create", "--partitions", "2", "--replication-factor", "1"]
+    return mesura(gate, role, *arguments)
+
+
+def _reader(gate: Gate) -> str:
+    """Follows the decisions, and has one of them explained."""
+    said = mesura(gate, "reader", "watch", "--from-beginning", "--no-follow")
+    if said:
+        return said
+    approvals = read_topic(gate.kafka.kafka.bootstrap_servers, gate.names.approved)
+    return mesura(gate, "reader", "explain", "--decision", (approvals[0].value or b"").decode())
 
 
 def mesura(gate: Gate, role: Role, *arguments: str) -> str:
     """What a command says that did not do its work; empty: it did."""
     where = ["--bootstrap", gate.kafka.address, "--command-config", str(gate.kafka.properties(role))]
     done = subprocess.run(
-        [sys.executable, "-m", "streams.cli.main", *arguments, *where],
+        [sys.executable, "-m", "streams.cli.main", *arguments, *where, "--prefix", gate.prefix],
         capture_output=True,
         text=True,
         timeout=WAIT_SECONDS,
@@ -51,12 +67,6 @@ def mesura(gate: Gate, role: Role, *arguments: str) -> str:
         check=False,
     )
     return "" if done.returncode == 0 else (done.stderr or done.stdout).strip().removeprefix("Error: ")
-
-
-def _line(directory: Path, **fields: object) -> str:
-    path = directory / "line.jsonl"
-    path.write_text(json.dumps(fields) + "\n")
-    return str(path)
 
 
 def _gateway(gate: Gate) -> str:
@@ -80,7 +90,7 @@ def _gateway(gate: Gate) -> str:
             if message is not None:
                 return str(message.error().str())
             assert time.monotonic() < until, "an approval arrives"
-        consumer.seek(message)
+        consumer.commit(message, asynchronous=False)
         producer.produce(
             gate.names.outcomes,
             key=message.key(),

@@ -8,11 +8,10 @@ import os
 import secrets
 import subprocess
 import sys
-import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
-from typing import IO, TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final
 
 from streams.access.roles import permissions_of
 from streams.policy.packs import pack_path
@@ -24,6 +23,7 @@ from streams.topics import TopicNames, TopicPlan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from streams.access.permission import Permission
     from tests.access.authorized_kafka import AuthorizedKafka
@@ -42,18 +42,22 @@ class Gate:
     kafka: AuthorizedKafka
     names: TopicNames
     application_id: str
-    _log: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
 
     @classmethod
-    def new(cls, kafka: AuthorizedKafka) -> Gate:
+    def new(cls, kafka: AuthorizedKafka, *, creates_topics: bool = True) -> Gate:
         prefix = f"acl{next(_numbers)}-"
         names = TopicNames().with_prefix(prefix)
-        create_plan(kafka.kafka, TopicPlan(names, 2, 1))
+        if creates_topics:
+            create_plan(kafka.kafka, TopicPlan(names, 2, 1))
         return cls(kafka, names, f"{prefix}gate")
 
     @property
     def permissions(self) -> tuple[Permission, ...]:
         return permissions_of("gate", self.names, self.application_id)
+
+    @property
+    def _log(self) -> Path:
+        return self.kafka.directory / f"{self.prefix}worker.log"
 
     @property
     def prefix(self) -> str:
@@ -63,7 +67,7 @@ class Gate:
         return WorkerSettings(
             bootstrap_servers=self.kafka.address,
             command_config=str(self.kafka.properties("gate")),
-            policy_path=str(pack_path("starter")),
+            policy_path=str(pack_path("small")),
             application_id=self.application_id,
             topics=self.names,
             ops_port=0,
@@ -73,9 +77,9 @@ class Gate:
     def publish(self) -> None:
         """Records for every path of the gate: an approval, a suppression, a forwarding, a dead letter."""
         now = int(time.time() * 1000)
-        misrouted = intent("c-3", f"i{now}-3", created_at=now, purpose="otp")
+        misrouted = intent("c-3", f"i{now}-3", created_at=now, purpose="otp", channel="email", country="CO")
         records = [
-            intent("c-1", f"i{now}-1", created_at=now, purpose="otp"),
+            intent("c-1", f"i{now}-1", created_at=now, purpose="otp", channel="email", country="CO"),
             intent("c-2", f"i{now}-2", created_at=now, purpose="no-such-purpose"),
             misrouted._replace(key=b"somebody-else"),
             misrouted._replace(value=b"unreadable"),
@@ -87,10 +91,9 @@ class Gate:
     def worker(self, *, checked: bool) -> Iterator[subprocess.Popen[bytes]]:
         """One worker process."""
         module = "streams.worker" if checked else "tests.access.unchecked_worker"
-        self._log.truncate(0)
-        self._log.seek(0)
         environment = {**os.environ, SETTINGS_VARIABLE: self.settings().to_environment()}
-        process = subprocess.Popen([sys.executable, "-m", module], env=environment, stdout=self._log, stderr=self._log)
+        with self._log.open("wb") as log:
+            process = subprocess.Popen([sys.executable, "-m", module], env=environment, stdout=log, stderr=log)
         try:
             yield process
         finally:
@@ -102,8 +105,7 @@ class Gate:
 
     def last_sentence(self) -> str:
         """By what the worker says that it was ended."""
-        self._log.seek(0)
-        lines = [json.loads(line) for line in self._log.read().splitlines() if line.startswith(b"{")]
+        lines = [json.loads(line) for line in self._log.read_bytes().splitlines() if line.startswith(b"{")]
         return next((str(line["ended"]["sentence"]) for line in reversed(lines) if "ended" in line), "")
 
     def answers(self) -> int:
