@@ -54,11 +54,12 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
     topics: TopicNames = field(default_factory=TopicNames)
     clock: Literal["wall", "record"] = "wall"
     lanes: int = 1
-    ops_host: str = "127.0.0.1"
-    # 0: any free port. The worker prints where it listens.
+    # Of the worker's own endpoint, on the loopback address. 0: any free port. The worker prints where it listens.
     ops_port: int = 9464
-    # Whether `/explain` answers there about customers, to whoever reaches the port.
-    explain: bool = True
+    # What whoever asks there must show, so that nobody else on the machine can. Empty: nobody needs to.
+    ops_token: str = ""
+    # Whether `/explain` answers there about customers.
+    explain: bool = False
     accept_missing_records: bool = False
     # Off only for the embedded broker, whose transaction markers carry no checksum.
     check_crcs: bool = True

@@ -65,9 +65,11 @@ from streams.telemetry.observer import TelemetryObserver
 from streams.telemetry.report import report
 from streams.telemetry.shared_counters import CounterStorage, SharedCounters
 from streams.telemetry.standing_log import StandingLog
+from streams.web.access import only_token
 from streams.web.explain import explain_route
+from streams.web.http import NO_STORE
 from streams.web.merged_ops import REPORT_PATH
-from streams.web.ops import NO_STORE, OpsServer, WorkerSubject
+from streams.web.ops import DEFAULT_HOST, OpsServer, WorkerSubject
 from streams.web.questions import QUESTION_BYTES_MAX
 from streams.worker_end import WorkerEnd
 
@@ -135,13 +137,13 @@ class GateWorker:
         """
         ops = OpsServer(
             WorkerSubject(self._telemetry, self._health),
-            host=self.settings.ops_host,
             port=self.settings.ops_port,
             body_bytes_max=QUESTION_BYTES_MAX,
             routes=self._routes(),
+            credentials=only_token(self.settings.ops_token),
         )
         port = await ops.start()
-        sys.stdout.write(json.dumps({"ops": f"http://{self.settings.ops_host}:{port}"}) + "\n")
+        sys.stdout.write(json.dumps({"ops": f"http://{DEFAULT_HOST}:{port}"}) + "\n")
         sys.stdout.flush()
         try:
             return await self._run(stop)
@@ -154,7 +156,9 @@ class GateWorker:
 
     async def _report(self, _request: web.Request) -> web.Response:
         """This process's part of what its supervisor shows."""
-        body = msgspec.json.encode(report(self._telemetry, self._health))
+        body = msgspec.json.encode(
+            report(self._telemetry, self._health, partition_count=self._service.partition_count())
+        )
         return web.Response(body=body, content_type="application/json", headers=NO_STORE)
 
     async def _run(self, stop: asyncio.Event) -> WorkerEnd:

@@ -10,21 +10,17 @@ Exit codes: 0 explained, whatever the verdict; 2 the gate does not answer, or so
 
 from __future__ import annotations
 
-import http.client
 import sys
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
-from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 import orjson
 
-from streams.cli.errors import CommandError, Unreachable, Unreadable
+from streams.cli.errors import CommandError, Unreadable
+from streams.cli.gate_client import GateAddress, gate_options
 from streams.cli.options import cluster_option_for, read_text, topic_names, topic_options
 
 if TYPE_CHECKING:
@@ -34,18 +30,11 @@ if TYPE_CHECKING:
     from streams.connection.cluster import Cluster
     from streams.decision.ledger.state import Ledger
 
-ANSWER_SECONDS: Final = 10.0
-"""A gate answers between two batches. One that takes longer is considered not to answer."""
-
-DEFAULT_GATE: Final = "http://127.0.0.1:9464"
-
 
 @click.command()
 @click.option("--intent", metavar="FILE|JSON", help="The intent: a file, - for standard input, or the JSON itself.")
 @click.option("--decision", metavar="FILE|JSON", help="A recorded decision, given in the same ways.")
-@click.option(
-    "--gate", default=DEFAULT_GATE, show_default=True, envvar="MESURA_GATE", show_envvar=True, help="The gate to ask."
-)
+@gate_options
 @click.option(
     "--ledger", metavar="FILE", help="Decide locally, on this ledger (a changelog value, or the same as JSON)."
 )
@@ -61,7 +50,7 @@ DEFAULT_GATE: Final = "http://127.0.0.1:9464"
 def explain(
     intent: str | None,
     decision: str | None,
-    gate: str,
+    gate: GateAddress,
     ledger: str | None,
     policy: str | None,
     at: str | None,
@@ -78,7 +67,7 @@ def explain(
     if intent is not None and (ledger is not None or at is not None or policy is not None):
         answer, view = decide_here(given(intent, "intent"), ledger, policy, at)
     elif intent is not None:
-        answer = ask_gate(gate, given(intent, "intent"))
+        answer = _document(gate.ask(given(intent, "intent")), "answer")
         view = _view_for(answer, None, cluster, control_topic)
     else:
         assert decision is not None
@@ -87,8 +76,12 @@ def explain(
     if as_json:
         click.echo(orjson.dumps(answer, option=orjson.OPT_INDENT_2).decode())
         return
-    from streams.cli.render import in_words
+    from streams.cli.render import in_words, masked_in_words
 
+    if answer.get("is_masked") is True:
+        for line in masked_in_words(answer):
+            click.echo(line)
+        return
     try:
         for line in in_words(answer, view):
             click.echo(line)
@@ -109,47 +102,6 @@ def given(text: str, what: str) -> bytes:
     if text.lstrip("\ufeff \t\r\n").startswith(("{", "[", '"')):
         return text.encode()
     return sys.stdin.buffer.read() if text == "-" else read_text(Path(text), what).encode()
-
-
-def ask_gate(gate: str, intent: bytes) -> dict[str, Any]:
-    """What the gate would answer now.
-
-    Raises:
-        Unreachable: it does not answer there.
-        CommandError: it refused the question; its sentence is passed on.
-    """
-    if not _is_url(gate):
-        raise click.UsageError(f"--gate needs the address of a gate, such as {DEFAULT_GATE}. `mesura run` prints it.")
-    request = urllib.request.Request(  # noqa: S310  # checked above
-        f"{gate.rstrip('/')}/explain", data=intent, headers={"Content-Type": "application/json"}
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as response:  # noqa: S310
-            content = response.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            raise CommandError(_sentence_of(error, gate)) from None
-    except (urllib.error.URLError, OSError) as error:
-        why = getattr(error, "reason", error)
-        raise Unreachable(f"No gate answers at {gate}: {why}. `mesura run` prints the address of a gate.") from None
-    except http.client.HTTPException:
-        raise Unreachable(
-            f"What answers at {gate} is not a web server. `mesura run` prints the address of a gate."
-        ) from None
-    try:
-        return _document(content, "answer")
-    except Unreadable:
-        raise Unreachable(f"What answers at {gate} is not a gate. `mesura run` prints the address of a gate.") from None
-
-
-def _is_url(gate: str) -> bool:
-    try:
-        parts = urllib.parse.urlsplit(gate)
-        has_port = parts.port != 0
-    except ValueError:
-        return False
-    is_plain = not any(character.isspace() for character in gate)
-    return parts.scheme in {"http", "https"} and bool(parts.hostname) and has_port and is_plain
 
 
 def decide_here(
@@ -239,7 +191,7 @@ def _view_of_answer(answer: Mapping[str, Any]) -> PolicyView:
     from streams.decision.policy import BUILT_IN
 
     rows = answer.get("rules")
-    if not isinstance(rows, list):
+    if not isinstance(rows, list) or "explanation" not in answer:
         return PolicyView()
     views = {
         entry[0]: RuleView(
@@ -264,15 +216,3 @@ def _document(content: bytes, what: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise Unreadable(f"The {what} is not a JSON object. Give one JSON object, as it is on its topic.")
     return document
-
-
-def _sentence_of(error: urllib.error.HTTPError, gate: str) -> str:
-    try:
-        return str(orjson.loads(error.read())["error"])
-    except (ValueError, KeyError, TypeError, OSError):
-        if error.code == HTTPStatus.NOT_FOUND:
-            return (
-                f"What answers at {gate} does not explain. It is a gate started with --no-explain, or something else. "
-                "Start the gate without that option, or ask with --ledger and --policy."
-            )
-        return f"What answers at {gate} answered with status {error.code}. `mesura run` prints the address of a gate."

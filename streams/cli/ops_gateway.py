@@ -3,77 +3,109 @@
 Rules of this module
 1. The endpoint exists before the first worker starts and after any of them ends, so that probes and scrapes learn why a
    worker is down.
-2. Workers listen on the loopback address, on free ports. Only the supervisor knows these ports.
+2. Workers listen on the loopback address, on free ports, and answer only the supervisor, which has a token.
 3. What a worker counts is in memory that this process holds, so that it outlives the worker.
 """
 
 from __future__ import annotations
 
 import json
+import secrets
 import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
-from aiohttp import web
-
+from streams.access_log.writer import AccessLog
 from streams.telemetry.shared_counters import shared_memory
+from streams.web.access import read_credentials
+from streams.web.customer_questions import CustomerQuestions
 from streams.web.merged_ops import MachineSubject, WorkerProcess
-from streams.web.ops import OpsServer
-from streams.web.questions import EXPLAIN_PATH, QUESTION_BYTES_MAX
+from streams.web.ops import OpsServer, PortServer
+from streams.web.questions import QUESTION_BYTES_MAX
+from streams.web.reread import Reread
+from streams.web.server_tls import read_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from streams.telemetry.recurrence import Recurrence
+    from streams.web.settings import EndpointSettings
 
-WORKER_HOST: Final = "127.0.0.1"
+WORKER_TOKEN_BYTES: Final = 32
+"""Nobody guesses it. It is made anew with each supervisor, and known to its workers alone."""
 
 
 class MachineOpsGateway:
     """Serves for `processes` workers. Implements `streams.cli.supervisor.OpsGateway`.
 
     Args:
-        host, port: where to listen; 0: any free port.
-        explain: whether questions about customers are answered.
+        endpoint: where to listen, and who may ask.
+        access_key: the key of the access log.
         recurrence: knows whether a failure recurs.
-        announce: gets its address, as one line of JSON.
+        announce: gets its addresses, as one line of JSON.
     """
 
     def __init__(
         self,
         processes: int,
         *,
-        host: str,
-        port: int,
-        explain: bool,
+        endpoint: EndpointSettings,
+        access_key: bytes,
         recurrence: Recurrence,
         announce: Callable[[str], None] | None = None,
     ) -> None:
+        self.worker_token = secrets.token_hex(WORKER_TOKEN_BYTES)
+        """What a worker must be shown."""
         self._descriptors = [shared_memory(f"mesura-{number}") for number in range(processes)]
         self._processes = [WorkerProcess(number, descriptor) for number, descriptor in enumerate(self._descriptors)]
-        self._machine = MachineSubject(self._processes, version=version("mesura"), recurrence=recurrence)
-        self._host = host
+        self._machine = MachineSubject(
+            self._processes, version=version("mesura"), recurrence=recurrence, token=self.worker_token
+        )
+        self._endpoint = endpoint
         self._announce = announce or _print
+        credentials = None if endpoint.access is None else Reread(endpoint.access, read_credentials).current
+        tls = None if endpoint.tls is None else Reread(endpoint.tls, read_context).current
+        names = frozenset(endpoint.names)
         self._ops = OpsServer(
             self._machine,
-            host=host,
-            port=port,
-            body_bytes_max=QUESTION_BYTES_MAX,
-            routes=[web.post(EXPLAIN_PATH, self._machine.explain)] if explain else [],
+            host=endpoint.ops_host,
+            port=endpoint.ops_port,
+            open_metrics=endpoint.open_metrics,
+            credentials=credentials,
+            names=names,
+            tls=tls,
         )
+        self._questions: PortServer | None = None
+        if endpoint.explain_port is not None:
+            questions = CustomerQuestions(self._machine, AccessLog(access_key, endpoint.access_log))
+            self._questions = PortServer(
+                questions.routes(),
+                questions.needs(),
+                host=endpoint.explain_host,
+                port=endpoint.explain_port,
+                body_bytes_max=QUESTION_BYTES_MAX,
+                credentials=credentials,
+                names=names,
+                tls=tls,
+            )
 
     async def start(self) -> None:
         """Listen, and say where.
 
         Raises:
-            OSError: the address cannot be bound.
+            OSError: an address cannot be bound.
         """
-        port = await self._ops.start()
+        endpoint, scheme = self._endpoint, "http" if self._endpoint.tls is None else "https"
+        said = {"ops": f"{scheme}://{_in_address(endpoint.ops_host)}:{await self._ops.start()}"}
+        if self._questions is not None:
+            said["explain"] = f"{scheme}://{_in_address(endpoint.explain_host)}:{await self._questions.start()}"
         await self._machine.start()
-        self._announce(json.dumps({"ops": f"http://{self._host}:{port}"}))
+        self._announce(json.dumps(said))
 
     async def stop(self) -> None:
         await self._ops.stop()
+        if self._questions is not None:
+            await self._questions.stop()
         await self._machine.stop()
 
     def descriptor(self, number: int) -> int:
@@ -93,6 +125,10 @@ class MachineOpsGateway:
 
     def ended(self, number: int, why: str, *, restarts: int, is_refused: bool) -> None:
         self._processes[number].ended(why, restarts=restarts, is_refused=is_refused)
+
+
+def _in_address(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _print(line: str) -> None:

@@ -131,6 +131,19 @@ def in_words(decision: Mapping[str, Any], policy: PolicyView) -> Iterator[str]:
         yield f"Remaining after this one: {left}."
 
 
+def masked_in_words(answer: Mapping[str, Any]) -> Iterator[str]:
+    """What the role support is shown: the answer and what stands against it."""
+    if answer["verdict"] == "approved":
+        yield "Approved."
+    else:
+        yield verdict_in_words(answer, UTC)
+    for rule in answer["rules"]:
+        yield f"  ✗ {rule['id']}: {rule['text']}"
+        if rule.get("because"):
+            yield f"      {rule['because']}"
+    yield "Your role is shown no counts and no exact moments. The role compliance is."
+
+
 def verdict_in_words(decision: Mapping[str, Any], zone: tzinfo) -> str:
     """The answer in a sentence or two: what, why, and until or from when."""
     kind = decision.get("type") or decision.get("verdict")
@@ -141,7 +154,8 @@ def verdict_in_words(decision: Mapping[str, Any], zone: tzinfo) -> str:
         return f"Withdrawn. Do not send it any more. {reason_in_words(reason)}"
     text = f"Suppressed by {decision.get('rule')}: {reason_in_words(reason)}"
     if reason == "duplicate":
-        return f"{text} See decision {decision.get('duplicate_of') or decision.get('decision_id')}."
+        first = decision.get("duplicate_of") or decision.get("decision_id")
+        return text if first is None else f"{text} See decision {first}."
     at_ms = decision.get("next_eligible_at")
     if at_ms is None:
         return f"{text} {_never_in_words(decision)}"

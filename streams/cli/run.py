@@ -2,8 +2,8 @@
 
 Exit codes: 0 stopped as asked, or a bounded run (`--clock record`) has ended; 2 refused, with a sentence on standard
 error, because starting again would not help. Standard output carries one line of JSON, `{"ops": "http://…"}`, from the
-supervisor, which answers for its worker processes. A refusal before anything is started is a plain sentence. After
-that, everything on standard error is a log line.
+supervisor, which answers for its worker processes; with `--explain-port`, `"explain"` is in it too. A refusal before
+anything is started is a plain sentence. After that, everything on standard error is a log line.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Final, Literal
 import click
 from msgspec.structs import replace
 
+from streams.cli.endpoint_options import endpoint_options
 from streams.cli.errors import CommandError
-from streams.cli.ops_gateway import WORKER_HOST, MachineOpsGateway
+from streams.cli.ops_gateway import MachineOpsGateway
 from streams.cli.options import (
     ERASURE_KEY_FILE_VARIABLE,
     ERASURE_KEY_VARIABLE,
@@ -36,9 +37,11 @@ from streams.settings import (
 )
 from streams.telemetry.logs import configure_logging, log_what_nobody_catches
 from streams.telemetry.recurrence import Recurrence
+from streams.web.settings import EndpointRefused
 
 if TYPE_CHECKING:
     from streams.connection.cluster import Cluster
+    from streams.web.settings import EndpointSettings
 
 WORKER_MODULE: Final = "streams.worker"
 
@@ -100,32 +103,7 @@ WORKER_MODULE: Final = "streams.worker"
     show_envvar=True,
     help="Number of transactions that may be in progress at once.",
 )
-@click.option(
-    "--ops-host",
-    default="127.0.0.1",
-    show_default=True,
-    envvar="MESURA_OPS_HOST",
-    show_envvar=True,
-    help="Address of /metrics, /live, /ready and /explain. There is no authentication, and /explain gives information "
-    "about a customer, so keep it private.",
-)
-@click.option(
-    "--ops-port",
-    type=click.IntRange(0, 65_535),
-    default=9464,
-    show_default=True,
-    envvar="MESURA_OPS_PORT",
-    show_envvar=True,
-    help="0: any free port.",
-)
-@click.option(
-    "--explain/--no-explain",
-    default=True,
-    show_default=True,
-    envvar="MESURA_EXPLAIN",
-    show_envvar=True,
-    help="Whether /explain says what would be decided about a customer now. `mesura explain` uses it.",
-)
+@endpoint_options
 @click.option(
     "--accept-missing-records",
     is_flag=True,
@@ -151,9 +129,7 @@ def run(
     processes: int,
     clock: Literal["wall", "record"],
     lanes: int,
-    ops_host: str,
-    ops_port: int,
-    explain: bool,
+    endpoint: EndpointSettings,
     accept_missing_records: bool,
     check_crcs: bool,
     prefix: str,
@@ -170,43 +146,44 @@ def run(
         topics=topic_names(prefix, intent_topics, renamed_topics),
         clock=clock,
         lanes=lanes,
-        ops_host=ops_host,
-        ops_port=ops_port,
-        explain=explain,
+        ops_port=0,
+        explain=endpoint.explain_port is not None,
         accept_missing_records=accept_missing_records,
         check_crcs=check_crcs,
         erasure_key=erasure_key(),
     )
     try:
         settings.checked()
-    except SettingsRefused as error:
+        endpoint.checked()
+    except (SettingsRefused, EndpointRefused) as error:
         raise CommandError(str(error)) from None
     if clock == "record" and processes > 1:
         raise click.UsageError("--clock record decides with one process, so leave --processes out.")
-    supervisor = _supervisor(settings, processes)
+    supervisor = _supervisor(settings, endpoint, processes)
     configure_logging()
     log_what_nobody_catches()
     try:
         code = supervisor.run()
     except OSError as error:
-        raise CommandError(f"The operations endpoint cannot listen on {ops_host}, port {ops_port}: {error}") from None
+        raise CommandError(
+            f"The operations endpoint cannot listen: {error}. Give it another address or port."
+        ) from None
     click.get_current_context().exit(code)
 
 
-def _supervisor(settings: WorkerSettings, processes: int) -> Supervisor:
+def _supervisor(settings: WorkerSettings, endpoint: EndpointSettings, processes: int) -> Supervisor:
     recurrence = Recurrence()
     gateway = MachineOpsGateway(
         processes,
-        host=settings.ops_host,
-        port=settings.ops_port,
-        explain=settings.explain,
+        endpoint=endpoint,
+        access_key=bytes.fromhex(settings.erasure_key),
         recurrence=recurrence,
         announce=click.echo,
     )
     own_slots = [settings.slot] if processes == 1 else slots(settings.slot, processes)
     environments = [
         {
-            **worker_environment(replace(settings, slot=slot, ops_host=WORKER_HOST, ops_port=0)),
+            **worker_environment(replace(settings, slot=slot, ops_token=gateway.worker_token)),
             COUNTERS_VARIABLE: str(gateway.descriptor(number)),
         }
         for number, slot in enumerate(own_slots)

@@ -47,13 +47,16 @@ class GateProcess:
         """How often its worker had been restarted at the latest look."""
         self.aborted = 0
         """How many transactions its worker had aborted by then."""
-        self.ops = ""
+        self.ops = self.explain = ""
         environment = {**os.environ, "MESURA_ERASURE_KEY": erasure_key}
         environment.pop("MESURA_ERASURE_KEY_FILE", None)
         if is_own_broker:  # what is said about the connection is about another cluster
             environment = {name: value for name, value in environment.items() if not name.startswith(CONNECTION)}
         self._process = subprocess.Popen(  # noqa: S603  # our own module
-            [sys.executable, "-m", parent_watch.MODULE, str(os.getpid()), "streams.cli.main", "run", *arguments],
+            [
+                *(sys.executable, "-m", parent_watch.MODULE, str(os.getpid()), "streams.cli.main", "run"),
+                *("--explain-port", "0", *arguments),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -120,7 +123,8 @@ class GateProcess:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             try:
-                self.ops = str(json.loads(line)["ops"])
+                said = json.loads(line)
+                self.ops, self.explain = str(said["ops"]), str(said["explain"])
             except (ValueError, KeyError, TypeError):
                 continue
 

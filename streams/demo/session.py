@@ -190,7 +190,7 @@ class _Run:
             self._display.say(
                 f"\nThe gate keeps running: {self._gate.ops}/metrics\n"
                 f"  mesura watch {where}\n  mesura publish FILE {where}\n"
-                f"  mesura explain --intent FILE --gate {self._gate.ops}\n"
+                f"  mesura explain --intent FILE --gate {self._gate.explain}\n"
                 "Ctrl-C ends it."
             )
             while self._gate.ended() is None:

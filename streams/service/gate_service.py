@@ -80,6 +80,10 @@ class GateService:
         if self._state is None:
             raise GateNotStarted
 
+    def partition_count(self) -> int:
+        """Of each input topic; 0 until the gate has started."""
+        return 0 if self._gate is None else self._gate.settings.partitions
+
     def policy_in_force(self) -> PolicyIdentity:
         """By which policy intents are decided now.
 

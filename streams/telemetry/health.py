@@ -204,6 +204,10 @@ class Health:
     def partitions(self) -> int:
         return sum(state.is_assigned for state in self._partitions.values())
 
+    def owned(self) -> list[int]:
+        """The partitions that are assigned."""
+        return [partition for partition, state in self._partitions.items() if state.is_assigned]
+
     def restoring(self) -> bool:
         return any(state.remaining_records != 0 for state in self._partitions.values())
 

@@ -80,7 +80,7 @@ REWORDED: Final = {
 """What is logged instead of a line, by the beginning of its template."""
 
 _SERVER: Final = "aiohttp.server"
-_CLIENTS_FAULT: Final = ("aiohttp.http_exceptions", "aiohttp.web_protocol", "aiohttp.client_exceptions")
+CLIENTS_FAULT: Final = ("aiohttp.http_exceptions", "aiohttp.web_protocol", "aiohttp.client_exceptions")
 
 # The services of Faust put their name and their depth in the tree of services before each line.
 _SERVICE: Final = re.compile(r"\[\^-*[^\]]*\]: ")
@@ -128,6 +128,6 @@ def _reword(record: logging.LogRecord, said: Reworded) -> None:
 
 def _whose_fault(record: logging.LogRecord) -> Reworded:
     error = record.exc_info[1] if record.exc_info else None
-    if isinstance(error, OSError) or type(error).__module__ in _CLIENTS_FAULT:
+    if isinstance(error, OSError) or type(error).__module__ in CLIENTS_FAULT:
         return Reworded(logging.WARNING, "A request to the operations port was malformed or aborted.")
     return Reworded(record.levelno, "A request to the operations port could not be answered.")

@@ -24,19 +24,25 @@ class Report(Struct, frozen=True, kw_only=True):
     live: Standing
     ready: Standing
     partitions: int
+    owned: list[int] = []
+    """The partitions that it decides for."""
+    partition_count: int = 0
+    """Of each input topic; 0 until it is known."""
     gauges: dict[str, list[tuple[tuple[str, ...], float]]]
     """By full name: label values and value of each series."""
     process: dict[str, float]
     """The standard `process_*` metrics."""
 
 
-def report(telemetry: Telemetry, health: Health) -> Report:
+def report(telemetry: Telemetry, health: Health, *, partition_count: int = 0) -> Report:
     """This process now. What it counted is published up to the same moment."""
     telemetry.publish()
     return Report(
         live=health.liveness(),
         ready=health.readiness(),
         partitions=health.partitions(),
+        owned=health.owned(),
+        partition_count=partition_count,
         gauges=telemetry.gauges(),
         process=process_values(),
     )

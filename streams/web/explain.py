@@ -2,7 +2,7 @@
 
 Rules of this module
 1. It translates and nothing else: the body is the intent as it would be published, the answer is the explanation.
-2. 400: the intent cannot be decided. 413: it is too large. 500: the ledger cannot be read. 503: ask another worker, or
+2. 400: the intent cannot be decided. 413: it is too large. 503: the ledger cannot be read; or ask another worker, or
    ask again.
 """
 
@@ -20,7 +20,7 @@ from streams.service.errors import (
     StateUnreadable,
 )
 from streams.service.gate_service import ExplainRequest
-from streams.web.ops import NO_STORE, problem
+from streams.web.http import NO_STORE, problem
 from streams.web.questions import EXPLAIN_PATH, too_large
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ STATUS: Final[dict[type[ServiceError], int]] = {
     GateNotStarted: 503,
     RequestRefused: 400,
     PartitionNotOwned: 503,
-    StateUnreadable: 500,
+    StateUnreadable: 503,
 }
 
 

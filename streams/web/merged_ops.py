@@ -5,8 +5,11 @@ Rules of this module
    not move, or runs and does not answer for as long as that. A process that is being restarted is the supervisor's
    business, and no reason to end the others. Nor is a recurring failure, because restarting everything repairs it no
    more than the supervisor's own restarts do, and would lose the count.
-2. A question about a customer goes to every process. The one that decides for the customer's partition answers.
-3. All processes are asked at once, and the answers are waited for no longer than `ANSWER_SECONDS`.
+2. A question about a customer goes to the one process that decides for the customer's partition, and to no other.
+3. All processes are asked at once for their reports, and waited for no longer than `ANSWER_SECONDS`.
+4. Reports serve all who ask within `REPORT_SECONDS`, so that a flood of requests here is none on the loops on which the
+   lanes run.
+5. A worker answers only whoever knows the token that this machine's supervisor made.
 """
 
 from __future__ import annotations
@@ -20,14 +23,15 @@ import msgspec
 import orjson
 from aiohttp import web
 
+from streams.contracts.routing import expected_partition
 from streams.telemetry.health import STALL_SECONDS, Standing
 from streams.telemetry.merged_metrics import MergedMetrics, ProcessState, observations
 from streams.telemetry.recurrence import SETTLED_SECONDS
 from streams.telemetry.registry import BATCH_RECORDS
 from streams.telemetry.report import Report
 from streams.telemetry.shared_counters import PublishedCounters
-from streams.web.ops import NO_STORE, problem
-from streams.web.questions import EXPLAIN_PATH, too_large
+from streams.web.customer_questions import NobodyAnswers
+from streams.web.questions import EXPLAIN_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,6 +42,9 @@ if TYPE_CHECKING:
 
 ANSWER_SECONDS: Final = 2.0
 """A process answers between two batches, in milliseconds. Probes and scrapers wait only for seconds."""
+
+REPORT_SECONDS: Final = 0.1
+"""Nobody can see that a report is this old."""
 
 REPORT_PATH: Final = "/report"
 
@@ -113,8 +120,16 @@ class MachineSubject:
         *,
         version: str,
         recurrence: Recurrence,
+        token: str = "",
         answer_seconds: float = ANSWER_SECONDS,
+        report_seconds: float = REPORT_SECONDS,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._report_seconds = report_seconds
+        self._monotonic = monotonic
+        self._latest: asyncio.Task[list[Report | None]] | None = None
+        self._latest_since = 0.0
         self._processes = processes
         self._recurrence = recurrence
         self._answer_seconds = answer_seconds
@@ -124,7 +139,7 @@ class MachineSubject:
     async def start(self) -> None:
         # The connection is loopback only, so proxies of the environment are ignored.
         timeout = aiohttp.ClientTimeout(total=self._answer_seconds)
-        self._session = aiohttp.ClientSession(timeout=timeout, trust_env=False)
+        self._session = aiohttp.ClientSession(timeout=timeout, trust_env=False, headers=self._headers)
 
     async def stop(self) -> None:
         if self._session is not None:
@@ -170,28 +185,33 @@ class MachineSubject:
         within = f" in {len(reports)} processes" if len(reports) > 1 else ""
         return Standing(not missing, "; ".join(missing) or f"deciding for {partitions} partitions{within}")
 
-    async def explain(self, request: web.Request) -> web.Response:
-        """The answer of the process that decides for the customer. It gives information about a customer."""
-        try:
-            question = await request.read()
-        except web.HTTPRequestEntityTooLarge:
-            return too_large()
-        asked = {
-            asyncio.create_task(self._ask(process, EXPLAIN_PATH, question)): process for process in self._processes
-        }
-        try:
-            for answered in asyncio.as_completed(asked):
-                answer = await answered
-                # 503: it does not decide for this customer, or not yet. Anything else is an answer, including a
-                # refusal.
-                if answer is not None and answer[0] != web.HTTPServiceUnavailable.status_code:
-                    status, body = answer
-                    return web.Response(status=status, body=body, content_type="application/json", headers=NO_STORE)
-        finally:
-            for task in asked:
-                task.cancel()
-        sentences = [self._of(process, _why_not(process, task.result())) for task, process in asked.items()]
-        return problem(503, "No process can answer now: " + "; ".join(sentences))
+    async def ask_owner(self, customer_id: str, question: bytes) -> tuple[int, bytes]:
+        """Status and body of the answer of the process that decides for the customer.
+
+        Raises:
+            NobodyAnswers: none does, or it does not answer.
+        """
+        reports = await self._reports()
+        partitions = max((report.partition_count for report in reports if report is not None), default=0)
+        if not partitions:
+            why = [
+                self._of(process, f" {process.why_absent}" if report is None else f": {report.ready.why}")
+                for process, report in zip(self._processes, reports, strict=True)
+            ]
+            raise NobodyAnswers("No process can answer yet: " + "; ".join(why))
+        partition = expected_partition(customer_id.encode(), partitions)
+        for process, report in zip(self._processes, reports, strict=True):
+            if report is None or partition not in report.owned:
+                continue
+            answer = await self._ask(process, EXPLAIN_PATH, question)
+            if answer is None:
+                raise NobodyAnswers(self._of(process, " decides for this customer, and does not answer. Ask again."))
+            if answer[0] == web.HTTPServiceUnavailable.status_code:
+                raise NobodyAnswers(self._of(process, f": {_sentence(answer[1])}"))
+            return answer
+        raise NobodyAnswers(
+            f"No process of this machine decides for partition {partition} now. Ask another machine, or ask again."
+        )
 
     # Inside
 
@@ -199,6 +219,13 @@ class MachineSubject:
         return (f"process {process.number}" if len(self._processes) > 1 else "the worker") + what
 
     async def _reports(self) -> list[Report | None]:
+        now = self._monotonic()
+        if self._latest is None or (self._latest.done() and now - self._latest_since >= self._report_seconds):
+            self._latest, self._latest_since = asyncio.create_task(self._fresh_reports()), now
+        # Whoever waits may go away; the others still wait for it.
+        return await asyncio.shield(self._latest)
+
+    async def _fresh_reports(self) -> list[Report | None]:
         reports = list(await asyncio.gather(*map(self._report, self._processes)))
         self._recurrence.seen(all_ready=all(report is not None and report.ready.ok for report in reports))
         return reports
@@ -230,11 +257,8 @@ class MachineSubject:
         return answer.status, content
 
 
-def _why_not(process: WorkerProcess, answer: tuple[int, bytes] | None) -> str:
-    if answer is None:
-        return f" {process.why_absent}"
+def _sentence(body: bytes) -> str:
     try:
-        sentence = str(orjson.loads(answer[1])["error"])
+        return str(orjson.loads(body)["error"])
     except (ValueError, KeyError, TypeError):
-        sentence = "its answer cannot be read"
-    return f": {sentence}"
+        return "its answer cannot be read"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from streams.web.ops import problem
+from streams.web.http import problem
 
 if TYPE_CHECKING:
     from aiohttp import web

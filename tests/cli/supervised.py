@@ -22,9 +22,10 @@ from streams.cli.ops_gateway import MachineOpsGateway
 from streams.cli.supervisor import Supervisor
 from streams.telemetry.logs import configure_logging
 from streams.telemetry.recurrence import Recurrence
+from streams.web.settings import EndpointSettings
 configure_logging()
 recurrence = Recurrence()
-gateway = MachineOpsGateway(1, host="127.0.0.1", port=0, explain=False, recurrence=recurrence)
+gateway = MachineOpsGateway(1, endpoint=EndpointSettings(ops_port=0), access_key=b"k" * 32, recurrence=recurrence)
 supervisor = Supervisor(
     "tests.cli.fake_worker", [dict(os.environ)], gateway=gateway, recurrence=recurrence,
     restarts_max=5, pause_first_seconds=float(os.environ.get("PAUSE", "0.01")),

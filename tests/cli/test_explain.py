@@ -215,7 +215,9 @@ def test_what_cannot_be_explained_is_said(arguments: list[str], says: str) -> No
 def test_what_is_no_address_of_a_gate(gate: str) -> None:
     result = asked("--intent", json.dumps(INTENT), "--gate", gate)
     assert result.exit_code == 2
-    assert "--gate needs the address of a gate, such as http://127.0.0.1:9464. `mesura run` prints it." in result.stderr
+    assert (
+        "--gate needs the address of a gate, such as http://127.0.0.1:9465. `mesura run --explain-port" in result.stderr
+    )
 
 
 def not_found(_: bytes) -> bytes:
@@ -231,12 +233,12 @@ def greeting(_: bytes) -> bytes:
     [
         (
             not_found,
-            "does not explain. It is a gate started with --no-explain, or something else. Start the gate without",
+            "does not explain. It is the port of /metrics, or something else: `mesura run --explain-port 9465`",
         ),
-        (greeting, "is not a gate. `mesura run` prints the address of a gate."),
-        (lambda _: b"SSH-2.0-something\r\n\r\n", "is not a web server. `mesura run` prints the address of a gate."),
-        (web_server, "answered with status 400. `mesura run` prints the address of a gate."),
-        (lambda _: None, "`mesura run` prints the address of a gate."),
+        (greeting, "is not a gate. `mesura run --explain-port 9465` answers there"),
+        (lambda _: b"SSH-2.0-something\r\n\r\n", "is not a web server. `mesura run --explain-port 9465` answers there"),
+        (web_server, "answered with status 400. `mesura run --explain-port 9465` answers there"),
+        (lambda _: None, "`mesura run --explain-port 9465` answers there"),
     ],
 )
 def test_what_is_no_gate(answer: Callable[[bytes], bytes | None], says: str) -> None:

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from prometheus_client.parser import text_string_to_metric_families
 
 from streams.cli.main import mesura
+from streams.cli.ops_gateway import WORKER_TOKEN_BYTES
 from streams.cli.run import slots
 from streams.settings import WorkerSettings
 from streams.testing.waiting import wait_until
@@ -103,7 +104,9 @@ def test_each_process_has_a_slot_of_its_own_and_a_port_nobody_chose(policy: Path
         process.terminate()
         assert process.wait(ENDS_SECONDS) == 0
     assert {settings.slot for settings in said} == {"0", "1"}
-    assert {(settings.ops_host, settings.ops_port) for settings in said} == {("127.0.0.1", 0)}
+    assert {settings.ops_port for settings in said} == {0}
+    (token,) = {settings.ops_token for settings in said}
+    assert len(bytes.fromhex(token)) == WORKER_TOKEN_BYTES
     assert ops.startswith("http://localhost:")
 
 

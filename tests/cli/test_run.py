@@ -38,10 +38,8 @@ def test_the_worker_gets_its_settings_and_the_key_in_one_place_only(policy: Path
         "MESURA_POLICY": str(mounted),
         "MESURA_ERASURE_KEY_FILE": str(key_file),
         "MESURA_LANES": "2",
-        "MESURA_EXPLAIN": "0",
     }
     environment |= {
-        "MESURA_EXPLAIN": "0",
         "MESURA_TOPIC": "preferences=noes outcomes=ends",
         "FAKE_WORKER_PLAN": "serve",
     }

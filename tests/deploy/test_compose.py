@@ -18,6 +18,7 @@ from streams.settings import WorkerSettings
 from streams.telemetry import registry
 from streams.telemetry.logs import LEVEL_VARIABLE
 from streams.web.ops import DEFAULT_HOST, DEFAULT_PORT
+from streams.web.settings import EndpointSettings, is_loopback
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -126,17 +127,24 @@ def test_the_gate_would_take_the_settings() -> None:
     settings = WorkerSettings(
         bootstrap_servers=environment["MESURA_BOOTSTRAP"],
         policy_path=environment["MESURA_POLICY"],
-        ops_host=environment["MESURA_OPS_HOST"],
-        ops_port=int(environment["MESURA_OPS_PORT"]),
         erasure_key=key[1],
     )
     assert settings.checked() == settings
+    endpoint = EndpointSettings(
+        ops_host=environment["MESURA_OPS_HOST"],
+        ops_port=int(environment["MESURA_OPS_PORT"]),
+        open_metrics=environment["MESURA_OPS_OPEN_METRICS"] == "true",
+        explain_port=int(environment["MESURA_EXPLAIN_PORT"]),
+    )
+    assert endpoint.checked() == endpoint
+    assert is_loopback(endpoint.explain_host)
 
 
 def test_nothing_is_open_to_others_unless_asked_for() -> None:
-    settings = WorkerSettings(bootstrap_servers="", policy_path="")
-    assert settings.ops_host == DEFAULT_HOST == "127.0.0.1"
+    settings = EndpointSettings()
+    assert settings.ops_host == settings.explain_host == DEFAULT_HOST == "127.0.0.1"
     assert settings.ops_port == DEFAULT_PORT
+    assert settings.explain_port is None
 
 
 def test_the_policy_is_mounted_where_the_gate_looks_and_can_be_loaded() -> None:

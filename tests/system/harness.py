@@ -120,6 +120,7 @@ class World:
                 "application_id": f"{self.prefix}gate",
                 "topics": msgspec.to_builtins(self.names),
                 "ops_port": 0,
+                "explain": True,
                 "session_timeout_seconds": 6.0,
                 "transaction_timeout_seconds": 10.0,
                 "erasure_key": ERASURE_KEY,
@@ -219,8 +220,11 @@ class Gate:
     @property
     def ops_so_far(self) -> str:
         """The same without waiting: empty while no worker has said it."""
+        return self._address("ops")
+
+    def _address(self, which: str) -> str:
         lines = [line for line in self._out.read_text().splitlines() if line.startswith('{"ops"')]
-        return str(json.loads(lines[-1])["ops"]) if lines else ""
+        return str(json.loads(lines[-1]).get(which, "")) if lines else ""
 
     def until(self, condition: Callable[[], Found], seconds: float, what: str) -> Found:
         """Wait for the condition; fail at once if the process ends before."""
@@ -244,7 +248,8 @@ class Gate:
         return self._ask(urllib.request.Request(self.ops + path))
 
     def explain(self, intent: Mapping[str, object]) -> tuple[int, dict[str, Any]]:
-        request = urllib.request.Request(self.ops + "/explain", data=json.dumps(intent).encode(), method="POST")
+        address = self._address("explain") or self.ops  # a worker without a supervisor has one port
+        request = urllib.request.Request(address + "/explain", data=json.dumps(intent).encode(), method="POST")
         status, body = self._ask(request)
         return status, json.loads(body)
 
@@ -372,6 +377,7 @@ def supervisor_command(settings: WorkerSettings, haste: Haste | None = None) -> 
         *(sys.executable, *program, "run"),
         *("--bootstrap", settings.bootstrap_servers, "--policy", settings.policy_path),
         *("--application-id", settings.application_id, "--ops-port", "0", "--prefix", prefix),
+        *(("--explain-port", "0") if settings.explain else ()),
         *("--slot", settings.slot, "--check-crcs" if settings.check_crcs else "--no-check-crcs"),
     ]
 

@@ -11,21 +11,21 @@ PLANTED: Final = "+57-300-555-0199"
 """What must not appear in anything a process prints."""
 
 _TOKEN: Final = PLANTED.encode()
-_POST: Final = b"POST /explain HTTP/1.1\r\nHost: x\r\n"
+_POST: Final = b"POST /explain HTTP/1.1\r\nHost: localhost\r\n"
 
 MALFORMED: Final[dict[str, bytes]] = {
     "bad chunk size": _POST + b"Transfer-Encoding: chunked\r\n\r\n" + _TOKEN + b"\r\n" + _TOKEN + b"\r\n0\r\n\r\n",
     "chunk longer than said": _POST + b"Transfer-Encoding: chunked\r\n\r\n2\r\n" + _TOKEN + b"\r\n0\r\n\r\n",
     "bad chunk after a good one": _POST + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n" + _TOKEN + b"\r\n\r\n",
-    "header without a colon": b"GET /ready HTTP/1.1\r\nHost: x\r\n" + _TOKEN + b"\r\n\r\n",
-    "header with a blank in its name": b"GET /ready HTTP/1.1\r\nHost: x\r\nX " + _TOKEN + b": 1\r\n\r\n",
-    "header with a control character": b"GET /ready HTTP/1.1\r\nHost: x\r\nX: \x00" + _TOKEN + b"\r\n\r\n",
-    "huge header": b"GET /ready HTTP/1.1\r\nHost: x\r\nX: " + _TOKEN * 2_000 + b"\r\n\r\n",
+    "header without a colon": b"GET /ready HTTP/1.1\r\nHost: localhost\r\n" + _TOKEN + b"\r\n\r\n",
+    "header with a blank in its name": b"GET /ready HTTP/1.1\r\nHost: localhost\r\nX " + _TOKEN + b": 1\r\n\r\n",
+    "header with a control character": b"GET /ready HTTP/1.1\r\nHost: localhost\r\nX: \x00" + _TOKEN + b"\r\n\r\n",
+    "huge header": b"GET /ready HTTP/1.1\r\nHost: localhost\r\nX: " + _TOKEN * 2_000 + b"\r\n\r\n",
     "many headers": b"GET /ready HTTP/1.1\r\n" + b"".join(b"X%d: %b\r\n" % (n, _TOKEN) for n in range(300)) + b"\r\n",
     "huge line": b"GET /" + _TOKEN * 2_000 + b" HTTP/1.1\r\n\r\n",
-    "no such method": b"SAY" + _TOKEN.replace(b"-", b"") + b" /ready HTTP/1.1\r\nHost: x\r\n\r\n",
-    "method of another kind": b"PATCH /" + _TOKEN + b" HTTP/1.1\r\nHost: x\r\n\r\n",
-    "no such path": b"GET /customers/" + _TOKEN + b"?who=" + _TOKEN + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+    "no such method": b"SAY" + _TOKEN.replace(b"-", b"") + b" /ready HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "method of another kind": b"PATCH /" + _TOKEN + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "no such path": b"GET /customers/" + _TOKEN + b"?who=" + _TOKEN + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "no version": b"GET /" + _TOKEN + b"\r\n\r\n",
     "version of its own": b"GET /ready " + _TOKEN + b"\r\n\r\n",
     "two lengths": _POST + b"Content-Length: 2\r\nContent-Length: 30\r\nX: " + _TOKEN + b"\r\n\r\n{}",
@@ -37,11 +37,11 @@ MALFORMED: Final[dict[str, bytes]] = {
     "question that is no intent": _POST + b"Content-Length: 16\r\n\r\n" + _TOKEN,
     "binary": bytes(range(256)) + _TOKEN + b"\r\n\r\n",
     "TLS hello": b"\x16\x03\x01\x00\x60\x01\x00\x00\x5c\x03\x03" + _TOKEN * 4 + b"\r\n\r\n",
-    "upgrade": b"GET /ready HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n" + _TOKEN,
+    "upgrade": b"GET /ready HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n" + _TOKEN,
     "half a line": b"GET /" + _TOKEN,
     "half a header": b"GET /ready HTTP/1.1\r\nX: " + _TOKEN,
     "half a body": _POST + b"Content-Length: 1000\r\n\r\n" + _TOKEN,
-    "two requests, the second broken": b"GET /live HTTP/1.1\r\nHost: x\r\n\r\n" + _TOKEN + b"\r\n\r\n",
+    "two requests, the second broken": b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n" + _TOKEN + b"\r\n\r\n",
 }
 
 BEGUN: Final = [request for kind, request in MALFORMED.items() if kind.startswith("half")]

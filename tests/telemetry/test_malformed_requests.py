@@ -14,8 +14,9 @@ from aiohttp import web
 
 from streams.telemetry.health import Health
 from streams.telemetry.metrics import Telemetry
-from streams.web import ops
-from streams.web.ops import CONNECTIONS_MAX, OpsServer, WorkerSubject
+from streams.web import listener
+from streams.web.listener import CONNECTIONS_MAX
+from streams.web.ops import OpsServer, WorkerSubject
 from streams.web.questions import QUESTION_BYTES_MAX
 from tests.telemetry.malformed import MALFORMED, PLANTED, send_on_loop
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 HALF = (
     b"",
     b"GET /ready HTTP/1.1\r\nHost: ",
-    b"POST /explain HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nslow",
+    b"POST /explain HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nslow",
 )
 
 
@@ -50,7 +51,7 @@ async def test_nothing_of_it_is_printed(port: int, out: io.StringIO, kind: str) 
         warnings.simplefilter("error")
         answer = await send_on_loop(port, MALFORMED[kind])
         assert answer == b"" or answer.startswith(b"HTTP/")
-        assert (await send_on_loop(port, b"GET /live HTTP/1.1\r\nHost: x\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+        assert (await send_on_loop(port, b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
     said = out.getvalue()
     assert PLANTED not in said
     assert PLANTED.replace("-", "") not in said
@@ -79,7 +80,7 @@ def is_ended(connection: socket.socket) -> bool:
 async def test_a_connection_that_is_silent_ends(
     port: int, out: io.StringIO, sends: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ops, "CONNECTION_SECONDS", 0.2)
+    monkeypatch.setattr(listener, "CONNECTION_SECONDS", 0.2)
     with connect(port, sends) as connection:
         assert await asyncio.to_thread(is_ended, connection)
     assert "Traceback" not in out.getvalue()
@@ -88,10 +89,10 @@ async def test_a_connection_that_is_silent_ends(
 async def test_one_more_than_there_may_be_takes_the_place_of_the_oldest(port: int) -> None:
     held = [connect(port, b"GET /ready HTTP/1.1\r\nHost: ") for _ in range(CONNECTIONS_MAX)]
     try:
-        answer = await send_on_loop(port, b"GET /live HTTP/1.1\r\nHost: x\r\n\r\n")
+        answer = await send_on_loop(port, b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert answer.startswith(b"HTTP/1.1 200 ")
         assert await asyncio.to_thread(is_ended, held[0])
-        held[-1].sendall(b"x\r\n\r\n")
+        held[-1].sendall(b"localhost\r\n\r\n")
         assert (await asyncio.to_thread(held[-1].recv, 12)) == b"HTTP/1.1 503"
     finally:
         for connection in held:
@@ -99,7 +100,7 @@ async def test_one_more_than_there_may_be_takes_the_place_of_the_oldest(port: in
 
 
 async def test_a_connection_serves_one_request(port: int) -> None:
-    twice = b"GET /live HTTP/1.1\r\nHost: x\r\n\r\n" * 2
+    twice = b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2
     with connect(port, twice) as connection:
 
         def everything() -> bytes:

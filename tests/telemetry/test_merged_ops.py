@@ -11,18 +11,23 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from streams.access_log.writer import AccessLog
+from streams.contracts.routing import expected_partition
 from streams.telemetry.health import STALL_SECONDS, Health
 from streams.telemetry.metrics import Telemetry
 from streams.telemetry.observer import TelemetryObserver
 from streams.telemetry.recurrence import SAME_TIMES, SETTLED_SECONDS, End, Recurrence
 from streams.telemetry.report import report
 from streams.telemetry.shared_counters import SharedCounters, shared_memory
+from streams.web.customer_questions import CustomerQuestions
+from streams.web.http import problem
 from streams.web.merged_ops import REPORT_PATH, MachineSubject, WorkerProcess
-from streams.web.ops import OpsServer, WorkerSubject, problem
+from streams.web.ops import OpsServer, PortServer, WorkerSubject
 from streams.web.questions import EXPLAIN_PATH, QUESTION_BYTES_MAX
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 PARTITIONS = 3
 # Long enough for any answer of these workers, however busy the machine; waited for once, by a process that is frozen.
@@ -32,7 +37,8 @@ ANSWER_SECONDS = 3.0
 class Worker:
     """What one process serves."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, number: int, descriptor: int) -> None:
+        self.number = number
         self.telemetry = Telemetry(version="0.1.0", process_metrics=False, storage=SharedCounters(descriptor))
         self.clock = 0.0
         self.health = Health(monotonic=lambda: self.clock)
@@ -48,11 +54,13 @@ class Worker:
 
     def is_ready(self) -> None:
         self.observer.policy_loaded("centre", "1", "aaaa", at_ms=1000)
-        self.observer.assigned(frozenset(range(PARTITIONS)))
+        self.observer.assigned(frozenset(range(self.number * PARTITIONS, (self.number + 1) * PARTITIONS)))
         self.observer.ready(True, "deciding")
 
     async def _report(self, _request: web.Request) -> web.Response:
-        return web.Response(body=msgspec.json.encode(report(self.telemetry, self.health)))
+        return web.Response(
+            body=msgspec.json.encode(report(self.telemetry, self.health, partition_count=2 * PARTITIONS))
+        )
 
     async def _explain(self, request: web.Request) -> web.Response:
         self.asked.append(await request.read())
@@ -63,9 +71,9 @@ class Worker:
 class Setting:
     """Two workers, what the supervisor knows of them, and a client of its endpoint."""
 
-    def __init__(self) -> None:
+    def __init__(self, tmp_path: Path) -> None:
         self.descriptors = [shared_memory("test") for _ in range(2)]
-        self.workers = [Worker(descriptor) for descriptor in self.descriptors]
+        self.workers = [Worker(*each) for each in enumerate(self.descriptors)]
         self.clock = 0.0
         self.processes = [
             WorkerProcess(number, descriptor, monotonic=lambda: self.clock)
@@ -73,33 +81,39 @@ class Setting:
         ]
         self.recurrence = Recurrence(monotonic=lambda: self.clock)
         self.machine = MachineSubject(
-            self.processes, version="0.1.0", recurrence=self.recurrence, answer_seconds=ANSWER_SECONDS
+            self.processes,
+            version="0.1.0",
+            recurrence=self.recurrence,
+            answer_seconds=ANSWER_SECONDS,
+            report_seconds=0.0,
         )
-        self.server = OpsServer(
-            self.machine,
-            port=0,
-            body_bytes_max=QUESTION_BYTES_MAX,
-            routes=[web.post(EXPLAIN_PATH, self.machine.explain)],
-        )
+        self.server = OpsServer(self.machine, port=0)
+        self.access_log = tmp_path / "access.log"
+        questions = CustomerQuestions(self.machine, AccessLog(b"k" * 32, self.access_log))
+        self.questions = PortServer(questions.routes(), questions.needs(), port=0, body_bytes_max=QUESTION_BYTES_MAX)
         self.client: aiohttp.ClientSession
+        self.explain_port = 0
 
     async def listens(self, number: int) -> None:
         self.processes[number].listens(f"http://127.0.0.1:{await self.workers[number].server.start()}")
 
     async def ask(self, path: str, question: bytes | None = None) -> tuple[int, dict[str, Any]]:
-        async with self.client.request("GET" if question is None else "POST", path, data=question) as answer:
+        address = f"http://127.0.0.1:{self.explain_port}{path}" if path == EXPLAIN_PATH else path
+        async with self.client.request("GET" if question is None else "POST", address, data=question) as answer:
             assert answer.headers["Cache-Control"] == "no-store"
             return answer.status, await answer.json()
 
 
 @pytest.fixture
-async def setting() -> AsyncIterator[Setting]:
-    mine = Setting()
+async def setting(tmp_path: Path) -> AsyncIterator[Setting]:
+    mine = Setting(tmp_path)
     port = await mine.server.start()
+    mine.explain_port = await mine.questions.start()
     await mine.machine.start()
     async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as mine.client:
         yield mine
     await mine.server.stop()
+    await mine.questions.stop()
     await mine.machine.stop()
     for worker in mine.workers:
         await worker.server.stop()
@@ -173,12 +187,12 @@ async def test_live_unless_a_process_is_stuck_or_silent(setting: Setting) -> Non
     await setting.listens(1)
     worker = setting.workers[1]
     worker.is_ready()
-    worker.observer.lag("outbound-intent", 0, 10, 1.0)
+    worker.observer.lag("outbound-intent", PARTITIONS, 10, 1.0)
     worker.clock += STALL_SECONDS + 1
     status, answer = await setting.ask("/live")
     assert (status, answer["live"]) == (503, False)
     assert answer["why"].startswith("process 1: there is work")
-    worker.observer.committed(0, None, decided_at_ms=0, committed_at_ms=0)
+    worker.observer.committed(PARTITIONS, None, decided_at_ms=0, committed_at_ms=0)
     assert (await setting.ask("/live"))[0] == 200
 
     setting.clock = 3600.0
@@ -190,24 +204,64 @@ async def test_live_unless_a_process_is_stuck_or_silent(setting: Setting) -> Non
     assert (await setting.ask("/live"))[0] == 200, "the supervisor is starting it again already"
 
 
-async def test_a_question_is_answered_by_the_process_that_decides_for_the_customer(setting: Setting) -> None:
-    await setting.listens(0)
-    await setting.listens(1)
-    setting.workers[1].answer = (200, "approved")
-    assert await setting.ask(EXPLAIN_PATH, b'{"intent_id": "i"}') == (200, {"verdict": "approved"})
-    assert setting.workers[1].asked == [b'{"intent_id": "i"}']
-    setting.workers[0].answer, setting.workers[1].answer = (400, "It is no intent."), (400, "It is no intent.")
-    assert await setting.ask(EXPLAIN_PATH, b"{}") == (400, {"error": "It is no intent."})
-
-
-async def test_where_nobody_answers_each_process_says_why(setting: Setting) -> None:
-    await setting.listens(0)
-    status, answer = await setting.ask(EXPLAIN_PATH, b"{}")
-    assert status == 503
-    assert answer["error"] == (
-        "No process can answer now: process 0: This worker does not own partition 5 now. "
-        "Ask another, or ask again.; process 1 is being started"
+def question_about(process: int) -> bytes:
+    """A question about a customer of this process."""
+    customer = next(
+        f"c-{number}"
+        for number in range(1_000)
+        if expected_partition(b"c-%d" % number, 2 * PARTITIONS) // PARTITIONS == process
     )
+    return msgspec.json.encode(
+        {"intent_id": "i", "customer_id": customer, "channel": "sms", "created_at": 1_795_618_800_000}
+    )
+
+
+async def test_a_question_goes_to_the_process_that_decides_for_the_customer_and_to_no_other(setting: Setting) -> None:
+    for number in range(2):
+        await setting.listens(number)
+        setting.workers[number].is_ready()
+    setting.workers[1].answer = (200, "approved")
+    assert await setting.ask(EXPLAIN_PATH, question_about(1)) == (200, {"verdict": "approved"})
+    assert [worker.asked for worker in setting.workers] == [[], [question_about(1)]]
+    assert await setting.ask(EXPLAIN_PATH, question_about(0)) == (
+        503,
+        {"error": "process 0: This worker does not own partition 5 now. Ask another, or ask again."},
+    )
+    setting.workers[0].answer = (400, "It is no intent.")
+    assert await setting.ask(EXPLAIN_PATH, question_about(0)) == (400, {"error": "It is no intent."})
+
+
+async def test_every_question_is_recorded_without_naming_the_customer(setting: Setting) -> None:
+    await setting.ask(EXPLAIN_PATH, question_about(0))
+    await setting.ask(EXPLAIN_PATH, question_about(1))
+    await setting.ask(EXPLAIN_PATH, b"{}")
+    written = setting.access_log.read_text()
+    first, second = (msgspec.json.decode(line) for line in written.splitlines())
+    assert (first["who"], first["role"], first["what"]) == ("loopback", "compliance", "explain")
+    assert first["customer_hash"] != second["customer_hash"]
+    assert '"c-' not in written
+
+
+async def test_what_cannot_be_recorded_is_not_answered(setting: Setting) -> None:
+    await setting.listens(0)
+    setting.workers[0].is_ready()
+    setting.workers[0].answer = (200, "approved")
+    setting.access_log.mkdir()
+    status, answer = await setting.ask(EXPLAIN_PATH, question_about(0))
+    assert status == 503
+    assert "cannot be recorded" in answer["error"]
+    assert setting.workers[0].asked == []
+
+
+async def test_where_nobody_answers_it_says_why(setting: Setting) -> None:
+    status, answer = await setting.ask(EXPLAIN_PATH, question_about(0))
+    assert status == 503
+    assert answer["error"] == ("No process can answer yet: process 0 is being started; process 1 is being started")
+    await setting.listens(0)
+    setting.workers[0].is_ready()
+    status, answer = await setting.ask(EXPLAIN_PATH, question_about(1))
+    assert status == 503
+    assert "No process of this machine decides for partition" in answer["error"]
 
 
 async def test_more_than_a_question_is_not_passed_on(setting: Setting) -> None:
@@ -245,7 +299,7 @@ async def test_a_frozen_process_does_not_keep_the_others_from_answering(setting:
     server = await asyncio.start_server(frozen, "127.0.0.1", 0)
     setting.processes[1].listens(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
     assert (await setting.ask("/ready"))[1] == {"ready": False, "why": "process 1 does not answer"}
-    assert await setting.ask(EXPLAIN_PATH, b"{}") == (200, {"verdict": "approved"})
+    assert await setting.ask(EXPLAIN_PATH, question_about(0)) == (200, {"verdict": "approved"})
     thawed.set()
     server.close()
     await server.wait_closed()
