@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
 from typing import TYPE_CHECKING, Final
 
@@ -80,7 +81,9 @@ class Listener:
                 failed = error
                 if error.errno != errno.EADDRNOTAVAIL:
                     await self.stop()
-                    raise
+                    raise OSError(
+                        error.errno, f"{os.strerror(error.errno or 0)}: {host or 'every address'}, port {port}"
+                    ) from None
                 continue
             listening.setblocking(False)
             self._sockets.append(listening)

@@ -35,7 +35,7 @@ def in_two_pieces(gate: Gate, question: bytes) -> bytes:
     address = urlsplit(gate.ops)
     assert address.hostname is not None
     assert address.port is not None
-    head = f"POST /explain HTTP/1.1\r\nHost: gate\r\nConnection: close\r\nContent-Length: {len(question)}\r\n\r\n"
+    head = f"POST /explain HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {len(question)}\r\n\r\n"
     with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
         connection.sendall(head.encode() + question[:20])
         time.sleep(0.2)

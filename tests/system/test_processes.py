@@ -245,7 +245,7 @@ def test_what_is_read_of_a_start_a_takeover_and_a_stop_is_true(
         assert gate.terminate() == ExitCode.DONE
     said = [json.loads(line) for line in gate.said.splitlines()]
     told = [line for line in said if "event" in line]
-    assert [list(line) for line in said if "event" not in line] == [["ops"]]
+    assert [list(line) for line in said if "event" not in line] == [["ops", "explain"]]
     assert {line["event"] for line in told if line["level"] == "info"} == OURS
     assert not [line["event"] for line in told if line["event"].startswith(MISLEADING) or not line["event"]]
     assert REDACTED not in gate.said, "whatever is said is shown"
