@@ -18,6 +18,8 @@
 #   make bench-compare   the gate beside three peers on one broker; results in bench/results/compare.md (half an hour)
 #   make clients         what Java, JavaScript, Go and Python clients publish, decided and audited, before and after compaction, on
 #                        Apache Kafka; results in bench/results/clients.md (needs a JDK, Maven, Node.js 20, npm, a C++ compiler and Go)
+#   make hostile         10 000 hostile requests and 3 000 half requests to the operations endpoint, and schemathesis; results in
+#                        bench/results/hostile.md (some minutes)
 #   make poison          every kind of damaged batch on every input topic, on Apache Kafka (ten minutes)
 #   make generators      types for TypeScript, Java, Go and Python from schemas/, compiled, and every example read with them; results in
 #                        bench/results/generators.md (needs Node 20, Go, Java 17 and Maven; some minutes)
@@ -51,7 +53,7 @@ LOCKED := $(PIP) install --quiet --no-deps --require-hashes -r
 CONSISTENT := $(PIP) check || { echo "$(VENV) holds what does not fit together (above). Make it anew: rm -rf $(VENV)" >&2; exit 1; }
 
 .PHONY: setup demo test quick check compiled bench bench-compare races acls faults simulation chaos clients poison mutants fuzz fuzz-bytes \
-	versions versions-record versions-rolling setup-matrix generators lock
+	versions versions-record versions-rolling setup-matrix generators hostile lock
 
 setup: $(TEST_STAMP)
 
@@ -160,6 +162,12 @@ setup-matrix: $(TEST_STAMP)
 generators: $(TEST_STAMP)
 	$(BIN)/python -m tests.generators.run $(ARGS)
 
+HOSTILE_TOOL := build/hostile
+hostile: $(TEST_STAMP)
+	$(PYTHON) -m venv --clear $(HOSTILE_TOOL)
+	$(HOSTILE_TOOL)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r requirements/hostile.lock
+	$(BIN)/python -m tests.hostile.campaign $(ARGS)
+
 # The locks name no index: whoever installs asks the one that their pip is set to.
 LOCK_TOOL := build/lock
 LOCK := $(LOCK_TOOL)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url \
@@ -171,4 +179,5 @@ lock:
 	$(LOCK) pyproject.toml --group build --group dev --constraint requirements/runtime.lock -o requirements/dev.lock
 	$(LOCK) --group peers -o requirements/bench.lock
 	$(LOCK) --group generators -o requirements/generators.lock
+	$(LOCK) --group hostile -o requirements/hostile.lock
 	$(LOCK) --group lock -o requirements/lock.lock
