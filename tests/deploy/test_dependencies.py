@@ -58,6 +58,7 @@ GROUPS_OF = {
     "dev": ("build", "dev"),
     "bench": ("peers",),
     "generators": ("generators",),
+    "hostile": ("hostile",),
     "lock": ("lock",),
 }
 LOCKS = sorted(path.stem for path in (ROOT / "requirements").glob("*.lock"))
@@ -65,7 +66,7 @@ LOCKS = sorted(path.stem for path in (ROOT / "requirements").glob("*.lock"))
 
 def declared(lock: str) -> list[Requirement]:
     """What the lock was made from."""
-    own = [] if lock in {"bench", "generators", "lock"} else PROJECT["project"]["dependencies"]
+    own = [] if lock in {"bench", "generators", "hostile", "lock"} else PROJECT["project"]["dependencies"]
     groups = [text for group in GROUPS_OF[lock] for text in PROJECT["dependency-groups"][group]]
     return [Requirement(text) for text in own + groups]
 
