@@ -43,7 +43,9 @@ from streams.engine_settings import engine_settings
 from streams.erasure_key import check_erasure_key
 from streams.exactly_once.clients import KafkaClients
 from streams.exactly_once.control import POLICY_KEY, ControlTopic, policy_text_key
+from streams.exactly_once.replica_watch import ReplicaWatch
 from streams.exactly_once.startup import check_topics
+from streams.exactly_once.topic_rules import rules_by_topic
 from streams.exit_codes import ExitCode
 from streams.gate import Gate, GateSettings
 from streams.policy.findings import PolicyRefused
@@ -164,12 +166,14 @@ class GateWorker:
     async def _run(self, stop: asyncio.Event) -> WorkerEnd:
         await asyncio.to_thread(reach_brokers, self.settings.bootstrap_servers, self._connection)
         watch = BrokerWatch(self.settings.bootstrap_servers, self._connection, self._observer.brokers)
-        saying = asyncio.create_task(StandingLog(self._health).run())
+        replicas = ReplicaWatch(self._engine, tuple(rules_by_topic(self._engine)), self._observer.unwritable)
+        saying = [asyncio.create_task(each.run()) for each in (StandingLog(self._health), replicas)]
         try:
             with watch.listening():
                 return self._explained(await self._run_connected(stop))
         finally:
-            saying.cancel()
+            for each in saying:
+                each.cancel()
 
     async def _run_connected(self, stop: asyncio.Event) -> WorkerEnd:
         await asyncio.to_thread(self._refuse_without_permissions)

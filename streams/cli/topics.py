@@ -164,6 +164,12 @@ def _differences(
         found.append(f"replicas: {copies}, planned {topic.replication_factor}")
     if config is None:
         return (*found, CANNOT_TELL)
+    at_least = int(config.get("min.insync.replicas") or 1)
+    if 1 < copies <= at_least:
+        found.append(
+            f"min.insync.replicas: {at_least} of {copies} replicas, so the loss of one broker stops every decision; "
+            "add a replica, or ask for one less"
+        )
     found += [
         f"{setting.key}: {config.get(setting.key)}, planned {setting.value}, because {setting.reason}"
         for setting in topic.settings

@@ -64,6 +64,11 @@ class ProducedBatch(Protocol):
 class TransactionalProducer(Protocol):
     """The producer of one transactional id. Its transactions follow one another."""
 
+    @property
+    def refusal(self) -> str:
+        """What the brokers refused last in this transaction, to be tried again; empty: nothing."""
+        ...
+
     def act_for(self, membership: Membership) -> None:
         """Show this generation and member id from now on."""
         ...

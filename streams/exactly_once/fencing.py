@@ -160,11 +160,28 @@ class _FencedOffsetsHandler(sender.TxnOffsetCommitHandler):  # type: ignore[misc
         return backoff
 
 
+class _NotingProduceHandler(sender.SendProduceReqHandler):  # type: ignore[misc]
+    """Keeps what the brokers refused, though it is tried again: else nobody would know what a transaction waits for."""
+
+    def _can_retry(self, error: BaseException, batch: Any) -> bool:
+        can_retry: bool = super()._can_retry(error, batch)
+        if can_retry:
+            self._sender.refusal = f"{type(error).__name__} from {batch.tp.topic}-{batch.tp.partition}"
+        return can_retry
+
+
 class _FencedSender(sender.Sender):  # type: ignore[misc]
     """aiokafka's sender, but for the request that commits offsets and the one that announces it."""
 
     engine_settings: EngineSettings
     membership: Membership
+    refusal: str
+
+    async def _send_produce_req(self, node_id: int, batches: Any) -> None:
+        await _NotingProduceHandler(self, batches).do(node_id)
+        self._in_flight.remove(node_id)
+        for partition in batches:
+            self._muted_partitions.remove(partition)
 
     def _maybe_do_transactional_request(self) -> asyncio.Task[Any] | None:
         task: asyncio.Task[Any] | None = super()._maybe_do_transactional_request()
@@ -205,6 +222,18 @@ class FencedProducer(aiokafka.AIOKafkaProducer):  # type: ignore[misc]
         self._sender.__class__ = _FencedSender
         self._sender.engine_settings = settings
         self._sender.membership = NO_MEMBERSHIP
+        self._sender.refusal = ""
+
+    @property
+    def refusal(self) -> str:
+        """What the brokers refused last in this transaction, to be tried again; empty: nothing."""
+        refusal: str = self._sender.refusal
+        return refusal
+
+    async def begin_transaction(self) -> None:
+        """Begin; nothing has been refused."""
+        self._sender.refusal = ""
+        await super().begin_transaction()
 
     def create_smaller_batch(self, max_bytes: int) -> BatchBuilder:
         """An empty batch for a topic that takes less than `MAX_PRODUCED_BATCH_BYTES`."""

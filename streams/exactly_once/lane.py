@@ -256,6 +256,8 @@ class Lane:
                     f"lane {self.number}: {self._late_in_a_row} batches in a row could not be committed in time"
                 )
             return 0.0
+        if aborted.reason == TransactionAborted.UNANSWERED:
+            return 0.0  # the producer that replaced this one has waited until the brokers had ended it
         # The limits are known by now, so the next batch finds whose answer is too large. If it is no record's, the
         # broker refuses it again until the lane ends.
         self._looks_for_too_large = aborted.reason == TransactionAborted.TOO_LARGE

@@ -48,6 +48,8 @@ ATTRIBUTES: Final = (
     PrivateName("aiokafka.producer.sender", "TxnOffsetCommitHandler", "sends generation and member id"),
     PrivateName("aiokafka.producer.sender:Sender", "_do_txn_offset_commit", "chooses our handler"),
     PrivateName("aiokafka.producer.sender:Sender", "_find_coordinator", "finds the group coordinator"),
+    PrivateName("aiokafka.producer.sender:Sender", "_send_produce_req", "keeps what was refused and tried again"),
+    PrivateName("aiokafka.producer.sender:SendProduceReqHandler", "_can_retry", "the same"),
     PrivateName(
         "faust.transport.drivers.aiokafka:AIOKafkaConsumerThread", "_create_worker_consumer", "our own consumer"
     ),

@@ -22,12 +22,13 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import structlog
 from aiokafka.errors import InvalidTimestampError, MessageSizeTooLargeError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from streams.exactly_once.batch_log import encode_batch
 from streams.exactly_once.changelog import META_KEY, encode_meta
-from streams.exactly_once.clients import CLOSE_SECONDS, close
+from streams.exactly_once.clients import CLOSE_SECONDS, close, loop_seconds
 from streams.exactly_once.errors import LaneError
 from streams.exactly_once.fencing import NO_MEMBERSHIP, Membership
 from streams.exactly_once.settings import COMMIT_MARK
@@ -42,10 +43,17 @@ if TYPE_CHECKING:
     from streams.exactly_once.settings import EngineSettings
     from streams.records import Headers
 
+log = structlog.get_logger(__name__)
+
 DECISION_TO_COMMIT_MAX_MS: Final = 2_000
 """A commit that would begin later than this after its decisions is aborted. It is also the least time to live of an
 approval, so no commit of an approval begins after the approval's last moment. How long the broker then takes to end the
 transaction is not checked: readers must keep to `valid_until` themselves."""
+
+UNANSWERED_SECONDS: Final = 3.0
+"""From here on it is told that a transaction waits. Far above what a commit takes, and an election of leaders, too."""
+
+UNANSWERED_REPEAT_SECONDS: Final = 1.0
 
 PRODUCERS_PER_LANE: Final = 2
 """Used in turn: while one transaction's markers are being written, the next one already goes through the other."""
@@ -63,11 +71,35 @@ class TransactionAborted(Exception):
     REFUSED = "refused"
     CLOCK = "clock"
     TOO_LARGE = "too_large"
+    UNANSWERED = "unanswered"
+    """The brokers did not take its records within the transaction's timeout, and the coordinator has ended it."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.detail = detail
+
+
+class Unanswered:
+    """While the block runs and takes long, tells the observer for how long already; 0 when it is over."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+        self._has_told = False
+
+    def __enter__(self) -> None:
+        self._began_at = loop_seconds()
+        self._timer = asyncio.get_running_loop().call_later(UNANSWERED_SECONDS, self._tell)
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        if self._has_told:
+            self._observer.commit_unanswered(0.0)
+
+    def _tell(self) -> None:
+        self._has_told = True
+        self._observer.commit_unanswered(loop_seconds() - self._began_at)
+        self._timer = asyncio.get_running_loop().call_later(UNANSWERED_REPEAT_SECONDS, self._tell)
 
 
 class Answer(NamedTuple):
@@ -105,7 +137,11 @@ class TransactionWriter:
     async def start(self) -> None:
         """Fence what is left of a predecessor; returns when its open transactions are ended."""
         await self.sizes.read(self._clients)
-        self._producers = list(await asyncio.gather(*(self._new_producer(turn) for turn in range(PRODUCERS_PER_LANE))))
+        with Unanswered(self._observer):
+            self._producers = await self._new_producers()
+
+    async def _new_producers(self) -> list[TransactionalProducer]:
+        return list(await asyncio.gather(*(self._new_producer(turn) for turn in range(PRODUCERS_PER_LANE))))
 
     async def stop(self) -> None:
         """Close the connections. An open transaction stays open until its timeout or the next start."""
@@ -130,12 +166,23 @@ class TransactionWriter:
         self._turn = (self._turn + 1) % len(self._producers)
         producer = self._producers[self._turn]
         batches = _build(producer, self.sizes, self._settings, partition_batches, results)
+        with Unanswered(self._observer):
+            return await self._commit(producer, batches, partition_batches, decided_at_ms)
+
+    async def _commit(
+        self,
+        producer: TransactionalProducer,
+        batches: dict[tuple[str, int], list[ProducedBatch]],
+        partition_batches: Sequence[PartitionBatch],
+        decided_at_ms: int | None,
+    ) -> int:
+        began_at = loop_seconds()
         await producer.begin_transaction()
         sent_at_ms = self._clock.now_ms()
         answers = await self._produce(producer, batches)
         latest_ms = max(partition_batch.latest_ms for partition_batch in partition_batches)
         difference_ms = self._clock_difference_ms(answers, sent_at_ms, decided_at_ms, latest_ms)
-        await self._check_refused(producer, answers, difference_ms)
+        await self._check_refused(producer, answers, difference_ms, loop_seconds() - began_at)
         await self._check_age(producer, decided_at_ms)
         await self._check_clocks(producer, difference_ms)
         producer.act_for(self._membership)
@@ -161,12 +208,18 @@ class TransactionWriter:
         return [Answer(topic, partition, answer) for (topic, partition), answer in zip(where, said, strict=True)]
 
     async def _check_refused(
-        self, producer: TransactionalProducer, answers: Sequence[Answer], difference_ms: int
+        self, producer: TransactionalProducer, answers: Sequence[Answer], difference_ms: int, seconds: float
     ) -> None:
         refused = next((answer for answer in answers if isinstance(answer.said, BaseException)), None)
         if refused is None:
             return
         if isinstance(refused.said, ProducerFenced):
+            # The coordinator refuses a transaction beyond its timeout as it does one that a successor has ended.
+            if producer.refusal and seconds * 1000 >= self._settings.transaction_timeout_ms:
+                refusal = producer.refusal
+                log.warning("A transaction was not ended within its timeout.", seconds=round(seconds), why=refusal)
+                await self._abort_refused(producer)
+                raise TransactionAborted(TransactionAborted.UNANSWERED, refusal)
             raise LaneError(f"another worker runs under slot {self._settings.worker_slot}: give each its own")
         await self._abort_refused(producer)
         reason = TransactionAborted.REFUSED

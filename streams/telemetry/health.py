@@ -27,6 +27,13 @@ BARRIER_LIMIT_SECONDS = 10.0
 Ten
 seconds is also the objective for an opt-out to be in force."""
 
+COMMIT_LIMIT_SECONDS = 10.0
+"""If a transaction waits longer than this, the worker is not ready. A commit takes milliseconds; an election of leaders
+a second or two."""
+
+CLOCK_CONDITION = 4
+"""The place of the clock among the conditions of readiness."""
+
 BARRIER_REPORT_SECONDS = 15.0
 """A report that the barrier is unanswered is valid for this long and must be repeated while the silence lasts. Several
 lanes report to one worker, and one lane's answer must not hide another's silence."""
@@ -77,8 +84,16 @@ class Health:
         self._barrier_reported_at = 0.0
         self._clock_difference_seconds = 0.0
         self._brokers = ""
+        self._commit_seconds = 0.0
+        self._commit_reported_at = 0.0
+        self._unwritable = 0
+        self._unwritable_cause = ""
 
     # Told
+
+    def unwritable(self, partitions: int, cause: str) -> None:
+        """Report how many partitions take no records, and why; 0 and empty: all do."""
+        self._unwritable, self._unwritable_cause = partitions, cause
 
     def brokers(self, cause: str) -> None:
         """Report why no broker can be reached; empty: one can."""
@@ -162,6 +177,14 @@ class Health:
         self._barrier_reported_at = now
         self.turned()
 
+    def commit_unanswered(self, seconds: float) -> None:
+        """Report that a transaction has waited for this long. 0 ends the wait. A lane that waits is alive."""
+        now = self._monotonic()
+        still_believed = now - self._commit_reported_at <= BARRIER_REPORT_SECONDS
+        self._commit_seconds = max(seconds, self._commit_seconds if still_believed and seconds else 0.0)
+        self._commit_reported_at = now
+        self.turned()
+
     def clock_difference(self, seconds: float) -> None:
         """Report the latest comparison with the broker's clock. A lane that pauses because of it is alive."""
         self._clock_difference_seconds = seconds
@@ -183,7 +206,7 @@ class Health:
 
     def readiness(self) -> Standing:
         """True if this worker is deciding. Otherwise the reason is the first thing that is missing."""
-        barrier = self.barrier_unanswered_seconds()
+        barrier, commit = self.barrier_unanswered_seconds(), self.commit_unanswered_seconds()
         clock = self._clock_difference_seconds
         remaining = self.restore_remaining_records()
         conditions = (
@@ -193,10 +216,25 @@ class Health:
             Standing(not self.restoring(), f"ledgers are being restored, {remaining} records remain"),
             Standing(abs(clock) <= self._clock_limit_seconds, f"the clock differs from the broker's by {clock:.1f} s"),
             Standing(barrier <= self._barrier_limit_seconds, f"the barrier has not answered for {barrier:.0f} s"),
+            Standing(
+                commit <= COMMIT_LIMIT_SECONDS,
+                f"the brokers have not ended a transaction of this worker for {commit:.0f} s",
+            ),
             self._engine,
         )
-        missing = (condition for condition in conditions if not condition.ok)
-        return next(missing, Standing(True, f"deciding for {self.partitions()} partitions"))
+        for number, condition in enumerate(conditions):
+            if not condition.ok:
+                # Whatever waits for the brokers waits for these partitions; a policy or a clock does not.
+                explains = self._unwritable_cause and number != CLOCK_CONDITION
+                return Standing(False, f"{condition.why}: {self._unwritable_cause}" if explains else condition.why)
+        return Standing(True, f"deciding for {self.partitions()} partitions")
+
+    def partitions_unwritable(self) -> int:
+        return self._unwritable
+
+    def commit_unanswered_seconds(self) -> float:
+        believed = self._monotonic() - self._commit_reported_at <= BARRIER_REPORT_SECONDS
+        return self._commit_seconds if believed else 0.0
 
     def brokers_unreachable(self) -> bool:
         return bool(self._brokers)

@@ -36,6 +36,8 @@ class TelemetryObserver:
         telemetry.read_from(registry.RESTORE_IN_PROGRESS, lambda: float(health.restoring()))
         telemetry.read_from(registry.RESTORE_REMAINING, health.restore_remaining_records)
         telemetry.read_from(registry.BARRIER_UNANSWERED, health.barrier_unanswered_seconds)
+        telemetry.read_from(registry.COMMIT_UNANSWERED, health.commit_unanswered_seconds)
+        telemetry.read_from(registry.PARTITIONS_UNWRITABLE, health.partitions_unwritable)
         telemetry.read_topics_from(registry.LAG_RECORDS, health.lag_records)
         telemetry.read_topics_from(registry.LAG_SECONDS, health.lag_seconds)
 
@@ -87,7 +89,14 @@ class TelemetryObserver:
     def round_finished(self, seconds: float) -> None:
         self._telemetry.set(registry.RETENTION_ROUND, seconds)
 
+    def commit_unanswered(self, seconds: float) -> None:
+        self._health.commit_unanswered(max(0.0, seconds))
+
     # Told by the worker
+
+    def unwritable(self, partitions: int, cause: str) -> None:
+        """How many partitions take no records, and why; 0 and empty: all do."""
+        self._health.unwritable(partitions, cause)
 
     def brokers(self, cause: str) -> None:
         """Why no broker can be reached; empty: one can."""

@@ -73,7 +73,9 @@ REASONS = Vocabulary("reasons", ("duplicate", "expired", "ledger_full"), declare
 TOPICS = Vocabulary("topics", ("contact-outcome", "mesura-rerouted", "opt-out", "outbound-intent"), "the settings")
 DEAD_LETTER_REASONS = Vocabulary("dead letter reasons", (), declared_by="the contracts")
 WITHDRAWAL_REASONS = Vocabulary("withdrawal reasons", ("opt_out",), declared_by="the catalogue of reason codes")
-ABORT_REASONS = Vocabulary("abort reasons", ("clock", "late", "refused", "too_large"), declared_by="the engine")
+ABORT_REASONS = Vocabulary(
+    "abort reasons", ("clock", "late", "refused", "too_large", "unanswered"), declared_by="the engine"
+)
 PREFERENCE_TYPES = Vocabulary(
     "preference types",
     (
@@ -290,6 +292,20 @@ BARRIER_UNANSWERED = MetricSpec(
     "How long the barrier has gone without an answer; 0 when it has one.",
     across="greatest",
 )
+COMMIT_UNANSWERED = MetricSpec(
+    "commit_unanswered_seconds",
+    "gauge",
+    "seconds",
+    "How long a transaction has waited for the brokers to take its records and end it; 0 when none waits.",
+    across="greatest",
+)
+PARTITIONS_UNWRITABLE = MetricSpec(
+    "partitions_unwritable",
+    "gauge",
+    "partitions",
+    "Partitions of the gate's topics that take no records: no leader, or fewer replicas in sync than their minimum.",
+    across="greatest",
+)
 BATCHES_ABORTED = MetricSpec(
     "batches_aborted_total",
     "counter",
@@ -419,7 +435,8 @@ WORKER_METRICS: tuple[MetricSpec, ...] = (
     REROUTED, DUPLICATES, WITHDRAWALS, PREFERENCE_EVENTS,
     OUTCOMES, UNKNOWN_FIELDS, LEDGER_FULL, LEDGERS_EXAMINED, LEDGERS_PRUNED, LEDGERS_REMOVED, RETENTION_ROUND,
     RESTORE_IN_PROGRESS, RESTORE_REMAINING, RESTORED, PARTITIONS_ASSIGNED, READY, BROKERS_UNREACHABLE,
-    BARRIER_UNANSWERED, BATCHES_ABORTED, MISSING_RECORDS, CLOCK_DIFFERENCE, POLICY_INFO, POLICY_RELOAD,
+    BARRIER_UNANSWERED, COMMIT_UNANSWERED, PARTITIONS_UNWRITABLE,
+    BATCHES_ABORTED, MISSING_RECORDS, CLOCK_DIFFERENCE, POLICY_INFO, POLICY_RELOAD,
     POLICY_FILE_DIFFERS, POLICY_LOADED,
     BUILD_INFO, LAST_DECISION, REBALANCES,
 )  # fmt: skip

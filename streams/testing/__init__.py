@@ -8,6 +8,8 @@
 |---|---|
 | start a broker in this process tree, without Java | `embedded_broker.EmbeddedBroker` |
 | start Apache Kafka, fetched and held here | `real_kafka.RealKafka`; one for several processes: `shared_kafka` |
+| start three brokers, kill them, cut them off from one another | `kafka_cluster.KafkaCluster` |
+| have a bad network | `network.Network` |
 | create the topics of a plan | `broker.create_plan` |
 | build intents, preferences and outcomes | `records` |
 | publish them, and read topics to their end | `kafka_io` |

@@ -26,6 +26,8 @@ class Broker(Protocol):
     """A running broker."""
 
     is_embedded: bool
+    replication_factor: int
+    """Of the topics it creates."""
 
     @property
     def bootstrap_servers(self) -> str:
@@ -46,9 +48,10 @@ def create_plan(broker: Broker, plan: TopicPlan) -> None:
 
 
 class KafkaAdmin(ABC):
-    """Creates topics on a cluster that knows CreateTopics, with one replica each."""
+    """Creates topics on a cluster that knows CreateTopics, with one replica each unless a subclass says otherwise."""
 
     is_embedded = False
+    replication_factor = 1
 
     @property
     @abstractmethod
@@ -67,7 +70,7 @@ class KafkaAdmin(ABC):
         count = partitions or DEFAULT_PARTITIONS
         client = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0})
         futures = client.create_topics(
-            [NewTopic(name, count, replication_factor=1, config=dict(config or {})) for name in wanted],
+            [NewTopic(name, count, self.replication_factor, config=dict(config or {})) for name in wanted],
             request_timeout=CREATE_SECONDS,
         )
         for name, future in futures.items():

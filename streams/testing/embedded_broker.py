@@ -79,6 +79,7 @@ class EmbeddedBroker:
         self._bootstrap_servers = ""
 
     is_embedded = True
+    replication_factor = 1
 
     @property
     def bootstrap_servers(self) -> str:

@@ -25,8 +25,13 @@ PORTS: Final = range(20_000, 32_000)
 that keeps connecting to its port could otherwise be given that very port, and the broker could not come back."""
 
 
-def prepare_directory(installation: KafkaInstallation, properties: Mapping[str, str]) -> tuple[Path, int]:
-    """A new formatted data directory, and the port its settings name (`{port}` in the value of a property)."""
+def prepare_directory(
+    installation: KafkaInstallation, properties: Mapping[str, str], cluster_id: str = ""
+) -> tuple[Path, int]:
+    """A new formatted data directory, and the port its settings name (`{port}` in the value of a property).
+
+    `cluster_id`: that of the other nodes, where there are any.
+    """
     directory = Path(tempfile.mkdtemp(prefix="mesura-kafka-"))
     port, controller_port = free_ports(2)
     own = {key: value.replace("{port}", str(port)) for key, value in properties.items()}
@@ -45,7 +50,7 @@ def prepare_directory(installation: KafkaInstallation, properties: Mapping[str, 
         "kafka.tools.StorageTool",
         "format",
         "--cluster-id",
-        _new_cluster_id(),
+        cluster_id or new_cluster_id(),
         "--config",
         str(directory / "server.properties"),
     ]
@@ -115,7 +120,7 @@ appender.file.layout.pattern=%d %p %c %m%n
 """
 
 
-def _new_cluster_id() -> str:
+def new_cluster_id() -> str:
     """Kafka's own format: 16 random bytes, base64 for URLs. Not with a dash first, which would read as an option."""
     while True:
         cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from streams.testing import kafka_directory
 from streams.testing.kafka_installation import install_kafka
+from streams.testing.network import HOST, Link, Network
 from streams.testing.real_kafka import RealKafka
-from tests.chaos.network import HOST, Link, Network
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -17,8 +17,8 @@ from tests.chaos import plan
 from tests.chaos.workers import ENDS_BY_ITSELF, KILLED
 
 if TYPE_CHECKING:
+    from streams.testing.network import Link
     from tests.chaos.broker import ProxiedKafka
-    from tests.chaos.network import Link
     from tests.chaos.plan import Planned
     from tests.chaos.policies import Policies
     from tests.chaos.workers import Slot, Workers

@@ -26,10 +26,10 @@ import msgspec
 import orjson
 
 from streams.exactly_once.transaction import PRODUCERS_PER_LANE
+from streams.testing.network import Network
 from tests.chaos.broker import ProxiedKafka
 from tests.chaos.faults import DONE_BY, Course
 from tests.chaos.follower import Follower
-from tests.chaos.network import Network
 from tests.chaos.plan import Crew, Planned
 from tests.chaos.policies import Policies
 from tests.chaos.upstream import Order
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from streams.settings import WorkerSettings
-    from tests.chaos.network import Link
+    from streams.testing.network import Link
 
 PARTITIONS: Final = 16
 """Two and more for every worker, and few enough records of each that the audit, which holds those of two partitions at

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from streams.testing.network import HOST, Link, Network
 from streams.testing.waiting import wait_until
-from tests.chaos.network import HOST, Link, Network
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

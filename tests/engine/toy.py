@@ -177,6 +177,8 @@ class Recorder:
 
     def barrier_waited(self, seconds: float) -> None: ...
 
+    def commit_unanswered(self, seconds: float) -> None: ...
+
     def barrier_unanswered(self, seconds: float) -> None:
         self.unanswered += 1
 

@@ -84,6 +84,11 @@ class SimulatedProducer:
     def act_for(self, membership: Membership) -> None:
         self._membership = membership
 
+    @property
+    def refusal(self) -> str:
+        """The simulated broker never has too few replicas."""
+        return ""
+
     def create_batch(self) -> SimulatedBatch:
         return SimulatedBatch()
 

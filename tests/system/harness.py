@@ -92,7 +92,7 @@ class World:
         self.plan = TopicPlan(
             TopicNames(intents=intents).with_prefix(prefix),
             partitions=partitions,
-            replication_factor=1,
+            replication_factor=broker.replication_factor,
             retention_ms=TEN_YEARS_MS,
             recorded_times=recorded_times,
         )

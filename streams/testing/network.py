@@ -53,13 +53,14 @@ class Line:
 class Link:
     """One proxy in front of one address. Its methods may be called from any thread."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, target_port: int) -> None:
-        self.port = 0
+    def __init__(self, loop: asyncio.AbstractEventLoop, target_port: int, host: str, port: int) -> None:
+        self.port = port
         self.connections = 0
         """Taken so far."""
         self.bytes_passed = 0
         self._loop = loop
         self._target_port = target_port
+        self._host = host
         self._line = Line()
         self._changed = asyncio.Event()
         self._transports: weakref.WeakSet[asyncio.WriteTransport] = weakref.WeakSet()
@@ -87,7 +88,7 @@ class Link:
 
     async def open(self) -> None:
         """Listen."""
-        self._server = await asyncio.start_server(self._take, HOST, 0)
+        self._server = await asyncio.start_server(self._take, self._host, self.port)
         self.port = int(self._server.sockets[0].getsockname()[1])
 
     def end(self) -> None:
@@ -115,7 +116,12 @@ class Link:
 
     def _call(self, what: Callable[[], None]) -> None:
         done = threading.Event()
-        self._loop.call_soon_threadsafe(lambda: (what(), done.set()))
+
+        def do() -> None:
+            what()
+            done.set()
+
+        self._loop.call_soon_threadsafe(do)
         assert done.wait(ANSWER_SECONDS), "the network's loop does not answer"
 
     def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -220,9 +226,9 @@ class Network:
         self._thread.join()
         self._loop.close()
 
-    def link(self, target_port: int) -> Link:
-        """A new proxy in front of a port of this machine, which need not listen yet."""
-        link = Link(self._loop, target_port)
+    def link(self, target_port: int, host: str = HOST, port: int = 0) -> Link:
+        """A new proxy in front of a port of this machine, which need not listen yet. Without a port: any free one."""
+        link = Link(self._loop, target_port, host, port)
         self._wait_for(link.open())
         self.links.append(link)
         return link
