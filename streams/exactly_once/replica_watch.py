@@ -7,6 +7,8 @@ With fewer, clients try again without end, the coordinator cannot end what is op
 Rules of this module
 1. It changes nothing and decides nothing: what it finds explains why the gate waits.
 2. A finding is said once, and that it is gone.
+3. Where most controllers are away with their brokers, what brokers say of leaders and replicas is not true any more. So
+   once a broker was missed or a replica is out of sync, it is also looked which brokers take a connection.
 """
 
 from __future__ import annotations
@@ -16,12 +18,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, NodeNotReadyError
 
 from streams.exactly_once.topic_configs import connected_admin, topic_configs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from aiokafka.admin import AIOKafkaAdminClient
 
@@ -32,6 +34,12 @@ LOOK_SECONDS: Final = 5.0
 
 ANSWER_SECONDS: Final = 5.0
 """How long a look may take; what the brokers do not answer in this time is looked for again."""
+
+ATTEMPTS_MAX: Final = 20
+"""With two of three brokers away, one question in three goes to the one that is there."""
+
+CONNECT_SECONDS: Final = 1.0
+"""How long a broker may take to accept a connection, once others have been missed."""
 
 MIN_INSYNC: Final = "min.insync.replicas"
 
@@ -70,16 +78,49 @@ def cause(found: Sequence[Unwritable]) -> str:
     )
 
 
-def unwritable(topics: Sequence[Mapping[str, Any]], needed: Mapping[str, int]) -> list[Unwritable]:
-    """Of described topics those partitions that have no leader, or fewer replicas in sync than needed."""
+def unwritable(
+    topics: Sequence[Mapping[str, Any]], needed: Mapping[str, int], away: frozenset[int] = frozenset()
+) -> list[Unwritable]:
+    """Of described topics those partitions that have no leader, or fewer replicas in sync than needed.
+
+    `away`: brokers that take no connection, whatever the description says of them.
+    """
     found = []
     for topic in topics:
         for each in topic["partitions"]:
-            replicas, in_sync = tuple(each["replicas"]), tuple(each["isr"])
+            replicas = tuple(each["replicas"])
+            in_sync = tuple(broker for broker in each["isr"] if broker not in away)
+            leader = -1 if each["leader"] in away else each["leader"]
             at_least = needed.get(topic["topic"], 1)
-            if each["leader"] < 0 or len(in_sync) < at_least:
-                found.append(Unwritable(topic["topic"], each["partition"], each["leader"], replicas, in_sync, at_least))
+            if leader < 0 or len(in_sync) < at_least:
+                found.append(Unwritable(topic["topic"], each["partition"], leader, replicas, in_sync, at_least))
     return found
+
+
+async def _answer(question: Callable[[], Awaitable[Any]]) -> tuple[Any, bool]:
+    """The answer of any broker, and whether the first one that was asked gave it."""
+    for attempt in range(ATTEMPTS_MAX):
+        try:
+            return await question(), attempt == 0
+        except NodeNotReadyError:
+            await asyncio.sleep(0)  # the client asks one at random, and counts one that is away among them
+    raise NodeNotReadyError
+
+
+async def _away(brokers: Sequence[Mapping[str, Any]]) -> frozenset[int]:
+    """Those that take no connection."""
+    reached = await asyncio.gather(*(_is_reached(each["host"], each["port"]) for each in brokers))
+    return frozenset(each["node_id"] for each, is_reached in zip(brokers, reached, strict=True) if not is_reached)
+
+
+async def _is_reached(host: str, port: int) -> bool:
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            _, writer = await asyncio.open_connection(host, port)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
 
 
 class ReplicaWatch:
@@ -103,12 +144,15 @@ class ReplicaWatch:
                 await asyncio.sleep(LOOK_SECONDS)
 
     async def _look(self, admin: AIOKafkaAdminClient) -> list[Unwritable]:
-        topics = await admin.describe_topics(self._topics)
-        if all(set(each["replicas"]) == set(each["isr"]) for topic in topics for each in topic["partitions"]):
+        topics, is_sound = await _answer(lambda: admin.describe_topics(self._topics))
+        is_whole = all(set(each["replicas"]) == set(each["isr"]) for topic in topics for each in topic["partitions"])
+        if is_sound and is_whole and not self._said:
             return []
-        configs = await topic_configs(admin, self._topics) or {}
-        needed = {name: int(config[MIN_INSYNC]) for name, config in configs.items() if MIN_INSYNC in config}
-        return unwritable(topics, needed)
+        cluster, _ = await _answer(admin.describe_cluster)
+        away = await _away(cluster["brokers"])
+        configs, _ = await _answer(lambda: topic_configs(admin, self._topics))
+        needed = {name: int(config[MIN_INSYNC]) for name, config in (configs or {}).items() if MIN_INSYNC in config}
+        return unwritable(topics, needed, away)
 
     def _say(self, found: Sequence[Unwritable]) -> None:
         said = cause(found)

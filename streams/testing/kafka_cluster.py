@@ -188,6 +188,11 @@ class KafkaCluster(KafkaAdmin):
         """The numbers of the brokers that the controller takes for alive."""
         return set(self.admin().list_topics(timeout=ELECTION_SECONDS).brokers)
 
+    def sees(self, asked: int, number: int) -> bool:
+        """Whether one node takes another for alive. Who was cut off still answers, by what it knew before."""
+        admin = AdminClient({"bootstrap.servers": f"{HOST}:{self._ports['PLAINTEXT'][asked]}", "log_level": 0})
+        return number in admin.list_topics(timeout=ELECTION_SECONDS).brokers
+
     def controller(self) -> int:
         """The number of the active controller: the leader of the metadata's quorum; -1 during an election.
 

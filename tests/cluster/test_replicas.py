@@ -37,6 +37,13 @@ def test_the_sentence_names_a_partition_and_the_brokers_that_are_away() -> None:
     assert found[1].why == "has no leader"
 
 
+def test_a_broker_that_takes_no_connection_is_away_whatever_the_others_say() -> None:
+    found = unwritable([topic("a", (2, [1, 2, 3], [1, 2, 3]))], {"a": 2}, frozenset({1, 2}))
+    assert cause(found).endswith(
+        "a-0, which has no leader. Start broker 1, 2: the gate waits and then goes on by itself"
+    )
+
+
 @pytest.mark.parametrize(("at_least", "is_told"), [("1", False), ("2", True)])
 def test_topics_that_the_loss_of_one_broker_stops_are_told(at_least: str, is_told: bool) -> None:
     planned = TopicPlan(partitions=1, replication_factor=2).topics()[0]
