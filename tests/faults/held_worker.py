@@ -26,6 +26,7 @@ from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.protocol.transaction import EndTxnRequest
 
 from streams import worker
+from streams.connection.source import UNSECURED, ConnectionSource
 from streams.exactly_once.engine import Engine
 from streams.exactly_once.fencing import FencedProducer, _FencedSender
 from streams.exactly_once.transaction import TransactionWriter
@@ -170,8 +171,8 @@ def _arm_settings(fault: Fault) -> None:
     """More heartbeats: sessions of these tests are short, so that a killed worker is missed soon."""
     original = worker.engine_settings
 
-    def wrapped(settings: WorkerSettings) -> EngineSettings:
-        return replace(original(settings), heartbeat_interval_ms=fault.heartbeat_ms)
+    def wrapped(settings: WorkerSettings, connection: ConnectionSource = UNSECURED) -> EngineSettings:
+        return replace(original(settings, connection), heartbeat_interval_ms=fault.heartbeat_ms)
 
     worker.engine_settings = wrapped
 
