@@ -1,10 +1,17 @@
-"""All workers of one application have the same erasure key, for ever. The control topic holds a fingerprint of it."""
+"""All workers of one application have the same erasure key, for ever. The control topic holds a fingerprint of it.
+
+Rules of this module
+1. The fingerprint is recorded before the first policy is, so an application with a policy and without a fingerprint has
+   lost it: somebody has removed it, or it was never this application's topic.
+2. Another key is taken only if somebody says so at that start.
+"""
 
 from __future__ import annotations
 
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
+from streams.exactly_once.control import POLICY_KEY
 from streams.exactly_once.errors import StartupRefusedError
 
 if TYPE_CHECKING:
@@ -12,18 +19,30 @@ if TYPE_CHECKING:
 
 # In the control topic: a fingerprint by which a later start recognises the erasure key. Nobody learns the key from it.
 ERASURE_KEY_KEY: Final = b"erasure-key"
+ACCEPT_OPTION: Final = "--accept-new-erasure-key"
 # Customers are hashed in another way, so no customer id can have this fingerprint.
 _FINGERPRINTED: Final = b"the erasure key of this application"
 _FINGERPRINT_PERSON: Final = b"mesura-key"
 
 
-async def check_erasure_key(control: ControlTopic, erasure_key: bytes) -> None:
+async def check_erasure_key(control: ControlTopic, erasure_key: bytes, *, accept_new: bool = False) -> None:
     """Record at the first start which erasure key the application has; later starts must have the same.
 
+    `accept_new`: this one counts from now on.
+
     Raises:
-        StartupRefusedError: it is another one.
+        StartupRefusedError: it is another one, or nothing says which it was.
     """
     fingerprint = blake2b(_FINGERPRINTED, key=erasure_key, person=_FINGERPRINT_PERSON).hexdigest().encode()
+    if accept_new and control.get(ERASURE_KEY_KEY) != fingerprint:
+        await control.put(ERASURE_KEY_KEY, fingerprint)
+        await control.refresh()
+    if control.get(ERASURE_KEY_KEY) is None and control.get(POLICY_KEY) is not None:
+        raise StartupRefusedError(
+            "This application has been started before, and the fingerprint of its erasure key is gone from the control "
+            "topic: whether the standing opt-outs of erased customers will be found is not known. If this is the key "
+            f"that it has always had, start once with {ACCEPT_OPTION}; see docs/operations.md, Erasure key."
+        )
     if control.get(ERASURE_KEY_KEY) is None:
         await control.put(ERASURE_KEY_KEY, fingerprint)
         # Of workers that start for the first time at once, the last to write wins: what counts is what stands there.
@@ -32,5 +51,5 @@ async def check_erasure_key(control: ControlTopic, erasure_key: bytes) -> None:
         raise StartupRefusedError(
             "MESURA_ERASURE_KEY is not the key this application was first started with: the standing opt-outs of "
             "erased customers would not be found. Start with the first key; if it is lost for good, see "
-            "docs/operations.md, Erasure key."
+            "docs/operations.md, Erasure key. Do not remove its fingerprint."
         )

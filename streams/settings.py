@@ -32,6 +32,8 @@ LANES_MAX: Final = 4
 SETTINGS_VARIABLE: Final = "MESURA_WORKER_SETTINGS"
 # Set by the supervisor: the descriptor of the memory in which this worker's counts outlive it.
 COUNTERS_VARIABLE: Final = "MESURA_WORKER_CELLS"
+# Set by the supervisor: the descriptor of a pipe from which this worker reads the erasure key, once.
+KEY_VARIABLE: Final = "MESURA_WORKER_KEY"
 # More on one machine would only queue for its processors and its broker, and a slot is counted in them.
 PROCESSES_MAX: Final = 64
 
@@ -66,8 +68,10 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
     session_timeout_seconds: float = 10.0
     transaction_timeout_seconds: float = 15.0
     # Hexadecimal. All workers of an application need the same, for ever: standing opt-outs of erased customers hang on
-    # it.
+    # it. A supervisor hands it over apart, so that it stands in no environment.
     erasure_key: str = ""
+    # Take this erasure key for the application's from now on, whatever it had before.
+    accept_new_erasure_key: bool = False
 
     def __repr__(self) -> str:
         """Without the secret."""
@@ -87,13 +91,13 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
             key = bytes.fromhex(self.erasure_key)
         except ValueError:
             raise SettingsRefused(
-                "MESURA_ERASURE_KEY is not hexadecimal. Make one with: openssl rand -hex 32"
+                "The erasure key is not hexadecimal. Make one with: mesura erasure-key create FILE"
             ) from None
         if not ERASURE_KEY_BYTES_MIN <= len(key) <= ERASURE_KEY_BYTES_MAX:
             raise SettingsRefused(
-                f"MESURA_ERASURE_KEY has {len(key)} bytes; {ERASURE_KEY_BYTES_MIN} to {ERASURE_KEY_BYTES_MAX} "
+                f"The erasure key has {len(key)} bytes; {ERASURE_KEY_BYTES_MIN} to {ERASURE_KEY_BYTES_MAX} "
                 "are needed, because the opt-outs of erased customers are kept under a keyed hash. "
-                "Make one with: openssl rand -hex 32, and keep it: without it those opt-outs are lost."
+                "Make one with: mesura erasure-key create FILE, and keep it: without it those opt-outs are lost."
             )
         if not 1 <= self.lanes <= LANES_MAX:
             raise SettingsRefused(f"lanes is {self.lanes}; 1 to {LANES_MAX} are possible. Run more processes instead.")

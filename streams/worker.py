@@ -27,6 +27,7 @@ import msgspec
 import structlog
 from aiohttp import web
 from aiokafka.errors import KafkaError, TransactionalIdAuthorizationFailed
+from msgspec.structs import replace
 
 from streams.access.check import PermissionsMissing, refuse_without, sentence
 from streams.access.roles import permissions_of
@@ -55,6 +56,7 @@ from streams.service.gate_service import GateService
 from streams.service.published_policy import policy_record
 from streams.settings import (
     COUNTERS_VARIABLE,
+    KEY_VARIABLE,
     SETTINGS_VARIABLE,
     SettingsRefused,
     WorkerSettings,
@@ -180,7 +182,7 @@ class GateWorker:
         startup = await check_topics(self._engine)
         gate_settings = await self._gate_settings(startup.partition_count)
         async with ControlTopic(self._engine, self.settings.topics.control) as control:
-            await check_erasure_key(control, gate_settings.erasure_key)
+            await check_erasure_key(control, gate_settings.erasure_key, accept_new=self.settings.accept_new_erasure_key)
             # A bounded run decides by the policy it is given, and by no other.
             loaded, fault = await asyncio.to_thread(
                 starting_policy, self._path, control.get, may_replace=not gate_settings.is_bounded
@@ -304,13 +306,22 @@ async def _main(settings: WorkerSettings) -> WorkerEnd:
         signal.pthread_sigmask(signal.SIG_BLOCK, ASKS_TO_STOP)
 
 
+def _with_key(settings: WorkerSettings) -> WorkerSettings:
+    """The settings with the key that the supervisor hands over apart."""
+    descriptor = os.environ.pop(KEY_VARIABLE, None)
+    if descriptor is None:
+        return settings
+    with os.fdopen(int(descriptor), encoding="ascii") as pipe:
+        return replace(settings, erasure_key=pipe.read())
+
+
 def _worker_end() -> WorkerEnd:
     """Run the worker of this process's environment, whatever comes of it."""
     try:
         text = os.environ.get(SETTINGS_VARIABLE)
         if text is None:
             raise SettingsRefused(f"{SETTINGS_VARIABLE} is not set. Use `mesura run`, which sets it.")
-        settings = WorkerSettings.from_environment(text).checked()
+        settings = _with_key(WorkerSettings.from_environment(text)).checked()
         if COUNTERS_VARIABLE in os.environ:
             configure_logging(slot=settings.slot)
         tune_collector()

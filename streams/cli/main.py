@@ -34,6 +34,7 @@ PARTS: Final = {
     "explain": _Part("streams.cli.explain", "explain", "Say why an intent may or may not be sent."),
     "audit": _Part("streams.cli.audit", "audit", "Check from the outside that a gate kept every promise."),
     "topics": _Part("streams.cli.topics", "topics", "Create and check the topics."),
+    "erasure-key": _Part("streams.cli.erasure_key", "erasure_key_group", "Make the key of erased customers' opt-outs."),
     "policy": _Part("streams.cli.policy", "policy", "Check policies, and show what they say."),
 }
 

@@ -21,6 +21,7 @@ from streams.brokers import BrokersNotReached, reach_brokers
 from streams.cli.errors import CommandError, Unreachable, Unreadable
 from streams.connection.cluster import Cluster
 from streams.connection.errors import ConnectionRefused
+from streams.connection.files import read_secret
 from streams.connection.source import ConnectionSource
 from streams.topics import TopicNames
 
@@ -198,7 +199,7 @@ def erasure_key() -> str:
     """The erasure key, in hexadecimal, from the environment or from the file that the environment names.
 
     Raises:
-        CommandError: neither or both are given, or the file cannot be read.
+        CommandError: neither or both are given, or the file cannot be read, or is open to others.
     """
     key, file = os.environ.get(ERASURE_KEY_VARIABLE), os.environ.get(ERASURE_KEY_FILE_VARIABLE)
     if key and file:
@@ -208,10 +209,13 @@ def erasure_key() -> str:
     if not file:
         raise CommandError(
             f"There is no erasure key. Set {ERASURE_KEY_VARIABLE}, or {ERASURE_KEY_FILE_VARIABLE} to a file that "
-            "contains it. Make one with `openssl rand -hex 32`, and keep it, because the opt-outs of erased customers "
-            "can be found again only with it."
+            "contains it. Make one with `mesura erasure-key create FILE`, and keep it, because the opt-outs of erased "
+            "customers can be found again only with it."
         )
-    return read_text(Path(file), "erasure key file").strip()
+    try:
+        return read_secret(Path(file), "erasure key file").strip()
+    except ConnectionRefused as refused:
+        raise CommandError(str(refused)) from None
 
 
 def read_text(path: Path, what: str) -> str:

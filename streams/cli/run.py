@@ -29,6 +29,7 @@ from streams.cli.options import (
 from streams.cli.supervisor import Supervisor
 from streams.settings import (
     COUNTERS_VARIABLE,
+    KEY_VARIABLE,
     LANES_MAX,
     PROCESSES_MAX,
     SETTINGS_VARIABLE,
@@ -112,6 +113,12 @@ WORKER_MODULE: Final = "streams.worker"
     help="Continue, and count, where records were deleted before they were decided.",
 )
 @click.option(
+    "--accept-new-erasure-key",
+    is_flag=True,
+    help="Once, after the erasure key was lost for good: what is kept of erased customers under the old one is never "
+    "found again. See docs/operations.md.",
+)
+@click.option(
     "--check-crcs/--no-check-crcs",
     default=True,
     show_default=True,
@@ -131,6 +138,7 @@ def run(
     lanes: int,
     endpoint: EndpointSettings,
     accept_missing_records: bool,
+    accept_new_erasure_key: bool,
     check_crcs: bool,
     prefix: str,
     intent_topics: tuple[str, ...],
@@ -149,6 +157,7 @@ def run(
         ops_port=0,
         explain=endpoint.explain_port is not None,
         accept_missing_records=accept_missing_records,
+        accept_new_erasure_key=accept_new_erasure_key,
         check_crcs=check_crcs,
         erasure_key=erasure_key(),
     )
@@ -183,12 +192,12 @@ def _supervisor(settings: WorkerSettings, endpoint: EndpointSettings, processes:
     own_slots = [settings.slot] if processes == 1 else slots(settings.slot, processes)
     environments = [
         {
-            **worker_environment(replace(settings, slot=slot, ops_token=gateway.worker_token)),
+            **worker_environment(replace(settings, slot=slot, ops_token=gateway.worker_token, erasure_key="")),
             COUNTERS_VARIABLE: str(gateway.descriptor(number)),
         }
         for number, slot in enumerate(own_slots)
     ]
-    return Supervisor(WORKER_MODULE, environments, gateway=gateway, recurrence=recurrence)
+    return Supervisor(WORKER_MODULE, environments, key=settings.erasure_key, gateway=gateway, recurrence=recurrence)
 
 
 def slots(machine: str, processes: int) -> list[str]:
@@ -206,10 +215,10 @@ def slots(machine: str, processes: int) -> list[str]:
 
 
 def worker_environment(settings: WorkerSettings) -> dict[str, str]:
-    """The environment of a worker: ours and its settings, with the erasure key in one place only."""
+    """The environment of a worker: ours and its settings, without the erasure key."""
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if name not in {ERASURE_KEY_VARIABLE, ERASURE_KEY_FILE_VARIABLE, COUNTERS_VARIABLE}
+        if name not in {ERASURE_KEY_VARIABLE, ERASURE_KEY_FILE_VARIABLE, COUNTERS_VARIABLE, KEY_VARIABLE}
     }
     return {**inherited, SETTINGS_VARIABLE: settings.to_environment()}

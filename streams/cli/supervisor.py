@@ -95,6 +95,7 @@ class Supervisor:
     Args:
         module: is run as `python -m module`.
         environments: of the workers, complete; as many workers as environments.
+        key: handed to each worker apart from its environment.
         gateway: hears of the workers.
         recurrence: is told how they fail.
         restarts_max: give up after so many restarts of a worker; None: never.
@@ -105,6 +106,7 @@ class Supervisor:
         module: str,
         environments: Sequence[Mapping[str, str]],
         *,
+        key: str = "",
         arguments: Sequence[str] = (),
         gateway: OpsGateway,
         recurrence: Recurrence,
@@ -122,6 +124,7 @@ class Supervisor:
                 number,
                 [sys.executable, "-m", parent_watch.MODULE, str(os.getpid()), module, *arguments],
                 environment,
+                key,
                 name="The worker" if len(environments) == 1 else f"Process {number}",
                 gateway=gateway,
                 recurrence=recurrence,
@@ -201,6 +204,7 @@ class _Worker:
         number: int,
         command: Sequence[str],
         environment: Mapping[str, str],
+        key: str,
         *,
         name: str,
         gateway: OpsGateway,
@@ -218,6 +222,7 @@ class _Worker:
         self._number = number
         self._command = command
         self._environment = environment
+        self._key = key
         self._name = name
         self._gateway = gateway
         self._recurrence = recurrence
@@ -276,7 +281,7 @@ class _Worker:
             linger_seconds=self._stop_seconds,
         )
         try:
-            await process.start(self._command, self._environment)
+            await process.start(self._command, self._environment, self._key)
         except OSError as error:  # the system is out of processes, memory or descriptors, and may have some again later
             return End(f"It could not be started: {error.strerror}.", type(error).__name__, ExitCode.START_AGAIN)
         if self._stop_asked.is_set():  # the signal came while it was started

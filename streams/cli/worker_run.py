@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 from typing import TYPE_CHECKING, Final
@@ -17,6 +18,7 @@ import structlog
 
 from streams.cli import child_output
 from streams.exit_codes import ExitCode
+from streams.settings import KEY_VARIABLE
 from streams.telemetry.recurrence import End
 from streams.worker_end import is_refusal
 
@@ -57,7 +59,19 @@ class WorkerRun:
         self._ended_by: child_output.Ended | None = None
         self._unlogged = child_output.UnloggedLines()
 
-    async def start(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+    async def start(self, command: Sequence[str], environment: Mapping[str, str], key: str) -> None:
+        """Start it. The key goes through a pipe, because an environment can be read as long as a process lives."""
+        reading, writing = os.pipe()
+        try:
+            os.write(writing, key.encode())  # far less than a pipe takes
+            os.close(writing)
+            await self._start(command, {**environment, KEY_VARIABLE: str(reading)}, (self._descriptor, reading))
+        finally:
+            os.close(reading)
+
+    async def _start(
+        self, command: Sequence[str], environment: Mapping[str, str], descriptors: tuple[int, ...]
+    ) -> None:
         # It has a session of its own, so that Ctrl-C in a terminal reaches only us. We pass it on ourselves.
         self._process = await asyncio.create_subprocess_exec(
             *command,
@@ -67,7 +81,7 @@ class WorkerRun:
             # If the interpreter itself crashes, nothing else could report it.
             env={"PYTHONFAULTHANDLER": "1", **environment},
             start_new_session=True,
-            pass_fds=(self._descriptor,),
+            pass_fds=descriptors,
             limit=LINE_BYTES_MAX,
         )
 

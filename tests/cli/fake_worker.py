@@ -35,7 +35,7 @@ def main() -> int:
     if step in {"serve", "stubborn"}:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN if step == "stubborn" else lambda *_: sys.exit(0))
-        say({"pid": os.getpid(), "restarts": restarts, "settings": settings})
+        say({"pid": os.getpid(), "restarts": restarts, "settings": settings, "key": key()})
         wait()
     if step.startswith("refuse"):
         say(ended(REFUSAL, "StartupRefusedError"))
@@ -51,6 +51,12 @@ def main() -> int:
         print(f"customer {CUSTOMER}" * 100_000, file=sys.stderr)
         raise ValueError(CUSTOMER)
     return int(step)
+
+
+def key() -> str:
+    """What its supervisor hands over apart from the environment."""
+    with os.fdopen(int(os.environ["MESURA_WORKER_KEY"])) as pipe:
+        return pipe.read()
 
 
 def restarts_of(slot: str) -> int:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from streams.cli.main import mesura
-from streams.settings import WorkerSettings
+from streams.settings import ERASURE_KEY_BYTES_MIN, WorkerSettings
 from tests.cli.fake_worker import REFUSAL
 from tests.cli.supervised import RUN, events, hear, is_alive, started
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 KEY = "ab" * 32
 
@@ -26,8 +23,9 @@ def policy(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_worker_gets_its_settings_and_the_key_in_one_place_only(policy: Path, tmp_path: Path) -> None:
+def test_the_worker_gets_its_settings_and_the_key_apart_from_them(policy: Path, tmp_path: Path) -> None:
     key_file = tmp_path / "key"
+    key_file.touch(mode=0o600)
     key_file.write_text(KEY + "\n")
     arguments = ["run", "--bootstrap", "127.0.0.1:1", "--ops-port", "0", "--intent-topic", "urgent", "--prefix", "a-"]
     # As Kubernetes mounts it: the file is a link into a directory that a new version replaces.
@@ -47,10 +45,13 @@ def test_the_worker_gets_its_settings_and_the_key_in_one_place_only(policy: Path
         assert list(hear(process)) == ["ops"]
         said = hear(process)
         settings = WorkerSettings.from_environment(said["settings"])
+        environ = Path(f"/proc/{said['pid']}/environ").read_text() if Path("/proc").is_dir() else ""
         process.terminate()
         assert process.wait(20) == 0
     assert not is_alive(said["pid"])
-    assert settings.erasure_key == KEY
+    assert said["key"] == KEY
+    assert settings.erasure_key == ""
+    assert KEY not in environ
     assert (settings.lanes, settings.ops_port, settings.clock) == (2, 0, "wall")
     assert not settings.explain
     assert settings.topics.intents == ("a-urgent",)
@@ -65,6 +66,39 @@ def test_a_refusal_ends_with_its_exit_code_and_sentence(policy: Path) -> None:
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 2
     assert events(errors)[-1]["reason"] == REFUSAL
+
+
+@pytest.mark.parametrize("mode", [0o604, 0o620, 0o644])
+def test_a_key_file_that_others_may_read_or_change_is_refused(policy: Path, tmp_path: Path, mode: int) -> None:
+    key_file = tmp_path / "key"
+    key_file.write_text(KEY)
+    key_file.chmod(mode)
+    result = CliRunner().invoke(
+        mesura,
+        ["run", "--bootstrap", "x:1", "--policy", str(policy)],
+        env={"MESURA_ERASURE_KEY": None, "MESURA_ERASURE_KEY_FILE": str(key_file)},
+    )
+    assert result.exit_code == 2
+    assert f"chmod 640 {key_file}" in result.stderr
+    assert KEY not in result.stderr
+
+
+def test_a_new_key_is_made_for_its_owner_alone_and_never_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "mesura.key"
+    made = CliRunner().invoke(mesura, ["erasure-key", "create", str(path)])
+    assert made.exit_code == 0
+    key = path.read_text()
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert len(bytes.fromhex(key)) == ERASURE_KEY_BYTES_MIN
+    assert key.strip() not in made.output
+    again = CliRunner().invoke(mesura, ["erasure-key", "create", str(path)])
+    assert again.exit_code == 2
+    assert "is there already, and is left alone" in again.stderr
+    assert CliRunner().invoke(mesura, ["erasure-key", "create", "--if-missing", str(path)]).exit_code == 0
+    assert path.read_text() == key
+    nowhere = CliRunner().invoke(mesura, ["erasure-key", "create", str(tmp_path / "nowhere" / "key")])
+    assert nowhere.exit_code == 2
+    assert "cannot be made: No such file or directory" in nowhere.stderr
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from streams.cli.main import PARTS, mesura
-from streams.cli.options import ERASURE_KEY_VARIABLE
+from streams.cli.options import ERASURE_KEY_FILE_VARIABLE
 from streams.policy.loader import load_policy
 from streams.settings import WorkerSettings
 from streams.telemetry import registry
@@ -23,7 +23,7 @@ from streams.web.settings import EndpointSettings, is_loopback
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = ("topics", "gate", "demo-feed")
+OURS = ("topics", "erasure-key", "gate", "demo-feed")
 DOCKERFILE = (ROOT / "deploy/Dockerfile").read_text()
 DOCKER_LINES = [line for line in DOCKERFILE.splitlines() if line and not line.startswith("#")]
 
@@ -57,7 +57,11 @@ def test_the_order_of_starting() -> None:
         return {needed: how["condition"] for needed, how in SERVICES[name]["depends_on"].items()}
 
     assert waits("topics") == {"kafka": "service_healthy"}
-    assert waits("gate") == {"kafka": "service_healthy", "topics": "service_completed_successfully"}
+    assert waits("gate") == {
+        "kafka": "service_healthy",
+        "topics": "service_completed_successfully",
+        "erasure-key": "service_completed_successfully",
+    }
     assert waits("demo-feed") == {"gate": "service_healthy"}
     assert waits("grafana") == {"prometheus": "service_healthy"}
 
@@ -112,7 +116,7 @@ def test_prometheus_scrapes_the_gate() -> None:
 def test_environment_variables_are_read_and_documented(name: str) -> None:
     manual = (ROOT / "docs/operations.md").read_text()
     command, _ = command_of(name)
-    read = {LEVEL_VARIABLE, ERASURE_KEY_VARIABLE}
+    read = {LEVEL_VARIABLE, ERASURE_KEY_FILE_VARIABLE}
     for option in command.params:
         read |= {option.envvar} if isinstance(option.envvar, str) else set(option.envvar or ())
     for variable in SERVICES[name]["environment"]:
@@ -122,12 +126,10 @@ def test_environment_variables_are_read_and_documented(name: str) -> None:
 
 def test_the_gate_would_take_the_settings() -> None:
     environment = SERVICES["gate"]["environment"]
-    key = re.fullmatch(r"\$\{MESURA_ERASURE_KEY:-(\w+)\}", environment["MESURA_ERASURE_KEY"])
-    assert key is not None
     settings = WorkerSettings(
         bootstrap_servers=environment["MESURA_BOOTSTRAP"],
         policy_path=environment["MESURA_POLICY"],
-        erasure_key=key[1],
+        erasure_key="ab" * 32,
     )
     assert settings.checked() == settings
     endpoint = EndpointSettings(
@@ -138,6 +140,23 @@ def test_the_gate_would_take_the_settings() -> None:
     )
     assert endpoint.checked() == endpoint
     assert is_loopback(endpoint.explain_host)
+
+
+def test_the_key_is_made_at_the_first_start_where_the_gate_reads_it() -> None:
+    """And nobody knows it: no service is given one."""
+    maker, gate = SERVICES["erasure-key"], SERVICES["gate"]
+    file = gate["environment"]["MESURA_ERASURE_KEY_FILE"]
+    assert maker["command"] == ["erasure-key", "create", "--if-missing", file]
+    (made_in,) = maker["volumes"]
+    name, directory = made_in.split(":")
+    assert f"{name}:{directory}:ro" in gate["volumes"]
+    assert PurePosixPath(file).parent == PurePosixPath(directory)
+    assert name in COMPOSE["volumes"]
+    # A new volume is owned as the directory in the image is: by the user that writes the key.
+    user = re.search(r"^USER (\d+):(\d+)$", DOCKERFILE, re.MULTILINE)
+    assert user is not None
+    assert f"RUN install --directory --owner={user[1]} --group={user[2]} --mode=0700 {directory}" in DOCKER_LINES
+    assert not re.search(r"[0-9a-f]{64}", (ROOT / "docker-compose.yml").read_text())
 
 
 def test_nothing_is_open_to_others_unless_asked_for() -> None:

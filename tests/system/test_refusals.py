@@ -181,8 +181,8 @@ def set_topic(world: World, topic: str, key: str, value: str) -> None:
 
 def test_no_erasure_key(embedded_broker: Broker, topic_prefix: str, tmp_path: Path) -> None:
     world = World(embedded_broker, topic_prefix)
-    assert "openssl rand -hex 32" in refused(world, tmp_path, erasure_key="")
-    assert "openssl rand -hex 32" in refused(world, tmp_path, erasure_key="5e" * 31)
+    assert "mesura erasure-key create" in refused(world, tmp_path, erasure_key="")
+    assert "mesura erasure-key create" in refused(world, tmp_path, erasure_key="5e" * 31)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MESURA_")}
     run = subprocess.run(
         supervisor_command(world.settings()), env=environment, capture_output=True, text=True, timeout=60, check=False
@@ -205,6 +205,25 @@ def test_another_erasure_key_than_at_the_first_start(
     assert len(recorded) == 1
     assert ERASURE_KEY.encode() not in (recorded[0].value or b"")
     assert bytes.fromhex(ERASURE_KEY) not in (recorded[0].value or b"")
+
+
+def test_a_fingerprint_that_somebody_removed(embedded_broker: Broker, topic_prefix: str, tmp_path: Path) -> None:
+    """One record in the control topic must not make another key good."""
+    world = World(embedded_broker, topic_prefix)
+    with running(world, tmp_path) as gate:
+        assert gate.terminate() == ExitCode.DONE
+    world.publish([OutgoingRecord("mesura-control", b"erasure-key", None, now_ms(), partition=0)])
+    said = refused(world, tmp_path, erasure_key="a7" * 32)
+    assert "the fingerprint of its erasure key is gone from the control topic" in said
+    assert "--accept-new-erasure-key" in said
+    assert "the fingerprint of its erasure key is gone" in refused(world, tmp_path)
+    with running(world, tmp_path, accept_new_erasure_key=True) as gate:
+        assert gate.terminate() == ExitCode.DONE
+    with running(world, tmp_path) as gate:
+        assert gate.terminate() == ExitCode.DONE
+    with running(world, tmp_path, erasure_key="a7" * 32, accept_new_erasure_key=True) as gate:
+        assert gate.terminate() == ExitCode.DONE
+    assert "is not the key this application was first started with" in refused(world, tmp_path)
 
 
 def test_a_policy_that_is_not_sound(embedded_broker: Broker, topic_prefix: str, tmp_path: Path) -> None:
