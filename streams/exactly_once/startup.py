@@ -154,10 +154,11 @@ def _moved(settings: EngineSettings, where: str, offset: int, recorded: int) -> 
 def _moved_before_the_first_start(settings: EngineSettings, where: str, offset: int, _recorded: int) -> str:
     return (
         f"The group {settings.application_id} stands at {offset} of {where}, which this application never committed, "
-        f"and {settings.changelog_topic} holds nothing of that partition. If this is the application's first start, "
-        "the offsets were set by hand or are another program's: delete them, and everything the topics hold is decided "
-        f"({_delete_group(settings)}). If it has decided before, the changelog was emptied too: put it back from a "
-        "backup, as docs/operations.md says under A lost or emptied ledger."
+        f"and {settings.changelog_topic} holds nothing of that partition. If this application has decided before "
+        f"(the topics of decisions hold records of its own), {settings.changelog_topic} was emptied: stop every worker "
+        "and put it back from a backup, as in docs/operations.md under A lost or emptied ledger. If it never decided, "
+        "something else uses its group: give that an id of its own, and follow docs/operations.md under Group offsets "
+        "moved by hand."
     )
 
 

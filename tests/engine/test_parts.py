@@ -204,8 +204,9 @@ class TestRefusals:
             check_positions(settings, 0, {}, {"asks": ours}, {"asks": 9})
         with pytest.raises(StartupRefusedError, match="Somebody has moved the offsets of the group mesura"):
             check_positions(settings, 0, {"asks": 5}, {"asks": anothers}, {"asks": 9})
-        with pytest.raises(StartupRefusedError, match="If this is the application's first start"):
+        with pytest.raises(StartupRefusedError, match="was emptied: stop every worker") as refused:
             check_positions(settings, 0, {}, {"asks": anothers}, {"asks": 9})
+        assert "delete" not in str(refused.value).lower(), "with an empty ledger, that forgets every customer"
         with pytest.raises(StartupRefusedError, match="created anew"):
             check_positions(settings, 0, {"asks": 5}, {}, {"asks": 4})
 
