@@ -45,7 +45,7 @@ from streams.erasure_key import check_erasure_key
 from streams.exactly_once.clients import KafkaClients
 from streams.exactly_once.control import POLICY_KEY, ControlTopic, policy_text_key
 from streams.exactly_once.replica_watch import ReplicaWatch
-from streams.exactly_once.startup import check_topics
+from streams.exactly_once.startup import StartupReport, check_topics
 from streams.exactly_once.topic_rules import rules_by_topic
 from streams.exit_codes import ExitCode
 from streams.gate import Gate, GateSettings
@@ -168,18 +168,20 @@ class GateWorker:
     async def _run(self, stop: asyncio.Event) -> WorkerEnd:
         await asyncio.to_thread(reach_brokers, self.settings.bootstrap_servers, self._connection)
         watch = BrokerWatch(self.settings.bootstrap_servers, self._connection, self._observer.brokers)
-        replicas = ReplicaWatch(self._engine, tuple(rules_by_topic(self._engine)), self._observer.unwritable)
-        saying = [asyncio.create_task(each.run()) for each in (StandingLog(self._health), replicas)]
+        saying = [asyncio.create_task(StandingLog(self._health).run())]
         try:
             with watch.listening():
-                return self._explained(await self._run_connected(stop))
+                await asyncio.to_thread(self._refuse_without_permissions)
+                startup = await check_topics(self._engine)
+                # Only now, because asking for a topic that does not exist may create it.
+                replicas = ReplicaWatch(self._engine, tuple(rules_by_topic(self._engine)), self._observer.unwritable)
+                saying.append(asyncio.create_task(replicas.run()))
+                return self._explained(await self._run_checked(startup, stop))
         finally:
             for each in saying:
                 each.cancel()
 
-    async def _run_connected(self, stop: asyncio.Event) -> WorkerEnd:
-        await asyncio.to_thread(self._refuse_without_permissions)
-        startup = await check_topics(self._engine)
+    async def _run_checked(self, startup: StartupReport, stop: asyncio.Event) -> WorkerEnd:
         gate_settings = await self._gate_settings(startup.partition_count)
         async with ControlTopic(self._engine, self.settings.topics.control) as control:
             await check_erasure_key(control, gate_settings.erasure_key, accept_new=self.settings.accept_new_erasure_key)

@@ -287,6 +287,16 @@ ENGINE = (
         threshold=30,
     ),
     Panel(
+        "Commit unanswered",
+        "Does a transaction wait for brokers, and do partitions take no records?",
+        "short",
+        (
+            (gauge("mesura_commit_unanswered_seconds", "max", "instance"), "{{instance}} waits, seconds"),
+            (gauge("mesura_partitions_unwritable", "max", "instance"), "{{instance}}, partitions that take none"),
+        ),
+        threshold=30,
+    ),
+    Panel(
         "Transactions aborted",
         "Why is anything decided again?",
         "ops",

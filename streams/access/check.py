@@ -90,18 +90,34 @@ def _is_missing(permission: Permission, allowed: set[AclOperation] | None) -> bo
 
 
 def _topics(client: AdminClient, names: Iterable[str]) -> dict[str, set[AclOperation] | None]:
-    collection = TopicCollection(sorted(names))
     try:
-        futures = client.describe_topics(collection, include_authorized_operations=True, request_timeout=ANSWER_SECONDS)
+        visible = client.list_topics(timeout=ANSWER_SECONDS).topics
     except KafkaException:
         return {}
-    found = {name: _allowed(future) for name, future in futures.items()}
+    wanted = sorted(names)
+    found = _described(client, [name for name in wanted if name in visible])
+    if found and not any(found.values()):
+        # A broker that does not tell. The embedded one, asked for a topic that does not exist, would make it.
+        return {}
+    found |= _described(client, [name for name in wanted if name not in visible])
     # A topic that we may not describe tells nothing of what else we may do: its settings are asked for apart.
     hidden = [name for name, operations in found.items() if operations is not None and not operations]
     for name, may_see in _settings_seen(client, hidden).items():
         if may_see:
             found[name] = {AclOperation.DESCRIBE_CONFIGS}
     return found
+
+
+def _described(client: AdminClient, names: Sequence[str]) -> dict[str, set[AclOperation] | None]:
+    if not names:
+        return {}
+    try:
+        futures = client.describe_topics(
+            TopicCollection(list(names)), include_authorized_operations=True, request_timeout=ANSWER_SECONDS
+        )
+    except KafkaException:
+        return {}
+    return {name: _allowed(future) for name, future in futures.items()}
 
 
 def _settings_seen(client: AdminClient, names: Sequence[str]) -> dict[str, bool]:

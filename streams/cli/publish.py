@@ -145,7 +145,10 @@ class Publisher:
         self._topics = {"intents": names.intents[-1], "preferences": names.preferences, "outcomes": names.outcomes}
         refuse_unreachable(cluster)
         self._not_permitted = _not_permitted(cluster, names)
-        self._producer = Producer(
+        self._producer = None if len(self._not_permitted) == len(_KINDS) else self._connect(cluster)
+
+    def _connect(self, cluster: Cluster) -> Producer:
+        producer = Producer(
             {
                 **cluster.client_settings(),
                 "partitioner": "murmur2_random",
@@ -160,7 +163,8 @@ class Publisher:
                 "error_cb": lambda _: None,
             }
         )
-        self._check_topics(cluster)
+        self._check_topics(cluster, producer)
+        return producer
 
     def send(self, sound: CheckedLine, now: int) -> None:
         """Start sending the line. Whether it arrived is known after `finish`.
@@ -171,10 +175,11 @@ class Publisher:
         timestamp = now if sound.timestamp_ms is None else sound.timestamp_ms
         why = self._not_permitted.get(sound.kind)
         if why is not None:
-            if len(self._not_permitted) == len(_KINDS):
+            if self._producer is None:
                 raise CommandError(why)
             self.not_acknowledged.append(why)
             return
+        assert self._producer is not None, "something may be published"
         while True:
             try:
                 self._producer.produce(self._topics[sound.kind], key=sound.key, value=sound.value, timestamp=timestamp)
@@ -186,7 +191,7 @@ class Publisher:
 
     def finish(self) -> None:
         """Return when all were acknowledged or given up."""
-        unsent = self._producer.flush(ACKNOWLEDGE_SECONDS + 5)
+        unsent = 0 if self._producer is None else self._producer.flush(ACKNOWLEDGE_SECONDS + 5)
         if unsent:
             self.not_acknowledged += ["no answer"] * unsent
 
@@ -194,10 +199,10 @@ class Publisher:
         if error is not None:
             self.not_acknowledged.append(error.str())
 
-    def _check_topics(self, cluster: Cluster) -> None:
+    def _check_topics(self, cluster: Cluster, producer: Producer) -> None:
         # Before anything is sent, because a topic that is created by writing to it has the wrong number of partitions.
         try:
-            existing = self._producer.list_topics(timeout=CONNECT_SECONDS).topics
+            existing = producer.list_topics(timeout=CONNECT_SECONDS).topics
         except KafkaException as error:
             raise stopped_answering(cluster, error) from None
         permitted = {topic for kind, topic in self._topics.items() if kind not in self._not_permitted}

@@ -12,6 +12,9 @@ from confluent_kafka.admin import (
     AclOperation,
     AclPermissionType,
     AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
     ResourcePatternType,
     ResourceType,
 )
@@ -21,6 +24,7 @@ from streams.connection.cluster import Cluster
 from streams.connection.source import ConnectionSource
 from streams.testing.kafka_directory import free_ports
 from streams.testing.real_kafka import SHORT_LIVED, RealKafka
+from streams.testing.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -78,6 +82,22 @@ class AuthorizedKafka:
         admin = self._admin()
         for future in admin.delete_acls([everything]).values():
             future.result()
+
+    def change_setting(self, topic: str, name: str, value: str) -> None:
+        """Change one setting of a topic; returns when the broker tells it."""
+        admin = self._admin()
+        entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+        changed = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
+        for future in admin.incremental_alter_configs([changed]).values():
+            future.result()
+
+        def told() -> bool:
+            resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+            (future,) = admin.describe_configs([resource]).values()
+            found: str = future.result()[name].value
+            return found == value
+
+        wait_until(told, 10, "the setting is changed")
 
     def granted(self, user: Role) -> set[tuple[str, str, str, bool]]:
         """What the broker says this user was granted: resource, name, operation, whether the name is a prefix."""
