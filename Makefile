@@ -8,7 +8,7 @@
 #   make compiled        a copy in build/compiled/ whose decision core is compiled; run the gate from there (needs a C compiler)
 #   make bench           all of the benches below; results in bench/results/ (an hour)
 #   make races           20 000 intents, each sent within 1 ms of the customer's no; results in bench/results/races.md (long)
-#   make bench-throughput, bench-latency, bench-restore, bench-mypyc, bench-profile
+#   make bench-throughput, bench-latency, bench-restore, bench-mypyc, bench-profile, bench-tls
 #                        the running gate on Apache Kafka; --help of `python -m bench.throughput` says what ARGS can be
 #   make faults          kills, freezes and a killed broker under load on Apache Kafka; results in bench/results/faults.md (long)
 #   make simulation      100 000 simulated histories, and every planted mistake; results in bench/results/simulation.md (long)

@@ -33,6 +33,21 @@ ERASURE_KEY: Final = "00" * 32
 
 
 @dataclass(frozen=True, slots=True)
+class Connected:
+    """How workers connect."""
+
+    address: str = ""
+    """Of a listener; empty: the broker's own, in the clear."""
+    properties: str = ""
+    """The file of client properties."""
+    mark: str = ""
+    """Tells its topics and groups from those of others."""
+
+
+IN_THE_CLEAR: Final = Connected()
+
+
+@dataclass(frozen=True, slots=True)
 class Contender:
     """Running processes."""
 

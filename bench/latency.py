@@ -31,7 +31,7 @@ import orjson
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from bench import meter
-from bench.contenders import ERASURE_KEY, Contender, workers, yardstick
+from bench.contenders import ERASURE_KEY, IN_THE_CLEAR, Connected, Contender, workers, yardstick
 from bench.report import keep, table
 from bench.workload import Workload, customer_id
 from streams.settings import WorkerSettings
@@ -145,9 +145,11 @@ class Bench:
     lanes: int
     directory: Path
 
-    def run_workers(self, policy: str, processes: int, round_number: int) -> dict[str, Any]:
+    def run_workers(
+        self, policy: str, processes: int, round_number: int, connected: Connected = IN_THE_CLEAR
+    ) -> dict[str, Any]:
         """Our own workers under a steady rate, then idle."""
-        settings = self._started(f"{policy}-{processes}-{round_number}", policy)
+        settings = self._started(f"{policy}-{processes}-{round_number}{connected.mark}", policy, connected)
         names = settings.topics
         with workers(settings, processes, self.directory) as contender:
             self._settle(settings.application_id, [names.preferences], processes, contender)
@@ -191,13 +193,14 @@ class Bench:
             idle = self._idle(contender)
         return {"who": "yardstick", "processes": 1, "round": round_number, **found, **idle}
 
-    def _started(self, name: str, policy: str) -> WorkerSettings:
+    def _started(self, name: str, policy: str, connected: Connected = IN_THE_CLEAR) -> WorkerSettings:
         own = TopicNames(intents=("urgent-intent", "ordinary-intent")).with_prefix(f"{self.prefix}-{name}-")
         create_plan(self.kafka, TopicPlan(own, partitions=PARTITIONS, replication_factor=1))
         work = Workload.now(0, self.customers)
         publish(self.kafka.bootstrap_servers, chain(work.consents(own.preferences), work.opt_outs(own.preferences)))
         return WorkerSettings(
-            bootstrap_servers=self.kafka.bootstrap_servers,
+            bootstrap_servers=connected.address or self.kafka.bootstrap_servers,
+            command_config=connected.properties,
             policy_path=str(open_all_hours(policy, self.directory)),
             application_id=f"{self.prefix}-{name}",
             topics=own,

@@ -36,8 +36,19 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
+from msgspec import structs
+
 from bench import meter
-from bench.contenders import ERASURE_KEY, ROOT, Contender, faust_peer, workers, yardstick
+from bench.contenders import (
+    ERASURE_KEY,
+    IN_THE_CLEAR,
+    ROOT,
+    Connected,
+    Contender,
+    faust_peer,
+    workers,
+    yardstick,
+)
 from bench.report import keep, table
 from bench.workload import Workload
 from streams.audit import AuditSettings, audit
@@ -82,12 +93,15 @@ class Bench:
         publish(self.kafka.bootstrap_servers, records, options=PUBLISH)
         publish(self.kafka.bootstrap_servers, work.intent_records(self.intents_topic), options=PUBLISH)
 
-    def run_workers(self, policy: str, round_number: int, compiled: Path | None = None) -> dict[str, Any]:
+    def run_workers(
+        self, policy: str, round_number: int, compiled: Path | None = None, connected: Connected = IN_THE_CLEAR
+    ) -> dict[str, Any]:
         """Our own workers, from an empty ledger to the end of the backlog."""
-        build = "" if compiled is None else "-compiled"
+        build = ("" if compiled is None else "-compiled") + connected.mark
         names = self._names(policy, f"{round_number}{build}")
         settings = WorkerSettings(
-            bootstrap_servers=self.kafka.bootstrap_servers,
+            bootstrap_servers=connected.address or self.kafka.bootstrap_servers,
+            command_config=connected.properties,
             policy_path=str(open_all_hours(policy, self.directory)),
             application_id=f"{self.prefix}-{policy}-{round_number}{build}",
             topics=names,
@@ -104,7 +118,7 @@ class Bench:
         figures["approved %"] = round(100 * approved / (approved + suppressed), 1)
         figures["contacts, median"] = contacts_median(self.kafka.bootstrap_servers, names.approved)
         if self.is_audited:
-            figures["audit"] = audited(settings)
+            figures["audit"] = audited(structs.replace(settings, bootstrap_servers=self.kafka.bootstrap_servers))
         meter.delete_topics(
             self.kafka.bootstrap_servers,
             [topic for topic in names.all() if topic not in {self.intents_topic, names.preferences}],

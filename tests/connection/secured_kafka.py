@@ -18,7 +18,7 @@ from streams.testing.real_kafka import SHORT_LIVED, RealKafka
 from tests.connection.authority import Authority
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 USER: Final = "gate"
@@ -66,7 +66,9 @@ class SecuredKafka:
 
 
 @contextlib.contextmanager
-def secured_kafka(directory: Path) -> Iterator[SecuredKafka]:
+def secured_kafka(
+    directory: Path, *, heap_megabytes: int = 512, java_options: Sequence[str] = SHORT_LIVED
+) -> Iterator[SecuredKafka]:
     authority, other = Authority("mesura tests"), Authority("somebody else")
     clients = Authority("clients of mesura tests", authority)
     host = "127.0.0.1"
@@ -112,7 +114,7 @@ def secured_kafka(directory: Path) -> Iterator[SecuredKafka]:
             properties[f"{prefix}.oauthbearer.sasl.jaas.config"] = (
                 f"{module}.oauthbearer.OAuthBearerLoginModule required;"
             )
-    with RealKafka(properties=properties, java_options=SHORT_LIVED) as kafka:
+    with RealKafka(heap_megabytes=heap_megabytes, properties=properties, java_options=java_options) as kafka:
         secured = SecuredKafka(kafka, addresses, authority, other, clients, directory)
         secured.set_password(PASSWORD)
         yield secured
