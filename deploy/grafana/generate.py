@@ -116,6 +116,14 @@ BUSINESS = (
         stacked=True,
     ),
     Panel(
+        "Reasons by channel",
+        "Which reason holds back which channel?",
+        "ops",
+        ((f"job_channel_reason:mesura_suppressions:rate5m{{{JOB}}} > 0", "{{channel}}: {{reason}}"),),
+        width=24,
+        stacked=True,
+    ),
+    Panel(
         "What customers say",
         "Preference events in force, and approvals taken back because of them.",
         "ops",

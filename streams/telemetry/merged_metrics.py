@@ -3,7 +3,8 @@
 Rules of this module
 1. Counters and histograms are sums over what the processes have published, including dead incarnations. They never go
    backwards because a process ended.
-2. A gauge follows the rule in its declaration. A process that does not answer adds nothing to it, and makes `ready` 0.
+2. A gauge follows the rule in its declaration. A process that does not answer adds nothing to it, and makes `ready` 0,
+   as its own `process_ready` and `process_live`: an alert can compare a 0, and not what is absent.
 3. What a sum would hide is shown per process, with its number as label, so there are as many series as processes.
 """
 
@@ -130,7 +131,10 @@ class MergedMetrics:
         show = self._every.replace_gauge
         show(registry.PROCESS_UP, {(number,): float(report is not None) for number, report in reports})
         show(registry.PROCESS_REFUSED, {(str(n),): float(process.is_refused) for n, process in enumerate(processes)})
-        show(registry.PROCESS_LIVE, {(number,): float(report.live.ok) for number, report in answering})
+        show(
+            registry.PROCESS_LIVE,
+            {(number,): float(report is not None and report.live.ok) for number, report in reports},
+        )
         show(registry.PROCESS_READY, {(str(n),): _is_ready(process) for n, process in enumerate(processes)})
         show(
             registry.PROCESS_PARTITIONS,

@@ -396,7 +396,7 @@ PROCESS_LIVE = MetricSpec(
     "process_live",
     "gauge",
     "boolean",
-    "0 while this process has work and no lane of it moves; others may go on.",
+    "0 while this process does not answer, or has work and no lane of it moves; others may go on.",
     (PROCESS,),
 )
 PROCESS_READY = MetricSpec("process_ready", "gauge", "boolean", "1 while this process is deciding.", (PROCESS,))
