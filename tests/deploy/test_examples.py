@@ -31,10 +31,11 @@ PERMISSIONS_REFUSED: Final = "mesura_permissions_refused_total"
 UNREADABLE_OPT_OUTS: Final = "mesura_unreadable_opt_outs_total"
 UNREADABLE_OUTCOMES: Final = "mesura_unreadable_outcomes_total"
 LABELS: Final = {NOT_UNDERSTOOD: "what", PERMISSIONS_REFUSED: "", UNREADABLE_OPT_OUTS: "", UNREADABLE_OUTCOMES: ""}
+PAGE: Final = "MesuraUnreadableOptOut"
 ALERTS: Final = {
     NOT_UNDERSTOOD: "MesuraNotUnderstood",
     PERMISSIONS_REFUSED: "MesuraPermissionsRefused",
-    UNREADABLE_OPT_OUTS: "MesuraUnreadableOptOut",
+    UNREADABLE_OPT_OUTS: PAGE,
     UNREADABLE_OUTCOMES: "MesuraUnreadableOutcome",
 }
 PERMITTING: Final = PERMISSIVE | {"profile"}
@@ -131,6 +132,8 @@ def test_prometheus_says_of_every_example_what_an_operator_has_to_know(
 def _as_test(counts: dict[tuple[str, str], int]) -> dict[str, Any]:
     """One alert for each metric and label that counts, but that what nobody can read has an alert of its own."""
     firing = Counter(ALERTS[name] for name, what in counts if (name, what) != (NOT_UNDERSTOOD, "event"))
+    if PAGE in firing:  # and the ticket that stays when the page has ended
+        firing[f"{PAGE}Open"] = firing[PAGE]
     return {
         "name": f"{counts}",
         "interval": "1m",
