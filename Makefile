@@ -96,7 +96,7 @@ check: $(TEST_STAMP)
 	$(BIN)/ruff check streams tests bench deploy examples
 	$(BIN)/ruff format --check streams tests bench deploy examples
 	$(BIN)/mypy
-	MYPYPATH=examples $(BIN)/mypy examples/gateway.py
+	MYPYPATH=examples/python $(BIN)/mypy examples/python/gateway.py examples/python/producer.py
 	$(BIN)/lint-imports
 
 compiled: $(TEST_STAMP)

@@ -56,6 +56,7 @@ WAITING: Final = (
     "tests/cli/test_brokers_reached.py",
     "tests/cli/test_publish.py",
     "tests/clients/test_clients.py",
+    "tests/clients/test_examples.py",
 )
 """Less than half a core each, the longest first."""
 

@@ -3,9 +3,10 @@
     make clients                            everything; writes bench/results/clients.*
     make clients ARGS="--clients java,go --share 0.2"
 
-Each client publishes its runs (`plan`), then serves as a gateway for its own approvals. Everything is judged from
-outside (`verdict`), then by the outside check: as it is, after forced compaction, after a gate has restored what is
-left and got one more intent for everybody who had said no, and without the first of the inputs (`tests.system.aging`).
+Each client publishes its runs (`plan`); then its language's example publishes, and the example gateway serves
+everything that was approved (`example_runs`). Everything is judged from outside (`verdict`), then by the outside check:
+as it is, after forced compaction, after a gate has restored what is left and got one more intent for everybody who had
+said no, and without the first of the inputs (`tests.system.aging`).
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import msgspec
-from msgspec import Struct
 
 from streams.audit import AuditReport, AuditSettings, audit
 from streams.testing.real_kafka import RealKafka
 from streams.testing.records import intent
+from tests.clients.example_runs import ExampleRuns
 from tests.clients.plan import CLIENTS, Task, Topics, planned
-from tests.clients.programs import command_of
+from tests.clients.programs import NEEDED_BY_EXAMPLES, command_of
 from tests.clients.report import write_report
-from tests.clients.verdict import Counts, Line, judge
+from tests.clients.verdict import Counts, Line, is_first_word, judge
 from tests.system.aging import AS_IT_IS, Stage, aged, unsound
 from tests.system.conftest import new_prefix, now_ms
 from tests.system.harness import (
@@ -48,13 +49,12 @@ from tests.system.harness import (
 from tests.system.policies import any_hour
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
     from streams.testing.broker import Broker
-    from tests.clients.plan import Planned
-
-Found = TypeVar("Found")
+    from tests.clients.example_runs import Published, Served
+    from tests.clients.plan import Planned, Run
 
 NO: Final = "suppressed opt_out"
 RESULTS: Final = REPOSITORY / "bench" / "results"
@@ -63,20 +63,14 @@ CLEANER: Final = {"log.cleaner.backoff.ms": "200"}
 """To start the broker with: otherwise its cleaner looks every 15 seconds."""
 
 
-class Answer(Struct, frozen=True):
-    """One record of `approved-send`, as a client has read it."""
-
-    decision_id: str
-    type: str
-
-
 @dataclass
 class Findings:
     """Everything the report is made of."""
 
     counts: list[Counts] = field(default_factory=list)
-    read: dict[str, tuple[Counter[str], Counter[str]]] = field(default_factory=dict)
-    """By client: what it read as a gateway by type, and what there was for it to read."""
+    published: list[Published] = field(default_factory=list)
+    served: list[Served] = field(default_factory=list)
+    """By the examples."""
     stages: list[Stage] = field(default_factory=list)
     """What the outside check said at each age of the topics."""
     again: Counter[str] = field(default_factory=Counter)
@@ -88,9 +82,7 @@ class Findings:
         """Every promise that was not kept."""
         found = [f"{counts.client}, {counts.run}: {what}" for counts in self.counts for what in counts.wrong]
         found += [
-            f"{client} read {dict(read)} of {dict(there)} as a gateway"
-            for client, (read, there) in self.read.items()
-            if read != there
+            f"the example in {each.language}: {what}" for each in (*self.published, *self.served) for what in each.wrong
         ]
         found += unsound(self.stages)
         found += [
@@ -107,6 +99,7 @@ class Campaign:
         self.findings = Findings()
         self.account = Account()
         self.lines: dict[str, list[Line]] = {}
+        self.examples = ExampleRuns(self.world, directory, self.findings.published, self.findings.served)
         self._directory = directory
         self._policy = directory / "policy.yaml"
         self._policy.write_text(any_hour(), encoding="utf-8")
@@ -130,14 +123,16 @@ class Campaign:
         return running(self.world, self._directory, policy=self._policy)
 
     def publish_and_judge(self, gate: Gate) -> None:
-        """Every client publishes, and then reads what became of it."""
+        """Every client publishes, as itself and by its language's example, whose gateway serves what is approved."""
         for client in self._plans:
             self._publish(gate, client)
+            if client in NEEDED_BY_EXAMPLES:
+                self.examples.publish(client, lambda: until_all_decided(gate, self.world))
+                self.examples.serve(client)
+        until_all_decided(gate, self.world)
         self.account = account_for(self.world)
         self.findings.counts = judge(self.world, self._plans, self.lines, self.account)
-        for client in self._plans:
-            self._serve(client)
-        until_all_decided(gate, self.world)
+        self.examples.judge([client for client in self._plans if client in NEEDED_BY_EXAMPLES], self.account)
 
     def _publish(self, gate: Gate, client: str) -> None:
         """First what is hashed as the gate looks for it, then, so that nothing waits before it, what is not."""
@@ -145,34 +140,20 @@ class Campaign:
         self.lines[client] = []
         for is_misrouted in (False, True):
             runs = [each.run for each in self._plans[client] if each.is_misrouted is is_misrouted]
-            self.lines[client] += self._call(client, runs=runs, into=Line)
+            self.lines[client] += self._call(client, runs)
             until_all_decided(gate, self.world)
         self.findings.seconds[client] = time.monotonic() - began
         print(f"{client}: {len(self.lines[client])} published in {self.findings.seconds[client]:.0f} s", flush=True)
 
-    def _serve(self, client: str) -> None:
-        withdrawals = [each for found in self.account.withdrawals.values() for each in found]
-        answers = [*self.account.decisions.values(), *withdrawals]
-        there = Counter(
-            str(value_of(answer)["type"]) for answer in answers if (answer.key or b"").startswith(f"{client}-".encode())
-        )
-        there = Counter({kind: there[kind] for kind in ("approved", "withdrawn")})
-        read = self._call(client, approvals=there["approved"], into=Answer)
-        once = Counter(each.type for each in set(read))
-        if len(read) != len(set(read)):
-            once["twice"] = len(read) - len(set(read))
-        self.findings.read[client] = (once, there)
-
-    def _call(self, client: str, *, into: type[Found], runs: Sequence[object] = (), approvals: int = 0) -> list[Found]:
+    def _call(self, client: str, runs: list[Run]) -> list[Line]:
         names = self.world.names
-        results = self._directory / f"{client}-{'published' if runs else 'read'}.jsonl"
+        results = self._directory / f"{client}-published.jsonl"
         task = Task(
             bootstrap_servers=self.world.address,
-            topics=Topics(names.intents[0], names.preferences, names.outcomes, names.approved),
+            topics=Topics(names.intents[0], names.preferences, names.outcomes),
             client=client,
             results=str(results),
-            runs=list(runs),  # type: ignore[arg-type]
-            approvals=approvals,
+            runs=runs,
         )
         path = results.with_suffix(".task.json")
         path.write_bytes(msgspec.json.encode(task))
@@ -185,7 +166,7 @@ class Campaign:
             env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         )
         assert done.returncode == 0, f"{client} failed:\n{(done.stdout + done.stderr)[-4000:]}"
-        return [msgspec.json.decode(line, type=into) for line in results.read_bytes().splitlines()]
+        return [msgspec.json.decode(line, type=Line) for line in results.read_bytes().splitlines()]
 
     def outside_check(self, processes: int = 2) -> Callable[[], AuditReport]:
         """An audit that is told when each no was acknowledged."""
@@ -219,11 +200,6 @@ class Campaign:
             for record in self.world.read(self.world.names.preferences, self.world.names.outcomes)
             if (moment := moments.get(record.key or b"")) is not None and is_first_word(record.value)
         }
-
-
-def is_first_word(value: bytes | None) -> bool:
-    """Whether a record is one of a client's noes, not the report of a gateway."""
-    return b'"delivered"' not in (value or b"")
 
 
 def main() -> int:

@@ -2,7 +2,7 @@
 
     python -m tests.clients.librdkafka TASK
 
-Publishes the runs of a task, or, without any, serves as a gateway; what it did goes to the task's results.
+Publishes the runs of a task; what it did goes to the task's results.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
 import msgspec
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Producer
 
 from tests.clients.plan import Task, is_special
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from tests.clients.plan import Run
 
-WITHOUT_NEWS_SECONDS: Final = 60.0
 FLUSH_SECONDS: Final = 60.0
 SAYINGS: Final = ("opt_out", "opt_out", "stop", None)
 BOGOTA: Final = timezone(timedelta(hours=-5))
@@ -53,8 +52,6 @@ def main() -> None:
     with Path(task.results).open("w", encoding="utf-8") as results:
         for run in task.runs:
             Publisher(task, run, results).publish()
-        if not task.runs:
-            _serve(task, results)
 
 
 class Publisher:
@@ -158,47 +155,6 @@ class Publisher:
         unsent = producer.flush(FLUSH_SECONDS)
         if unsent or self._failures:
             raise RuntimeError(f"{unsent + len(self._failures)} records were not taken: {self._failures[:1]}")
-
-
-def _serve(task: Task, results: IO[str]) -> None:
-    """Read the approvals of this client's customers as a gateway does, and report each as delivered."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": task.bootstrap_servers,
-            "group.id": f"{task.topics.approved}-gateway-{task.client}",
-            "auto.offset.reset": "earliest",
-            "isolation.level": "read_committed",
-        }
-    )
-    producer = Producer(
-        {"bootstrap.servers": task.bootstrap_servers, "enable.idempotence": True, "partitioner": "murmur2_random"}
-    )
-    seen: set[str] = set()
-    consumer.subscribe([task.topics.approved])
-    latest = time.monotonic()
-    try:
-        while len(seen) < task.approvals:
-            messages = consumer.consume(500, 0.2)
-            if time.monotonic() - latest > WITHOUT_NEWS_SECONDS:
-                raise RuntimeError(f"{len(seen)} approvals of {task.approvals} were read")
-            for message in messages:
-                if not message.key().startswith(f"{task.client}-".encode()):
-                    continue
-                answer = json.loads(message.value())
-                decision, kind = answer["decision_id"], answer["type"]
-                results.write(json.dumps({"decision_id": decision, "type": kind}) + "\n")
-                if kind != "approved" or decision in seen:
-                    continue
-                seen.add(decision)
-                latest = time.monotonic()
-                outcome = {"customer_id": answer["customer_id"], "decision_id": decision, "type": "delivered"}
-                producer.produce(
-                    task.topics.outcomes, json.dumps(outcome | {"occurred_at": _now_ms()}).encode(), message.key()
-                )
-        if producer.flush(FLUSH_SECONDS):
-            raise RuntimeError("outcomes were not taken")
-    finally:
-        consumer.close()
 
 
 if __name__ == "__main__":

@@ -72,11 +72,10 @@ class Topics(Struct, frozen=True):
     intents: str
     preferences: str
     outcomes: str
-    approved: str
 
 
 class Task(Struct, frozen=True, kw_only=True):
-    """What a client's program is called with: runs to publish, or, without any, approvals to read and to report."""
+    """What a client's program is called with."""
 
     bootstrap_servers: str
     topics: Topics
@@ -84,8 +83,6 @@ class Task(Struct, frozen=True, kw_only=True):
     results: str
     """The file for what it did."""
     runs: list[Run]
-    approvals: int = 0
-    """How many there are of its customers."""
 
 
 class Client(Struct, frozen=True):

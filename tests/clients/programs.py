@@ -1,8 +1,9 @@
-"""The teams' programs: fetched and built once from their own locked files, then kept in the cache.
+"""The teams' programs and the examples: fetched and built once from their own locked files, then kept in the cache.
 
     .cache/clients/java-<digest>     classes and jars, by Maven from tests/clients/java/pom.xml (needs a JDK)
     .cache/clients/node-<digest>     the sources and what package-lock.json names, by npm (needs Node.js 20)
     .cache/clients/go-<digest>       one binary, by Go from go.mod and go.sum
+    .cache/clients/example-…         the same of examples/, built as their README says
 
 The digest is of what they are made from, so a change makes a new one. `MESURA_CACHE` names another cache. No package
 registry is named: each tool asks the one that it is set to.
@@ -12,15 +13,18 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import confluent_kafka
 
@@ -31,9 +35,13 @@ if TYPE_CHECKING:
 
 SOURCES: Final = Path(__file__).resolve().parent
 ROOT: Final = SOURCES.parents[1]
+EXAMPLES: Final = ROOT / "examples"
 
 BUILD_SECONDS: Final = 600
 """A minute each on a slow line; beyond this nobody is answering."""
+
+NEEDED_BY_EXAMPLES: Final[dict[str, dict[str, str]]] = {"python": {}}
+"""By language of `examples/`: programs, and what brings them."""
 
 COMPLETE: Final = "complete"
 """A file written last: a folder without it was left by a build that was interrupted."""
@@ -50,6 +58,42 @@ def command_of(client: str) -> list[str]:
         NotInstalledError: it could not be built.
     """
     return {"java": _java, "node": _node, "go": _go, "python": _python}[client]()
+
+
+class Program(NamedTuple):
+    """How an example is started."""
+
+    command: list[str]
+    folder: Path
+
+
+def example(language: str, program: str) -> Program:
+    """One of `examples/LANGUAGE`, `producer` or `gateway`, built and started as its README says.
+
+    Raises:
+        NotInstalledError: it could not be built.
+    """
+    source = EXAMPLES / language
+    for needed, what in NEEDED_BY_EXAMPLES[language].items():
+        _needed(needed, what)
+    folder = source if language == "python" else _built(f"example-{language}", source, partial(_build_example, source))
+    [line] = [line for line in commands_in(source, "Run").splitlines() if program in line]
+    words = shlex.split(line.rpartition("|")[2])
+    command = list(itertools.dropwhile(lambda word: "=" in word, words))
+    return Program([sys.executable, *command[1:]] if command[0] == "python" else command, folder)
+
+
+def commands_in(folder: Path, section: str) -> str:
+    """The commands of a section of a README."""
+    text = (folder / "README.md").read_text("utf-8")
+    found = re.search(rf"(?ms)^## {section}$.*?^```sh\n(.+?)^```$", text)
+    assert found is not None, f"{folder.name}/README.md has no commands under {section}"
+    return found[1]
+
+
+def _build_example(source: Path, folder: Path) -> None:
+    shutil.copytree(source, folder, dirs_exist_ok=True)
+    _run(["bash", "-euc", commands_in(source, "Build")], folder)
 
 
 def versions_of(client: str) -> dict[str, str]:
@@ -90,7 +134,7 @@ def _java() -> list[str]:
         where = ["-f", str(SOURCES / "java" / "pom.xml"), "-DincludeScope=runtime"]
         _run(["mvn", "-B", "-q", "-ntp", *where, *goals, *places], folder)
 
-    folder = _built("java", build)
+    folder = _built("java", SOURCES / "java", build)
     quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=error"
     return [java, "-Xmx256m", quiet, "-cp", f"{folder / 'classes'}:{folder / 'libraries'}/*", "mesura.clients.Main"]
 
@@ -100,11 +144,11 @@ def _node() -> list[str]:
     _needed("npm", "npm")
 
     def build(folder: Path) -> None:
-        for source in _sources("node"):
+        for source in _files(SOURCES / "node"):
             shutil.copy(source, folder / source.name)
         _run(["npm", "ci", "--no-audit", "--no-fund", "--loglevel", "error"], folder)
 
-    return ["node", str(_built("node", build) / "main.mjs")]
+    return ["node", str(_built("node", SOURCES / "node", build) / "main.mjs")]
 
 
 def _go() -> list[str]:
@@ -113,17 +157,17 @@ def _go() -> list[str]:
     def build(folder: Path) -> None:
         _run(["go", "build", "-trimpath", "-mod=readonly", "-o", str(folder / "clients"), "."], SOURCES / "go")
 
-    return [str(_built("go", build) / "clients")]
+    return [str(_built("go", SOURCES / "go", build) / "clients")]
 
 
 def _python() -> list[str]:
     return [sys.executable, "-m", "tests.clients.librdkafka"]
 
 
-def _built(name: str, build: Callable[[Path], None]) -> Path:
+def _built(name: str, sources: Path, build: Callable[[Path], None]) -> Path:
     found = hashlib.sha256()
-    for source in _sources(name):
-        found.update(str(source.relative_to(SOURCES)).encode() + b"\0" + source.read_bytes())
+    for source in _files(sources):
+        found.update(str(source.relative_to(sources)).encode() + b"\0" + source.read_bytes())
     cache = Path(os.environ.get("MESURA_CACHE") or ROOT / ".cache") / "clients"
     folder = cache / f"{name}-{found.hexdigest()[:8]}"
     if not (folder / COMPLETE).is_file():
@@ -136,8 +180,8 @@ def _built(name: str, build: Callable[[Path], None]) -> Path:
     return folder
 
 
-def _sources(name: str) -> list[Path]:
-    return sorted(path for path in (SOURCES / name).rglob("*") if path.is_file())
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 @contextlib.contextmanager

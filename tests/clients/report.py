@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.clients.campaign import Findings
+    from tests.clients.example_runs import Published, Served
     from tests.clients.verdict import Counts
 
 INTRODUCTION: Final = """\
@@ -35,6 +36,12 @@ customers are one, and every third is aborted; noes never are in one.
 - **After a no**: intents sent after the acknowledgement, that could be read. Where a no was hashed otherwise than by
   murmur2 some of them are approved, because nobody looks for it where it lies; each of these was **withdrawn**."""
 
+EXAMPLES: Final = """\
+The programs of `examples/`, on the same gate: each producer in each envelope, twice with the same customers, then each
+gateway, for everything that was approved of its language's customers. Each gateway was killed once in the middle of a
+send and started again; the provider, which knows no repetition, got every message at most once, and every other one was
+reported once."""
+
 
 def write_report(directory: Path, clients: Sequence[str], findings: Findings) -> None:
     """Write both files."""
@@ -44,8 +51,9 @@ def write_report(directory: Path, clients: Sequence[str], findings: Findings) ->
         "wrong": findings.wrong,
         "versions": versions,
         "runs": msgspec.to_builtins(findings.counts),
-        "gateways": {
-            client: {"read": dict(read), "there": dict(there)} for client, (read, there) in findings.read.items()
+        "examples": {
+            "producers": msgspec.to_builtins(findings.published),
+            "gateways": msgspec.to_builtins(findings.served),
         },
         "audits": [asdict(stage) for stage in findings.stages],
         "once more": dict(findings.again),
@@ -64,7 +72,10 @@ def _markdown(findings: Findings, versions: dict[str, dict[str, str]]) -> str:
         table([{"client": name, "versions": _pairs(found)} for name, found in versions.items()]),
         "## Together",
         table([_row(client, "", _sum(findings.counts, client)) for client in versions]),
-        f"Read as gateways with `read_committed`, each record once: {_gateways(findings)}.",
+        "## The examples",
+        EXAMPLES,
+        table([_producer_row(each) for each in findings.published]),
+        table([_gateway_row(each) for each in findings.served]),
         "## The outside check",
         "\n".join(as_rows(findings.stages)),
         f"One more intent for everybody who had said no, decided from what compaction left: {_pairs(findings.again)}.",
@@ -112,11 +123,25 @@ def _sum(counts: Sequence[Counts], client: str) -> Counts:
     )
 
 
-def _gateways(findings: Findings) -> str:
-    return "; ".join(
-        f"{client} {read['approved']:,} approvals and {read['withdrawn']:,} withdrawals"
-        for client, (read, _) in findings.read.items()
-    )
+def _producer_row(found: Published) -> dict[str, Any]:
+    return {
+        "producer": found.language,
+        "CloudEvents": found.envelope,
+        "intents": found.customers,
+        "of who had said no": found.said_no,
+        "answers": _pairs(found.answers),
+        "to the same, sent again": _pairs(found.again),
+    }
+
+
+def _gateway_row(found: Served) -> dict[str, Any]:
+    return {
+        "gateway": found.language,
+        "approvals": found.approved,
+        "sent": found.sent,
+        "reported": _pairs(found.reported),
+        "killed while it sent": found.killed,
+    }
 
 
 def _pairs(found: dict[str, Any]) -> str:

@@ -11,6 +11,8 @@ import msgspec
 import pytest
 
 from tests.clients.campaign import Campaign
+from tests.clients.example_runs import CUSTOMERS
+from tests.clients.examples import ENVELOPES
 from tests.clients.plan import PYTHON, planned
 from tests.clients.programs import SOURCES
 from tests.clients.verdict import Evidence, judge
@@ -46,6 +48,19 @@ def test_what_librdkafka_publishes_is_answered_once_and_no_means_no(campaign: Ca
     assert by_run[TRANSACTIONS].published > by_run[TRANSACTIONS].answered == by_run[TRANSACTIONS].committed > 0
     assert all(counts.after_no > 0 for counts in findings.counts)
     assert by_run[MISROUTED].forwarded > 0
+
+
+def test_what_the_examples_publish_is_approved_once_and_sent_once(campaign: Campaign) -> None:
+    findings = campaign.findings
+    assert [(each.language, each.envelope) for each in findings.published] == [
+        ("python", envelope) for envelope in ENVELOPES
+    ]
+    for published in findings.published:
+        assert published.said_no == published.answers["suppressed opt_out"] == CUSTOMERS / 4
+        assert published.again.keys() == {"suppressed duplicate"}
+    [served] = findings.served
+    assert served.approved > CUSTOMERS
+    assert (served.killed, served.sent + served.reported.get("expired", 0)) == (1, served.approved)
 
 
 def _of(account: Account, run: str, *, said: str | None) -> Place:

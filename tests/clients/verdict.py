@@ -104,7 +104,10 @@ class Evidence:
         self.withdrawn: set[object] = set()
         customers = {place: (record.key or b"").decode() for place, record in account.inputs.items()}
         for place, customer in customers.items():
-            (self.committed if place.topic in intents else self.noes)[customer] += 1
+            if place.topic in intents:
+                self.committed[customer] += 1
+            elif is_first_word(account.inputs[place].value):
+                self.noes[customer] += 1
         for record in read_topic(world.address, *intents, isolation="read_uncommitted"):
             self.stored[(record.key or b"").decode()] += 1
         for place in account.forwarded:
@@ -187,6 +190,11 @@ class Evidence:
             yield "approved after an acknowledged no"
         elif not is_withdrawn:
             yield "approved after an acknowledged no, and never withdrawn"
+
+
+def is_first_word(value: bytes | None) -> bool:
+    """Whether a record is one of a client's noes, not the report of a gateway."""
+    return b'"decision_id"' not in (value or b"")
 
 
 def _codecs(world: World, account: Account) -> dict[str, set[str]]:

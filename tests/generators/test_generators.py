@@ -154,10 +154,14 @@ def test_the_documentation_calls_the_tools_as_they_are_called_here() -> None:
         assert word in options
 
 
-@pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.py")), ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", sorted((EXAMPLES / "python" / "events").glob("*.py")), ids=lambda file: file.stem)
 def test_the_types_of_the_example_are_those_of_the_forms(file: Path) -> None:
     """Field by field; that they are what the generator makes is asked by the verb."""
-    forms = {"approved": ("readers/approval", "readers/withdrawal"), "outcome": ("writers/outcome",)}[file.stem]
+    forms = {
+        "approved": ("readers/approval", "readers/withdrawal"),
+        "outcome": ("writers/outcome",),
+        "intent": ("writers/intent",),
+    }[file.stem]
     specification = spec_from_file_location(f"example_{file.stem}", file)
     assert specification is not None
     assert specification.loader is not None

@@ -45,7 +45,13 @@ def run(command: Sequence[str | Path], *, folder: Path = WORK, given: str = "") 
         text=True,
         check=False,
         timeout=STEP_SECONDS,
-        env={**os.environ, "GOFLAGS": "-mod=mod", "GOPROXY": "off", "NO_COLOR": "1"},
+        env={
+            **os.environ,
+            "PATH": os.pathsep.join([str(python().parent), str(node_tool("")), os.environ["PATH"]]),
+            "GOFLAGS": "-mod=mod",
+            "GOPROXY": "off",
+            "NO_COLOR": "1",
+        },
     )
     if done.returncode != 0:
         raise StepFailedError(f"{Path(str(command[0])).name}: {(done.stdout + done.stderr).strip()[-4000:]}")

@@ -2,16 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"hash/fnv"
-	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
-
-const withoutNews = 60 * time.Second
 
 type franz struct {
 	client *kgo.Client
@@ -77,65 +73,4 @@ func (producer *franz) end(ctx context.Context, isCommitted bool) error {
 func (producer *franz) close() error {
 	producer.client.Close()
 	return nil
-}
-
-// serve reads the approvals of this client's customers as a gateway does, and reports each as delivered.
-func serve(ctx context.Context, task *Task, results *Results) error {
-	consumer, err := kgo.NewClient(
-		kgo.SeedBrokers(task.BootstrapServers),
-		kgo.ConsumerGroup(task.Topics.Approved+"-gateway-"+task.Client),
-		kgo.ConsumeTopics(task.Topics.Approved),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-	)
-	if err != nil {
-		return err
-	}
-	defer consumer.Close()
-	producer, err := openFranz(task.BootstrapServers, "none", "default", "")
-	if err != nil {
-		return err
-	}
-	seen := map[string]bool{}
-	for len(seen) < task.Approvals {
-		polling, cancel := context.WithTimeout(ctx, withoutNews)
-		fetches := consumer.PollFetches(polling)
-		cancel()
-		if err := fetches.Err(); err != nil {
-			return fmt.Errorf("%d approvals of %d were read: %w", len(seen), task.Approvals, err)
-		}
-		var reports []Record
-		for _, record := range fetches.Records() {
-			if !strings.HasPrefix(string(record.Key), task.Client+"-") {
-				continue
-			}
-			var answer struct {
-				DecisionID string `json:"decision_id"`
-				Type       string `json:"type"`
-				CustomerID string `json:"customer_id"`
-			}
-			if err := json.Unmarshal(record.Value, &answer); err != nil {
-				return err
-			}
-			if err := results.write(map[string]string{"decision_id": answer.DecisionID, "type": answer.Type}); err != nil {
-				return err
-			}
-			if answer.Type != "approved" || seen[answer.DecisionID] {
-				continue
-			}
-			seen[answer.DecisionID] = true
-			value, err := json.Marshal(map[string]any{
-				"customer_id": answer.CustomerID, "decision_id": answer.DecisionID, "type": "delivered",
-				"occurred_at": time.Now().UnixMilli(),
-			})
-			if err != nil {
-				return err
-			}
-			reports = append(reports, Record{Topic: task.Topics.Outcomes, Key: record.Key, Value: value})
-		}
-		if err := producer.publish(ctx, reports); err != nil {
-			return err
-		}
-	}
-	return producer.close()
 }

@@ -1,4 +1,4 @@
-// The Go team of `make clients`: called with the file of a task; publishes its runs, or serves as a gateway.
+// The Go team of `make clients`: called with the file of a task; publishes its runs.
 package main
 
 import (
@@ -16,12 +16,10 @@ type Task struct {
 		Intents     string `json:"intents"`
 		Preferences string `json:"preferences"`
 		Outcomes    string `json:"outcomes"`
-		Approved    string `json:"approved"`
 	} `json:"topics"`
-	Client    string `json:"client"`
-	Results   string `json:"results"`
-	Runs      []Run  `json:"runs"`
-	Approvals int    `json:"approvals"`
+	Client  string `json:"client"`
+	Results string `json:"results"`
+	Runs    []Run  `json:"runs"`
 }
 
 // Run is one way of publishing.
@@ -85,11 +83,6 @@ func work(ctx context.Context, path string) error {
 	for _, run := range task.Runs {
 		if err := publish(ctx, &task, &run, results); err != nil {
 			return fmt.Errorf("%s: %w", run.Name, err)
-		}
-	}
-	if len(task.Runs) == 0 {
-		if err := serve(ctx, &task, results); err != nil {
-			return err
 		}
 	}
 	return results.close()

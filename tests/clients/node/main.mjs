@@ -1,4 +1,4 @@
-// The JavaScript team of `make clients`: called with the file of a task; publishes its runs, or serves as a gateway.
+// The JavaScript team of `make clients`: called with the file of a task; publishes its runs.
 import { readFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import kafkajs from 'kafkajs'
@@ -6,7 +6,6 @@ import { CODECS, register } from './codecs.mjs'
 import { Events, saying } from './events.mjs'
 import { PARTITIONERS } from './partitioners.mjs'
 
-const WITHOUT_NEWS_MS = 60_000
 const task = JSON.parse(readFileSync(process.argv[2], 'utf8'))
 const kafka = new kafkajs.Kafka({
   clientId: task.client,
@@ -71,47 +70,7 @@ async function publish(run, results) {
   await Promise.all([noes.disconnect(), intents.disconnect()])
 }
 
-// Reads the approvals of this client's customers as a gateway does, and reports each as delivered.
-async function serve(results) {
-  const consumer = kafka.consumer({
-    groupId: `${task.topics.approved}-gateway-${task.client}`,
-    readUncommitted: false,
-    maxWaitTimeInMs: 200,
-  })
-  const producer = await openProducer('default')
-  const seen = new Set()
-  let latestMs = Date.now()
-  await consumer.connect()
-  await consumer.subscribe({ topic: task.topics.approved, fromBeginning: true })
-  await new Promise((resolve, reject) => {
-    const watch = setInterval(() => {
-      if (Date.now() - latestMs > WITHOUT_NEWS_MS) reject(new Error(`${seen.size} approvals of ${task.approvals} were read`))
-    }, 1_000)
-    const finish = () => {
-      clearInterval(watch)
-      resolve()
-    }
-    if (task.approvals === 0) finish()
-    consumer.run({
-      eachMessage: async ({ message }) => {
-        const key = message.key.toString()
-        if (!key.startsWith(`${task.client}-`)) return
-        latestMs = Date.now()
-        const { decision_id, type, customer_id } = JSON.parse(message.value.toString())
-        await results.write(`${JSON.stringify({ decision_id, type })}\n`)
-        if (type !== 'approved' || seen.has(decision_id)) return
-        const value = JSON.stringify({ customer_id, decision_id, type: 'delivered', occurred_at: Date.now() })
-        await producer.send({ topic: task.topics.outcomes, acks: -1, messages: [{ key, value }] })
-        seen.add(decision_id)
-        if (seen.size >= task.approvals) finish()
-      },
-    }).catch(reject)
-  })
-  await Promise.all([consumer.disconnect(), producer.disconnect()])
-}
-
 await register()
 const results = await open(task.results, 'w')
 for (const run of task.runs) await publish(run, results)
-if (task.runs.length === 0) await serve(results)
 await results.close()

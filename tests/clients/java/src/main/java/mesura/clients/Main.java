@@ -2,7 +2,7 @@ package mesura.clients;
 
 import java.io.File;
 
-/** The Java team of `make clients`: called with the file of a task; publishes its runs, or serves as a gateway. */
+/** The Java team of `make clients`: called with the file of a task; publishes its runs. */
 public final class Main {
     private Main() {}
 
@@ -11,9 +11,6 @@ public final class Main {
         try (Results results = new Results(task.results())) {
             for (Task.Run run : task.runs()) {
                 new Publisher(task, run, results).publish();
-            }
-            if (task.runs().isEmpty()) {
-                new Gateway(task, results).serve();
             }
         }
     }

@@ -9,14 +9,12 @@ record Task(
         @JsonProperty("topics") Topics topics,
         @JsonProperty("client") String client,
         @JsonProperty("results") String results,
-        @JsonProperty("runs") List<Run> runs,
-        @JsonProperty("approvals") int approvals) {
+        @JsonProperty("runs") List<Run> runs) {
 
     record Topics(
             @JsonProperty("intents") String intents,
             @JsonProperty("preferences") String preferences,
-            @JsonProperty("outcomes") String outcomes,
-            @JsonProperty("approved") String approved) {}
+            @JsonProperty("outcomes") String outcomes) {}
 
     record Run(
             @JsonProperty("name") String name,
