@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from streams.audit.headers import named, replayed_ms
 from streams.oracle.model import BELIEVED_FROM_MS, standing_no
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ def check_barrier(judgement: Judgement, served: Served, model: Model, customer_i
         is_misrouted = served.topic == judgement.topics.rerouted
         if within_ms is None or recorded_ms < BELIEVED_FROM_MS or is_misrouted:
             return
-        acknowledged_ms = recorded_ms + within_ms
+        # What was replayed may have kept the time at which it was said, and was not there again before its replay.
+        acknowledged_ms = max(recorded_ms, replayed_ms(named(served.record)) or 0) + within_ms
     late = [c for c in customer.held_contacts() if c.decided_at > acknowledged_ms and not c.exempt_from_opt_out]
     if not late:
         return

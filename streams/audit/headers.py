@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 ORIGIN: Final = "mesura.origin"
 REROUTED: Final = "mesura.rerouted"
 ERROR: Final = "mesura.error"
+REPLAY: Final = "mesura.replay"
 APPLIED: Final = "mesura.applied."
 FORWARD_HEADERS: Final = 4
 """Added by forwarding: topic, partition, offset and timestamp of the first place."""
@@ -76,3 +77,8 @@ def read_at(headers: Named) -> Place | None:
 def first_timestamp(headers: Named) -> int | None:
     """The timestamp a forwarded record had where it first stood."""
     return whole(text(headers, f"{ORIGIN}.timestamp"), -(2**63), INT64_MAX)
+
+
+def replayed_ms(headers: Named) -> int | None:
+    """When a dead letter's record was published again."""
+    return whole(text(headers, f"{REPLAY}.timestamp"), 0, INT64_MAX)

@@ -31,6 +31,15 @@ ERROR_VALUE_SHA256: Final = "mesura.error.value.sha256"
 ERROR_HEADERS_BYTES: Final = "mesura.error.headers.bytes"
 ERROR_KEY_BYTES: Final = "mesura.error.key.bytes"
 
+# What a replay adds to a dead letter's record: how often it was replayed, for which reason it had been refused, where
+# the dead letter stands, and when it was replayed.
+REPLAY_COUNT: Final = "mesura.replay.count"
+REPLAY_REASON: Final = "mesura.replay.reason"
+REPLAY_TOPIC: Final = "mesura.replay.topic"
+REPLAY_PARTITION: Final = "mesura.replay.partition"
+REPLAY_OFFSET: Final = "mesura.replay.offset"
+REPLAY_TIMESTAMP: Final = "mesura.replay.timestamp"
+
 # What Kafka Connect's dead-letter queue calls them, so that tools which know those find the place.
 CONNECT_TOPIC: Final = "__connect.errors.topic"
 CONNECT_PARTITION: Final = "__connect.errors.partition"
