@@ -13,7 +13,7 @@ from streams.access.permission import Permission
 if TYPE_CHECKING:
     from streams.topics import TopicNames
 
-Role = Literal["gate", "intents", "preferences", "outcomes", "gateway", "reader", "auditor", "operator"]
+Role = Literal["gate", "intents", "preferences", "outcomes", "gateway", "reader", "replayer", "auditor", "operator"]
 
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
@@ -23,7 +23,8 @@ PURPOSES: Final[dict[Role, str]] = {
     "preferences": "a system that publishes what customers say: opt-outs, consents, profiles",
     "outcomes": "a system that publishes outcomes and does not send itself",
     "gateway": "a messaging gateway: consumes approvals, reports outcomes",
-    "reader": "`mesura watch`, `mesura explain --decision`: whoever looks at decisions",
+    "reader": "`mesura watch`, `explain --decision`, `dead-letters list` and `show`: whoever looks at decisions",
+    "replayer": "`mesura dead-letters replay`",
     "auditor": "`mesura audit`",
     "operator": "`mesura topics create`",
 }
@@ -56,6 +57,8 @@ def permissions_of(
         read = (names.approved, names.suppressed, names.dead_letter)
         policy = Permission("topic", names.control, "Read", "find the text of the policy that a decision names")
         return (*(Permission("topic", name, "Read", "show what the gate has answered") for name in read), policy)
+    if role == "replayer":
+        return _replayer(names)
     if role == "auditor":
         return tuple(
             Permission("topic", name, "Read", "read everything that a verdict rests on") for name in names.all()
@@ -64,6 +67,16 @@ def permissions_of(
         *(Permission("topic", name, "Create", "create it") for name in names.all()),
         *(Permission("topic", name, "Describe", "see whether it exists, and its partitions") for name in names.all()),
         *(Permission("topic", name, "DescribeConfigs", "compare its settings with the plan") for name in names.all()),
+    )
+
+
+def _replayer(names: TopicNames) -> tuple[Permission, ...]:
+    inputs = (*names.intents, names.preferences, names.outcomes)
+    return (
+        Permission("topic", names.dead_letter, "Read", "find the dead letters, and what their records hold"),
+        *(Permission("topic", name, "Read", "see which of them were replayed before") for name in inputs),
+        *(Permission("topic", name, "Write", "publish their records again") for name in inputs),
+        *(Permission("topic", name, "DescribeConfigs", "see whether a record can keep its time") for name in inputs),
     )
 
 

@@ -33,6 +33,9 @@ PARTS: Final = {
     "watch": _Part("streams.cli.watch", "watch", "Show decisions, and records that could not be read, as they come."),
     "explain": _Part("streams.cli.explain", "explain", "Say why an intent may or may not be sent."),
     "audit": _Part("streams.cli.audit", "audit", "Check from the outside that a gate kept every promise."),
+    "dead-letters": _Part(
+        "streams.cli.dead_letters", "dead_letters", "Find, look at and replay records that could not be used."
+    ),
     "topics": _Part("streams.cli.topics", "topics", "Create and check the topics."),
     "erasure-key": _Part("streams.cli.erasure_key", "erasure_key_group", "Make the key of erased customers' opt-outs."),
     "policy": _Part("streams.cli.policy", "policy", "Check policies, and show what they say."),

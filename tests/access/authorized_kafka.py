@@ -20,6 +20,7 @@ from confluent_kafka.admin import (
 )
 
 from streams.access.check import _OPERATIONS
+from streams.access.roles import ROLES
 from streams.connection.cluster import Cluster
 from streams.connection.source import ConnectionSource
 from streams.testing.kafka_directory import free_ports
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from streams.access.permission import Permission
     from streams.access.roles import Role
 
-USERS: Final = ("gate", "intents", "preferences", "outcomes", "gateway", "reader", "auditor", "operator")
+USERS: Final = ROLES
 """One for each role, and named like it."""
 
 _RESOURCES: Final = {

@@ -39,6 +39,8 @@ def said_by(role: Role, gate: Gate, directory: Path) -> str:
         file = directory / "line.jsonl"
         file.write_text(json.dumps({"customer_id": "c-1", **events[role]}) + "\n")
         arguments = ["publish", str(file)]
+    elif role == "replayer":
+        arguments = ["dead-letters", "replay", "--execute", "--force"]
     elif role == "auditor":
         arguments = ["audit", "--application-id", gate.application_id, "--allow-undecided"]
     else:

@@ -1,0 +1,156 @@
+"""What becomes of every dead letter that is meant: decided before anything is published.
+
+Rules of this module
+1. A letter was replayed already if a record on the partition to which it would go names it. Those records lie behind
+   the letter's own, so only what lies behind is read.
+2. A plan holds nothing of the records. Whoever carries it out reads the letters again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from streams.dead_letters.assessment import Assessed, Fate, assess
+from streams.dead_letters.kafka_topics import Span, input_topics, read, spans_of
+from streams.dead_letters.letter import DeadLetter, NotADeadLetter, Place, letter_of
+from streams.dead_letters.replayed import split_replay
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from streams.connection.cluster import Cluster
+    from streams.dead_letters.kafka_topics import Spans
+    from streams.dead_letters.selection import Selection
+    from streams.topics import TopicNames
+
+
+class Found(NamedTuple):
+    """What the dead-letter topic holds of what is meant, oldest first, and how many of its records no gate wrote."""
+
+    letters: list[DeadLetter]
+    strangers: int
+
+
+class Planned(NamedTuple):
+    """A letter without its contents, and what becomes of it."""
+
+    letter: DeadLetter
+    assessed: Assessed
+
+
+def find(cluster: Cluster, names: TopicNames, selection: Selection) -> Found:
+    """The letters that are meant, without their contents.
+
+    Raises:
+        TopicsUnreadable, KafkaException: see `kafka_topics`.
+    """
+    letters, strangers = [], 0
+    for letter in _letters(cluster, spans_of(cluster, names.dead_letter), names):
+        if letter is None:
+            strangers += 1
+        elif selection.takes(letter):
+            letters.append(letter.without_contents())
+    return Found(sorted(letters, key=_age), strangers)
+
+
+def make_plan(
+    cluster: Cluster,
+    names: TopicNames,
+    selection: Selection,
+    *,
+    now_ms: int,
+    is_forced: bool = False,
+    limit: int | None = None,
+) -> list[Planned]:
+    """What becomes of every letter that is meant, oldest first. `limit`: how many are replayed at most.
+
+    Raises:
+        TopicsUnreadable, KafkaException: see `kafka_topics`.
+    """
+    inputs = input_topics(cluster, names)
+    plan = [
+        Planned(letter.without_contents(), assess(letter, inputs, now_ms=now_ms))
+        for letter in _letters(cluster, spans_of(cluster, names.dead_letter), names)
+        if letter is not None and selection.takes(letter)
+    ]
+    plan.sort(key=lambda planned: _age(planned.letter))
+    done = _replayed(cluster, names, plan)
+    return list(_decided(plan, done, is_forced=is_forced, limit=limit))
+
+
+def letters_at(cluster: Cluster, names: TopicNames, places: Sequence[Place]) -> Iterator[DeadLetter]:
+    """The letters at these places of the dead-letter topic, with their contents; those that are gone are left out.
+
+    Raises:
+        TopicsUnreadable, KafkaException: see `kafka_topics`.
+    """
+    wanted = set(places)
+    spans: Spans = {}
+    for place in places:
+        span = spans.get((place.topic, place.partition), Span(place.offset, place.offset + 1))
+        spans[place.topic, place.partition] = Span(min(span.start, place.offset), max(span.end, place.offset + 1))
+    for letter in _letters(cluster, spans, names):
+        if letter is not None and letter.place in wanted:
+            yield letter
+
+
+def _letters(cluster: Cluster, spans: Spans, names: TopicNames) -> Iterator[DeadLetter | None]:
+    """Every letter; None for a record that is none."""
+    for record in read(cluster, spans, "read_committed"):
+        try:
+            yield letter_of(record, names.rerouted)
+        except NotADeadLetter:
+            yield None
+
+
+def _age(letter: DeadLetter) -> tuple[int, int, int]:
+    return letter.set_aside_ms, letter.place.partition, letter.place.offset
+
+
+def _replayed(cluster: Cluster, names: TopicNames, plan: Sequence[Planned]) -> set[tuple[int, int]]:
+    """Partition and offset of the dead letters that the records of the input topics name."""
+    begins: dict[tuple[str, int], int] = {}
+    for letter, assessed in plan:
+        if assessed.topic is None or assessed.fate is Fate.REFUSED:
+            continue
+        where = assessed.topic, assessed.partition
+        is_same = letter.first is not None and (letter.first.topic, letter.first.partition) == where
+        # On another partition nothing tells which records were there before the letter.
+        begin = letter.first.offset + 1 if is_same and letter.first is not None else 0
+        begins[where] = min(begin, begins.get(where, begin))
+    if not begins:
+        return set()
+    whole = spans_of(cluster, *sorted({topic for topic, _ in begins}))
+    spans = {
+        # A topic that ends before the record stands there was made anew since: then all of it is read.
+        where: span._replace(start=max(begin, span.start)) if begin <= (span := whole[where]).end else span
+        for where, begin in begins.items()
+    }
+    found = set()
+    # Also what is not committed: records of other producers' open transactions do not hide replayed ones behind them.
+    for record in read(cluster, spans, "read_uncommitted"):
+        _, replayed = split_replay(record.headers) if record.headers else ((), None)
+        if replayed is not None and replayed.topic == names.dead_letter:
+            found.add((replayed.partition, replayed.offset))
+    return found
+
+
+def _decided(
+    plan: Sequence[Planned], done: set[tuple[int, int]], *, is_forced: bool, limit: int | None
+) -> Iterator[Planned]:
+    left = limit
+    for letter, assessed in plan:
+        fate = assessed.fate
+        if fate is not Fate.REFUSED and (letter.place.partition, letter.place.offset) in done:
+            fate = Fate.ALREADY
+        elif fate is Fate.HELD_BACK and is_forced:
+            fate = Fate.REPLAY
+        if fate is Fate.REPLAY and left is not None:
+            fate = Fate.REPLAY if left > 0 else Fate.BEYOND_LIMIT
+            left -= 1
+        yield Planned(letter, assessed._replace(fate=fate))
+
+
+def to_be_replayed(plan: Sequence[Planned]) -> Mapping[Place, Assessed]:
+    """The letters that the plan replays, by their place."""
+    return {letter.place: assessed for letter, assessed in plan if assessed.fate is Fate.REPLAY}
