@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from streams.connection.aiokafka_client import aiokafka_options
@@ -35,6 +36,7 @@ def engine_settings(settings: WorkerSettings, connection: ConnectionSource = UNS
         batches_topic=topics.batches,
         output_topics=(topics.approved, topics.suppressed, topics.dead_letter, topics.rerouted),
         control_topic=topics.control,
+        program_version=version("mesura"),
         worker_slot=settings.slot,
         lanes=settings.lanes,
         clock_mode=ClockMode.RECORD if is_bounded else ClockMode.WALL,

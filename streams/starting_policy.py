@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from streams.contracts.control import decode_policy
+from streams.contracts.control import PolicyFromLaterVersion, decode_policy
 from streams.exactly_once.control import POLICY_KEY, policy_text_key
 from streams.exactly_once.errors import StartupRefusedError
 from streams.policy.findings import PolicyRefused
@@ -68,6 +68,8 @@ def _last_good(control: Callable[[bytes], bytes | None]) -> PolicyRecord | None:
         return None
     try:
         return decode_policy(value)
+    except PolicyFromLaterVersion as later:
+        raise StartupRefusedError(str(later)) from None
     except msgspec.DecodeError:
         return None
 

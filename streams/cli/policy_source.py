@@ -13,7 +13,7 @@ from streams.access.permission import Permission
 from streams.cli.errors import CommandError, Unreachable, Unreadable
 from streams.cli.options import refuse_unpermitted, refuse_unreachable, stopped_answering
 from streams.cli.render import PolicyView, view_of_policy, view_of_record
-from streams.contracts.control import PolicyRecord, decode_policy
+from streams.contracts.control import PolicyFromLaterVersion, PolicyRecord, decode_policy
 from streams.decision.policy import Policy, compile_policy
 from streams.policy.findings import PolicyRefused
 from streams.policy.loader import load_policy
@@ -119,6 +119,8 @@ def read_control(cluster: Cluster, topic: str) -> Mapping[bytes, bytes]:
 def _record(value: bytes) -> PolicyRecord | None:
     try:
         return decode_policy(value)
+    except PolicyFromLaterVersion as later:
+        raise CommandError(str(later)) from None
     except msgspec.DecodeError:
         return None  # the partition count or the hash in force, not a policy text
 

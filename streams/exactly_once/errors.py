@@ -90,13 +90,16 @@ class StateUnreadableError(StartupRefusedError):
     """A value of the changelog cannot be read. To continue would forget what it held, perhaps a customer's opt-outs.
 
     `why` says what is wrong with the value; never what it holds. `offset` is None where its record was not found.
+    `newest_version` is the newest version of the program that has run here, where that is known.
     """
 
-    def __init__(self, topic: str, partition: int, offset: int | None, why: str) -> None:
+    def __init__(self, topic: str, partition: int, offset: int | None, why: str, newest_version: str = "") -> None:
         where = f"offset {offset} of {topic}-{partition}" if offset is not None else f"{topic}-{partition}"
+        newest = f" (the newest that has run here is {newest_version})" if newest_version else ""
         super().__init__(
             f"The state at {where} cannot be read: {why} Nothing of this partition is decided, because what customers "
-            "said would be forgotten. Run the version that wrote it, or restore the topic from a backup."
+            f"said would be forgotten. Run the version that wrote it{newest}, or, if it is damaged, rebuild the topic: "
+            "docs/operations.md, A lost or emptied ledger."
         )
         self.topic = topic
         self.partition = partition

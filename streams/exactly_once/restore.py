@@ -21,6 +21,7 @@ from aiokafka.structs import TopicPartition
 
 from streams.exactly_once.changelog import META_KEY, Meta, decode_meta
 from streams.exactly_once.clients import CHANGELOG_FETCH_WAIT_MS, close, loop_seconds
+from streams.exactly_once.control import ControlTopic
 from streams.exactly_once.errors import EngineError, RestoreStalledError, StartupRefusedError, StateUnreadableError
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ async def restore(
     except _MetaUnreadable as unreadable:
         where = unreadable.where
         offset = await offset_of(clients, where, META_KEY, partitions[where])
-        raise StateUnreadableError(where.topic, where.partition, offset, unreadable.why) from None
+        version = await _newest_version(settings)
+        raise StateUnreadableError(where.topic, where.partition, offset, unreadable.why, version) from None
     finally:
         await close(reader)
     log.info(
@@ -142,7 +144,19 @@ async def state_unreadable(
     until = loop_seconds() + FIND_SECONDS
     ends = await offsets.ends([where], lambda: loop_seconds() > until)
     offset = None if ends is None else await offset_of(clients, where, unreadable.key, ends[where])
-    return StateUnreadableError(where.topic, where.partition, offset, str(unreadable))
+    version = await _newest_version(settings)
+    return StateUnreadableError(where.topic, where.partition, offset, str(unreadable), version)
+
+
+async def _newest_version(settings: EngineSettings) -> str:
+    """Of the program, as far as the control topic tells; empty if it does not. It only helps, as an offset does."""
+    if settings.control_topic is None:
+        return ""
+    try:
+        async with asyncio.timeout(FIND_SECONDS), ControlTopic(settings, settings.control_topic) as control:
+            return control.format().newest_version
+    except (TimeoutError, EngineError, KafkaError):
+        return ""
 
 
 class _MetaUnreadable(Exception):

@@ -52,6 +52,8 @@ class EngineSettings:
     """Topics whose existence and partition count are checked at start."""
     control_topic: str | None = "mesura-control"
     """None: no control topic, so the recorded partition count is not checked."""
+    program_version: str = ""
+    """Recorded in the control topic, so that a refusal can say which version reads what is stored."""
     worker_slot: str = "0"
     """Names this worker among those running at once. A restarted worker must come back under the same slot: it then
     ends its predecessor's open transaction at once instead of waiting for its timeout."""

@@ -174,6 +174,7 @@ async def _check_recorded_count(settings: EngineSettings, control_topic: str, pa
             await control.put(PARTITIONS_KEY, b"%d" % partition_count)
         else:
             check_recorded_count(int(recorded), partition_count)
+        await control.record_version(settings.program_version)
 
 
 async def _partition_counts(admin: AIOKafkaAdminClient, names: Mapping[str, None]) -> dict[str, int]:

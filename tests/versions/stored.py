@@ -2,6 +2,8 @@
 
     python -m tests.versions.stored COMMIT NAME              write tests/versions/stored/NAME.json anew
     python -m tests.versions.stored COMMIT NAME --topics     the same with topics.json: what a whole run leaves behind
+    python -m tests.versions.stored COMMIT NAME --topics-only
+                                                             only that, in tests/versions/stored/topics-NAME.json
 
 One history is played to the version of the commit. Kept are keys and values of the ledger topic, and beside
 them what each value means, as plain JSON: read by `meaning`, which shares no code with any codec. With
@@ -210,6 +212,10 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(prefix="mesura-stored-") as directory:
         tree, commit = tree_of(commit, Path(directory))
+        if more == ["--topics-only"]:
+            topics = {"written_by": commit, "topics": topics_of(tree, Path(directory))}
+            (STORED / f"topics-{name}.json").write_text(json.dumps(topics, indent=1) + "\n", encoding="utf-8")
+            return
         command = [sys.executable, "-m", "tests.versions.stored", str(tree), "--played"]
         pairs = json.loads(subprocess.run(command, cwd=REPOSITORY, check=True, stdout=subprocess.PIPE).stdout)
         if more == ["--topics"]:

@@ -26,7 +26,6 @@ from streams.decision.ledger.state import (
     OUTCOMES_PER_CONTACT_MAX,
     VALUES_PER_LABEL_SET,
     Ledger,
-    LedgerBeginning,
 )
 from streams.decision.preference_event import STANDING
 
@@ -97,7 +96,15 @@ def _unreadable(value: bytes, why: str) -> LedgerUnreadable:
 
 
 _DECODE_ERRORS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-_decode_format: Final = msgspec.msgpack.Decoder(LedgerBeginning).decode
+
+
+class _OfAnyFormat(msgspec.Struct, array_like=True):
+    """What every format begins with. What follows may be anything, and is not looked at."""
+
+    format: int
+
+
+_decode_format: Final = msgspec.msgpack.Decoder(_OfAnyFormat).decode
 
 
 def _is_sound(ledger: Ledger) -> bool:
