@@ -25,6 +25,11 @@ _FINGERPRINTED: Final = b"the erasure key of this application"
 _FINGERPRINT_PERSON: Final = b"mesura-key"
 
 
+def fingerprint_of(erasure_key: bytes) -> bytes:
+    """As the control topic holds it."""
+    return blake2b(_FINGERPRINTED, key=erasure_key, person=_FINGERPRINT_PERSON).hexdigest().encode()
+
+
 async def check_erasure_key(control: ControlTopic, erasure_key: bytes, *, accept_new: bool = False) -> None:
     """Record at the first start which erasure key the application has; later starts must have the same.
 
@@ -33,7 +38,7 @@ async def check_erasure_key(control: ControlTopic, erasure_key: bytes, *, accept
     Raises:
         StartupRefusedError: it is another one, or nothing says which it was.
     """
-    fingerprint = blake2b(_FINGERPRINTED, key=erasure_key, person=_FINGERPRINT_PERSON).hexdigest().encode()
+    fingerprint = fingerprint_of(erasure_key)
     if accept_new and control.get(ERASURE_KEY_KEY) != fingerprint:
         await control.put(ERASURE_KEY_KEY, fingerprint)
         await control.refresh()

@@ -11,7 +11,7 @@ Rules of this module
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AclOperation, AdminClient, ConfigResource, ResourceType
@@ -76,17 +76,33 @@ def sentence(cluster: Cluster, missing: Sequence[Permission], role: str) -> str:
     )
 
 
+class Told(NamedTuple):
+    """What the brokers tell of permissions."""
+
+    missing: list[Permission]
+    untold: list[Permission]
+    """Of which they tell neither that we have them nor that we do not."""
+
+
 def missing_permissions(cluster: Cluster, permissions: Sequence[Permission]) -> list[Permission]:
     """Those of them that the brokers say we do not have."""
+    return told_of(cluster, permissions).missing
+
+
+def told_of(cluster: Cluster, permissions: Sequence[Permission]) -> Told:
+    """Those of them that the brokers say we do not have, and those of which they say nothing."""
     client = AdminClient({**cluster.client_settings(), "log_level": 0})
     topics = _topics(client, {each.name for each in permissions if each.resource == "topic"})
     groups = _groups(client, {each.name for each in permissions if each.resource == "group"})
     allowed = {"topic": topics, "group": groups}
-    return [each for each in permissions if _is_missing(each, allowed.get(each.resource, {}).get(each.name))]
-
-
-def _is_missing(permission: Permission, allowed: set[AclOperation] | None) -> bool:
-    return allowed is not None and _OPERATIONS[permission.operation] not in allowed
+    told = Told([], [])
+    for each in permissions:
+        operations = allowed.get(each.resource, {}).get(each.name)
+        if operations is None:
+            told.untold.append(each)
+        elif _OPERATIONS[each.operation] not in operations:
+            told.missing.append(each)
+    return told
 
 
 def _topics(client: AdminClient, names: Iterable[str]) -> dict[str, set[AclOperation] | None]:

@@ -36,6 +36,7 @@ PARTS: Final = {
     "dead-letters": _Part(
         "streams.cli.dead_letters", "dead_letters", "Find, look at and replay records that could not be used."
     ),
+    "doctor": _Part("streams.cli.doctor", "doctor", "Look for what is wrong with a gate's surroundings."),
     "topics": _Part("streams.cli.topics", "topics", "Create and check the topics."),
     "erasure-key": _Part("streams.cli.erasure_key", "erasure_key_group", "Make the key of erased customers' opt-outs."),
     "policy": _Part("streams.cli.policy", "policy", "Check policies, and show what they say."),
@@ -43,8 +44,8 @@ PARTS: Final = {
 
 EPILOG: Final = (
     "Exit codes: 0 done (also: a suppression explained, `run` ended by Ctrl-C); 1 done, and the answer is no (lines "
-    "rejected, policy refused, topics not as planned, not adding up, a promise broken); 2 not done (wrong usage, "
-    "unreadable file, no broker, start-up refused); 3 `run` ended by "
+    "rejected, policy refused, topics not as planned, not adding up, a promise broken, a failure found); 2 not done "
+    "(wrong usage, unreadable file, no broker, start-up refused); 3 `run` ended by "
     "something that a new start may cure; 130 any other command interrupted by Ctrl-C."
 )
 

@@ -6,13 +6,12 @@ Exit codes: 0 everything is as planned; 1 something differs or is missing (one l
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from enum import Enum
-from typing import Any, Final, TypedDict, Unpack
+from dataclasses import replace
+from typing import Final, TypedDict, Unpack
 
 import click
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from streams.access.check import sentence
 from streams.access.roles import permissions_of
@@ -26,44 +25,12 @@ from streams.cli.options import (
     topic_options,
 )
 from streams.connection.cluster import Cluster
-from streams.exactly_once.topic_rules import broken_rules
 from streams.exit_codes import ExitCode
+from streams.topic_check import ANSWER_SECONDS, CANNOT_TELL, State, TopicReport, check_topics, compare
 from streams.topics import DEFAULT_PARTITIONS, DEFAULT_REPLICATION_FACTOR, PlannedTopic, TopicPlan
-
-ANSWER_SECONDS: Final = 30.0
-"""How long the cluster may take for one answer. Creating a thousand partitions on a busy cluster takes seconds."""
-
-
-CANNOT_TELL: Final = "settings: this broker cannot report them"
-
 
 _NOT_PERMITTED: Final = {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED}
 """To create a topic: what we may do with one that does not exist, no broker tells beforehand."""
-
-
-class State(Enum):
-    """How a topic compares with its plan."""
-
-    CREATED = "created"
-    EXISTS = "exists"
-    DIFFERS = "differs"
-    MISSING = "missing"
-
-
-@dataclass(frozen=True, slots=True)
-class TopicReport:
-    """One topic, and in which ways it is not as planned."""
-
-    topic: PlannedTopic
-    state: State
-    differences: tuple[str, ...] = ()
-    dangers: tuple[str, ...] = ()
-    """Those of them for which `mesura run` refuses the topic, one sentence each."""
-
-    @property
-    def is_as_planned(self) -> bool:
-        """Whether nothing is left to do."""
-        return self.state in {State.CREATED, State.EXISTS} and not self.differences
 
 
 def create_topics(cluster: Cluster, plan: TopicPlan) -> list[TopicReport]:
@@ -86,17 +53,8 @@ def create_topics(cluster: Cluster, plan: TopicPlan) -> list[TopicReport]:
         raise CommandError(sentence(cluster, lacking, "operator"))
     return [
         replace(report, state=State.CREATED) if report.topic.name in created else report
-        for report in _compare(client, plan)
+        for report in compare(client, plan)
     ]
-
-
-def check_topics(cluster: Cluster, plan: TopicPlan) -> list[TopicReport]:
-    """Compare every topic of the plan with the cluster, changing nothing.
-
-    Raises:
-        KafkaException: the cluster is not reachable or refused to answer.
-    """
-    return _compare(AdminClient({**cluster.client_settings(), "log_level": 0}), plan)
 
 
 def _create(client: AdminClient, topics: Iterable[PlannedTopic]) -> tuple[set[str], set[str]]:
@@ -120,62 +78,6 @@ def _create(client: AdminClient, topics: Iterable[PlannedTopic]) -> tuple[set[st
             client.list_topics(name, timeout=ANSWER_SECONDS)
         created.add(name)
     return created, refused
-
-
-def _compare(client: AdminClient, plan: TopicPlan) -> list[TopicReport]:
-    existing = client.list_topics(timeout=ANSWER_SECONDS).topics
-    present = [topic for topic in plan.topics() if topic.name in existing]
-    configs = _read_configs(client, [topic.name for topic in present])
-    reports = []
-    for topic in plan.topics():
-        if topic.name not in existing:
-            reports.append(TopicReport(topic, State.MISSING))
-            continue
-        config = configs.get(topic.name)
-        differences = _differences(topic, existing[topic.name].partitions, config)
-        dangers = () if config is None else tuple(broken_rules(topic.name, topic.rules, config))
-        reports.append(TopicReport(topic, State.DIFFERS if differences else State.EXISTS, differences, dangers))
-    return reports
-
-
-def _read_configs(client: AdminClient, names: list[str]) -> Mapping[str, Mapping[str, str]]:
-    """The settings in force by topic; nothing for a broker that cannot tell."""
-    if not names:
-        return {}
-    found: dict[str, Mapping[str, str]] = {}
-    resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
-    for resource, future in client.describe_configs(resources, request_timeout=ANSWER_SECONDS).items():
-        try:
-            found[resource.name] = {key: entry.value for key, entry in future.result().items()}
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError._UNSUPPORTED_FEATURE:  # noqa: SLF001  # its public name
-                raise
-    return found
-
-
-def _differences(
-    topic: PlannedTopic, partitions: Mapping[int, Any], config: Mapping[str, str] | None
-) -> tuple[str, ...]:
-    found = []
-    if len(partitions) != topic.partitions:
-        found.append(f"partitions: {len(partitions)}, planned {topic.partitions}")
-    copies = min((len(partition.replicas) for partition in partitions.values()), default=0)
-    if copies < topic.replication_factor:
-        found.append(f"replicas: {copies}, planned {topic.replication_factor}")
-    if config is None:
-        return (*found, CANNOT_TELL)
-    at_least = int(config.get("min.insync.replicas") or 1)
-    if 1 < copies <= at_least:
-        found.append(
-            f"min.insync.replicas: {at_least} of {copies} replicas, so the loss of one broker stops every decision; "
-            "add a replica, or ask for one less"
-        )
-    found += [
-        f"{setting.key}: {config.get(setting.key)}, planned {setting.value}, because {setting.reason}"
-        for setting in topic.settings
-        if config.get(setting.key) != setting.value
-    ]
-    return tuple(found)
 
 
 @click.group()

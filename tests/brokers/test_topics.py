@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from streams.cli.topics import State, check_topics, create_topics, topics
+from streams.cli.topics import create_topics, topics
 from streams.connection.cluster import Cluster
 from streams.engine_settings import engine_settings
 from streams.exactly_once.settings import CHANGELOG_RECORD_BYTES
 from streams.exactly_once.topic_rules import refuse_unfit, rules_by_topic
 from streams.settings import WorkerSettings
 from streams.testing.broker import create_plan
+from streams.topic_check import State, check_topics
 from streams.topics import DEAD_LETTER_BYTES, INPUT_BYTES, LEDGER_BYTES, REROUTED_BYTES, TopicNames, TopicPlan
 
 if TYPE_CHECKING:

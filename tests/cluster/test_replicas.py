@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from streams.cli.topics import _differences
 from streams.exactly_once.replica_watch import cause, unwritable
+from streams.topic_check import differences_of
 from streams.topics import TopicPlan
 
 
@@ -48,5 +48,5 @@ def test_a_broker_that_takes_no_connection_is_away_whatever_the_others_say() -> 
 def test_topics_that_the_loss_of_one_broker_stops_are_told(at_least: str, is_told: bool) -> None:
     planned = TopicPlan(partitions=1, replication_factor=2).topics()[0]
     config = {**planned.config, "min.insync.replicas": at_least}
-    told = _differences(planned, {0: SimpleNamespace(replicas=[1, 2])}, config)
+    told = differences_of(planned, {0: SimpleNamespace(replicas=[1, 2])}, config)
     assert any("so the loss of one broker stops every decision" in each for each in told) is is_told
