@@ -62,11 +62,11 @@ def check_topics(cluster: Cluster, plan: TopicPlan) -> list[TopicReport]:
     return compare(AdminClient({**cluster.client_settings(), "log_level": 0}), plan)
 
 
-def compare(client: AdminClient, plan: TopicPlan) -> list[TopicReport]:
+def compare(client: AdminClient, plan: TopicPlan, *, refused_is_untold: bool = False) -> list[TopicReport]:
     """The same with a client that is there."""
     existing = client.list_topics(timeout=ANSWER_SECONDS).topics
     present = [topic for topic in plan.topics() if topic.name in existing]
-    configs = read_configs(client, [topic.name for topic in present])
+    configs = read_configs(client, [topic.name for topic in present], refused_is_untold=refused_is_untold)
     reports = []
     for topic in plan.topics():
         if topic.name not in existing:
@@ -79,8 +79,19 @@ def compare(client: AdminClient, plan: TopicPlan) -> list[TopicReport]:
     return reports
 
 
-def read_configs(client: AdminClient, names: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
-    """The settings in force by topic; nothing for a broker that cannot tell."""
+def read_configs(
+    client: AdminClient, names: Sequence[str], *, refused_is_untold: bool = False
+) -> Mapping[str, Mapping[str, str]]:
+    """The settings in force by topic; nothing for a broker that cannot tell.
+
+    `refused_is_untold`: nothing either for a topic whose settings we may not read.
+
+    Raises:
+        KafkaException: the brokers did not answer, or refused.
+    """
+    untold = {KafkaError._UNSUPPORTED_FEATURE}  # noqa: SLF001  # its public name
+    if refused_is_untold:
+        untold.add(KafkaError.TOPIC_AUTHORIZATION_FAILED)
     if not names:
         return {}
     found: dict[str, Mapping[str, str]] = {}
@@ -89,7 +100,7 @@ def read_configs(client: AdminClient, names: Sequence[str]) -> Mapping[str, Mapp
         try:
             found[resource.name] = {key: entry.value for key, entry in future.result().items()}
         except KafkaException as error:
-            if error.args[0].code() != KafkaError._UNSUPPORTED_FEATURE:  # noqa: SLF001  # its public name
+            if error.args[0].code() not in untold:
                 raise
     return found
 
@@ -97,6 +108,7 @@ def read_configs(client: AdminClient, names: Sequence[str]) -> Mapping[str, Mapp
 def differences_of(
     topic: PlannedTopic, partitions: Mapping[int, Any], config: Mapping[str, str] | None
 ) -> tuple[str, ...]:
+    """In which ways it is not as planned. `config` is None if the brokers do not tell the settings."""
     found = []
     if len(partitions) != topic.partitions:
         found.append(f"partitions: {len(partitions)}, planned {topic.partitions}")

@@ -3,6 +3,7 @@
 - `embedded_broker`: librdkafka's mock cluster, one per test process, 0.2 s.
 - `real_kafka`: Apache Kafka, 4 s, one for all processes of a run (pytest-xdist): the first that needs it starts it, the
   last one to finish ends it. `KAFKA_BOOTSTRAP` names a running cluster to use instead.
+- `authorized`: Apache Kafka with its authorizer, 4 s, one per test process.
 - `broker`: the test runs twice, once on each. Mark what the embedded one cannot do with
   `@pytest.mark.embedded_cannot("why")`: a strict expected failure there.
 - `topic_prefix`: brokers are shared, topics are not. Put it before every topic, group and transactional id.
@@ -27,6 +28,7 @@ from hypothesis import settings
 from streams.testing.embedded_broker import EmbeddedBroker
 from streams.testing.errors import KafkaNotInstalledError, TestingError
 from streams.testing.shared_kafka import share_kafka
+from tests.access.authorized_kafka import AuthorizedKafka, authorized_kafka
 from tests.scheduling import TwoCores
 
 if TYPE_CHECKING:
@@ -101,6 +103,18 @@ def real_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaAdmin]
             if os.environ.get("CI") == "true":
                 pytest.fail(f"CI must run the tests on Apache Kafka: {error}")
             pytest.skip(str(error))
+        yield kafka
+
+
+@pytest.fixture(scope="session")
+def authorized(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AuthorizedKafka]:
+    with ExitStack() as stack:
+        try:
+            kafka = stack.enter_context(authorized_kafka(tmp_path_factory.mktemp("authorized")))
+        except KafkaNotInstalledError as missing:
+            if os.environ.get("CI") == "true":
+                pytest.fail(f"CI must run the tests on Apache Kafka: {missing}")
+            pytest.skip(str(missing))
         yield kafka
 
 

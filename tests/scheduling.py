@@ -64,10 +64,13 @@ WAITING: Final = (
 
 TOGETHER: Final = {
     "tests/audit/test_deleted.py": "tests/audit/runs",
+    "tests/access/test_access.py": "tests/access/runs",
     "tests/audit/test_planted.py": "tests/audit/runs",
     "tests/connection/test_clients.py": "tests/connection/runs",
     "tests/connection/test_gate.py": "tests/connection/runs",
     "tests/connection/test_sentences.py": "tests/connection/runs",
+    "tests/connection/test_doctor.py": "tests/connection/runs",
+    "tests/doctor/test_doctor.py": "tests/access/runs",
     "tests/system/test_reasons.py": "tests/system/runs",
     "tests/system/test_record_clock.py": "tests/system/runs",
     "tests/system/test_service_clock.py": "tests/system/runs",

@@ -1,13 +1,15 @@
-"""What the control topic says of policy and erasure key, beside what we were given."""
+"""What the control topic says of policy, erasure key and number of partitions, beside what is there."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
 
-from streams.doctor.finding import SEE_TOPICS, Finding, NotPossible, State
+from streams.doctor.finding import SEE_PARTITIONS, SEE_TOPICS, Finding, NotPossible, State
 from streams.erasure_key import ERASURE_KEY_KEY, fingerprint_of
-from streams.exactly_once.control import POLICY_KEY, ControlTopic
+from streams.exactly_once.control import PARTITIONS_KEY, POLICY_KEY, ControlTopic
+from streams.exactly_once.errors import StartupRefusedError
+from streams.exactly_once.startup import check_recorded_count
 from streams.policy.findings import PolicyRefused
 from streams.policy.loader import load_policy
 from streams.settings import ERASURE_KEY_BYTES_MAX, ERASURE_KEY_BYTES_MIN
@@ -27,12 +29,17 @@ def look_at_policy(subject: Subject) -> Iterator[Finding]:
     try:
         loaded = load_policy(path)
     except OSError as error:
-        yield Finding("policy", State.FAILURE, f"The policy {path} cannot be read: {error.strerror}.")
+        yield Finding(
+            "policy",
+            State.FAILURE,
+            f"The policy {path} cannot be read: {error.strerror}.",
+            "Correct --policy, or let us read the file.",
+        )
         return
     except PolicyRefused as refused:
         count = len(refused.findings)
-        findings = f"{count} finding{'s' if count != 1 else ''}"
-        yield Finding("policy", State.FAILURE, f"The policy {path} is refused, with {findings}.", see)
+        others = f" {count - 1} more." if count > 1 else ""
+        yield Finding("policy", State.FAILURE, f"The policy {path} is refused: {refused.findings[0]}{others}", see)
         return
     if loaded.warnings:
         yield Finding("policy", State.WARNING, f"The policy {path} has {len(loaded.warnings)} warnings.", see)
@@ -89,6 +96,24 @@ def look_at_erasure_key(subject: Subject) -> Iterator[Finding]:
         )
     else:
         yield Finding("erasure key", State.OK, "The application was not started yet: any erasure key will do.")
+
+
+def look_at_recorded_count(subject: Subject) -> Iterator[Finding]:
+    """Whether the topics still have as many partitions as when the application was first started."""
+    recorded = _control(subject)(PARTITIONS_KEY)
+    if recorded is None:
+        yield Finding("partitions", State.OK, "The application was not started yet: any number of partitions will do.")
+        return
+    names = [name for name in subject.topics if name != subject.names.control]
+    yield from subject.unseen("partitions", names)
+    try:
+        for name in names:
+            check_recorded_count(int(recorded), len(subject.topics[name].partitions))
+    except StartupRefusedError as refused:
+        yield Finding("partitions", State.FAILURE, str(refused), SEE_PARTITIONS)
+    else:
+        sentence = f"All topics have the {int(recorded)} partitions that the application was started with."
+        yield Finding("partitions", State.OK, sentence)
 
 
 def _bytes_of(key: str) -> bytes:

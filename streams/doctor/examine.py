@@ -18,7 +18,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from streams.connection.errors import ConnectionRefused
 from streams.doctor.clocks import look_at_clocks
-from streams.doctor.control import look_at_erasure_key, look_at_policy
+from streams.doctor.control import look_at_erasure_key, look_at_policy, look_at_recorded_count
 from streams.doctor.finding import Finding, NotPossible, State
 from streams.doctor.group import look_at_group
 from streams.doctor.recent_records import look_at_recent_records
@@ -55,6 +55,7 @@ class Check(NamedTuple):
 CHECKS: Final = (
     Check(("permissions",), look_at_permissions),
     Check(("topics",), look_at_topics),
+    Check(("partitions",), look_at_recorded_count),
     Check(("replicas",), look_at_replicas),
     Check(("partitioner", "batches"), look_at_recent_records),
     Check(("clocks",), look_at_clocks),
@@ -72,7 +73,12 @@ def examine(subject: Subject, checks: Sequence[Check] = CHECKS, limit_seconds: f
         try:
             subject = replace(subject, listed=subject.admin().list_topics(timeout=ANSWER_SECONDS).topics)
         except (KafkaException, ConnectionRefused) as error:
-            connection = Finding("connection", State.FAILURE, f"A broker let us in and then failed. {_why(error)}")
+            connection = Finding(
+                "connection",
+                State.FAILURE,
+                f"A broker let us in and then failed. {_why(error)}",
+                "Run doctor again. If it stays so, look into the brokers' logs.",
+            )
     running = [_Running(check, subject) for check in checks]
     until = time.monotonic() + limit_seconds
     return [connection, *(finding for each in running for finding in each.findings(until, limit_seconds))]

@@ -8,6 +8,7 @@ from typing import Final
 
 NO_TOPICS: Final = "None of the topics that it needs exists, or we may see none of them."
 NOT_REACHED: Final = "No broker was reached."
+SEE_PARTITIONS: Final = "See docs/operations.md, Changing the partition count."
 SEE_TOPICS: Final = "See topics."
 
 

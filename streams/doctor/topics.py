@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from streams.doctor.finding import Finding, State
+from streams.doctor.finding import SEE_PARTITIONS, Finding, State
 from streams.exactly_once.errors import StartupRefusedError
 from streams.exactly_once.replica_watch import MIN_INSYNC, cause, unwritable
 from streams.exactly_once.startup import check_counts
@@ -30,18 +30,23 @@ def look_at_topics(subject: Subject) -> Iterator[Finding]:
         subject.replication_factor,
         recorded_times=subject.recorded_times,
     )
-    reports = compare(subject.admin(), plan)
+    reports = compare(subject.admin(), plan, refused_is_untold=True)
     findings = [finding for report in reports for finding in _of(report)]
     untold = [report.topic.name for report in reports if CANNOT_TELL in report.differences]
     if untold:
         findings.append(
-            Finding("topics", State.NOT_POSSIBLE, f"The brokers cannot tell the settings of {', '.join(untold)}.")
+            Finding(
+                "topics",
+                State.NOT_POSSIBLE,
+                f"The brokers do not tell the settings of {', '.join(untold)}.",
+                "See permissions. If they are in order, compare the settings with `mesura topics describe` by hand.",
+            )
         )
     try:
         if counts:
             check_counts(counts)
     except StartupRefusedError as refused:
-        findings.append(Finding("topics", State.FAILURE, str(refused)))
+        findings.append(Finding("topics", State.FAILURE, str(refused), SEE_PARTITIONS))
     yield from findings or [
         Finding(
             "topics", State.OK, f"All {len(plan.topics())} topics are as planned, with {plan.partitions} partitions."
@@ -79,7 +84,7 @@ def look_at_replicas(subject: Subject) -> Iterator[Finding]:
         }
         for name, topic in subject.topics.items()
     ]
-    configs = read_configs(subject.admin(), list(subject.topics))
+    configs = read_configs(subject.admin(), list(subject.topics), refused_is_untold=True)
     needed = {name: int(config[MIN_INSYNC]) for name, config in configs.items() if MIN_INSYNC in config}
     found = unwritable(described, needed)
     behind = [
@@ -100,4 +105,9 @@ def look_at_replicas(subject: Subject) -> Iterator[Finding]:
     else:
         yield Finding("replicas", State.OK, "Every partition has a leader, and all its replicas are in sync.")
     if not needed:
-        yield Finding("replicas", State.NOT_POSSIBLE, f"The brokers do not tell {MIN_INSYNC}.")
+        yield Finding(
+            "replicas",
+            State.NOT_POSSIBLE,
+            f"The brokers do not tell {MIN_INSYNC}, so a partition may take no records although it has a leader.",
+            "See permissions.",
+        )

@@ -24,7 +24,7 @@ class Properties:
     """Writes the file of one test, and writes it again."""
 
     def __init__(self, secured: SecuredKafka, tokens: TokenServer, directory: Path) -> None:
-        self._secured = secured
+        self.secured = secured
         self._tokens = tokens
         self.path = directory / "client.properties"
         self.trusted = directory / "trusted.pem"

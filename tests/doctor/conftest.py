@@ -1,10 +1,8 @@
-"""One Apache Kafka with its authorizer, and gates with topics of their own on it."""
+"""Gates with topics of their own on Apache Kafka with its authorizer, and `mesura doctor` for them."""
 
 from __future__ import annotations
 
 import json
-import os
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING
@@ -15,28 +13,14 @@ from click.testing import CliRunner, Result
 from streams.access.roles import permissions_of
 from streams.cli.main import mesura
 from streams.testing.broker import create_plan
-from streams.testing.errors import KafkaNotInstalledError
 from streams.topics import TopicNames, TopicPlan
-from tests.access.authorized_kafka import AuthorizedKafka, authorized_kafka
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from tests.access.authorized_kafka import AuthorizedKafka
 
 PARTITIONS = 2
 
 _numbers = count()
-
-
-@pytest.fixture(scope="session")
-def authorized(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AuthorizedKafka]:
-    with ExitStack() as stack:
-        try:
-            kafka = stack.enter_context(authorized_kafka(tmp_path_factory.mktemp("authorized")))
-        except KafkaNotInstalledError as missing:
-            if os.environ.get("CI") == "true":
-                pytest.fail(f"CI must run the tests on Apache Kafka: {missing}")
-            pytest.skip(str(missing))
-        yield kafka
 
 
 @dataclass
@@ -51,12 +35,19 @@ class Examined:
         said = json.loads(self.result.stdout)
         assert said["exit_code"] == self.result.exit_code
         self.findings = said["findings"]
+        for each in self.findings:
+            assert each["sentence"].endswith((".", "?")), each
+            assert each["remedy"] or each["state"] == "ok", each
+        assert "-word" not in self.result.output, "the passwords of all users end like that"
 
     def states(self, check: str) -> set[str]:
         return {each["state"] for each in self.findings if each["check"] == check}
 
     def sentences(self, check: str) -> str:
         return " ".join(each["sentence"] for each in self.findings if each["check"] == check)
+
+    def remedies(self, check: str) -> str:
+        return " ".join(each["remedy"] for each in self.findings if each["check"] == check)
 
     def failed(self) -> set[str]:
         return {each["check"] for each in self.findings if each["state"] == "failure"}

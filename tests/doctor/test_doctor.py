@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import secrets
+import struct
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from aiokafka.record.util import calc_crc32c
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from streams.access.permission import Permission
@@ -16,7 +18,7 @@ from streams.doctor.clocks import look_at_clocks
 from streams.doctor.finding import State
 from streams.doctor.subject import Subject
 from streams.erasure_key import ERASURE_KEY_KEY, fingerprint_of
-from streams.exactly_once.control import POLICY_KEY
+from streams.exactly_once.control import PARTITIONS_KEY, POLICY_KEY
 from streams.policy.packs import pack_path
 from streams.testing.kafka_io import publish
 from streams.testing.raw_log import overwrite
@@ -33,6 +35,11 @@ POLICY = str(pack_path("starter"))
 CUSTOMERS = [f"customer-{number}" for number in range(60)]
 CRC32 = {"partitioner": "consistent_random"}
 
+# Of Kafka's record batch, format 2.
+CHECKSUM_AT, ATTRIBUTES_AT, TIMES_AT_DELTA, TIMES_AT = 17, 21, 23, 27
+CODEC_MASK = 0x07
+UNKNOWN_CODEC = 6
+
 
 def no(gate: Gate, customer: str) -> OutgoingRecord:
     return preference(customer, f"no-{customer}", to=gate.names.preferences)
@@ -40,6 +47,36 @@ def no(gate: Gate, customer: str) -> OutgoingRecord:
 
 def in_control(gate: Gate, key: bytes, value: bytes) -> None:
     publish(gate.everything, [OutgoingRecord(gate.names.control, key, value, 1, partition=0)])
+
+
+def end_with_an_aborted_transaction(gate: Gate) -> None:
+    """Behind which nothing is but markers: a reader that waits for a last record would wait for ever."""
+    producer = Producer(
+        {"bootstrap.servers": gate.everything, "transactional.id": f"{gate.prefix}other", "log_level": 0}
+    )
+    producer.init_transactions()
+    producer.begin_transaction()
+    for number in range(PARTITIONS):
+        producer.produce(gate.names.preferences, b"{}", CUSTOMERS[0].encode(), partition=number)
+    producer.flush()
+    producer.abort_transaction()
+
+
+def with_codec(stored: bytes, codec: int) -> bytes:
+    attributes = int.from_bytes(stored[ATTRIBUTES_AT:TIMES_AT_DELTA], "big") & ~CODEC_MASK | codec
+    return with_checksum(stored[:ATTRIBUTES_AT] + attributes.to_bytes(2, "big") + stored[TIMES_AT_DELTA:])
+
+
+def later_by(stored: bytes, milliseconds: int) -> bytes:
+    """As a broker writes whose clock is ahead by so much."""
+    times = struct.unpack_from(">qq", stored, TIMES_AT)
+    moved = struct.pack(">qq", *(at_ms + milliseconds for at_ms in times))
+    return with_checksum(stored[:TIMES_AT] + moved + stored[TIMES_AT + len(moved) :])
+
+
+def with_checksum(batch: bytes) -> bytes:
+    checksum = calc_crc32c(batch[ATTRIBUTES_AT:])
+    return batch[:CHECKSUM_AT] + checksum.to_bytes(4, "big") + batch[ATTRIBUTES_AT:]
 
 
 def everything_stored(gate: Gate) -> tuple[set[str], dict[tuple[str, int], int], set[str]]:
@@ -61,8 +98,11 @@ def everything_stored(gate: Gate) -> tuple[set[str], dict[tuple[str, int], int],
 
 def test_where_nothing_is_wrong_it_says_so_and_changes_nothing(gate: Gate) -> None:
     key = secrets.token_hex(32)
-    publish(gate.everything, [no(gate, customer) for customer in CUSTOMERS])
+    for codec in ("none", "gzip", "snappy", "lz4", "zstd"):
+        publish(gate.everything, [no(gate, customer) for customer in CUSTOMERS], options={"compression.type": codec})
+    end_with_an_aborted_transaction(gate)
     in_control(gate, ERASURE_KEY_KEY, fingerprint_of(bytes.fromhex(key)))
+    in_control(gate, PARTITIONS_KEY, b"%d" % PARTITIONS)
     before = everything_stored(gate)
     found = gate.examined("--policy", POLICY, MESURA_ERASURE_KEY=key)
     assert found.result.exit_code == 0, found.findings
@@ -70,6 +110,7 @@ def test_where_nothing_is_wrong_it_says_so_and_changes_nothing(gate: Gate) -> No
         "connection",
         "permissions",
         "topics",
+        "partitions",
         "replicas",
         "partitioner",
         "batches",
@@ -125,6 +166,25 @@ def test_a_topic_that_is_missing_is_not_made(gate: Gate) -> None:
     assert f"{gate.prefix}elsewhere" not in everything_stored(gate)[0]
 
 
+def test_more_partitions_than_the_application_was_started_with(gate: Gate) -> None:
+    in_control(gate, PARTITIONS_KEY, b"%d" % (PARTITIONS - 1))
+    found = gate.examined()
+    assert found.failed() == {"partitions"}
+    assert f"have {PARTITIONS} partitions, the application was started with {PARTITIONS - 1}" in (
+        found.sentences("partitions")
+    )
+
+
+def test_settings_that_we_may_not_read_hide_nothing_else(gate: Gate) -> None:
+    taken = Permission("topic", gate.names.ledger, "DescribeConfigs", "")
+    gate.kafka.take_away("gate", [taken])
+    wait_until(lambda: "permissions" in gate.examined().failed(), 10, "the broker tells that it is missing")
+    found = gate.examined("--topic", "outcomes=elsewhere")
+    assert f"{gate.prefix}elsewhere does not exist" in found.sentences("topics")
+    assert f"The brokers do not tell the settings of {gate.names.ledger}" in found.sentences("topics")
+    assert "ok" in found.states("replicas")
+
+
 def test_a_setting_that_would_lose_records(gate: Gate) -> None:
     gate.kafka.change_setting(gate.names.ledger, "cleanup.policy", "delete")
     found = gate.examined()
@@ -168,6 +228,26 @@ def test_a_batch_that_cannot_be_read(gate: Gate) -> None:
     assert f"offset 0 of {gate.names.preferences}-0" in found.sentences("batches")
 
 
+def test_a_codec_that_is_unknown(gate: Gate) -> None:
+    publish(gate.everything, [no(gate, CUSTOMERS[0])._replace(partition=0)])
+    directory = gate.kafka.kafka.data_directory / "data"
+    overwrite(directory, gate.names.preferences, 0, 0, lambda stored: with_codec(stored, UNKNOWN_CODEC))
+    found = gate.examined()
+    assert found.failed() == {"batches"}
+    assert "codec 6 is unknown" in found.sentences("batches")
+    assert "Unreadable records" in found.remedies("batches")
+
+
+def test_a_broker_whose_clock_is_ahead(gate: Gate) -> None:
+    publish(gate.everything, [no(gate, CUSTOMERS[0])._replace(partition=0)])
+    directory = gate.kafka.kafka.data_directory / "data"
+    overwrite(directory, gate.names.preferences, 0, 0, lambda stored: later_by(stored, 600_000))
+    found = gate.examined()
+    assert found.failed() == {"clocks"}
+    assert "s ahead of ours" in found.sentences("clocks")
+    assert "NTP" in found.remedies("clocks")
+
+
 @pytest.mark.parametrize(
     ("off_seconds", "state"), [(-60, State.FAILURE), (0, State.OK), (60, State.NOT_POSSIBLE)], ids=str
 )
@@ -188,7 +268,9 @@ def test_our_clock_beside_the_brokers(gate: Gate, off_seconds: int, state: State
 def test_a_policy_with_errors_and_one_that_is_not_in_force(gate: Gate, tmp_path: Path) -> None:
     wrong = tmp_path / "policy.yaml"
     wrong.write_text("policy: {}\n")
-    assert gate.examined("--policy", str(wrong)).failed() == {"policy"}
+    found = gate.examined("--policy", str(wrong))
+    assert found.failed() == {"policy"}
+    assert "is refused: line 1" in found.sentences("policy")
     assert gate.examined("--policy", str(tmp_path / "none.yaml")).failed() == {"policy"}
     in_control(gate, POLICY_KEY, b"sha256:another")
     found = gate.examined("--policy", POLICY)
