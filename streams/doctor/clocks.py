@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Consumer, KafkaError, KafkaException, TopicPartition
 
-from streams.doctor.finding import Finding, NotPossible, State
+from streams.doctor.finding import LOOK_AT_BROKERS, Finding, NotPossible, State
 from streams.doctor.subject import ANSWER_SECONDS
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _latest_stamp_ms(subject: Subject) -> int | None:
         while left:
             message = consumer.poll(ANSWER_SECONDS)
             if message is None:
-                raise NotPossible("A broker stopped answering.")
+                raise NotPossible("A broker stopped answering.", LOOK_AT_BROKERS)
             error = message.error()
             if error is not None and error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001  # its public name
                 raise KafkaException(error)

@@ -19,13 +19,14 @@ from confluent_kafka import KafkaError, KafkaException
 from streams.connection.errors import ConnectionRefused
 from streams.doctor.clocks import look_at_clocks
 from streams.doctor.control import look_at_erasure_key, look_at_policy, look_at_recorded_count
-from streams.doctor.finding import Finding, NotPossible, State
+from streams.doctor.finding import LOOK_AT_BROKERS, SEE_CONNECTION, SEE_PERMISSIONS, Finding, NotPossible, State
 from streams.doctor.group import look_at_group
 from streams.doctor.recent_records import look_at_recent_records
 from streams.doctor.subject import ANSWER_SECONDS, Subject
 from streams.doctor.surroundings import look_at_connection, look_at_permissions
 from streams.doctor.topics import look_at_replicas, look_at_topics
 from streams.doctor.versions import look_at_versions
+from streams.exactly_once.errors import StartupRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -77,7 +78,7 @@ def examine(subject: Subject, checks: Sequence[Check] = CHECKS, limit_seconds: f
                 "connection",
                 State.FAILURE,
                 f"A broker let us in and then failed. {_why(error)}",
-                "Run doctor again. If it stays so, look into the brokers' logs.",
+                LOOK_AT_BROKERS,
             )
     running = [_Running(check, subject) for check in checks]
     until = time.monotonic() + limit_seconds
@@ -105,24 +106,39 @@ class _Running:
         self._thread.join(max(0.0, until - time.monotonic()))
         found = list(self._found)
         if self._thread.is_alive():
-            why, remedy = f"This was not done within {limit_seconds:.0f} s.", "Look whether all brokers answer."
+            why, remedy = f"This was not done within {limit_seconds:.0f} s.", LOOK_AT_BROKERS
         elif self._broken is None:
             return found
+        elif isinstance(self._broken, StartupRefusedError):
+            sentence = f"`mesura run` would refuse to start. {self._broken}"
+            return [*found, Finding(self._check.names[0], State.FAILURE, sentence, "Do what the sentence says.")]
         else:
-            why, remedy = _why(self._broken), getattr(self._broken, "remedy", "")
+            why, remedy = _why(self._broken), _remedy(self._broken)
         said = {finding.check for finding in found}
         # A check that stopped half-way says so under its name; one with several names under those it has not spoken of.
         names = [name for name in self._check.names if name not in said] or self._check.names
         return [*found, *(Finding(name, State.NOT_POSSIBLE, why, remedy) for name in names)]
 
 
+def _is_not_allowed(error: Exception) -> bool:
+    if isinstance(error, KafkaException):
+        return error.args[0].code() in _NOT_ALLOWED
+    return isinstance(error, _NOT_ALLOWED_ERRORS)
+
+
+def _remedy(error: Exception) -> str:
+    if isinstance(error, NotPossible):
+        return error.remedy
+    if isinstance(error, ConnectionRefused):
+        return SEE_CONNECTION
+    return SEE_PERMISSIONS if _is_not_allowed(error) else LOOK_AT_BROKERS
+
+
 def _why(error: Exception) -> str:
     if isinstance(error, NotPossible | ConnectionRefused):
         return str(error)
-    if isinstance(error, _NOT_ALLOWED_ERRORS):
-        return "We may not read what this needs: see permissions."
+    if _is_not_allowed(error):
+        return "We may not read what this needs."
     if isinstance(error, KafkaException):
-        if error.args[0].code() in _NOT_ALLOWED:
-            return "We may not read what this needs: see permissions."
         return f"The brokers say: {error.args[0].str().rstrip('.')}."
     return f"This ended with {type(error).__name__}."

@@ -31,6 +31,8 @@ a few would do; but several producers share a partition. With one partition noth
 
 POLL_MS: Final = 200
 
+PUBLISH_FIRST: Final = "Run doctor again when producers have published."
+
 
 def look_at_recent_records(subject: Subject) -> Iterator[Finding]:
     """Whether batches are readable (`batches`) and keys are where they belong (`partitioner`)."""
@@ -74,7 +76,7 @@ def _partitioners(subject: Subject, looked_at: Counter[str], misplaced: Counter[
             )
     sound = sum(count for name, count in looked_at.items() if not misplaced[name])
     if not looked_at:
-        yield Finding("partitioner", State.NOT_POSSIBLE, "There are no records in the input topics yet.")
+        yield Finding("partitioner", State.NOT_POSSIBLE, "There are no records in the input topics yet.", PUBLISH_FIRST)
     elif not misplaced.total():
         yield Finding("partitioner", State.OK, f"The latest {sound} records are where their keys belong.")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from confluent_kafka.admin import AdminClient
 
 from streams.connection.aiokafka_client import aiokafka_options
-from streams.doctor.finding import NO_TOPICS, NOT_REACHED, SEE_TOPICS, Finding, NotPossible, State
+from streams.doctor.finding import NO_TOPICS, NOT_REACHED, SEE_CONNECTION, SEE_TOPICS, Finding, NotPossible, State
 from streams.exactly_once.settings import EngineSettings
 from streams.topics import DEFAULT_REPLICATION_FACTOR, input_topics
 
@@ -54,7 +54,7 @@ class Subject:
             NotPossible: no broker was reached.
         """
         if self.listed is None:
-            raise NotPossible(NOT_REACHED)
+            raise NotPossible(NOT_REACHED, SEE_CONNECTION)
         return {name: self.listed[name] for name in self.names.all() if name in self.listed}
 
     def unseen(self, check: str, names: Iterable[str]) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from streams.access.check import sentence, told_of
 from streams.access.roles import permissions_of
 from streams.brokers import BrokersNotReached, reach_brokers
 from streams.connection.errors import ConnectionRefused
-from streams.doctor.finding import NOT_REACHED, Finding, NotPossible, State
+from streams.doctor.finding import NOT_REACHED, SEE_CONNECTION, Finding, NotPossible, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ def look_at_connection(cluster: Cluster) -> Finding:
 def look_at_permissions(subject: Subject) -> Iterator[Finding]:
     """Whether the principal we log in as has what the gate needs."""
     if subject.listed is None:
-        raise NotPossible(NOT_REACHED)
+        raise NotPossible(NOT_REACHED, SEE_CONNECTION)
     told = told_of(subject.cluster, permissions_of("gate", subject.names, subject.application_id))
     # No broker tells of transactional ids.
     untold = [each for each in told.untold if each.resource != "transactional-id"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from streams.doctor.finding import SEE_PARTITIONS, Finding, State
+from streams.doctor.finding import SEE_PARTITIONS, SEE_PERMISSIONS, Finding, State
 from streams.exactly_once.errors import StartupRefusedError
 from streams.exactly_once.replica_watch import MIN_INSYNC, cause, unwritable
 from streams.exactly_once.startup import check_counts
@@ -109,5 +109,5 @@ def look_at_replicas(subject: Subject) -> Iterator[Finding]:
             "replicas",
             State.NOT_POSSIBLE,
             f"The brokers do not tell {MIN_INSYNC}, so a partition may take no records although it has a leader.",
-            "See permissions.",
+            SEE_PERMISSIONS,
         )

@@ -24,7 +24,7 @@ def look_at_versions(_subject: Subject) -> Iterator[Finding]:
     try:
         own, required = version("mesura"), requires("mesura") or []
     except PackageNotFoundError:
-        raise NotPossible("This is a source tree that is not installed.") from None
+        raise NotPossible("This is a source tree that is not installed.", "Install mesura.") from None
     pins = [pin for each in required if (pin := _PINNED.match(each))]
     wrong = [
         f"{pin['name']} {found}, not {pin['version']}"

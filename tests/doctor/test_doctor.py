@@ -14,11 +14,12 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from streams.access.permission import Permission
+from streams.contracts.routing import expected_partition
 from streams.doctor.clocks import look_at_clocks
 from streams.doctor.finding import State
 from streams.doctor.subject import Subject
 from streams.erasure_key import ERASURE_KEY_KEY, fingerprint_of
-from streams.exactly_once.control import PARTITIONS_KEY, POLICY_KEY
+from streams.exactly_once.control import FORMAT_KEY, PARTITIONS_KEY, POLICY_KEY
 from streams.policy.packs import pack_path
 from streams.testing.kafka_io import publish
 from streams.testing.raw_log import overwrite
@@ -156,7 +157,7 @@ def test_what_we_may_not_read_is_not_looked_at(gate: Gate) -> None:
     publish(gate.everything, [outcome(CUSTOMERS[0], "d-1", to=gate.names.outcomes)])
     gate.kafka.grant("gate", [Permission("topic", gate.names.outcomes, "Describe", "")])
     wait_until(lambda: gate.examined().states("batches") == {"not_possible"}, 10, "the broker refuses to be read")
-    assert "permissions" in gate.examined().sentences("batches")
+    assert "See permissions." in gate.examined().remedies("batches")
 
 
 def test_a_topic_that_is_missing_is_not_made(gate: Gate) -> None:
@@ -239,9 +240,10 @@ def test_a_codec_that_is_unknown(gate: Gate) -> None:
 
 
 def test_a_broker_whose_clock_is_ahead(gate: Gate) -> None:
-    publish(gate.everything, [no(gate, CUSTOMERS[0])._replace(partition=0)])
+    publish(gate.everything, [no(gate, CUSTOMERS[0])])
+    partition = expected_partition(CUSTOMERS[0].encode(), PARTITIONS)
     directory = gate.kafka.kafka.data_directory / "data"
-    overwrite(directory, gate.names.preferences, 0, 0, lambda stored: later_by(stored, 600_000))
+    overwrite(directory, gate.names.preferences, partition, 0, lambda stored: later_by(stored, 600_000))
     found = gate.examined()
     assert found.failed() == {"clocks"}
     assert "s ahead of ours" in found.sentences("clocks")
@@ -290,6 +292,13 @@ def test_another_erasure_key(gate: Gate, tmp_path: Path) -> None:
     open_to_all.write_text(key)
     open_to_all.chmod(0o644)
     assert gate.examined(MESURA_ERASURE_KEY_FILE=str(open_to_all)).failed() == {"erasure key"}
+
+
+def test_a_control_topic_of_a_newer_version(gate: Gate) -> None:
+    in_control(gate, FORMAT_KEY, b'{"format": 1000, "newest_version": "9.0.0"}')
+    found = gate.examined("--policy", POLICY, MESURA_ERASURE_KEY=secrets.token_hex(32))
+    assert found.failed() == {"partitions", "policy", "erasure key"}
+    assert "Run version 9.0.0" in found.sentences("policy")
 
 
 def test_a_fingerprint_that_is_gone(gate: Gate) -> None:
