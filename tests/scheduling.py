@@ -30,6 +30,7 @@ LONGEST: Final = (
     "tests/compiled/test_compiled.py",
     "tests/bench/test_conformance.py",
     "tests/system/runs",
+    "tests/access/runs",
     "tests/setup/test_setup.py",
     "tests/system/test_poison.py",
     "tests/setup/test_packages.py",
