@@ -18,6 +18,12 @@ if ! command -v javac >/dev/null 2>&1 || ! command -v mvn >/dev/null 2>&1; then
     DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends openjdk-17-jdk-headless maven
 fi
 
+# systemd-analyze, which reads units. Nothing of it is started. unshare is of a package that every Debian has.
+if ! command -v systemd-analyze >/dev/null 2>&1; then
+    update
+    DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends systemd
+fi
+
 if ! command -v promtool >/dev/null 2>&1 || ! command -v prometheus >/dev/null 2>&1; then
     destination="${1:-/usr/local/bin}"
     work="$(mktemp -d)"
