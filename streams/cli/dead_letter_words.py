@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from streams.dead_letters.assessment import Fate, Why, reason_in_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from streams.dead_letters.letter import DeadLetter
     from streams.dead_letters.plan import Planned
@@ -76,12 +76,11 @@ def row(letter: DeadLetter) -> str:
     )
 
 
-def summary(letters: Sequence[DeadLetter]) -> Iterator[str]:
-    """How many there are for each reason, and from which topics."""
+def summary(counts: Mapping[tuple[str, str], int]) -> Iterator[str]:
+    """How many there are for each reason, and from which topics: `counts` is by both."""
     by_reason: dict[str, Counter[str]] = {}
-    for letter in letters:
-        stood = letter.read_at if letter.first is None else letter.first
-        by_reason.setdefault(letter.reason, Counter())[stood.topic] += 1
+    for (reason, topic), count in counts.items():
+        by_reason.setdefault(reason, Counter())[topic] += count
     for reason, topics in sorted(by_reason.items(), key=lambda item: (-item[1].total(), item[0])):
         where = ", ".join(f"{escaped(topic)} {count}" for topic, count in topics.most_common())
         yield f"{escaped(reason)}: {topics.total()} ({where})"

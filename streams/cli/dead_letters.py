@@ -11,10 +11,11 @@ usage, no broker or topics, or records were not acknowledged; 130 interrupted.
 
 from __future__ import annotations
 
-import functools
 import time
+from collections import Counter
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from heapq import nsmallest
+from typing import TYPE_CHECKING, Final
 
 import click
 import orjson
@@ -22,6 +23,7 @@ from confluent_kafka import KafkaException
 
 from streams.access.permission import Permission
 from streams.access.roles import permissions_of
+from streams.cli.dead_letter_options import DeadLetterPlace, selection_options
 from streams.cli.dead_letter_words import (
     contents,
     contents_document,
@@ -43,118 +45,24 @@ from streams.cli.options import (
     topic_names,
     topic_options,
 )
-from streams.contracts.errors import REFUSALS, RecordRefused
-from streams.contracts.times import moment_ms
 from streams.dead_letters.assessment import Fate
 from streams.dead_letters.kafka_topics import TopicsUnreadable
-from streams.dead_letters.letter import Place
-from streams.dead_letters.plan import find, letters_at, make_plan, to_be_replayed
+from streams.dead_letters.plan import LETTERS_MAX, TooMany, age, find, letters_at, make_plan, to_be_replayed
 from streams.dead_letters.publishing import Outcome, publish
-from streams.dead_letters.selection import Selection
 from streams.exit_codes import ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from streams.connection.cluster import Cluster
+    from streams.dead_letters.letter import DeadLetter, Place
     from streams.dead_letters.plan import Planned
+    from streams.dead_letters.selection import Selection
     from streams.topics import TopicNames
 
 ROWS_SHOWN: Final = 100
 """A topic with a hundred thousand dead letters would fill the screen. The summary counts all of them, and --json has
 them all."""
-
-
-class Moment(click.ParamType):
-    """A moment; the value is epoch milliseconds."""
-
-    name = "TIME"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:  # noqa: ANN401
-        if isinstance(value, int) or value.isdecimal():
-            return int(value)
-        try:
-            return moment_ms(value, "time")
-        except RecordRefused:
-            self.fail("give RFC 3339 with a zone, such as 2026-11-25T15:00:00Z, or milliseconds.", param, ctx)
-
-
-class Offsets(click.ParamType):
-    """One offset, or the first and the last of several; the value is both."""
-
-    name = "FIRST[-LAST]"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:  # noqa: ANN401
-        if isinstance(value, tuple):
-            return value
-        first, dash, last = value.partition("-")
-        last = last if dash else first
-        if not first.isdecimal() or not last.isdecimal() or int(first) > int(last):
-            self.fail(
-                "give an offset of the dead-letter topic, as 120, or the first and the last, as 120-140.", param, ctx
-            )
-        return int(first), int(last)
-
-
-class DeadLetterPlace(click.ParamType):
-    """Where a dead letter stands; the value is a `Place`."""
-
-    name = "TOPIC-PARTITION-OFFSET"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Place:  # noqa: ANN401
-        if isinstance(value, Place):
-            return value
-        start, _, offset = value.rpartition("-")
-        topic, _, partition = start.rpartition("-")
-        if not topic or not partition.isdecimal() or not offset.isdecimal():
-            self.fail("give what `list` shows, as mesura-dead-letter-3-120.", param, ctx)
-        return Place(topic, int(partition), int(offset))
-
-
-def selection_options(command: Any) -> Any:  # noqa: ANN401  # click's decorators take any command
-    """The filters, gathered into a `selection`."""
-
-    @functools.wraps(command)
-    def with_selection(
-        *arguments: Any,  # noqa: ANN401
-        reasons: tuple[str, ...],
-        from_topics: tuple[str, ...],
-        partitions: tuple[int, ...],
-        since: int | None,
-        until: int | None,
-        offsets: tuple[int, int] | None,
-        **options: Any,  # noqa: ANN401
-    ) -> Any:  # noqa: ANN401
-        selection = Selection(frozenset(reasons), frozenset(from_topics), frozenset(partitions), since, until, offsets)
-        return command(*arguments, selection=selection, **options)
-
-    for option in (
-        click.option(
-            "--offset", "offsets", type=Offsets(), help="Only these offsets of the dead-letter topic, both included."
-        ),
-        click.option("--until", type=Moment(), help="Only those set aside before then."),
-        click.option("--since", type=Moment(), help="Only those set aside from then on (RFC 3339, or milliseconds)."),
-        click.option(
-            "--partition", "partitions", type=click.IntRange(0), multiple=True, help="Only this partition. Repeatable."
-        ),
-        click.option(
-            "--from-topic",
-            "from_topics",
-            multiple=True,
-            metavar="NAME",
-            help="Only records that stood first on this topic, by its full name. Repeatable.",
-        ),
-        click.option(
-            "--reason",
-            "reasons",
-            multiple=True,
-            type=click.Choice(list(REFUSALS)),
-            metavar="CODE",
-            help="Only this reason, as not_json. Repeatable.",
-        ),
-    ):
-        with_selection = option(with_selection)
-    return with_selection
 
 
 @click.group("dead-letters")
@@ -186,23 +94,43 @@ def list_(
     Nothing of the records is shown, neither keys nor contents.
     """
     names = topic_names(prefix, intent_topics, renamed_topics)
+    selection = _with_full_names(selection, names, prefix)
     _refuse_unreadable(cluster, names)
+    counts: Counter[tuple[str, str]] = Counter()
+    strangers = 0
+
+    def counted() -> Iterator[DeadLetter]:
+        nonlocal strangers
+        for letter in find(cluster, names, selection):
+            if letter is None:
+                strangers += 1
+            else:
+                counts[letter.reason, (letter.first or letter.read_at).topic] += 1
+                yield letter
+
     with _answering(cluster):
-        found = find(cluster, names, selection)
-    shown = found.letters[: limit if limit is not None else None if as_json else ROWS_SHOWN]
-    for letter in shown:
-        click.echo(orjson.dumps(document(letter)).decode() if as_json else row(letter))
-    _say_strangers(names, found.strangers)
+        if limit is None and as_json:  # as they come, because there may be millions
+            rows: Iterable[DeadLetter] = counted()
+        else:
+            rows = nsmallest(limit or ROWS_SHOWN, counted(), key=age)
+        for letter in rows:
+            click.echo(orjson.dumps(document(letter)).decode() if as_json else row(letter))
+    if strangers:
+        click.echo(
+            f"Records of {names.dead_letter} that no gate wrote, left out: {strangers}. Only a gate should write "
+            "there.",
+            err=True,
+        )
     if as_json:
-        counts: dict[str, int] = {}
-        for letter in found.letters:
-            counts[letter.reason] = counts.get(letter.reason, 0) + 1
-        click.echo(orjson.dumps({"type": "summary", "count": len(found.letters), "reasons": counts}).decode())
+        reasons = Counter[str]()
+        for (reason, _), count in counts.items():
+            reasons[reason] += count
+        click.echo(orjson.dumps({"type": "summary", "count": counts.total(), "reasons": dict(reasons)}).decode())
         return
-    if len(shown) < len(found.letters):
-        click.echo(f"… and {len(found.letters) - len(shown)} more; --limit shows more rows, --json all.")
-    click.echo(f"Dead letters: {len(found.letters)}")
-    for line in summary(found.letters):
+    if (more := counts.total() - (limit or ROWS_SHOWN)) > 0:
+        click.echo(f"… and {more} more; --limit shows more rows, --json all.")
+    click.echo(f"Dead letters: {counts.total()}")
+    for line in summary(counts):
         click.echo(f"  {line}")
 
 
@@ -290,6 +218,7 @@ def replay(
     if execute and dry_run:
         raise click.UsageError("Give either --execute or --dry-run.")
     names = topic_names(prefix, intent_topics, renamed_topics)
+    selection = _with_full_names(selection, names, prefix)
     refuse_unreachable(cluster)
     refuse_unpermitted(cluster, permissions_of("replayer", names, ""), "replayer")
     with _answering(cluster):
@@ -359,17 +288,26 @@ def _answering(cluster: Cluster) -> Iterator[None]:
         yield
     except TopicsUnreadable as unreadable:
         raise CommandError(str(unreadable)) from None
+    except TooMany:
+        raise CommandError(
+            f"More than {LETTERS_MAX} dead letters are meant. Replay them in several runs: give --since and --until, "
+            "or --partition."
+        ) from None
     except KafkaException as error:
         raise stopped_answering(cluster, error) from None
 
 
-def _say_strangers(names: TopicNames, strangers: int) -> None:
-    if strangers:
-        click.echo(
-            f"Records of {names.dead_letter} that no gate wrote, left out: {strangers}. Only a gate should write "
-            "there.",
-            err=True,
-        )
+def _with_full_names(selection: Selection, names: TopicNames, prefix: str) -> Selection:
+    """The selection with topics by their full names, whichever way they were given.
+
+    Raises:
+        click.UsageError: there is no such input topic. To find nothing would look as if there were no dead letters.
+    """
+    known = (*names.intents, names.preferences, names.outcomes)
+    full = {topic if topic in known else prefix + topic for topic in selection.topics}
+    if not full <= set(known):
+        raise click.UsageError(f"--from-topic: the input topics of this gate are {', '.join(known)}.")
+    return selection._replace(topics=frozenset(full))
 
 
 def _now_ms() -> int:

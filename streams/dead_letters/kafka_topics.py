@@ -10,6 +10,7 @@ Rules of this module
 from __future__ import annotations
 
 import time
+from sys import intern
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -124,7 +125,11 @@ def _taken(message: Message, unread: dict[tuple[str, int], int]) -> StoredRecord
     if offset >= end:
         return None
     return StoredRecord(
-        Place(*place, offset), message.timestamp()[1], message.key(), message.value(), tuple(message.headers() or ())
+        Place(intern(place[0]), place[1], offset),
+        message.timestamp()[1],
+        message.key(),
+        message.value(),
+        tuple(message.headers() or ()),
     )
 
 

@@ -8,6 +8,7 @@ Rules of this module
 
 from __future__ import annotations
 
+from sys import intern
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from streams.contracts.errors import RecordRefused
@@ -102,8 +103,9 @@ def letter_of(record: StoredRecord, rerouted: str) -> DeadLetter:
     try:
         begins = len(names) - 1 - names[::-1].index(ERROR_REASON)
         said = {name: content or b"" for name, content in record.headers[begins:]}
-        read_at = Place(said[ERROR_TOPIC].decode(), int(said[ERROR_PARTITION]), int(said[ERROR_OFFSET]))
-        reason, detail = said[ERROR_REASON].decode(), said[ERROR_DETAIL].decode()
+        read_at = Place(intern(said[ERROR_TOPIC].decode()), int(said[ERROR_PARTITION]), int(said[ERROR_OFFSET]))
+        # Of many letters there are few of each, and a plan may hold a million.
+        reason, detail = intern(said[ERROR_REASON].decode()), intern(said[ERROR_DETAIL].decode())
         said_ms = int(said[ERROR_TIMESTAMP])
     except (ValueError, KeyError):
         raise NotADeadLetter from None

@@ -8,7 +8,7 @@ Rules of this module
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from streams.dead_letters.assessment import Assessed, Fate, assess
 from streams.dead_letters.kafka_topics import Span, input_topics, read, spans_of
@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from streams.topics import TopicNames
 
 
-class Found(NamedTuple):
-    """What the dead-letter topic holds of what is meant, oldest first, and how many of its records no gate wrote."""
+LETTERS_MAX: Final = 1_000_000
+"""How many letters a plan may be about: each takes about a kilobyte of memory until it is carried out. More are
+replayed in several runs, by time or partition."""
 
-    letters: list[DeadLetter]
-    strangers: int
+
+class TooMany(Exception):
+    """More letters are meant than a plan may be about."""
 
 
 class Planned(NamedTuple):
@@ -38,19 +40,22 @@ class Planned(NamedTuple):
     assessed: Assessed
 
 
-def find(cluster: Cluster, names: TopicNames, selection: Selection) -> Found:
-    """The letters that are meant, without their contents.
+def find(cluster: Cluster, names: TopicNames, selection: Selection) -> Iterator[DeadLetter | None]:
+    """The letters that are meant, without their contents, as they are read; None for each record that no gate wrote.
 
     Raises:
         TopicsUnreadable, KafkaException: see `kafka_topics`.
     """
-    letters, strangers = [], 0
     for letter in _letters(cluster, spans_of(cluster, names.dead_letter), names):
         if letter is None:
-            strangers += 1
+            yield None
         elif selection.takes(letter):
-            letters.append(letter.without_contents())
-    return Found(sorted(letters, key=_age), strangers)
+            yield letter.without_contents()
+
+
+def age(letter: DeadLetter) -> tuple[int, int, int]:
+    """By this they are ordered, the oldest first."""
+    return letter.set_aside_ms, letter.place.partition, letter.place.offset
 
 
 def make_plan(
@@ -65,15 +70,17 @@ def make_plan(
     """What becomes of every letter that is meant, oldest first. `limit`: how many are replayed at most.
 
     Raises:
+        TooMany: more than `LETTERS_MAX` are meant.
         TopicsUnreadable, KafkaException: see `kafka_topics`.
     """
     inputs = input_topics(cluster, names)
-    plan = [
-        Planned(letter.without_contents(), assess(letter, inputs, now_ms=now_ms))
-        for letter in _letters(cluster, spans_of(cluster, names.dead_letter), names)
-        if letter is not None and selection.takes(letter)
-    ]
-    plan.sort(key=lambda planned: _age(planned.letter))
+    plan: list[Planned] = []
+    for letter in _letters(cluster, spans_of(cluster, names.dead_letter), names):
+        if letter is not None and selection.takes(letter):
+            if len(plan) == LETTERS_MAX:
+                raise TooMany
+            plan.append(Planned(letter.without_contents(), assess(letter, inputs, now_ms=now_ms)))
+    plan.sort(key=lambda planned: age(planned.letter))
     done = _replayed(cluster, names, plan)
     return list(_decided(plan, done, is_forced=is_forced, limit=limit))
 
@@ -101,10 +108,6 @@ def _letters(cluster: Cluster, spans: Spans, names: TopicNames) -> Iterator[Dead
             yield letter_of(record, names.rerouted)
         except NotADeadLetter:
             yield None
-
-
-def _age(letter: DeadLetter) -> tuple[int, int, int]:
-    return letter.set_aside_ms, letter.place.partition, letter.place.offset
 
 
 def _replayed(cluster: Cluster, names: TopicNames, plan: Sequence[Planned]) -> set[tuple[int, int]]:

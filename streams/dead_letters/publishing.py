@@ -9,6 +9,7 @@ Rules of this module
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Final
 
 from confluent_kafka import Producer
@@ -35,6 +36,9 @@ is what makes it slow."""
 
 RECORD_BYTES_MAX: Final = 8 * 1024 * 1024
 """What the client takes; the topics decide. Inputs are measured compressed, and dead letters hold them unpacked."""
+
+
+_STEP_SECONDS: Final = 0.2
 
 
 class Outcome:
@@ -87,8 +91,15 @@ def publish(
             sent += 1
         outcome.gone = len(replayed) - sent
     finally:
-        unanswered = producer.flush(ACKNOWLEDGE_SECONDS + 5)
-        outcome.failures += ["no answer"] * unanswered
+        _await(producer)
+        outcome.failures += ["no answer"] * len(producer)
+
+
+def _await(producer: Producer) -> None:
+    """Until everything is acknowledged or given up. In short steps, between which a second Ctrl-C is heard."""
+    until = time.monotonic() + ACKNOWLEDGE_SECONDS + 5
+    while producer.flush(_STEP_SECONDS) and time.monotonic() < until:
+        pass
 
 
 def _send(producer: Producer, letter: DeadLetter, assessed: Assessed, now_ms: int) -> None:

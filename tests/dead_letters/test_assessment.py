@@ -10,6 +10,7 @@ import pytest
 from streams.dead_letters.assessment import Assessed, Fate, InputTopic, Why, assess
 from streams.dead_letters.letter import DeadLetter, Place
 from streams.dead_letters.replayed import REPLAYS_MAX, Replayed
+from streams.dead_letters.selection import Selection
 from streams.testing.records import murmur2_partition
 
 PARTITIONS = 8
@@ -152,6 +153,31 @@ def test_what_cannot_be_replayed_is_refused_with_a_sentence(changes: dict[str, A
 def test_what_came_back_is_held_back_if_it_was_for_the_same_reason() -> None:
     assert assessed(letter("opt-out", YES, replayed=replayed(1, "unknown_word"))).why is Why.CAME_BACK
     assert assessed(letter("opt-out", YES, replayed=replayed(REPLAYS_MAX - 1, "not_json"))).fate is Fate.REPLAY
+
+
+@pytest.mark.parametrize(
+    ("selection", "is_taken"),
+    [
+        (Selection(), True),
+        (
+            Selection(reasons=frozenset({"unknown_word"}), topics=frozenset({"opt-out"}), partitions=frozenset({3})),
+            True,
+        ),
+        (Selection(reasons=frozenset({"not_json"})), False),
+        (Selection(topics=frozenset({"outbound-intent"})), False),
+        (Selection(topics=frozenset({"mesura-rerouted"})), False),
+        (Selection(partitions=frozenset({2, 4})), False),
+        (Selection(since_ms=SAID_MS + 1_000, until_ms=SAID_MS + 1_001), True),
+        (Selection(since_ms=SAID_MS + 1_001), False),
+        (Selection(until_ms=SAID_MS + 1_000), False),
+        (Selection(offsets=(7, 7)), True),
+        (Selection(offsets=(8, 9)), False),
+        (Selection(offsets=(0, 6)), False),
+    ],
+)
+def test_which_are_meant(selection: Selection, is_taken: bool) -> None:
+    forwarded = letter("opt-out", YES, read_at=Place("mesura-rerouted", 3, 9))
+    assert selection.takes(forwarded) is is_taken
 
 
 def test_nothing_of_a_record_is_in_a_sentence() -> None:

@@ -17,6 +17,9 @@ import pytest
 from streams.contracts.dead_letters import dead_letter
 from streams.contracts.errors import RecordRefused
 from streams.contracts.routing import reroute
+from streams.dead_letters.letter import Place
+from streams.dead_letters.replayed import Replayed, with_replay
+from streams.exit_codes import ExitCode
 from streams.records import InputRecord
 from streams.testing.kafka_io import StoredRecord, publish, read_topic
 from streams.testing.records import OutgoingRecord, intent, murmur2_partition, outcome, preference
@@ -36,17 +39,18 @@ PARTITIONS = 2
 SECRET = "customer-000001"
 HOUR_MS = 3_600_000
 MANY = 400
-KILLED_AFTER = 150
+ENDED_AFTER = 150
 
-KILLED = f"""
-import os, signal, sys
+KILLED = """
+import os, sys
 from streams.dead_letters import publishing
+signal, after = int(sys.argv.pop(1)), int(sys.argv.pop(1))
 send, sent = publishing._send, []
 def send_some(producer, *arguments):
-    if len(sent) == {KILLED_AFTER}:
+    if len(sent) == after:
         while producer.poll(0.1):  # as far as they are acknowledged; the rest dies with the process
             pass
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal)
     send(producer, *arguments)
     sent.append(1)
 publishing._send = send_some
@@ -56,7 +60,12 @@ main(sys.argv[1:])
 
 
 def world(broker: Broker, prefix: str, *, recorded_times: bool = True) -> World:
-    return World(broker, prefix, partitions=PARTITIONS, recorded_times=recorded_times)
+    """The topics that are read and written without a gate."""
+    found = World(broker, prefix, partitions=PARTITIONS, recorded_times=recorded_times, create=False)
+    for topic in found.plan.topics():
+        if topic.name in {*found.inputs, found.names.dead_letter}:
+            broker.create_topics([topic.name], partitions=topic.partitions, config=topic.config)
+    return found
 
 
 def set_aside(
@@ -65,15 +74,18 @@ def set_aside(
     reason: RefusalReason = "unknown_word",
     *,
     forwarded: bool = False,
+    lost: int = 0,
     bytes_max: int = 1_000_000,
 ) -> None:
-    """Publish them, and put them onto the dead-letter topic as a gate does."""
+    """Publish them, and put them onto the dead-letter topic as a gate does. `lost`: so many records stood before them
+    when they were set aside, and neither these nor they themselves are there any more.
+    """
     letters = []
     ends = ends_of(world)
     for record in records:
         partition = murmur2_partition(record.key or b"", PARTITIONS) if record.partition is None else record.partition
         stands = world.prefix + record.topic, partition
-        number = ends[stands]
+        number = ends[stands] + lost
         ends[stands] += 1
         read = InputRecord(stands[0], number, record.timestamp_ms, record.key, record.value, tuple(record.headers))
         if forwarded:
@@ -83,7 +95,8 @@ def set_aside(
             read, partition, RecordRefused(reason), topic=world.names.dead_letter, value_bytes_max=bytes_max
         )
         letters.append(OutgoingRecord(letter.topic, letter.key, letter.value, now_ms(), letter.headers, partition))
-    world.publish(records)
+    if not lost:
+        world.publish(records)
     publish(world.address, letters)
 
 
@@ -126,21 +139,56 @@ def test_a_replay_that_was_killed_goes_on_where_it_was(real_kafka: Broker, topic
     many = world(real_kafka, topic_prefix)
     now = now_ms()
     set_aside(many, [intent(f"c{number}", f"i{number}", created_at=now) for number in range(MANY)])
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED, *arguments(many, "replay", "--execute")],
-        capture_output=True,
-        check=False,
-        timeout=120,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-    )
+    killed = ended_by(signal.SIGKILL, many)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
+    at_first = len(replayed(many))
+    assert 0 < at_first <= ENDED_AFTER
+    interrupted = ended_by(signal.SIGINT, many)
+    assert interrupted.returncode == ExitCode.INTERRUPTED, interrupted.stderr
     before = len(replayed(many))
-    assert 0 < before <= KILLED_AFTER
+    assert f"Published before that: {before - at_first} of {MANY - at_first}." in interrupted.stderr
+    assert at_first < before < MANY
     again = dead_letters(many, "replay", "--execute", "--json")
     assert again.exit_code == 0
     assert again.summary["already_replayed"] == before
     assert again.summary["published"] == MANY - before
     assert Counter(record.key for record in replayed(many)) == {f"c{number}".encode(): 1 for number in range(MANY)}
+
+
+def ended_by(number: signal.Signals, world: World) -> subprocess.CompletedProcess[str]:
+    """A replay that gets this signal when it has sent some."""
+    return subprocess.run(
+        [sys.executable, "-c", KILLED, str(int(number)), str(ENDED_AFTER), *arguments(world, "replay", "--execute")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
+
+
+def test_each_replay_is_counted_and_found_again_right_behind_its_record(real_kafka: Broker, topic_prefix: str) -> None:
+    here = world(real_kafka, topic_prefix)
+    said = Replayed(1, "not_json", here.names.dead_letter, 0, 0, 1)
+    headers = tuple(with_replay((("own", b"1"),), said))
+    own = [("own", b"1")]
+    set_aside(here, [intent(SECRET, "i", created_at=now_ms())._replace(headers=headers)])  # type: ignore[arg-type]
+    place = Place(*dead_letters(here, "list", "--json").lines[0]["dead_letter"].rsplit("-", 2))
+    assert dead_letters(here, "replay", "--execute").exit_code == 0
+    found = [record for record in replayed(here) if record.offset == 1]
+    assert [each for each in found[0].headers if not each[0].startswith("mesura.")] == own
+    block = dict(found[0].headers)
+    assert len(block) == len(found[0].headers)
+    assert (block["mesura.replay.count"], block["mesura.replay.reason"]) == (b"2", b"unknown_word")
+    assert block["mesura.replay.offset"] == str(place.offset).encode()
+    assert dead_letters(here, "replay", "--execute", "--json").fates() == {str(place): "already_replayed"}
+
+
+def test_topics_that_were_made_anew_are_read_from_their_start(real_kafka: Broker, topic_prefix: str) -> None:
+    here = world(real_kafka, topic_prefix)
+    set_aside(here, [intent(SECRET, "i", created_at=now_ms())], lost=1_000)
+    for fate in ("replay", "already_replayed"):
+        assert list(dead_letters(here, "replay", "--execute", "--json").fates().values()) == [fate]
 
 
 def test_only_what_is_meant_is_replayed(real_kafka: Broker, topic_prefix: str) -> None:
@@ -153,21 +201,20 @@ def test_only_what_is_meant_is_replayed(real_kafka: Broker, topic_prefix: str) -
     def count(*words: str) -> int:
         return int(dead_letters(here, "list", "--json", *words).summary["count"])
 
-    own = murmur2_partition(SECRET.encode(), PARTITIONS)
-    assert (count(), count("--reason", "implausible_time"), count("--reason", "not_utf8", "--reason", "no_value")) == (
-        8,
-        1,
-        1,
-    )
-    assert (count("--from-topic", here.names.preferences), count("--from-topic", here.names.rerouted)) == (2, 0)
-    assert count("--partition", "0") + count("--partition", "1") == 8
-    assert count("--partition", str(own), "--reason", "implausible_time", "--reason", "not_utf8") == 2
-    assert (count("--since", str(now)), count("--until", str(now)), count("--since", "2999-01-01T00:00:00Z")) == (
-        8,
-        0,
-        0,
-    )
-    assert (count("--partition", "0", "--offset", "0"), count("--partition", "0", "--offset", "0-1")) == (1, 2)
+    filters = [
+        "--reason",
+        "not_utf8",
+        "--reason",
+        "implausible_time",
+        "--since",
+        str(now),
+        "--until",
+        "2999-01-01T00:00Z",
+    ]
+    own = str(murmur2_partition(SECRET.encode(), PARTITIONS))
+    assert count(*filters, "--from-topic", "opt-out", "--partition", own, "--offset", "0-99") == 2
+    assert count(*filters, "--from-topic", here.names.outcomes) == 0
+    assert count("--until", str(now)) == 0
 
     limited = dead_letters(here, "replay", "--execute", "--from-topic", here.names.intents[0], "--limit", "2", "--json")
     assert (limited.summary["published"], limited.summary["beyond_limit"]) == (2, 4)
@@ -216,12 +263,13 @@ def test_what_was_cut_is_refused_and_strangers_are_left_out(real_kafka: Broker, 
 
 
 def test_what_cannot_be_asked_for(real_kafka: Broker, topic_prefix: str) -> None:
-    here = world(real_kafka, topic_prefix, recorded_times=True)
+    here = world(real_kafka, topic_prefix)
     for words in (
         ["replay", "--execute", "--dry-run"],
         ["list", "--offset", "5-2"],
         ["list", "--since", "yesterday"],
         ["list", "--reason", "nonsense"],
+        ["list", "--from-topic", "nonsense"],
         ["show", "nonsense"],
     ):
         assert dead_letters(here, *words).exit_code == 2
