@@ -268,11 +268,12 @@ def _say_outcome(plan: Sequence[Planned], outcome: Outcome, *, is_dry_run: bool,
         click.echo(f"Dead letters that were deleted meanwhile: {outcome.gone}", err=True)
     if outcome.failures:
         raise CommandError(
-            f"{len(outcome.failures)} records were not acknowledged; the first: {outcome.failures[0]}. {_AGAIN}"
+            f"{len(outcome.failures)} records were not acknowledged; the first: {outcome.failures[0]}. Intents "
+            f"are sent only after everything else was acknowledged. {_AGAIN}"
         )
 
 
-_AGAIN: Final = "Run the same command again: what has arrived is not replayed twice."
+_AGAIN: Final = "Once the cause is mended, run the same command again: what has arrived is not replayed twice."
 
 
 def _refuse_unreadable(cluster: Cluster, names: TopicNames) -> None:

@@ -3,7 +3,9 @@
 Rules of this module
 1. Each record goes to the partition that the plan names, once, acknowledged by all in-sync replicas, outside of any
    transaction.
-2. However it ends, what was sent is either acknowledged or given up before this returns, and the caller learns how many
+2. What customers said, and outcomes, are acknowledged before the first intent is sent: nobody is approved against a no
+   that was set aside with their intent. If one of them is not acknowledged, no intent is sent.
+3. However it ends, what was sent is either acknowledged or given up before this returns, and the caller learns how many
    were acknowledged.
 """
 
@@ -84,15 +86,22 @@ def publish(
             "error_cb": lambda _: None,
         }
     )
-    sent = 0
-    try:
-        for letter in letters_at(cluster, names, list(replayed)):
-            _send(producer, letter, replayed[letter.place], now_ms())
-            sent += 1
-        outcome.gone = len(replayed) - sent
-    finally:
-        _await(producer)
-        outcome.failures += ["no answer"] * len(producer)
+    said: list[Place] = []
+    intents: list[Place] = []
+    for place, assessed in replayed.items():
+        (intents if assessed.topic in names.intents else said).append(place)
+    for places in (said, intents):
+        if outcome.failures:
+            return
+        sent = 0
+        try:
+            for letter in letters_at(cluster, names, places):
+                _send(producer, letter, replayed[letter.place], now_ms())
+                sent += 1
+            outcome.gone += len(places) - sent
+        finally:
+            _await(producer)
+            outcome.failures += ["no answer"] * len(producer)
 
 
 def _await(producer: Producer) -> None:

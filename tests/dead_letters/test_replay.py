@@ -113,11 +113,11 @@ def test_the_time_that_the_broker_says_is_said_and_never_makes_a_yes_later(
     set_aside(
         broker_time,
         [
+            intent(SECRET, "i1", created_at=said),
             preference(SECRET, "e1", "opt_in", at=said, purpose="x"),
             preference(SECRET, "e2", "opt_in", at=said, effective_at=said - 1, purpose="x"),
             preference(SECRET, "e3", "opt_out", at=said),
             outcome(SECRET, None, "reply", channel="sms", occurred_at=said),
-            intent(SECRET, "i1", created_at=said),
         ],
     )
     done = dead_letters(broker_time, "replay", "--execute")
@@ -130,6 +130,9 @@ def test_the_time_that_the_broker_says_is_said_and_never_makes_a_yes_later(
     events = [json.loads(record.value or b"") for record in found]
     assert "e1" not in {event.get("event_id") for event in events}
     times = {record.topic.removeprefix(topic_prefix): record.timestamp_ms for record in found}
+    [sent] = [record for record in found if record.topic == broker_time.names.intents[0]]
+    acknowledged = max(record.timestamp_ms for record in found if record is not sent)
+    assert acknowledged <= int(dict(sent.headers)["mesura.replay.timestamp"]), "what was said comes before any intent"
     assert times["outbound-intent"] == said
     assert times["opt-out"] > said + HOUR_MS // 2
     assert SECRET not in done.output + done.error
