@@ -103,7 +103,8 @@ def described(letter: DeadLetter) -> Iterator[str]:
             f"reason was {escaped(letter.replayed.reason)}"
         )
     yield f"Reason         {escaped(letter.reason)}" + (f": {meaning}" if meaning else "")
-    yield f"Detail         {escaped(letter.detail)}"
+    if letter.detail != f"{meaning} {remedy}":  # which it is where there is nothing more exact to say
+        yield f"Detail         {escaped(letter.detail)}"
     if remedy:
         yield f"Remedy         {remedy}"
     for part in letter.cut:

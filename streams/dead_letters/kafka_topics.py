@@ -78,13 +78,33 @@ def spans_of(cluster: Cluster, *topics: str) -> Spans:
         consumer.close()
 
 
-def read(cluster: Cluster, spans: Mapping[tuple[str, int], Span], isolation: Isolation) -> Iterator[StoredRecord]:
-    """The records of these spans, in order within each partition.
+def read(cluster: Cluster, spans: Mapping[tuple[str, int], Span]) -> Iterator[StoredRecord]:
+    """The committed records of these spans, in order within each partition.
 
     Raises:
         TopicsUnreadable: nothing comes any more.
         KafkaException: the cluster does not answer.
     """
+    for message in _messages(cluster, spans, "read_committed"):
+        place = Place(intern(message.topic()), message.partition(), message.offset())
+        headers = tuple(message.headers() or ())
+        yield StoredRecord(place, message.timestamp()[1], message.key(), message.value(), headers)
+
+
+def headers_in(cluster: Cluster, spans: Mapping[tuple[str, int], Span]) -> Iterator[list[tuple[str, bytes | None]]]:
+    """The headers of every record of these spans that has some. Also of what is not committed: an open transaction of
+    another producer must not hide what was replayed behind it.
+
+    Raises:
+        TopicsUnreadable: nothing comes any more.
+        KafkaException: the cluster does not answer.
+    """
+    for message in _messages(cluster, spans, "read_uncommitted"):
+        if headers := message.headers():
+            yield headers
+
+
+def _messages(cluster: Cluster, spans: Mapping[tuple[str, int], Span], isolation: Isolation) -> Iterator[Message]:
     unread = {place: span.end for place, span in spans.items() if span.start < span.end}
     if not unread:
         return
@@ -100,14 +120,14 @@ def read(cluster: Cluster, spans: Mapping[tuple[str, int], Span], isolation: Iso
                 stalled = ", ".join(f"{topic}-{partition}" for topic, partition in sorted(unread))
                 raise TopicsUnreadable(f"Nothing came for {STALLED_SECONDS:.0f} s from {stalled}. Try again.")
             for message in messages:
-                if (record := _taken(message, unread)) is not None:
-                    yield record
+                if _is_wanted(message, unread):
+                    yield message
     finally:
         consumer.close()
 
 
-def _taken(message: Message, unread: dict[tuple[str, int], int]) -> StoredRecord | None:
-    """The record, if it is in what is still to be read. Takes out the partition of which nothing more is to come."""
+def _is_wanted(message: Message, unread: dict[tuple[str, int], int]) -> bool:
+    """Whether it is a record of what is still to be read. Takes out the partition of which nothing more is to come."""
     place = message.topic(), message.partition()
     error = message.error()
     if error is not None:
@@ -115,22 +135,14 @@ def _taken(message: Message, unread: dict[tuple[str, int], int]) -> StoredRecord
             unread.pop(place, None)
         elif not error.retriable() and error.code() not in _PASSED_OVER:
             raise TopicsUnreadable(f"{place[0]} cannot be read: {error.str()}. Try again.")
-        return None
+        return False
     end = unread.get(place)
     if end is None:
-        return None
+        return False
     offset = message.offset()
     if offset + 1 >= end:
         unread.pop(place)
-    if offset >= end:
-        return None
-    return StoredRecord(
-        Place(intern(place[0]), place[1], offset),
-        message.timestamp()[1],
-        message.key(),
-        message.value(),
-        tuple(message.headers() or ()),
-    )
+    return bool(offset < end)
 
 
 def input_topics(cluster: Cluster, names: TopicNames) -> dict[str, InputTopic]:

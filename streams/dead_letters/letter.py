@@ -104,7 +104,7 @@ def letter_of(record: StoredRecord, rerouted: str) -> DeadLetter:
         begins = len(names) - 1 - names[::-1].index(ERROR_REASON)
         said = {name: content or b"" for name, content in record.headers[begins:]}
         read_at = Place(intern(said[ERROR_TOPIC].decode()), int(said[ERROR_PARTITION]), int(said[ERROR_OFFSET]))
-        # Of many letters there are few of each, and a plan may hold a million.
+        # Of many letters there are few of each, and a plan may hold half a million.
         reason, detail = intern(said[ERROR_REASON].decode()), intern(said[ERROR_DETAIL].decode())
         said_ms = int(said[ERROR_TIMESTAMP])
     except (ValueError, KeyError):

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from streams.dead_letters.assessment import Assessed, Fate, assess
-from streams.dead_letters.kafka_topics import Span, input_topics, read, spans_of
+from streams.dead_letters.kafka_topics import Span, headers_in, input_topics, read, spans_of
 from streams.dead_letters.letter import DeadLetter, NotADeadLetter, Place, letter_of
 from streams.dead_letters.replayed import split_replay
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from streams.topics import TopicNames
 
 
-LETTERS_MAX: Final = 1_000_000
-"""How many letters a plan may be about: each takes about a kilobyte of memory until it is carried out. More are
-replayed in several runs, by time or partition."""
+LETTERS_MAX: Final = 500_000
+"""How many letters a plan may be about: each takes about 1.5 KB of memory until it is carried out. More are replayed in
+several runs, by time or partition."""
 
 
 class TooMany(Exception):
@@ -103,7 +103,7 @@ def letters_at(cluster: Cluster, names: TopicNames, places: Sequence[Place]) -> 
 
 def _letters(cluster: Cluster, spans: Spans, names: TopicNames) -> Iterator[DeadLetter | None]:
     """Every letter; None for a record that is none."""
-    for record in read(cluster, spans, "read_committed"):
+    for record in read(cluster, spans):
         try:
             yield letter_of(record, names.rerouted)
         except NotADeadLetter:
@@ -130,9 +130,8 @@ def _replayed(cluster: Cluster, names: TopicNames, plan: Sequence[Planned]) -> s
         for where, begin in begins.items()
     }
     found = set()
-    # Also what is not committed: records of other producers' open transactions do not hide replayed ones behind them.
-    for record in read(cluster, spans, "read_uncommitted"):
-        _, replayed = split_replay(record.headers) if record.headers else ((), None)
+    for headers in headers_in(cluster, spans):
+        _, replayed = split_replay(headers)
         if replayed is not None and replayed.topic == names.dead_letter:
             found.add((replayed.partition, replayed.offset))
     return found

@@ -495,6 +495,19 @@ def test_opt_outs_acknowledged_at_a_known_moment_are_judged_by_it(run: Recorded)
     assert run.found(acknowledged_ms={place: decided_at}) == {}
 
 
+@pytest.mark.parametrize(("replayed_ms_before", "found"), [(10_000, {"barrier_broken": 1}), (2_000, {})])
+def test_a_no_that_was_replayed_counts_from_its_replay(
+    run: Recorded, replayed_ms_before: int, found: dict[str, int]
+) -> None:
+    """It has the time at which it was said first, a minute before the approval."""
+    [said] = [each for each in run.records(run.topics.preferences, "taken-back") if each.key == b"taken-back"]
+    decided_at = document(run.answer("taken-back", "approved"))["decided_at"]
+    replayed = ("mesura.replay.timestamp", str(decided_at - replayed_ms_before).encode())
+    again = said._replace(timestamp_ms=decided_at - 60_000, headers=(*said.headers, replayed))
+    run.change(run.topics.preferences, "taken-back", said, again)
+    assert run.found() == found
+
+
 # ---- a compacted ledger topic ---------------------------------------------------------------------------------------
 
 
