@@ -50,6 +50,7 @@ WAITING: Final = (
     "tests/engine/test_promises.py",
     "tests/system/test_refusals.py",
     "tests/system/test_scenarios.py",
+    "tests/recovery/test_rebuild.py",
     "tests/cli/test_processes.py",
     "tests/brokers/test_broker_contract.py",
     "tests/brokers/test_processes_end.py",

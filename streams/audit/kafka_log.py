@@ -46,6 +46,10 @@ class KafkaLog:
     def partitions(self) -> Sequence[int]:
         return sorted({partition for topic, partition in self._ends if topic != self._topics.control})
 
+    def starts(self, number: int) -> dict[str, int]:
+        """The first offset that each topic of a partition still has."""
+        return {topic: start for (topic, partition), (start, _) in self._ends.items() if partition == number}
+
     def partition(self, number: int) -> PartitionLog:
         log = PartitionLog(number)
         wanted: _Ends = {}

@@ -38,6 +38,8 @@ PARTS: Final = {
     ),
     "doctor": _Part("streams.cli.doctor", "doctor", "Look for what is wrong with a gate's surroundings."),
     "topics": _Part("streams.cli.topics", "topics", "Create and check the topics."),
+    "rebuild": _Part("streams.cli.ledgers", "rebuild", "Make lost ledgers again from the topics."),
+    "ledger": _Part("streams.cli.ledgers", "ledger", "Back the ledger topic up, and bring it back."),
     "erasure-key": _Part("streams.cli.erasure_key", "erasure_key_group", "Make the key of erased customers' opt-outs."),
     "policy": _Part("streams.cli.policy", "policy", "Check policies, and show what they say."),
 }

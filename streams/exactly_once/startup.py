@@ -136,9 +136,9 @@ def check_positions(
 def _lost_state(settings: EngineSettings, where: str, offset: int, recorded: int) -> str:
     return (
         f"{settings.changelog_topic} has lost state: this application has itself committed offset {offset} of {where}, "
-        f"and the changelog knows of decisions only up to {recorded}. Stop every worker and put the topic back from a "
-        "backup, as docs/operations.md says under A lost or emptied ledger. Deleting the group's offsets instead would "
-        "forget what customers said."
+        f"and the changelog knows of decisions only up to {recorded}. Stop every worker and rebuild the topic "
+        "(mesura rebuild, or mesura ledger restore FILE), as docs/operations.md says under A lost or emptied ledger. "
+        "Deleting the group's offsets instead would forget what customers said."
     )
 
 
@@ -156,7 +156,7 @@ def _moved_before_the_first_start(settings: EngineSettings, where: str, offset: 
         f"The group {settings.application_id} stands at {offset} of {where}, which this application never committed, "
         f"and {settings.changelog_topic} holds nothing of that partition. If this application has decided before "
         f"(the topics of decisions hold records of its own), {settings.changelog_topic} was emptied: stop every worker "
-        "and put it back from a backup, as in docs/operations.md under A lost or emptied ledger. If it never decided, "
+        "and rebuild it, as in docs/operations.md under A lost or emptied ledger. If it never decided, "
         "something else uses its group: give that an id of its own, and follow docs/operations.md under Group offsets "
         "moved by hand."
     )
