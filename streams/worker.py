@@ -19,6 +19,7 @@ import json
 import os
 import signal
 import sys
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -41,7 +42,7 @@ from streams.contracts.errors import REFUSALS
 from streams.decision.policy import Policy, compile_policy
 from streams.decision.reasons import REASONS, WITHDRAWAL_REASONS
 from streams.engine_settings import engine_settings
-from streams.erasure_key import check_erasure_key
+from streams.erasure_key import check_erasure_key, ledger_has_erased_customers
 from streams.exactly_once.clients import KafkaClients
 from streams.exactly_once.control import POLICY_KEY, ControlTopic, policy_text_key
 from streams.exactly_once.replica_watch import ReplicaWatch
@@ -184,7 +185,14 @@ class GateWorker:
     async def _run_checked(self, startup: StartupReport, stop: asyncio.Event) -> WorkerEnd:
         gate_settings = await self._gate_settings(startup.partition_count)
         async with ControlTopic(self._engine, self.settings.topics.control) as control:
-            await check_erasure_key(control, gate_settings.erasure_key, accept_new=self.settings.accept_new_erasure_key)
+            await check_erasure_key(
+                control,
+                gate_settings.erasure_key,
+                customers_were_erased=partial(
+                    ledger_has_erased_customers, self._engine, KafkaClients(self._engine), startup.partition_count
+                ),
+                accept_new=self.settings.accept_new_erasure_key,
+            )
             # A bounded run decides by the policy it is given, and by no other.
             loaded, fault = await asyncio.to_thread(
                 starting_policy, self._path, control.get, may_replace=not gate_settings.is_bounded

@@ -19,7 +19,7 @@ from confluent_kafka.admin import (
 
 from streams.exit_codes import ExitCode
 from streams.testing.kafka_installation import install_kafka
-from streams.testing.records import OutgoingRecord
+from streams.testing.records import OutgoingRecord, preference
 from tests.cli.strangers import TLS_ALERT, stranger
 from tests.contracts.hostile import compact, document
 from tests.system.conftest import new_prefix, now_ms
@@ -224,6 +224,22 @@ def test_a_fingerprint_that_somebody_removed(embedded_broker: Broker, topic_pref
     with running(world, tmp_path, erasure_key="a7" * 32, accept_new_erasure_key=True) as gate:
         assert gate.terminate() == ExitCode.DONE
     assert "is not the key this application was first started with" in refused(world, tmp_path)
+
+
+def test_a_control_topic_that_lost_the_policy_too(embedded_broker: Broker, topic_prefix: str, tmp_path: Path) -> None:
+    """The ledger shows that it is no first start, as soon as there is somebody whom another key would not find."""
+    world = World(embedded_broker, topic_prefix)
+    with running(world, tmp_path) as gate:
+        world.publish([preference("c-1", "e-1", "erasure", at=now_ms())])
+        until_all_decided(gate, world)
+        assert gate.terminate() == ExitCode.DONE
+    assert any((record.key or b"").startswith(b"e") for record in world.read(world.names.ledger))
+    lost = [b"erasure-key", b"policy"]
+    world.publish([OutgoingRecord("mesura-control", key, None, now_ms(), partition=0) for key in lost])
+    said = refused(world, tmp_path, erasure_key="a7" * 32)
+    assert "the fingerprint of its erasure key is gone from the control topic" in said
+    recorded = [record for record in world.read(world.names.control) if record.key == b"erasure-key"]
+    assert recorded[-1].value is None, "a refusal that records the other key would let it in the next time"
 
 
 def test_a_policy_that_is_not_sound(embedded_broker: Broker, topic_prefix: str, tmp_path: Path) -> None:
