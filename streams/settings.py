@@ -87,18 +87,7 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
             read_addresses(self.bootstrap_servers)
         except AddressRefused as refused:
             raise SettingsRefused(str(refused)) from None
-        try:
-            key = bytes.fromhex(self.erasure_key)
-        except ValueError:
-            raise SettingsRefused(
-                "The erasure key is not hexadecimal. Make one with: mesura erasure-key create FILE"
-            ) from None
-        if not ERASURE_KEY_BYTES_MIN <= len(key) <= ERASURE_KEY_BYTES_MAX:
-            raise SettingsRefused(
-                f"The erasure key has {len(key)} bytes; {ERASURE_KEY_BYTES_MIN} to {ERASURE_KEY_BYTES_MAX} "
-                "are needed, because the opt-outs of erased customers are kept under a keyed hash. "
-                "Make one with: mesura erasure-key create FILE, and keep it: without it those opt-outs are lost."
-            )
+        erasure_key_bytes(self.erasure_key)
         if not 1 <= self.lanes <= LANES_MAX:
             raise SettingsRefused(f"lanes is {self.lanes}; 1 to {LANES_MAX} are possible. Run more processes instead.")
         return self
@@ -124,3 +113,24 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
             raise SettingsRefused(
                 f"{SETTINGS_VARIABLE} does not hold the settings of a worker. Start workers with: mesura run"
             ) from None
+
+
+def erasure_key_bytes(text: str) -> bytes:
+    """The erasure key of its hexadecimal form.
+
+    Raises:
+        SettingsRefused: it is none, or is too short or too long.
+    """
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        raise SettingsRefused(
+            "The erasure key is not hexadecimal. Make one with: mesura erasure-key create FILE"
+        ) from None
+    if not ERASURE_KEY_BYTES_MIN <= len(key) <= ERASURE_KEY_BYTES_MAX:
+        raise SettingsRefused(
+            f"The erasure key has {len(key)} bytes; {ERASURE_KEY_BYTES_MIN} to {ERASURE_KEY_BYTES_MAX} "
+            "are needed, because the opt-outs of erased customers are kept under a keyed hash. "
+            "Make one with: mesura erasure-key create FILE, and keep it: without it those opt-outs are lost."
+        )
+    return key

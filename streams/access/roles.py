@@ -13,7 +13,9 @@ from streams.access.permission import Permission
 if TYPE_CHECKING:
     from streams.topics import TopicNames
 
-Role = Literal["gate", "intents", "preferences", "outcomes", "gateway", "reader", "replayer", "auditor", "operator"]
+Role = Literal[
+    "gate", "intents", "preferences", "outcomes", "gateway", "reader", "replayer", "auditor", "privacy", "operator"
+]
 
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
@@ -26,6 +28,7 @@ PURPOSES: Final[dict[Role, str]] = {
     "reader": "`mesura watch`, `explain --decision`, `dead-letters list` and `show`: whoever looks at decisions",
     "replayer": "`mesura dead-letters replay`",
     "auditor": "`mesura audit`",
+    "privacy": "`mesura customer`: whoever answers what customers ask for; `show` and `export` need `Read` alone",
     "operator": "`mesura topics create`",
 }
 
@@ -62,6 +65,12 @@ def permissions_of(
     if role == "auditor":
         return tuple(
             Permission("topic", name, "Read", "read everything that a verdict rests on") for name in names.all()
+        )
+    if role == "privacy":
+        return (
+            *(Permission("topic", name, "Read", "find everything that is held of a customer") for name in names.all()),
+            Permission("topic", names.preferences, "Write", "erase and correct, by the events that customers send"),
+            *(Permission("topic", name, "DescribeConfigs", "say until when what stays") for name in names.all()),
         )
     return (
         *(Permission("topic", name, "Create", "create it") for name in names.all()),

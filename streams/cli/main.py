@@ -37,6 +37,7 @@ PARTS: Final = {
         "streams.cli.dead_letters", "dead_letters", "Find, look at and replay records that could not be used."
     ),
     "doctor": _Part("streams.cli.doctor", "doctor", "Look for what is wrong with a gate's surroundings."),
+    "customer": _Part("streams.cli.customer", "customer", "Show, export, erase or correct what is held of a customer."),
     "topics": _Part("streams.cli.topics", "topics", "Create and check the topics."),
     "rebuild": _Part("streams.cli.ledgers", "rebuild", "Make lost ledgers again from the topics."),
     "ledger": _Part("streams.cli.ledgers", "ledger", "Back the ledger topic up, and bring it back."),

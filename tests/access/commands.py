@@ -30,6 +30,8 @@ def said_by(role: Role, gate: Gate, directory: Path) -> str:
         return _gateway(gate)
     if role == "reader":
         return _reader(gate)
+    if role == "privacy":
+        return _privacy(gate, directory)
     events: dict[Role, dict[str, object]] = {
         "intents": {"intent_id": f"i{now}", "channel": "sms", "created_at": now},
         "preferences": {"event_id": f"e{now}", "type": "opt_out"},
@@ -55,6 +57,15 @@ def _reader(gate: Gate) -> str:
         return said
     approvals = read_topic(gate.kafka.kafka.bootstrap_servers, gate.names.approved)
     return mesura(gate, "reader", "explain", "--decision", (approvals[0].value or b"").decode())
+
+
+def _privacy(gate: Gate, directory: Path) -> str:
+    """Erases a customer; no gate runs that could apply it."""
+    customer = directory / "customer.txt"
+    customer.write_text("c-1")
+    options = ["--customer-file", str(customer), "--access-log", str(directory / "access.log")]
+    said = mesura(gate, "privacy", "customer", "forget", "--confirm", "--wait-seconds", "0", *options)
+    return "" if "Not applied" in said else said
 
 
 def mesura(gate: Gate, role: Role, *arguments: str) -> str:

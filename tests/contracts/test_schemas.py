@@ -33,7 +33,7 @@ from tests.contracts.schema_files import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-NAMES = (*INPUTS, *OUTPUTS, "dead-letter.headers", "decision.headers", "policy-record")
+NAMES = (*INPUTS, *OUTPUTS, "dead-letter.headers", "decision.headers", "policy-record", "customer-export")
 EVENTS: dict[str, type[Struct]] = {"intent": Intent, "preference-event": PreferenceEvent, "outcome": Outcome}
 STRUCTURED = (("content-type", b"application/cloudevents+json"),)
 
