@@ -76,11 +76,6 @@ async def check_erasure_key(
         )
 
 
-def fingerprint_of(erasure_key: bytes) -> bytes:
-    """By what the control topic knows the key."""
-    return blake2b(_FINGERPRINTED, key=erasure_key, person=_FINGERPRINT_PERSON).hexdigest().encode()
-
-
 async def ledger_has_erased_customers(settings: EngineSettings, clients: Clients, partition_count: int) -> bool:
     """Whether the changelog has an entry that an erasure left. Reads it up to its present end, or to the first entry.
 
