@@ -86,6 +86,7 @@ def _replayer(names: TopicNames) -> tuple[Permission, ...]:
         *(Permission("topic", name, "Read", "see which of them were replayed before") for name in inputs),
         *(Permission("topic", name, "Write", "publish their records again") for name in inputs),
         *(Permission("topic", name, "DescribeConfigs", "see whether a record can keep its time") for name in inputs),
+        Permission("topic", names.control, "Read", "know the words of the policy in force"),
     )
 
 

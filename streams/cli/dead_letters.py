@@ -11,6 +11,7 @@ usage, no broker or topics, or records were not acknowledged; 130 interrupted.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections import Counter
 from contextlib import contextmanager
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from streams.dead_letters.letter import DeadLetter, Place
     from streams.dead_letters.plan import Planned
     from streams.dead_letters.selection import Selection
+    from streams.decision.vocabulary import Vocabulary
     from streams.topics import TopicNames
 
 ROWS_SHOWN: Final = 100
@@ -222,12 +224,27 @@ def replay(
     refuse_unreachable(cluster)
     refuse_unpermitted(cluster, permissions_of("replayer", names, ""), "replayer")
     with _answering(cluster):
-        plan = make_plan(cluster, names, selection, now_ms=_now_ms(), is_forced=force, limit=limit)
+        words = functools.cache(functools.partial(_words_in_force, cluster, names.control))
+        plan = make_plan(cluster, names, selection, now_ms=_now_ms(), words=words, is_forced=force, limit=limit)
     _say_plan(plan, as_json=as_json)
     outcome = _carried_out(cluster, names, plan) if execute else Outcome()
     _say_outcome(plan, outcome, is_dry_run=not execute, as_json=as_json)
     if any(each.assessed.fate in {Fate.HELD_BACK, Fate.REFUSED} for each in plan):
         click.get_current_context().exit(ExitCode.ANSWER_IS_NO)
+
+
+def _words_in_force(cluster: Cluster, control_topic: str) -> Vocabulary | None:
+    from streams.cli.policy_source import policy_in_force
+
+    policy = policy_in_force(cluster, control_topic)
+    if policy is None:
+        click.echo(
+            f"The policy in force is not in {control_topic}, or is none for this version. Whether it knows the words "
+            "of permissions is not checked; where it does not, their records come back.",
+            err=True,
+        )
+        return None
+    return policy.vocabulary
 
 
 def _say_plan(plan: Sequence[Planned], *, as_json: bool) -> None:

@@ -72,6 +72,24 @@ class PublishedPolicies:
         return self._views[policy_hash]
 
 
+def policy_in_force(cluster: Cluster, control_topic: str) -> Policy | None:
+    """The policy by which a gate decides now, compiled; None if none was published, or it cannot be compiled here.
+
+    Raises:
+        Unreachable: no broker answers.
+        CommandError: there is no such topic.
+    """
+    from streams.exactly_once.control import POLICY_KEY, policy_text_key  # loads aiokafka
+
+    content = read_control(cluster, control_topic)
+    policy_hash = content.get(POLICY_KEY, b"").decode("ascii", "replace")
+    value = content.get(policy_text_key(policy_hash))
+    try:
+        return None if value is None else compile_policy(load_policy(decode_policy(value).text).specification)
+    except (msgspec.DecodeError, PolicyRefused):
+        return None
+
+
 def read_control(cluster: Cluster, topic: str) -> Mapping[bytes, bytes]:
     """The present content of the control topic, by key.
 

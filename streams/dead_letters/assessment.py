@@ -1,7 +1,7 @@
 """What would come of replaying a dead letter, before anything is published.
 
 Rules of this module
-1. The gate's own decoders are asked. What they still refuse would only come back.
+1. The gate's own decoders are asked, and the words of the policy in force. What they still refuse would only come back.
 2. An event's place in the order of what a customer said never changes by a replay, except that a no may come later than
    it was said, which restricts more. Where a topic's broker says the time, only the event's own `effective_at` can keep
    that place (docs/semantics.md, 1.3 and 1.10).
@@ -10,6 +10,7 @@ Rules of this module
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
@@ -22,7 +23,7 @@ from streams.dead_letters.replayed import REPLAYS_MAX
 from streams.decision.ledger.preferences import BELIEVED_FROM_MS, FUTURE_TOLERANCE_MS, apply_preference
 from streams.decision.ledger.state import EMPTY_LEDGER
 from streams.decision.preference_event import RESTRICTIVE
-from streams.decision.vocabulary import Vocabulary
+from streams.decision.vocabulary import SCOPE_FIELDS, Vocabulary
 from streams.policy.horizons import IDENTITIES
 
 if TYPE_CHECKING:
@@ -79,8 +80,8 @@ _SENTENCES: Final = {
     Why.ERASES_LATER: "It is an erasure, and the broker would give it the time of its replay, so that it would erase "
     "what has come since. Let its producer publish it again with the `effective_at` that it should have had.",
     Why.CAME_BACK: "It was replayed before and set aside again for the same reason. Mend the cause, then use --force.",
-    Why.UNREADABLE: "This version still cannot use it, so that it would be set aside again. Let its producer publish "
-    "it again, corrected. If the gate has a version that reads it, use --force.",
+    Why.UNREADABLE: "This version, or the policy in force, still cannot use it, so that it would be set aside again. "
+    "Mend that, or let its producer publish it again, corrected. If the gate has a version that reads it, use --force.",
 }
 
 
@@ -119,7 +120,11 @@ class _Reading(NamedTuple):
     counts_from_now: bool = False
 
 
-def assess(letter: DeadLetter, inputs: Mapping[str, InputTopic], *, now_ms: int) -> Assessed:
+Words = Callable[[], Vocabulary | None]
+"""Gives the words of the policy in force; None where it is not known, and then no word is checked."""
+
+
+def assess(letter: DeadLetter, inputs: Mapping[str, InputTopic], *, now_ms: int, words: Words) -> Assessed:
     """What would become of the letter if it were replayed now."""
     first = letter.first
     if first is None:
@@ -130,7 +135,7 @@ def assess(letter: DeadLetter, inputs: Mapping[str, InputTopic], *, now_ms: int)
     if letter.cut:
         return Assessed(Fate.REFUSED, Why.CUT)
     keeps_time = topic.has_producers_time and letter.said_ms > 0
-    read = _read(letter, topic.kind, keeps_time=keeps_time, now_ms=now_ms)
+    read = _read(letter, topic.kind, keeps_time=keeps_time, now_ms=now_ms, words=words)
     found = Assessed(
         Fate.REPLAY,
         topic=topic.name,
@@ -166,7 +171,7 @@ def _partition(letter: DeadLetter, first: Place, topic: InputTopic) -> int:
     return expected_partition(letter.key, topic.partitions)
 
 
-def _read(letter: DeadLetter, kind: Kind, *, keeps_time: bool, now_ms: int) -> _Reading:
+def _read(letter: DeadLetter, kind: Kind, *, keeps_time: bool, now_ms: int, words: Words) -> _Reading:
     headers = [(name, content or b"") for name, content in letter.headers]
     try:
         if kind == "intents":
@@ -184,19 +189,22 @@ def _read(letter: DeadLetter, kind: Kind, *, keeps_time: bool, now_ms: int) -> _
     read = decode_preference(letter.value, headers, letter.key)
     if read.refusal is not None or read.event is None:
         return _Reading("" if read.refusal is None else read.refusal.reason)
-    return _preference(letter, read.event, keeps_time=keeps_time, now_ms=now_ms)
+    return _preference(letter, read.event, keeps_time=keeps_time, now_ms=now_ms, words=words)
 
 
-def _preference(letter: DeadLetter, event: PreferenceEvent, *, keeps_time: bool, now_ms: int) -> _Reading:
+def _preference(letter: DeadLetter, event: PreferenceEvent, *, keeps_time: bool, now_ms: int, words: Words) -> _Reading:
     keeps_order = keeps_time or _says_its_order(letter, event)
     if event.type == "erasure":
         return _Reading(why=None if keeps_order else Why.ERASES_LATER)
     if event.type in RESTRICTIVE:
         return _Reading(counts_from_now=not keeps_order)
-    # Without its scope, because the policy that knows the words is the gate's.
-    timed = replace(event, channel=None, purpose=None, topic=None, brand=None, sender_id=None)
+    vocabulary = words() if any(getattr(event, field) is not None for field in SCOPE_FIELDS) else None
+    if vocabulary is None:
+        event = replace(event, channel=None, purpose=None, topic=None, brand=None, sender_id=None)
     recorded_ms = letter.said_ms if keeps_time else now_ms
-    result = apply_preference(timed, EMPTY_LEDGER, recorded_ms=recorded_ms, now=now_ms, vocabulary=_NO_WORDS)
+    result = apply_preference(
+        event, EMPTY_LEDGER, recorded_ms=recorded_ms, now=now_ms, vocabulary=vocabulary or _NO_WORDS
+    )
     if result.refused is not None:
         return _Reading(result.refused)
     return _Reading(why=None if keeps_order else Why.ORDER_LOST)

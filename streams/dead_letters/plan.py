@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from streams.connection.cluster import Cluster
+    from streams.dead_letters.assessment import Words
     from streams.dead_letters.kafka_topics import Spans
     from streams.dead_letters.selection import Selection
     from streams.topics import TopicNames
@@ -64,6 +65,7 @@ def make_plan(
     selection: Selection,
     *,
     now_ms: int,
+    words: Words,
     is_forced: bool = False,
     limit: int | None = None,
 ) -> list[Planned]:
@@ -79,7 +81,7 @@ def make_plan(
         if letter is not None and selection.takes(letter):
             if len(plan) == LETTERS_MAX:
                 raise TooMany
-            plan.append(Planned(letter.without_contents(), assess(letter, inputs, now_ms=now_ms)))
+            plan.append(Planned(letter.without_contents(), assess(letter, inputs, now_ms=now_ms, words=words)))
     plan.sort(key=lambda planned: age(planned.letter))
     done = _replayed(cluster, names, plan)
     return list(_decided(plan, done, is_forced=is_forced, limit=limit))

@@ -11,6 +11,7 @@ from streams.dead_letters.assessment import Assessed, Fate, InputTopic, Why, ass
 from streams.dead_letters.letter import DeadLetter, Place
 from streams.dead_letters.replayed import REPLAYS_MAX, Replayed
 from streams.dead_letters.selection import Selection
+from streams.decision.vocabulary import Vocabulary
 from streams.testing.records import murmur2_partition
 
 PARTITIONS = 8
@@ -19,6 +20,8 @@ NOW_MS = 1_795_000_000_000
 SAID_MS = NOW_MS - 2 * HOUR_MS
 YES = {"event_id": "e", "customer_id": "c", "type": "opt_in"}
 INTENT = {"intent_id": "i", "customer_id": "c", "channel": "sms", "created_at": SAID_MS}
+WORDS = Vocabulary({}, frozenset({"newsletter"}), {})
+NO_WORDS = Vocabulary({}, frozenset(), {})
 KINDS = {"outbound-intent": "intents", "opt-out": "preferences", "contact-outcome": "outcomes"}
 
 
@@ -41,12 +44,12 @@ def letter(topic: str, event: dict[str, Any] | bytes | None, **changes: Any) -> 
     return plain._replace(**changes)
 
 
-def assessed(found: DeadLetter, *, has_producers_time: bool = True) -> Assessed:
+def assessed(found: DeadLetter, *, has_producers_time: bool = True, words: Vocabulary | None = None) -> Assessed:
     inputs: dict[str, Any] = {
         name: InputTopic(name, kind, PARTITIONS, has_producers_time)  # type: ignore[arg-type]  # one of the three
         for name, kind in KINDS.items()
     }
-    return assess(found, inputs, now_ms=NOW_MS)
+    return assess(found, inputs, now_ms=NOW_MS, words=lambda: words)
 
 
 def replayed(times: int, reason: str) -> Replayed:
@@ -113,6 +116,15 @@ def test_what_the_gate_would_set_aside_again_is_held_back(
 ) -> None:
     found = assessed(letter(topic, event))
     assert (found.fate, found.why, found.again) == (Fate.HELD_BACK, Why.UNREADABLE, again)
+
+
+@pytest.mark.parametrize(("words", "again"), [(None, None), (WORDS, None), (NO_WORDS, "unknown_word")])
+def test_a_yes_with_a_word_that_the_policy_does_not_know_is_held_back(
+    words: Vocabulary | None, again: str | None
+) -> None:
+    assert assessed(letter("opt-out", {**YES, "purpose": "newsletter"}), words=words).again == again
+    assert assessed(letter("opt-out", {**YES, "type": "opt_out", "purpose": "newsletter"}), words=words).again is None
+    assert assessed(letter("opt-out", YES), words=words).again is None
 
 
 @pytest.mark.parametrize(

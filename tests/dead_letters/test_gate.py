@@ -46,6 +46,8 @@ class Run:
     world: World
     published: list[OutgoingRecord]
     listed: Said
+    too_early: Said
+    """A dry run before the policy knew the word."""
     dry: Said
     ends: list[dict[tuple[str, int], int]]
     """Of the input topics before and after the dry run."""
@@ -102,6 +104,7 @@ def run(real_kafka: Broker, tmp_path_factory: pytest.TempPathFactory) -> Run:
         decided(preference("clarified", "e5", "clarification", at=now_ms()))
         decided(intent("clarified", "i-clarified", created_at=now_ms()))
         listed = dead_letters(world, "list", "--json")
+        too_early = dead_letters(world, "replay", "--json", "--reason", "unknown_word")
 
         policy.write_text(any_hour(version="2").replace("marketing]", f"marketing, {WORD}]"), encoding="utf-8")
         gate.until(
@@ -121,7 +124,7 @@ def run(real_kafka: Broker, tmp_path_factory: pytest.TempPathFactory) -> Run:
     settings = AuditSettings(
         world.address, world.names, [policy, old], f"{world.prefix}gate", processes=1, erasure_key=ERASURE_KEY
     )
-    return Run(world, published, listed, dry, ends, first, again, forced, after_force, audit(settings))
+    return Run(world, published, listed, too_early, dry, ends, first, again, forced, after_force, audit(settings))
 
 
 def customers(records: list[StoredRecord]) -> Counter[str]:
@@ -147,6 +150,10 @@ def test_a_dry_run_says_what_a_replay_does_and_publishes_nothing(run: Run) -> No
     assert run.dry.fates() == run.first.fates()
     assert (run.dry.summary["replay"], run.dry.summary["published"]) == (3, 0)
     assert run.first.summary["published"] == 3
+
+
+def test_before_the_policy_knows_the_word_it_would_come_back(run: Run) -> None:
+    assert [(line["why"], line["again"]) for line in run.too_early.lines] == [("unreadable", "unknown_word")] * 2
 
 
 def test_what_was_mended_is_replayed_where_it_stood_first_as_it_was(run: Run) -> None:

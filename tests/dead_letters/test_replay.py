@@ -63,7 +63,7 @@ def world(broker: Broker, prefix: str, *, recorded_times: bool = True) -> World:
     """The topics that are read and written without a gate."""
     found = World(broker, prefix, partitions=PARTITIONS, recorded_times=recorded_times, create=False)
     for topic in found.plan.topics():
-        if topic.name in {*found.inputs, found.names.dead_letter}:
+        if topic.name in {*found.inputs, found.names.dead_letter, found.names.control}:
             broker.create_topics([topic.name], partitions=topic.partitions, config=topic.config)
     return found
 
@@ -122,6 +122,7 @@ def test_the_time_that_the_broker_says_is_said_and_never_makes_a_yes_later(
     )
     done = dead_letters(broker_time, "replay", "--execute")
     assert done.exit_code == 1
+    assert done.error.startswith(f"The policy in force is not in {broker_time.names.control}")
     assert "Refused, order_lost: 1. It permits something" in done.output
     assert "message.timestamp.type=LogAppendTime or they had none: 3. " in done.output
     assert "Noes among them without an `effective_at`: 1. " in done.output
