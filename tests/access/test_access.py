@@ -24,8 +24,10 @@ from tests.access.commands import said_by
 from tests.access.gate import ANSWERS, Gate
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from streams.access.permission import Permission
     from streams.access.roles import Role
     from tests.access.authorized_kafka import AuthorizedKafka
 
@@ -97,13 +99,17 @@ def test_strimzi_is_given_the_same(role: Role) -> None:
     assert found == {(each.resource, each.name, each.operation, each.is_prefix) for each in permissions}
 
 
+def wait_until_missing(gate: Gate, role: Role, wanted: Sequence[Permission], missing: Sequence[Permission]) -> None:
+    """What the controller has granted or taken away the broker learns a moment later."""
+    cluster = gate.kafka.cluster(role)
+    wait_until(lambda: missing_permissions(cluster, wanted) == list(missing), 20, f"{role} lacks {len(missing)}")
+
+
 @pytest.mark.kafka
 def test_a_gate_with_exactly_its_permissions_decides_and_its_commands_work(gate: Gate, tmp_path: Path) -> None:
     for role in ROLES:
         gate.kafka.grant(role, permissions_of(role, gate.names, gate.application_id))
-        assert (
-            missing_permissions(gate.kafka.cluster(role), permissions_of(role, gate.names, gate.application_id)) == []
-        )
+        wait_until_missing(gate, role, permissions_of(role, gate.names, gate.application_id), [])
     gate.publish()
     with gate.worker(checked=True) as worker:
         wait_until(lambda: gate.answers() >= ANSWERS or worker.poll() is not None, 30, "it decides")
@@ -119,10 +125,9 @@ def test_whatever_is_taken_away_is_named(gate: Gate) -> None:
         permissions = permissions_of(role, gate.names, gate.application_id)
         gate.kafka.grant(role, permissions)
         told = [each for each in permissions if each.resource != "transactional-id" and each.operation != "Create"]
-        cluster = gate.kafka.cluster(role)
         for each in told:
             gate.kafka.take_away(role, [each])
-            assert missing_permissions(cluster, told) == [each]
+            wait_until_missing(gate, role, told, [each])
             gate.kafka.grant(role, [each])
 
 
