@@ -23,6 +23,8 @@
 #   make poison          every kind of damaged batch on every input topic, on Apache Kafka (ten minutes)
 #   make generators      types for TypeScript, Java, Go and Python from schemas/, compiled, and every example read with them; results in
 #                        bench/results/generators.md (needs Node 20, Go, Java 17 and Maven; some minutes)
+#   make charts          the Helm chart linted, rendered and read as Kubernetes' own types by the real tools; results in
+#                        bench/results/charts.md (needs Go; some minutes at first)
 #   make mutants         change the decision core in every way mutmut knows; the cases must notice (long)
 #   make fuzz            the core against the independent model, SECONDS=… (long)
 #   make fuzz-bytes      whatever reads bytes, guided by coverage; results in bench/results/fuzz.md (long)
@@ -53,7 +55,7 @@ LOCKED := $(PIP) install --quiet --no-deps --require-hashes -r
 CONSISTENT := $(PIP) check || { echo "$(VENV) holds what does not fit together (above). Make it anew: rm -rf $(VENV)" >&2; exit 1; }
 
 .PHONY: setup demo test quick check compiled bench bench-compare races acls faults simulation chaos clients poison mutants fuzz fuzz-bytes \
-	versions versions-record versions-rolling setup-matrix generators hostile lock
+	versions versions-record versions-rolling setup-matrix generators hostile charts lock
 
 setup: $(TEST_STAMP)
 
@@ -137,6 +139,9 @@ clients: $(TEST_STAMP)
 
 poison: $(TEST_STAMP)
 	MESURA_EVERY_POISON=1 $(BIN)/python -m pytest $(or $(ARGS),tests/system/test_poison.py)
+
+charts: $(TEST_STAMP)
+	$(BIN)/python -m tests.charts.campaign $(ARGS)
 
 mutants: $(TEST_STAMP)
 	$(BIN)/python -m tests.mutants.run $(ARGS)

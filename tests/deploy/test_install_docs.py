@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -11,6 +12,7 @@ import sys
 from itertools import takewhile
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 from click.testing import CliRunner
@@ -18,6 +20,7 @@ from click.testing import CliRunner
 from streams.cli.main import mesura
 from streams.connection.source import ConnectionSource
 from streams.policy.loader import load_policy
+from tests.charts.files import CHART
 from tests.connection.authority import Authority
 from tests.deploy.systemd_unit import ROOT, UNIT, only, variables
 
@@ -111,6 +114,38 @@ def test_the_laptop_is_served_by_a_verb_and_the_compose_file() -> None:
     assert re.search(rf"^{verb.split()[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert compose == "docker compose up\n"
     assert "pip install .\n" in package  # the same package: tests/setup/test_packages.py runs its demo
+
+
+def test_kubernetes_is_given_values_that_the_chart_takes(tmp_path: Path) -> None:
+    """tests/charts gives them to the real Helm."""
+    section = PAGE.partition("\n## Kubernetes\n")[2]
+    (text,) = re.findall(r"```yaml\n(.+?)```", section, re.DOTALL)
+    values = yaml.safe_load(text)
+    jsonschema.validate(values, json.loads((CHART / "values.schema.json").read_text()))
+    _, secrets, install, _ = blocks("Kubernetes")
+    made = set(re.findall(r"create secret generic (\S+) --from-file=(\S+)", secrets))
+    wanted = {(values["erasureKey"]["existingSecret"], "erasure.key")}
+    wanted |= {(values["operations"]["access"]["existingSecret"], "metrics.tokens")}
+    wanted |= set(re.findall(r"/etc/mesura/kafka/([\w-]+)[/:]([\w.-]+)", text))
+    assert made == wanted
+    assert {name for name, _ in made} >= set(values["kafka"]["secrets"])
+    for path, content in (("kafka-ca/ca.crt", Authority("docs").pem), ("mesura-gate/password", "a-password")):
+        (tmp_path / path).parent.mkdir()
+        (tmp_path / path).write_text(content)
+        (tmp_path / path).chmod(0o440)
+    properties = values["kafka"]["properties"].replace("/etc/mesura/kafka", str(tmp_path))
+    (tmp_path / "client.properties").write_text(properties)
+    assert ConnectionSource(tmp_path / "client.properties").read().is_encrypted
+    for line in install.splitlines():
+        assert "statefulset/gate-mesura" in line or "deploy/helm/mesura --" in line
+
+
+def test_kubernetes_asks_with_commands_that_exist() -> None:
+    *_, asking = blocks("Kubernetes")
+    (words,) = (line.partition(" -- mesura ")[2].partition(" < ")[0].split() for line in asking.splitlines())
+    said = CliRunner().invoke(mesura, [words[0], "--help"])
+    assert said.exit_code == 0
+    assert words[1] in said.output
 
 
 def test_the_broker_named_is_the_one_that_tests_run() -> None:
