@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from time import perf_counter
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from orjson import Fragment
 
@@ -22,6 +22,7 @@ from streams.contracts.dead_letters import dead_letter
 from streams.contracts.decode import decode_intent, decode_outcome, decode_preference
 from streams.contracts.encode import encode_approval, encode_suppression, encode_withdrawal, policy_fragment
 from streams.contracts.errors import REMEDIES, PermissionRefused, RecordRefused
+from streams.contracts.header_names import REPLAY_TIMESTAMP
 from streams.contracts.origin import applied_headers, origin_headers
 from streams.contracts.routing import OriginalPosition, expected_partition, original_position, reroute
 from streams.decision.decide import decide
@@ -38,6 +39,9 @@ from streams.exactly_once.key_kinds import KeyKind, kind_of
 from streams.records import Header, InputRecord, OutputRecord
 from streams.telemetry.tally import DEAD_LETTERS_NAMED_MAX, DeadLetterPlace, Tally
 from streams.topics import TopicNames
+
+MOMENT_DIGITS_MAX: Final = 15
+"""Of a moment in milliseconds up to the year 9999. Nothing longer is read as a number."""
 
 
 class GateSettings(NamedTuple):
@@ -132,6 +136,17 @@ def _timestamp_ms(record: InputRecord, first: OriginalPosition | None) -> int:
     return min(record.timestamp_ms if first is None else first.timestamp_ms, MOMENT_MAX_MS)
 
 
+def _asked_ms(record: InputRecord, said_ms: int, now: int) -> int:
+    """Since when the gate is asked. A dead letter that was replayed may keep the time at which it was said first: how
+    long it lay is nothing that the gate took.
+    """
+    if record.headers:
+        replayed = dict(record.headers).get(REPLAY_TIMESTAMP)
+        if replayed is not None and replayed.isdigit() and len(replayed) <= MOMENT_DIGITS_MAX:
+            said_ms = max(said_ms, min(int(replayed), now))
+    return said_ms if said_ms >= BELIEVED_FROM_MS else now
+
+
 class _Run:
     """One application of one batch."""
 
@@ -209,7 +224,7 @@ class _Run:
             tally.unknown_fields["intent"] += unknown
         tally.decisions[intent.channel, "approved" if is_approved else "suppressed", reason] += 1
         said_ms = _timestamp_ms(record, first)
-        tally.intent_timestamps_ms.append(said_ms if said_ms >= BELIEVED_FROM_MS else now)
+        tally.intent_timestamps_ms.append(_asked_ms(record, said_ms, now))
         if decision.zone is not None and len(decision.zone) > 2:
             tally.not_understood["zone"] += 1
         if reason == "duplicate":
@@ -241,7 +256,7 @@ class _Run:
         if unknown:
             tally.unknown_fields["preference"] += unknown
         tally.preferences[event.type] += 1
-        tally.preference_timestamps_ms.append(said_ms if said_ms >= BELIEVED_FROM_MS else now)
+        tally.preference_timestamps_ms.append(_asked_ms(record, said_ms, now))
 
     def _take_outcome(self, record: InputRecord, first: OriginalPosition | None, now: int) -> None:
         outcome, unknown, doubts = decode_outcome(record.value, record.headers, record.key)

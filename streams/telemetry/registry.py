@@ -123,7 +123,7 @@ DECISION_LATENCY = MetricSpec(
     "decision_latency_seconds",
     "histogram",
     "seconds",
-    "From the record timestamp of an intent to the commit of its decision.",
+    "From the record timestamp of an intent, or its replay, to the commit of its decision.",
     bounds=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120, 600),
     why_bounds="5 is the objective and must be a bound; below it normal service, above it a backlog being read.",
 )
@@ -131,7 +131,7 @@ OPT_OUT_IN_FORCE = MetricSpec(
     "opt_out_in_force_seconds",
     "histogram",
     "seconds",
-    "From the record timestamp of a preference event to the commit that put it in force.",
+    "From the record timestamp of a preference event, or its replay, to the commit that put it in force.",
     bounds=(0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
     why_bounds="10 is the objective and must be a bound; 300 is the default time to live of an approval.",
 )

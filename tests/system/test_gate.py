@@ -127,6 +127,30 @@ def test_no_timestamp_stops_a_batch_or_spoils_the_counts(partition: Partition, t
 
 
 @pytest.mark.parametrize(
+    ("replayed", "asked_ms"),
+    [
+        (b"%d" % (NOW_MS - 40), NOW_MS - 40),
+        (b"%d" % (NOW_MS + DAY_MS), NOW_MS),
+        (b"%d" % (NOW_MS - 2 * DAY_MS), NOW_MS - DAY_MS),
+        (b"9" * 5_000, NOW_MS - DAY_MS),
+        (b"yesterday", NOW_MS - DAY_MS),
+        (b"", NOW_MS - DAY_MS),
+    ],
+)
+@pytest.mark.parametrize("is_forwarded", [False, True])
+def test_how_long_a_dead_letter_lay_is_no_time_that_the_gate_took(
+    partition: Partition, replayed: bytes, asked_ms: int, is_forwarded: bool
+) -> None:
+    """It was said a day ago, and is decided as of then; only what is measured begins with its replay."""
+    for record in (intent("f", "i1", created_at=NOW_MS - DAY_MS), preference("c", "e", "opt_out", at=NOW_MS - DAY_MS)):
+        sent = forwarded(record, b"%d" % record.timestamp_ms) if is_forwarded else record
+        sent = sent._replace(headers=[("mesura.replay.timestamp", replayed), *sent.headers])
+        tally = partition.take(sent).tally
+        assert tally.intent_timestamps_ms + tally.preference_timestamps_ms == [asked_ms]
+    assert [answer["type"] for answer in partition.said] == ["approved"]
+
+
+@pytest.mark.parametrize(
     ("place", "offset", "timestamp"),
     [
         (b"-1", b"7", b"1"),
