@@ -34,6 +34,8 @@
 #   make versions-rolling
 #                        from another version to this one and back, worker by worker, under load on Apache Kafka, audited:
 #                        ARGS="--before COMMIT"; results in bench/results/versions-rolling.md (some minutes)
+#   make recovery        ledgers lost, rebuilt, restored and moved to more partitions on Apache Kafka; results in
+#                        bench/results/recovery.md (some minutes)
 #   make setup-matrix    set-up and demo from nothing under every Python, with its oldest pip and the newest; results in
 #                        bench/results/setup.md (a quarter of an hour)
 #   make lock            write requirements/*.lock again from pyproject.toml; what is locked stays unless UPGRADE=--upgrade
@@ -55,7 +57,7 @@ LOCKED := $(PIP) install --quiet --no-deps --require-hashes -r
 CONSISTENT := $(PIP) check || { echo "$(VENV) holds what does not fit together (above). Make it anew: rm -rf $(VENV)" >&2; exit 1; }
 
 .PHONY: setup demo test quick check compiled bench bench-compare races acls faults simulation chaos clients poison mutants fuzz fuzz-bytes \
-	versions versions-record versions-rolling setup-matrix generators hostile charts lock
+	versions versions-record versions-rolling setup-matrix generators hostile charts recovery lock
 
 setup: $(TEST_STAMP)
 
@@ -136,6 +138,10 @@ chaos: $(TEST_STAMP)
 
 clients: $(TEST_STAMP)
 	$(BIN)/python -m tests.clients.campaign $(ARGS)
+
+recovery: $(TEST_STAMP)
+	$(BIN)/python -m pytest -q tests/recovery/test_replay.py tests/recovery/test_rebuild.py tests/recovery/long_move.py
+	$(BIN)/python -m tests.recovery.campaign $(ARGS)
 
 poison: $(TEST_STAMP)
 	MESURA_EVERY_POISON=1 $(BIN)/python -m pytest $(or $(ARGS),tests/system/test_poison.py)

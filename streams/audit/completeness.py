@@ -48,22 +48,33 @@ WHATEVER_THE_ORDER: Final = frozenset(
 class Completeness:
     """Which customers' histories are whole, and from when on all traces are there."""
 
-    def __init__(self, log: PartitionLog, topics: Topics, recorded: Sequence[Recorded], traces: Traces) -> None:
+    def __init__(
+        self,
+        log: PartitionLog,
+        topics: Topics,
+        recorded: Sequence[Recorded],
+        traces: Traces,
+        moved_until_ms: int = 0,
+    ) -> None:
         self._topics = topics
         self._doubted: set[str] = set()
         missing = {topic: start for topic in topics.inputs if (start := log.starts.get(topic, 0)) > 0}
         self.missing_count = sum(missing.values())
-        self.is_whole = all(self._doubt_answered(topic, start, traces) for topic, start in missing.items())
+        answered = [self._doubt_answered(topic, start, traces) for topic, start in missing.items()]
+        # Of ledgers that were moved here, all that made them is missing.
+        self.is_whole = all(answered) and not moved_until_ms
         """Whether every customer is known of whom a record is missing."""
         said = [topic for topic in missing if topic not in topics.intents]
         intents = {topic: start for topic, start in missing.items() if topic in topics.intents}
         self._said_until_ms = max((_first_moment(log, topic) for topic in said), default=0)
+        if moved_until_ms:
+            self._said_until_ms = max(self._said_until_ms, moved_until_ms + FUTURE_TOLERANCE_MS)
         """Nothing that is missing was said later."""
         self.said_before_ms = self._said_until_ms
         """What was said before may be missing."""
-        self.decided_before_ms = _moment_of(recorded, intents)
+        self.decided_before_ms = max(_moment_of(recorded, intents), moved_until_ms and moved_until_ms + 1)
         """What was approved before is missing."""
-        self.whole_from_ms = _moment_of(recorded, missing) + 1
+        self.whole_from_ms = max(_moment_of(recorded, missing), moved_until_ms) + 1
         """From then on nothing is missing that was served."""
         outputs = (topics.approved, topics.suppressed, topics.dead_letter)
         self._gone_until_ms = {topic: _first_kept_ms(log, topic) for topic in outputs if log.starts.get(topic, 0) > 0}

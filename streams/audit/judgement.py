@@ -35,7 +35,7 @@ class Judgement:
         self.verdict = Verdict(log.partition, dict(log.starts))
         self.traces = Traces(log, topics)
         self.recorded, self.unreadable_batches = read_batches(log.of(topics.batches))
-        self.completeness = Completeness(log, topics, self.recorded, self.traces)
+        self.completeness = Completeness(log, topics, self.recorded, self.traces, settings.moved_until_ms)
         self.batch: Batch | None = None
         """The one that is being judged."""
         self.barrier = (topics.preferences, topics.outcomes)

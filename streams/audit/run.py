@@ -9,11 +9,12 @@ import gc
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Final
 
 from streams.audit.forwarding import match_forwarded
-from streams.audit.headers import whole
+from streams.audit.headers import INT64_MAX, whole
 from streams.audit.judge import PartitionJudge
 from streams.audit.kafka_log import KafkaLog
 from streams.audit.policies import PolicyBook, policy_book
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from streams.audit.settings import AuditSettings
 
 PARTITIONS_KEY: Final = b"partitions"
+MOVED_KEY: Final = b"moved"
 PARTITIONS_MAX: Final = 1_000_000
 COUNTED: Final = (
     *("partitions", "intents", "preferences", "outcomes", "decisions", "approved", "suppressed", "withdrawals"),
@@ -50,6 +52,9 @@ def audit_log(log: Log, settings: AuditSettings) -> AuditReport:
     control = log.control()
     book = policy_book(settings.policies, control)
     numbers = list(log.partitions())
+    moved = whole(control.get(MOVED_KEY, b"").decode(errors="replace"), 1, INT64_MAX)
+    if moved is not None:
+        settings = replace(settings, moved_until_ms=moved)
     recorded = whole(control.get(PARTITIONS_KEY, b"").decode(errors="replace"), 1, PARTITIONS_MAX)
     partitions = recorded or len(numbers)
     jobs = [(log, topics, partitions, book, settings, number) for number in numbers]

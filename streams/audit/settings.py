@@ -120,6 +120,8 @@ class AuditSettings:
     acknowledged_ms: Mapping[tuple[str, int, int], int] = field(default_factory=dict)
     # What the topics of answers take. An intent so long that its answer may not fit may be a dead letter for that.
     answer_bytes_max: int = ANSWER_BYTES_MAX
+    # Up to which moment the ledgers were made on other topics, from which they were moved. 0: they were not.
+    moved_until_ms: int = 0
     # Hexadecimal, as the gate has it. Without it the ledgers of erased customers are compared without telling whose.
     erasure_key: str = field(default="", repr=False)
     # Key of the customers' hashes in the report.

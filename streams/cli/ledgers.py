@@ -34,6 +34,7 @@ from streams.exit_codes import ExitCode
 from streams.recovery.backup import BackupHead, read_backup, write_backup
 from streams.recovery.errors import RecoveryRefused
 from streams.recovery.ledger_topic import LedgerTopic
+from streams.recovery.move import move as move_ledgers
 from streams.recovery.rebuild import rebuild as rebuild_ledgers
 from streams.recovery.settings import RecoverySettings
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
     from streams.connection.cluster import Cluster
     from streams.recovery.replay import Ledgers
+    from streams.topics import TopicNames
 
 Command = TypeVar("Command", bound="Callable[..., object]")
 
@@ -114,7 +116,7 @@ def rebuild(**options: Any) -> int:  # noqa: ANN401
 
 @click.group()
 def ledger() -> None:
-    """Back the ledger topic up, and bring it back."""
+    """Back the ledger topic up, bring it back, and move it."""
 
 
 @ledger.command()
@@ -159,6 +161,41 @@ def backup(
     return ExitCode.DONE
 
 
+@ledger.command()
+@click.option("--to-prefix", required=True, metavar="TEXT", help="The prefix of the new gate's topics.")
+@click.option("--to-application-id", required=True, metavar="NAME", help="The new gate's application id.")
+@click.option("--execute", is_flag=True, help="Write to the new topics. Without it, it is only checked.")
+@click.option("--json", "as_json", is_flag=True, help="The report as one JSON object.")
+@_application_id
+@cluster_option
+@topic_options
+@_reporting_refusals
+def move(
+    to_prefix: str,
+    to_application_id: str,
+    execute: bool,
+    as_json: bool,
+    application_id: str,
+    cluster: Cluster,
+    prefix: str,
+    intent_topics: tuple[str, ...],
+    renamed_topics: tuple[str, ...],
+) -> int:
+    """Move a stopped gate's ledgers to new topics with another partition count.
+
+    Everything on the old topics must be decided. The new ones were made by `mesura topics create --prefix …`, and no
+    gate has run on them.
+    """
+    names = topic_names(prefix, intent_topics, renamed_topics)
+    settings = RecoverySettings(cluster=cluster, names=names, application_id=application_id, erasure_key=_key())
+    new_names = topic_names(to_prefix, intent_topics, renamed_topics)
+    refuse_unreachable(cluster)
+    refuse_unpermitted(cluster, permissions_of("auditor", names, application_id), "auditor")
+    report = move_ledgers(settings, new_names, to_application_id, write=execute, tell=_tell)
+    click.echo(json.dumps(report.as_json()) if as_json else report.as_text())
+    return ExitCode.DONE
+
+
 def _rebuild(
     file: Path | None,
     *,
@@ -183,7 +220,7 @@ def _rebuild(
         clock=clock,
         accept_missing_records=accept_missing_records,
     )
-    beginning = None if file is None else _beginning(file)
+    beginning = None if file is None else _beginning(file, names)
     refuse_unreachable(cluster)
     refuse_unpermitted(cluster, permissions_of("auditor", names, application_id), "auditor")
     report = rebuild_ledgers(settings, write=execute, beginning=beginning, tell=_tell)
@@ -191,8 +228,12 @@ def _rebuild(
     return ExitCode.DONE if execute or report.is_same else ExitCode.ANSWER_IS_NO
 
 
-def _beginning(file: Path) -> Mapping[int, Ledgers]:
+def _beginning(file: Path, names: TopicNames) -> Mapping[int, Ledgers]:
     head, found = read_backup(file)
+    if head.topic != names.ledger:
+        raise RecoveryRefused(
+            f"{file} is a backup of {head.topic}, not of {names.ledger}. Give the --prefix of its gate."
+        )
     _tell(f"{file}: {head.topic} of {head.application_id}, {head.partitions} partitions, written by {head.version}")
     return found
 

@@ -40,7 +40,7 @@ PARTS: Final = {
     "customer": _Part("streams.cli.customer", "customer", "Show, export, erase or correct what is held of a customer."),
     "topics": _Part("streams.cli.topics", "topics", "Create and check the topics."),
     "rebuild": _Part("streams.cli.ledgers", "rebuild", "Make lost ledgers again from the topics."),
-    "ledger": _Part("streams.cli.ledgers", "ledger", "Back the ledger topic up, and bring it back."),
+    "ledger": _Part("streams.cli.ledgers", "ledger", "Back the ledger topic up, bring it back, move it."),
     "erasure-key": _Part("streams.cli.erasure_key", "erasure_key_group", "Make the key of erased customers' opt-outs."),
     "policy": _Part("streams.cli.policy", "policy", "Check policies, and show what they say."),
 }

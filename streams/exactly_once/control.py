@@ -4,6 +4,7 @@
     b"policy"          the policy in force
     b"policy:<hash>"   a policy text that was ever in force
     b"erasure-key"     a fingerprint of the key under which erased customers are kept
+    b"moved"           up to which moment ledgers were made on other topics, if they were moved from there
     b"format"          of these records, and the newest version of the program that has started on them
 
 Rules of this module
@@ -31,6 +32,10 @@ PARTITIONS_KEY: Final = b"partitions"
 POLICY_KEY: Final = b"policy"
 POLICY_TEXT_PREFIX: Final = b"policy:"
 FORMAT_KEY: Final = b"format"
+MOVED_KEY: Final = b"moved"
+
+MOVE_UNDER_WAY: Final = b"0"
+"""In place of the partition count, while ledgers are being moved to an application's topics: it must not start yet."""
 
 CONTROL_FORMAT: Final = 1
 """Grows when a reader of the previous format would misunderstand a record of the topic."""

@@ -15,7 +15,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from streams.exactly_once.control import PARTITIONS_KEY, ControlTopic
+from streams.exactly_once.control import MOVE_UNDER_WAY, PARTITIONS_KEY, ControlTopic
 from streams.exactly_once.errors import StartupRefusedError
 from streams.exactly_once.settings import COMMIT_MARK
 from streams.exactly_once.topic_configs import connected_admin, topic_configs
@@ -98,6 +98,11 @@ def check_recorded_count(recorded: int, found: int) -> None:
     Raises:
         StartupRefusedError: it has changed.
     """
+    if recorded == int(MOVE_UNDER_WAY):
+        raise StartupRefusedError(
+            "Ledgers are being moved to these topics, or the move broke off: some customers' noes may not be here yet. "
+            "Run the move again to its end (mesura ledger move), then start."
+        )
     if recorded != found:
         raise StartupRefusedError(
             f"The topics have {found} partitions, the application was started with {recorded}: customers would have "

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from streams.audit.kafka_log import KafkaLog
 from streams.audit.settings import AuditError, AuditSettings, Topics
 from streams.contracts.dead_letters import VALUE_BYTES_MAX
+from streams.exactly_once.control import MOVED_KEY
 from streams.gate import GateSettings
 from streams.recovery.compare import IN_WORDS, Comparison, compare
 from streams.recovery.control_records import check_control
@@ -132,6 +133,7 @@ class _Rebuild:
         self._log = _log(settings, self._topics)
         control = _read(self._log.control)
         check_control(control, settings, self._partitions)
+        self._refuse_moved(control)
         gate_settings = GateSettings(
             topics=settings.names,
             partitions=self._partitions,
@@ -181,6 +183,15 @@ class _Rebuild:
             self._refuse_to_give_up(partition, before, after, is_missing=is_missing)
             report.written += self._ledger.write(partition, before, after)
             report.partitions_written += 1
+
+    def _refuse_moved(self, control: Mapping[bytes, bytes]) -> None:
+        """Of ledgers that were moved here, these topics do not tell what made them."""
+        if MOVED_KEY in control and not self._beginning and not self._settings.accept_missing_records:
+            raise RecoveryRefused(
+                f"The first ledgers of {self._settings.names.ledger} were moved there from topics with another "
+                "partition count, and what customers had said before stands in none of these topics. Begin with a "
+                "backup that was taken after the move (mesura ledger restore FILE)."
+            )
 
     def _missing(self, partition: int) -> dict[str, int]:
         begins = self._beginning.get(partition, Ledgers()).positions

@@ -151,6 +151,7 @@ class Replay:
             self.counts.batches += 1
             self._apply(batch, service.serve(batch))
             self._reach(batch.positions, batch.latest_ms)
+        self._check_topics()
         self._check_ends()
         meta = Meta(dict(self._positions), self._latest_ms) if self._positions else None
         return Ledgers(self._store, meta)
@@ -319,6 +320,15 @@ class Replay:
         for topic, end in positions.items():
             self._positions[topic] = max(end, self._positions.get(topic, 0))
         self._latest_ms = max(self._latest_ms, latest_ms)
+
+    def _check_topics(self) -> None:
+        """Everything that was decided was read."""
+        others = sorted(topic for topic, end in self._positions.items() if end and topic not in self._topics.inputs)
+        if others:
+            raise RecoveryRefused(
+                f"The gate has decided records of {', '.join(others)}, which were not read: its topics have other "
+                "names than those given. Give --prefix, --intent-topic and --topic as the gate has or had them."
+            )
 
     def _check_ends(self) -> None:
         for topic, end in self._log.ends.items():

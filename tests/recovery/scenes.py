@@ -102,7 +102,7 @@ class Scene:
 
     def __init__(self, world: World, directory: Path) -> None:
         self.world = world
-        self._directory = directory
+        self.directory = directory
         self.policy = directory / "policy.yaml"
         self.policy.write_text(POLICY, encoding="utf-8")
         self.application_id = f"{world.prefix}gate"
@@ -111,7 +111,7 @@ class Scene:
 
     def decide(self, rounds: int = 1, after_each: Callable[[], object] = lambda: None) -> None:
         """Let the gate decide so many more rounds, and end it. `after_each` is called while it runs."""
-        with running(self.world, self._directory, policy=self.policy) as gate:
+        with running(self.world, self.directory, policy=self.policy) as gate:
             for _ in range(rounds):
                 self.world.publish(one_round(self.rounds))
                 self.rounds += 1
@@ -121,7 +121,7 @@ class Scene:
 
     def refused(self) -> str:
         """What the gate says when it is started and does not start."""
-        with running(self.world, self._directory, policy=self.policy, ready=False) as gate:
+        with running(self.world, self.directory, policy=self.policy, ready=False) as gate:
             assert gate.ended() == 2
             return gate.said
 
@@ -145,7 +145,7 @@ class Scene:
 
     def back_up(self) -> None:
         """One more backup."""
-        file = self._directory / f"backup-{len(self.backups)}"
+        file = self.directory / f"backup-{len(self.backups)}"
         result = self.recover("ledger", "backup", str(file))
         assert result.return_value == 0, result.output
         self.backups.append(file)

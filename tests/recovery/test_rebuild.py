@@ -136,6 +136,8 @@ def test_what_was_cut_short_or_altered_is_refused(scene: Scene, tmp_path: Path) 
         file.write_bytes(damaged)
         refused = scene.recover("ledger", "restore", str(file), "--execute")
         assert "cut short or altered" in str(refused.exception) or "is no backup" in str(refused.exception), number
+    other = World(scene.world.broker, "other-", create=False)
+    assert "is a backup of" in str(scene.run("ledger", "restore", str(scene.backups[0]), world=other).exception)
     newer = tmp_path / "newer"
     newer.write_bytes(whole.replace(b"backup 1\n", b"backup 2\n", 1))
     assert "format 2" in str(scene.recover("ledger", "restore", str(newer)).exception)

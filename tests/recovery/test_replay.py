@@ -173,6 +173,20 @@ def test_a_topic_that_has_lost_its_end_is_refused() -> None:
         played.replayed(log)
 
 
+def test_a_topic_that_was_not_named_is_not_passed_over() -> None:
+    """Its contacts would be forgotten."""
+    played = Played()
+    played.batch([intent("c", "i", created_at=NOW)], NOW)
+    for topic, records in list(played.records.items()):
+        if topic == TOPICS.batches:
+            played.records[topic] = [
+                each._replace(value=(each.value or b"").replace(b"outbound-intent", b"urgent-intent"))
+                for each in records
+            ]
+    with pytest.raises(RecoveryRefused, match=r"records of urgent-intent, which were not read.*--intent-topic"):
+        played.replayed()
+
+
 def test_a_policy_that_nobody_has_is_refused_by_its_hash() -> None:
     played = Played()
     played.batch([intent("c", "i", created_at=NOW)], NOW)
