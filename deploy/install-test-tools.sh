@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what the tests need beyond Python: promtool, which checks rules and runs their tests, Prometheus itself, which
 # watches a gate in a drill, and Java (a JDK,
-# for the peer that is written in it) with Maven, which fetch and run Apache Kafka. Does nothing for what is already on the path.
+# for the peer that is written in it) with Maven, which fetch and run Apache Kafka, and kcat, whose commands docs/clients.md
+# has. Does nothing for what is already on the path.
 #
 # Of Debian's package `prometheus` only the two programs are taken: installing the package would also enable and perhaps
 # start a service. A test starts its own, on loopback, and ends it.
@@ -22,6 +23,11 @@ fi
 if ! command -v systemd-analyze >/dev/null 2>&1; then
     update
     DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends systemd
+fi
+
+if ! command -v kcat >/dev/null 2>&1; then
+    update
+    DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends kcat
 fi
 
 if ! command -v promtool >/dev/null 2>&1 || ! command -v prometheus >/dev/null 2>&1; then

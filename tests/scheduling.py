@@ -61,6 +61,7 @@ WAITING: Final = (
     "tests/cli/test_publish.py",
     "tests/clients/test_clients.py",
     "tests/clients/test_examples.py",
+    "tests/clients/test_kcat.py",
 )
 """Less than half a core each, the longest first."""
 
@@ -69,6 +70,7 @@ TOGETHER: Final = {
     "tests/access/test_access.py": "tests/access/runs",
     "tests/audit/test_planted.py": "tests/audit/runs",
     "tests/connection/test_clients.py": "tests/connection/runs",
+    "tests/connection/test_examples.py": "tests/connection/runs",
     "tests/connection/test_gate.py": "tests/connection/runs",
     "tests/connection/test_sentences.py": "tests/connection/runs",
     "tests/connection/test_doctor.py": "tests/connection/runs",

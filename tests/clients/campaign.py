@@ -30,9 +30,12 @@ from streams.testing.real_kafka import RealKafka
 from streams.testing.records import intent
 from tests.clients.example_runs import ExampleRuns
 from tests.clients.plan import CLIENTS, Task, Topics, planned
-from tests.clients.programs import NEEDED_BY_EXAMPLES, command_of
+from tests.clients.programs import command_of, example
 from tests.clients.report import write_report
+from tests.clients.rules import Rules
+from tests.clients.secured import published
 from tests.clients.verdict import Counts, Line, is_first_word, judge
+from tests.connection.secured_kafka import secured_kafka
 from tests.system.aging import AS_IT_IS, Stage, aged, unsound
 from tests.system.conftest import new_prefix, now_ms
 from tests.system.harness import (
@@ -71,6 +74,10 @@ class Findings:
     published: list[Published] = field(default_factory=list)
     served: list[Served] = field(default_factory=list)
     """By the examples."""
+    rules: dict[str, list[str]] = field(default_factory=dict)
+    """By language: what its gateway made otherwise than docs/gateway.md says."""
+    connected: dict[str, bool] = field(default_factory=dict)
+    """By language: whether its example published with TLS and a login."""
     stages: list[Stage] = field(default_factory=list)
     """What the outside check said at each age of the topics."""
     again: Counter[str] = field(default_factory=Counter)
@@ -84,6 +91,8 @@ class Findings:
         found += [
             f"the example in {each.language}: {what}" for each in (*self.published, *self.served) for what in each.wrong
         ]
+        found += [f"the gateway in {language}: {what}" for language, rules in self.rules.items() for what in rules]
+        found += [f"the example in {language} did not connect" for language, did in self.connected.items() if not did]
         found += unsound(self.stages)
         found += [
             f"{number} more intents for who had said no: {what}" for what, number in self.again.items() if what != NO
@@ -107,6 +116,10 @@ class Campaign:
 
     def run(self) -> Findings:
         """Everything, in order."""
+        for client in self._plans:
+            directory = self._directory / f"rules-{client}"
+            directory.mkdir()
+            self.findings.rules[client] = Rules(self.world.broker, client, new_prefix(), directory).wrong()
         with self.gate() as gate:
             self.publish_and_judge(gate)
         judge = self.outside_check()
@@ -126,13 +139,12 @@ class Campaign:
         """Every client publishes, as itself and by its language's example, whose gateway serves what is approved."""
         for client in self._plans:
             self._publish(gate, client)
-            if client in NEEDED_BY_EXAMPLES:
-                self.examples.publish(client, lambda: until_all_decided(gate, self.world))
-                self.examples.serve(client)
+            self.examples.publish(client, lambda: until_all_decided(gate, self.world))
+            self.examples.serve(client)
         until_all_decided(gate, self.world)
         self.account = account_for(self.world)
         self.findings.counts = judge(self.world, self._plans, self.lines, self.account)
-        self.examples.judge([client for client in self._plans if client in NEEDED_BY_EXAMPLES], self.account)
+        self.examples.judge(list(self._plans), self.account)
 
     def _publish(self, gate: Gate, client: str) -> None:
         """First what is hashed as the gate looks for it, then, so that nothing waits before it, what is not."""
@@ -213,10 +225,15 @@ def main() -> int:
     plans = {client: planned(CLIENTS[client], share=options.share) for client in clients}
     for client in clients:
         command_of(client)  # what is missing is said before anything is started
+        example(client, "gateway")
     with ExitStack() as stack:
         kafka = stack.enter_context(RealKafka(properties=CLEANER))
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         findings = Campaign(kafka, directory, plans).run()
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        secured = stack.enter_context(secured_kafka(directory))
+        findings.connected = {client: published(client, secured, directory) for client in clients}
     write_report(options.results, clients, findings)
     for what in findings.wrong:
         print(f"BROKEN: {what}", flush=True)

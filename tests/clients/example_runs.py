@@ -20,7 +20,7 @@ from streams.testing.waiting import wait_until
 from tests.clients.examples import ENVELOPES, Examples
 from tests.clients.provider import Provider
 from tests.system.conftest import now_ms
-from tests.system.harness import value_of
+from tests.system.harness import origin, value_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,9 +125,11 @@ class ExampleRuns:
         """What became of what the producers published."""
         customers = {place: (record.key or b"").decode() for place, record in account.inputs.items()}
         answers: dict[str, list[str]] = {}
-        for place, record in sorted(account.decisions.items()):
+        for _, record in sorted(account.decisions.items()):
             value = value_of(record)
-            answers.setdefault(customers[place], []).append(f"{value['type']} {value.get('reason', '')}".strip())
+            answers.setdefault(customers[origin(record)], []).append(
+                f"{value['type']} {value.get('reason', '')}".strip()
+            )
         forwarded = Counter(customers[place] for place in account.forwarded)
         headers = {
             customers[place]: dict(record.headers)

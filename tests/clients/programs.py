@@ -40,8 +40,16 @@ EXAMPLES: Final = ROOT / "examples"
 BUILD_SECONDS: Final = 600
 """A minute each on a slow line; beyond this nobody is answering."""
 
-NEEDED_BY_EXAMPLES: Final[dict[str, dict[str, str]]] = {"python": {}}
+NEEDED_BY_EXAMPLES: Final[dict[str, dict[str, str]]] = {
+    "python": {},
+    "java": {"mvn": "Maven", "javac": "a Java compiler (a JDK of version 17 or later)"},
+    "go": {"go": "Go, as new as examples/go/go.mod says"},
+    "node": {"node": "Node.js 20 or later", "npm": "npm"},
+}
 """By language of `examples/`: programs, and what brings them."""
+
+BUILT: Final = {"target", "node_modules", "bin"}
+"""Folders of whoever has built an example where it is."""
 
 COMPLETE: Final = "complete"
 """A file written last: a folder without it was left by a build that was interrupted."""
@@ -77,7 +85,7 @@ def example(language: str, program: str) -> Program:
     for needed, what in NEEDED_BY_EXAMPLES[language].items():
         _needed(needed, what)
     folder = source if language == "python" else _built(f"example-{language}", source, partial(_build_example, source))
-    [line] = [line for line in commands_in(source, "Run").splitlines() if program in line]
+    [line] = [line for line in commands_in(source, "Run").splitlines() if program in line.lower()]
     words = shlex.split(line.rpartition("|")[2])
     command = list(itertools.dropwhile(lambda word: "=" in word, words))
     return Program([sys.executable, *command[1:]] if command[0] == "python" else command, folder)
@@ -92,7 +100,7 @@ def commands_in(folder: Path, section: str) -> str:
 
 
 def _build_example(source: Path, folder: Path) -> None:
-    shutil.copytree(source, folder, dirs_exist_ok=True)
+    shutil.copytree(source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*BUILT))
     _run(["bash", "-euc", commands_in(source, "Build")], folder)
 
 
@@ -181,7 +189,8 @@ def _built(name: str, sources: Path, build: Callable[[Path], None]) -> Path:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+    names = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(path for path in names if not BUILT & {*path.relative_to(folder).parts})
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -79,9 +80,16 @@ class Provider:
                 try:
                     self.send_response(status)
                     self.send_header("content-length", "0")
+                    if status == HTTPStatus.FOUND:
+                        self.send_header("location", provider.url)
                     self.end_headers()
                 except OSError:  # it was killed meanwhile
                     self.close_connection = True
+
+            def do_GET(self) -> None:
+                self.send_response(HTTPStatus.OK)
+                self.send_header("content-length", "0")
+                self.end_headers()
 
             def log_message(self, *_: object) -> None:
                 pass

@@ -13,10 +13,12 @@ from bench.report import machine, table
 from streams.testing.kafka_installation import install_kafka
 from tests.clients.plan import CLIENTS
 from tests.clients.programs import versions_of
+from tests.clients.rules import records
+from tests.clients.secured import MECHANISM
 from tests.system.aging import as_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from tests.clients.campaign import Findings
@@ -54,6 +56,8 @@ def write_report(directory: Path, clients: Sequence[str], findings: Findings) ->
         "examples": {
             "producers": msgspec.to_builtins(findings.published),
             "gateways": msgspec.to_builtins(findings.served),
+            "rules": findings.rules,
+            "connected": findings.connected,
         },
         "audits": [asdict(stage) for stage in findings.stages],
         "once more": dict(findings.again),
@@ -76,6 +80,7 @@ def _markdown(findings: Findings, versions: dict[str, dict[str, str]]) -> str:
         EXAMPLES,
         table([_producer_row(each) for each in findings.published]),
         table([_gateway_row(each) for each in findings.served]),
+        _kept(findings),
         "## The outside check",
         "\n".join(as_rows(findings.stages)),
         f"One more intent for everybody who had said no, decided from what compaction left: {_pairs(findings.again)}.",
@@ -142,6 +147,19 @@ def _gateway_row(found: Served) -> dict[str, Any]:
         "reported": _pairs(found.reported),
         "killed while it sent": found.killed,
     }
+
+
+def _kept(findings: Findings) -> str:
+    rules = _languages(language for language, wrong in findings.rules.items() if not wrong)
+    connected = _languages(language for language, did in findings.connected.items() if did)
+    return (
+        f"Kept every rule of docs/gateway.md, asked by {len(records())} approvals and withdrawals: {rules}. "
+        f"Connected with TLS and {MECHANISM}: {connected}."
+    )
+
+
+def _languages(found: Iterable[str]) -> str:
+    return ", ".join(found) or "none"
 
 
 def _pairs(found: dict[str, Any]) -> str:

@@ -37,7 +37,7 @@ SENT: Final = {"plain", "twice", "of a later version", "with an obligation", "la
 LAST: Final = frozenset(f"last-{number}" for number in range(20))
 """Too late as well, on every partition: once all are reported, everything before them has been read again."""
 
-TRIED: Final = {"refused by the provider", "of unknown fate"}
+TRIED: Final = {"refused by the provider", "of unknown fate", "sent elsewhere"}
 """Whose message reaches the provider, which does not take it."""
 
 OUTCOMES: Final[dict[str, tuple[str, str | None]]] = {
@@ -103,6 +103,7 @@ def records() -> list[tuple[str, bytes]]:
         ("with a strange obligation", _approval("with a strange obligation", obligations=("sing",))),
         ("refused by the provider", _approval("refused by the provider")),
         ("of unknown fate", _approval("of unknown fate")),
+        ("sent elsewhere", _approval("sent elsewhere")),
         ("of a later version", _with(_approval("of a later version"), shade={"of": ["blue"]})),
         ("of another type", _with(_approval("of another type"), type="approved-perhaps")),
     ]
@@ -119,7 +120,7 @@ class Rules:
 
     def wrong(self) -> list[str]:
         """What the gateway made of the records otherwise than it should have; empty if nothing."""
-        statuses = {"refused by the provider": 422, "of unknown fate": 503}
+        statuses = {"refused by the provider": 422, "of unknown fate": 503, "sent elsewhere": 302}
         self._publish([("aborted", _approval("aborted"))], is_aborted=True)
         self._publish(records())
         with Provider() as provider:

@@ -14,13 +14,14 @@ from tests.clients.campaign import Campaign
 from tests.clients.example_runs import CUSTOMERS
 from tests.clients.examples import ENVELOPES
 from tests.clients.plan import PYTHON, planned
-from tests.clients.programs import SOURCES
+from tests.clients.programs import EXAMPLES, SOURCES
 from tests.clients.verdict import Evidence, judge
 from tests.system.aging import AS_IT_IS, Stage
 from tests.system.harness import REPOSITORY, Place, value_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from streams.testing.broker import Broker
     from tests.system.harness import Account
@@ -153,28 +154,33 @@ def test_a_client_that_says_something_else_than_the_log_is_noticed(campaign: Cam
     assert wrong == ["1 customers not published once"]
 
 
-# ---- what the teams' programs are built from ------------------------------------------------------------------------
+# ---- what the programs are built from ------------------------------------------------------------------------------
 
 
-def test_what_npm_installs_is_locked_by_its_hash_and_no_registry_is_named() -> None:
-    wanted = json.loads((SOURCES / "node" / "package.json").read_text("utf-8"))["dependencies"]
-    lock = json.loads((SOURCES / "node" / "package-lock.json").read_text("utf-8"))["packages"]
-    assert lock.pop("")["dependencies"] == wanted
+@pytest.mark.parametrize("folder", [SOURCES / "node", EXAMPLES / "node"], ids=lambda folder: folder.parent.name)
+def test_what_npm_installs_is_locked_by_its_hash_and_no_registry_is_named(folder: Path) -> None:
+    package = json.loads((folder / "package.json").read_text("utf-8"))
+    wanted = package["dependencies"] | package.get("devDependencies", {})
+    lock = json.loads((folder / "package-lock.json").read_text("utf-8"))["packages"]
+    own = lock.pop("")
+    assert own["dependencies"] | own.get("devDependencies", {}) == wanted
     assert all(lock[f"node_modules/{name}"]["version"] == version for name, version in wanted.items())
-    for name, package in lock.items():
-        assert package["integrity"].startswith("sha512-"), name
-        assert "resolved" not in package, name
+    for name, locked in lock.items():
+        assert locked["integrity"].startswith("sha512-"), name
+        assert "resolved" not in locked, name
 
 
-def test_java_s_client_is_of_the_broker_s_release() -> None:
-    def version(path: str) -> list[str]:
-        return re.findall(r"<kafka\.version>([^<]+)</", (REPOSITORY / path).read_text("utf-8"))
+@pytest.mark.parametrize("folder", [SOURCES / "java", EXAMPLES / "java"], ids=lambda folder: folder.parent.name)
+def test_java_s_client_is_of_the_broker_s_release(folder: Path) -> None:
+    def version(path: Path) -> list[str]:
+        return re.findall(r"<kafka\.version>([^<]+)</", path.read_text("utf-8"))
 
-    assert version("tests/clients/java/pom.xml") == version("deploy/kafka/pom.xml") != []
+    assert version(folder / "pom.xml") == version(REPOSITORY / "deploy" / "kafka" / "pom.xml") != []
 
 
-def test_what_go_builds_from_is_locked() -> None:
-    needed = re.findall(r"(?m)^\t(\S+) (v\S+)", (SOURCES / "go" / "go.mod").read_text("utf-8"))
-    sums = (SOURCES / "go" / "go.sum").read_text("utf-8")
+@pytest.mark.parametrize("folder", [SOURCES / "go", EXAMPLES / "go"], ids=lambda folder: folder.parent.name)
+def test_what_go_builds_from_is_locked(folder: Path) -> None:
+    needed = re.findall(r"(?m)^\t(\S+) (v\S+)", (folder / "go.mod").read_text("utf-8"))
+    sums = (folder / "go.sum").read_text("utf-8")
     assert needed
     assert [name for name, version in needed if f"{name} {version} h1:" not in sums] == []

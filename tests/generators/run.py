@@ -52,7 +52,7 @@ FORMS: Final = sorted(
 )
 EVENTS: Final = [form for form in FORMS if form != "readers/approved"]
 EXAMPLES: Final = ROOT / "examples"
-TYPES: Final = {"python": "events"}
+TYPES: Final = {"python": "events", "java": "src/main/java/mesura/examples/events", "go": "events", "node": "events"}
 """Where each example keeps what its README's command makes, and nothing else."""
 
 OF_ONE_TOPIC: Final = {"readers/approval": "Approval", "readers/withdrawal": "Withdrawal"}
