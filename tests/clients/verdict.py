@@ -207,6 +207,8 @@ def _codecs(world: World, account: Account) -> dict[str, set[str]]:
     }
     found: dict[str, set[str]] = {}
     for place, record in account.inputs.items():
+        if not is_first_word(record.value):
+            continue
         of_partition = batches[place.topic, place.partition]
         batch = of_partition[bisect_right(of_partition, place.offset, key=lambda each: each.first_offset) - 1]
         assert batch.first_offset <= place.offset <= batch.last_offset
