@@ -25,6 +25,7 @@
 #                        bench/results/generators.md (needs Node 20, Go, Java 17 and Maven; some minutes)
 #   make charts          the Helm chart linted, rendered and read as Kubernetes' own types by the real tools; results in
 #                        bench/results/charts.md (needs Go; some minutes at first)
+#   make sbom            what the image holds, package by package with its licence, as CycloneDX: build/mesura.cdx.json
 #   make mutants         change the decision core in every way mutmut knows; the cases must notice (long)
 #   make fuzz            the core against the independent model, SECONDS=… (long)
 #   make fuzz-bytes      whatever reads bytes, guided by coverage; results in bench/results/fuzz.md (long)
@@ -57,7 +58,7 @@ LOCKED := $(PIP) install --quiet --no-deps --require-hashes -r
 CONSISTENT := $(PIP) check || { echo "$(VENV) holds what does not fit together (above). Make it anew: rm -rf $(VENV)" >&2; exit 1; }
 
 .PHONY: setup demo test quick check compiled bench bench-compare races acls faults simulation chaos clients poison mutants fuzz fuzz-bytes \
-	versions versions-record versions-rolling setup-matrix generators hostile charts recovery lock
+	versions versions-record versions-rolling setup-matrix generators hostile charts recovery sbom lock
 
 setup: $(TEST_STAMP)
 
@@ -179,6 +180,12 @@ hostile: $(TEST_STAMP)
 	$(HOSTILE_TOOL)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r requirements/hostile.lock
 	$(BIN)/python -m tests.hostile.campaign $(ARGS)
 
+SBOM_TOOL := build/sbom
+sbom: $(TEST_STAMP)
+	$(PYTHON) -m venv --clear $(SBOM_TOOL)
+	$(SBOM_TOOL)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r requirements/sbom.lock
+	$(BIN)/python -m tests.setup.sbom $(ARGS)
+
 # The locks name no index: whoever installs asks the one that their pip is set to.
 LOCK_TOOL := build/lock
 LOCK := $(LOCK_TOOL)/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url \
@@ -191,4 +198,5 @@ lock:
 	$(LOCK) --group peers -o requirements/bench.lock
 	$(LOCK) --group generators -o requirements/generators.lock
 	$(LOCK) --group hostile -o requirements/hostile.lock
+	$(LOCK) --group sbom -o requirements/sbom.lock
 	$(LOCK) --group lock -o requirements/lock.lock

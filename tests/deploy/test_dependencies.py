@@ -59,6 +59,7 @@ GROUPS_OF = {
     "bench": ("peers",),
     "generators": ("generators",),
     "hostile": ("hostile",),
+    "sbom": ("sbom",),
     "lock": ("lock",),
 }
 LOCKS = sorted(path.stem for path in (ROOT / "requirements").glob("*.lock"))
@@ -66,7 +67,7 @@ LOCKS = sorted(path.stem for path in (ROOT / "requirements").glob("*.lock"))
 
 def declared(lock: str) -> list[Requirement]:
     """What the lock was made from."""
-    own = [] if lock in {"bench", "generators", "hostile", "lock"} else PROJECT["project"]["dependencies"]
+    own = [] if lock in {"bench", "generators", "hostile", "lock", "sbom"} else PROJECT["project"]["dependencies"]
     groups = [text for group in GROUPS_OF[lock] for text in PROJECT["dependency-groups"][group]]
     return [Requirement(text) for text in own + groups]
 
