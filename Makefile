@@ -14,6 +14,8 @@
 #   make simulation      100 000 simulated histories, and every planted mistake; results in bench/results/simulation.md (long)
 #   make acls            every permission of every role taken away once, on Apache Kafka with its authorizer; results in
 #                        bench/results/acls.md (some minutes)
+#   make forget          a customer planted everywhere and erased, then searched for in every byte on disk after compaction and retention, on
+#                        Apache Kafka; results in bench/results/forget.md (half a minute)
 #   make chaos           MINUTES=30 of every fault at once on Apache Kafka; results in bench/results/chaos.md (long)
 #   make bench-compare   the gate beside three peers on one broker; results in bench/results/compare.md (half an hour)
 #   make clients         what Java, JavaScript, Go and Python clients publish, decided and audited, before and after compaction, on
@@ -57,7 +59,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 LOCKED := $(PIP) install --quiet --no-deps --require-hashes -r
 CONSISTENT := $(PIP) check || { echo "$(VENV) holds what does not fit together (above). Make it anew: rm -rf $(VENV)" >&2; exit 1; }
 
-.PHONY: setup demo test quick check compiled bench bench-compare races acls faults simulation chaos clients poison mutants fuzz fuzz-bytes \
+.PHONY: setup demo test quick check compiled bench bench-compare races acls forget faults simulation chaos clients poison mutants fuzz fuzz-bytes \
 	versions versions-record versions-rolling setup-matrix generators hostile charts recovery sbom lock
 
 setup: $(TEST_STAMP)
@@ -127,6 +129,9 @@ bench-compare: $(TEST_STAMP)
 
 acls: $(TEST_STAMP)
 	$(BIN)/python -m tests.access.campaign $(ARGS)
+
+forget: $(TEST_STAMP)
+	$(BIN)/python -m tests.customer.campaign $(ARGS)
 
 faults: $(TEST_STAMP)
 	$(BIN)/python -m tests.faults.campaign $(ARGS)
