@@ -70,7 +70,11 @@ def permissions_of(
         return (
             *(Permission("topic", name, "Read", "find everything that is held of a customer") for name in names.all()),
             Permission("topic", names.preferences, "Write", "erase and correct, by the events that customers send"),
-            *(Permission("topic", name, "DescribeConfigs", "say until when what stays") for name in names.all()),
+            *(
+                Permission("topic", name, "DescribeConfigs", "say until when what stays")
+                for name in names.all()
+                if name not in {names.batches, names.control}  # they hold nothing of customers
+            ),
         )
     return (
         *(Permission("topic", name, "Create", "create it") for name in names.all()),

@@ -130,7 +130,7 @@ def forget(confirm: bool, wait_seconds: float, as_json: bool, desk: Desk) -> Non
     published = desk.publish([orjson.dumps(event)])[-1]
     with answering(desk.cluster):
         is_applied = wait_until_applied(desk.cluster, desk.names.ledger, held, published, wait_seconds)
-        settings = topic_settings(desk.cluster, desk.names.all())
+        settings = topic_settings(desk.cluster, desk.names)
     left = read_ledger(held.erased) or read_ledger(held.ledger) if is_applied else None
     receipt = Receipt(
         desk.log.hash_of(desk.customer.text), event_id, published, left, stays(desk.names, settings, now_ms())

@@ -41,14 +41,14 @@ class Stay(NamedTuple):
     why: str
 
 
-def topic_settings(cluster: Cluster, topics: Iterable[str]) -> dict[str, dict[str, str]]:
-    """The settings in force of each topic.
+def topic_settings(cluster: Cluster, names: TopicNames) -> dict[str, dict[str, str]]:
+    """The settings in force of each topic that holds something of customers.
 
     Raises:
         KafkaException: the cluster does not answer.
     """
     client = AdminClient({**cluster.client_settings(), "log_level": 0})
-    resources = [ConfigResource(ResourceType.TOPIC, topic) for topic in topics]
+    resources = [ConfigResource(ResourceType.TOPIC, topic) for topic in (names.ledger, *_logs(names))]
     futures = client.describe_configs(resources, request_timeout=ANSWER_SECONDS)
     return {
         resource.name: {name: str(entry.value) for name, entry in future.result().items()}
@@ -58,7 +58,12 @@ def topic_settings(cluster: Cluster, topics: Iterable[str]) -> dict[str, dict[st
 
 def stays(names: TopicNames, settings: Mapping[str, Mapping[str, str]], now_ms: int) -> list[Stay]:
     """Until when what was written about a customer up to now stays, topic by topic."""
-    logs = (
+    logs = [_of_log(topic, settings[topic], now_ms) for topic in _logs(names)]
+    return [*_of_ledger(names.ledger, settings[names.ledger], now_ms), *logs]
+
+
+def _logs(names: TopicNames) -> tuple[str, ...]:
+    return (
         *names.intents,
         names.preferences,
         names.outcomes,
@@ -67,7 +72,6 @@ def stays(names: TopicNames, settings: Mapping[str, Mapping[str, str]], now_ms: 
         names.suppressed,
         names.dead_letter,
     )
-    return [*_of_ledger(names.ledger, settings[names.ledger], now_ms), *(_of_log(t, settings[t], now_ms) for t in logs)]
 
 
 def _of_log(topic: str, settings: Mapping[str, str], now_ms: int) -> Stay:
