@@ -60,6 +60,7 @@ WAITING: Final = (
     "tests/cli/test_brokers_reached.py",
     "tests/cli/test_publish.py",
     "tests/clients/test_clients.py",
+    "tests/customer/test_customer.py",
     "tests/clients/test_examples.py",
     "tests/clients/test_kcat.py",
 )
