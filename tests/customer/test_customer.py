@@ -226,6 +226,16 @@ def test_what_the_gate_would_not_take_whole_is_no_correction(
     assert "another" not in refused.output.replace("another customer", "")
 
 
+def test_an_erasure_that_no_gate_has_applied_in_time_says_so(planted: Planted) -> None:
+    stranger = "stranger-of-whom-nothing-is-held"
+    preview = run(planted.world, "forget", customer=stranger)
+    assert "Nothing is held of this customer." in preview.output
+    done = run(planted.world, "forget", "--confirm", "--wait-seconds", "0", customer=stranger)
+    assert done.exit_code == ExitCode.ANSWER_IS_NO
+    assert "Not applied" in done.stdout
+    assert stranger not in done.output
+
+
 def test_forget(planted: Planted, tmp_path: Path) -> None:
     """Last of this file: the other tests need the customer."""
     world = planted.world
