@@ -29,9 +29,9 @@ RULES_OF_STARTER: Final = 20
 
 def measured(results: Path = RESULTS) -> dict[str, dict[str, Any]]:
     """By the name of each figure its least and its most, its unit and where it stands."""
-    throughput, compare, tls, restore, decision, log_bytes = (
+    throughput, compare, tls, restore, decision, latency, log_bytes = (
         json.loads((results / f"{name}.json").read_text(encoding="utf-8"))
-        for name in ("throughput", "compare", "tls", "restore", "decision", "log-bytes")
+        for name in ("throughput", "compare", "tls", "restore", "decision", "latency", "log-bytes")
     )
     starter = [
         *(row for row in (*throughput["runs"], *compare["throughput"]) if row["who"] in STARTER),
@@ -51,15 +51,30 @@ def measured(results: Path = RESULTS) -> dict[str, dict[str, Any]]:
     without, slope = _line(log_bytes["ledgers"])
     per_contact = [slope, (decision["ledger_bytes"] - without) / decision["contacts_per_ledger"]]
     loads = "log-bytes.json: a backlog, and evenly"
-    found = {
+    return {
         "worker_decisions_per_second": _figure([row["decisions/s"] / WORKERS for row in starter], "1/s", rates),
         "decision_cpu_microseconds": _figure([row["CPU µs each"] for row in starter], "µs", rates),
+        "even_decision_cpu_microseconds": _figure(
+            [
+                row["CPU % per worker"] / 100 * row["processes"] / latency["parameters"]["per_second"] * 1e6
+                for row in latency["runs"]
+                if row["who"] == "mesura starter"
+            ],
+            "µs",
+            "latency.json: starter policy, 2,000 a second",
+        ),
         **{
-            f"rules_factor_{rules}": _figure(_factors(compare["rules"], rules), "", f"compare.json: {rules} rules by 20")
+            f"rules_factor_{rules}": _figure(
+                _factors(compare["rules"], rules), "", f"compare.json: {rules} rules by 20"
+            )
             for rules in (1, 5, 50)
         },
         "tls_factor": _figure(
-            [row["ratio, median"] for row in tls["compared"] if row[""] in {"tls, CPU µs each", "tls, login, CPU µs each"}],
+            [
+                row["ratio, median"]
+                for row in tls["compared"]
+                if row[""] in {"tls, CPU µs each", "tls, login, CPU µs each"}
+            ],
             "",
             "tls.json: processor time with TLS, and with TLS and a login",
         ),
@@ -82,15 +97,11 @@ def measured(results: Path = RESULTS) -> dict[str, dict[str, Any]]:
             )
         },
         "ledger_record_overhead_bytes": _figure(
-            [
-                row["log bytes beside key and value of a ledger"] + restore["key_bytes"]
-                for row in log_bytes["loads"]
-            ],
+            [row["log bytes beside key and value of a ledger"] + restore["key_bytes"] for row in log_bytes["loads"]],
             "B",
             f"{loads}; restore.json: the key",
         ),
     }
-    return found
 
 
 def _figure(values: Iterable[float], unit: str, source: str) -> dict[str, Any]:

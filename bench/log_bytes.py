@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -90,9 +90,7 @@ def decided(kafka: RealKafka, directory: Path, load: str, intents: int, customer
 def _ledger_records(bootstrap_servers: str, names: TopicNames) -> list[tuple[bytes, bytes]]:
     """Key and value of each, oldest first; only how many there are depends on the order of partitions."""
     found = read_topic(bootstrap_servers, names.ledger)
-    return [
-        (each.key or b"", each.value or b"") for each in sorted(found, key=lambda one: one.timestamp_ms)
-    ]
+    return [(each.key or b"", each.value or b"") for each in sorted(found, key=lambda one: one.timestamp_ms)]
 
 
 def _publish_evenly(bootstrap_servers: str, records: Iterator[OutgoingRecord]) -> None:
@@ -113,7 +111,7 @@ def _stored(kafka: RealKafka, names: TopicNames) -> dict[str, int]:
     return {name: sum(path.stat().st_size for path in data.glob(f"{name}-*/*.log")) for name in names.all()}
 
 
-def _wait(condition: Any, still_running: Any) -> None:
+def _wait(condition: Callable[[], bool], still_running: Callable[[], None]) -> None:
     until = time.monotonic() + DECIDED_SECONDS
     while not condition():
         still_running()

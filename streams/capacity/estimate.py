@@ -263,14 +263,16 @@ def _workers(load: Load, figures: Figures) -> Need:
             f"has at most {PARTITIONS_MAX} partitions. Divide the customers between several gates (--prefix)."
         )
     how = f"peak rate / rate of a worker, {BUSY_SHARE:.0%} busy; planned with {SPARE_WORKERS} to spare"
-    return Need("workers", "", found, planned, _of_the_processor(load, figures, figures.worker_decisions_per_second), how)
+    return Need(
+        "workers", "", found, planned, _of_the_processor(load, figures, figures.worker_decisions_per_second), how
+    )
 
 
 def _of_the_processor(load: Load, figures: Figures, first: Figure) -> tuple[Figure, ...]:
     used = [first]
-    if load.rules < 20:  # noqa: PLR2004  # as measured
+    if load.rules < 20:
         used += [figures.rules_factor_1, figures.rules_factor_5]
-    elif load.rules > 20:  # noqa: PLR2004
+    elif load.rules > 20:
         used.append(figures.rules_factor_50)
     return (*used, figures.tls_factor) if load.has_tls else tuple(used)
 
@@ -306,11 +308,16 @@ def _memory(load: Load, figures: Figures, workers: int) -> Need:
 
 
 def _processor(load: Load, figures: Figures, workers: int) -> Need:
-    each = figures.decision_cpu_microseconds.range * _cost_factor(load, figures)
-    found = each * (load.peak_per_second / _MICROSECONDS / workers)
-    how = "processor time of a decision x peak rate / workers; planned with a whole core, which one worker cannot exceed"
-    used = _of_the_processor(load, figures, figures.decision_cpu_microseconds)
-    return Need("processor of each worker at the peak", "cores", found, 1.0, used, how)
+    # A backlog is decided in large transactions, which cost least; what comes evenly is decided in small ones.
+    each = Range(figures.decision_cpu_microseconds.range.low, figures.even_decision_cpu_microseconds.range.high)
+    used = each * _cost_factor(load, figures) * (load.peak_per_second / _MICROSECONDS / workers)
+    found = Range(min(used.low, 1.0), min(used.high, 1.0))
+    how = (
+        "processor time of a decision x peak rate / workers; planned with a whole core, which one worker cannot exceed"
+    )
+    first, *others = _of_the_processor(load, figures, figures.decision_cpu_microseconds)
+    sources = (first, figures.even_decision_cpu_microseconds, *others)
+    return Need("processor of each worker at the peak", "cores", found, 1.0, sources, how)
 
 
 def _takeover(load: Load, figures: Figures, workers: int) -> Need:
@@ -331,7 +338,9 @@ def _ledger_disk(load: Load, figures: Figures) -> Need:
         figures.ledger_record_overhead_bytes,
         figures.ledger_log_bytes,
     )
-    how = "ledgers alive / 0.8, because a fifth may wait for compaction, + what is written in ten minutes, x replication"
+    how = (
+        "ledgers alive / 0.8, because a fifth may wait for compaction, + what is written in ten minutes, x replication"
+    )
     return _costs("disk for the ledger topic, all brokers", "B", found * float(load.replication_factor), used, how)
 
 
@@ -343,9 +352,9 @@ def _cautions(load: Load, workers: int) -> list[str]:
     found = ["This is an estimate from runs of minutes on two cores. Measure your own load before you rely on it."]
     if load.peak_per_second / workers > MEASURED_LATENCY_PER_SECOND:
         found.append(
-            f"At the peak a worker decides {load.peak_per_second / workers:,.0f} intents a second. Latency was measured "
-            f"at up to {MEASURED_LATENCY_PER_SECOND:,} a second: with more workers it is known."
+            f"At the peak a worker decides {load.peak_per_second / workers:,.0f} intents a second. Latency was "
+            f"measured at up to {MEASURED_LATENCY_PER_SECOND:,} a second: with more workers it is known."
         )
-    if load.replication_factor < 3:  # noqa: PLR2004  # as `streams.topics` says
+    if load.replication_factor < 3:  # as `streams.topics` says
         found.append("With fewer than three replicas the loss of a broker stops decisions or loses records.")
     return found

@@ -6,7 +6,7 @@ Exit codes: 0 reckoned; 2 wrong usage, or a load that cannot be or that one gate
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
 import click
 from rich.console import Console
@@ -33,13 +33,26 @@ class Retention(click.ParamType):
 
     name = "DURATION"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if isinstance(value, int):
             return value
         number, unit = value[:-1], value[-1:]
         if not (number.isascii() and number.isdigit() and unit in UNITS_MS):
             self.fail(f"{value!r} is no duration. Write 12h, 7d or 5w.", param, ctx)
         return duration_ms(value)
+
+
+class _Asked(TypedDict):
+    intents_per_second: float
+    customers: int
+    peak_factor: float
+    contacts_per_customer: float
+    retention_ms: int
+    replication_factor: int
+    processor_ratio: float
+    rules: int
+    readers: int
+    has_tls: bool
 
 
 @click.command()
@@ -80,7 +93,7 @@ class Retention(click.ParamType):
 )
 @click.option("--tls", "has_tls", is_flag=True, help="Connections are encrypted, with a login.")
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
-def capacity(as_json: bool, **asked: Any) -> None:
+def capacity(as_json: bool, **asked: Unpack[_Asked]) -> None:
     """Reckon partitions, workers, memory, disk and network for a load, from measured figures."""
     try:
         found = estimate(Load(**asked), measured_figures())
@@ -136,9 +149,7 @@ def _print(found: Estimate) -> None:
 
 def _sources(need: Need) -> str:
     """Files of bench/results, each once."""
-    files = sorted(
-        {word.rstrip(",:") for each in need.figures for word in each.source.split() if ".json" in word}
-    )
+    files = sorted({word.rstrip(",:") for each in need.figures for word in each.source.split() if ".json" in word})
     return f" ({', '.join(each.rstrip(';') for each in files)})" if files else ""
 
 
@@ -148,5 +159,5 @@ def shown(value: float, unit: str) -> str:
         for size, prefix in _PREFIXES:
             if value >= size:
                 return f"{value / size:.3g} {prefix}{unit}"
-    number = f"{value:,.0f}" if value >= 1_000 or value == int(value) else f"{value:.3g}"  # noqa: PLR2004
+    number = f"{value:,.0f}" if value >= 1_000 or value == int(value) else f"{value:.3g}"
     return f"{number} {unit}".strip()

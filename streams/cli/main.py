@@ -38,6 +38,7 @@ PARTS: Final = {
     ),
     "doctor": _Part("streams.cli.doctor", "doctor", "Look for what is wrong with a gate's surroundings."),
     "customer": _Part("streams.cli.customer", "customer", "Show, export, erase or correct what is held of a customer."),
+    "capacity": _Part("streams.cli.capacity", "capacity", "Reckon partitions, workers, memory, disk and network."),
     "topics": _Part("streams.cli.topics", "topics", "Create and check the topics."),
     "rebuild": _Part("streams.cli.ledgers", "rebuild", "Make lost ledgers again from the topics."),
     "ledger": _Part("streams.cli.ledgers", "ledger", "Back the ledger topic up, bring it back, move it."),
