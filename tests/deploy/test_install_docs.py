@@ -122,7 +122,7 @@ def test_kubernetes_is_given_values_that_the_chart_takes(tmp_path: Path) -> None
     (text,) = re.findall(r"```yaml\n(.+?)```", section, re.DOTALL)
     values = yaml.safe_load(text)
     jsonschema.validate(values, json.loads((CHART / "values.schema.json").read_text()))
-    _, secrets, install, _ = blocks("Kubernetes")
+    _, secrets, install, *_ = blocks("Kubernetes")
     made = set(re.findall(r"create secret generic (\S+) --from-file=(\S+)", secrets))
     wanted = {(values["erasureKey"]["existingSecret"], "erasure.key")}
     wanted |= {(values["operations"]["access"]["existingSecret"], "metrics.tokens")}
