@@ -234,7 +234,7 @@ def main() -> int:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         secured = stack.enter_context(secured_kafka(directory))
         findings.connected = {client: published(client, secured, directory) for client in clients}
-    write_report(options.results, clients, findings)
+    write_report(options.results, clients, findings, options.share)
     for what in findings.wrong:
         print(f"BROKEN: {what}", flush=True)
     return 1 if findings.wrong else 0

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tests.clients.verdict import Counts
 
 INTRODUCTION: Final = """\
-Made by `make clients`, on Apache Kafka {kafka} (one node), clients and gate on one machine. {verdict}
+Made by `{command}`, on Apache Kafka {kafka} (one node), clients and gate on one machine. {verdict}
 
 Each team publishes with its own client: the noes of twenty customers (opt-outs, and STOPs in replies), then, once all
 are acknowledged, an intent for each of them and for customers who said nothing. With transactions the intents of twenty
@@ -45,12 +45,13 @@ send and started again; the provider, which knows no repetition, got every messa
 reported once."""
 
 
-def write_report(directory: Path, clients: Sequence[str], findings: Findings) -> None:
+def write_report(directory: Path, clients: Sequence[str], findings: Findings, share: float) -> None:
     """Write both files."""
     versions = {client: versions_of(client) for client in clients}
     document = {
         "shown": not findings.wrong,
         "wrong": findings.wrong,
+        "share": share,
         "versions": versions,
         "runs": msgspec.to_builtins(findings.counts),
         "examples": {
@@ -65,14 +66,15 @@ def write_report(directory: Path, clients: Sequence[str], findings: Findings) ->
         "machine": machine(),
     }
     (directory / "clients.json").write_text(json.dumps(document, indent=1) + "\n", "utf-8")
-    (directory / "clients.md").write_text(_markdown(findings, versions), "utf-8")
+    (directory / "clients.md").write_text(_markdown(findings, versions, share), "utf-8")
 
 
-def _markdown(findings: Findings, versions: dict[str, dict[str, str]]) -> str:
+def _markdown(findings: Findings, versions: dict[str, dict[str, str]], share: float) -> str:
+    command = "make clients" if share == 1 else f'make clients ARGS="--share {share}"'
     verdict = "**Something is wrong, see the end.**" if findings.wrong else "Every promise was kept."
     sections = [
         "# Clients of other languages",
-        INTRODUCTION.format(kafka=install_kafka().version, verdict=verdict),
+        INTRODUCTION.format(command=command, kafka=install_kafka().version, verdict=verdict),
         table([{"client": name, "versions": _pairs(found)} for name, found in versions.items()]),
         "## Together",
         table([_row(client, "", _sum(findings.counts, client)) for client in versions]),
