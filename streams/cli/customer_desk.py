@@ -140,14 +140,14 @@ def open_desk(
             "This is not the erasure key of the gate whose topics these are, so what an erasure left of the customer "
             "would not be found. Give the gate's key, or the --prefix of the gate whose key this is."
         )
-    log = AccessLog(key, access_log)
+    looks = AccessLog(key, access_log)
     try:
-        log.record(who=_asking(), role=ROLE, what=what, customer_id=who.text)
+        looks.record(who=_asking(), role=ROLE, what=what, customer_id=who.text)
     except AccessNotRecorded as error:
         raise CommandError(
             f"The look-up cannot be recorded ({error}), so nothing is shown. See to --access-log."
         ) from None
-    return Desk(cluster, names, who, key, control, log)
+    return Desk(cluster, names, who, key, control, looks)
 
 
 def _needed(names: TopicNames, *, writes: bool) -> list[Permission]:

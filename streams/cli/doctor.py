@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -32,7 +33,7 @@ from streams.exit_codes import ExitCode
 from streams.topics import DEFAULT_REPLICATION_FACTOR
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from streams.connection.cluster import Cluster
     from streams.doctor.finding import Finding
@@ -85,26 +86,37 @@ def doctor(
     renamed_topics: tuple[str, ...],
 ) -> None:
     """Look for what is wrong around a gate, without changing anything."""
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what goes wrong is a finding
     key, refusal = _key()
-    findings = examine(
-        Subject(
-            cluster=cluster,
-            names=topic_names(prefix, intent_topics, renamed_topics),
-            application_id=application_id,
-            replication_factor=replication_factor,
-            recorded_times=recorded_times,
-            policy=policy,
-            erasure_key=key,
-            erasure_key_refusal=refusal,
-        )
+    subject = Subject(
+        cluster=cluster,
+        names=topic_names(prefix, intent_topics, renamed_topics),
+        application_id=application_id,
+        replication_factor=replication_factor,
+        recorded_times=recorded_times,
+        policy=policy,
+        erasure_key=key,
+        erasure_key_refusal=refusal,
     )
+    with _client_is_silent():
+        findings = examine(subject)
     code = exit_code_of(findings)
     if as_json:
         click.echo(json.dumps({"exit_code": int(code), "findings": [_as_json(each) for each in findings]}, indent=2))
     else:
         _print(findings)
     click.get_current_context().exit(code)
+
+
+@contextmanager
+def _client_is_silent() -> Iterator[None]:
+    """What goes wrong with a connection is a finding here, and not also lines of the client's."""
+    logger = logging.getLogger("aiokafka")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def exit_code_of(findings: Sequence[Finding]) -> ExitCode:

@@ -26,6 +26,7 @@ from streams.decision.ledger.state import (
     OUTCOMES_PER_CONTACT_MAX,
     VALUES_PER_LABEL_SET,
     Ledger,
+    LedgerFormat,
 )
 from streams.decision.preference_event import STANDING
 
@@ -98,13 +99,7 @@ def _unreadable(value: bytes, why: str) -> LedgerUnreadable:
 _DECODE_ERRORS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
-class _OfAnyFormat(msgspec.Struct, array_like=True):
-    """What every format begins with. What follows may be anything, and is not looked at."""
-
-    format: int
-
-
-_decode_format: Final = msgspec.msgpack.Decoder(_OfAnyFormat).decode
+_decode_format: Final = msgspec.msgpack.Decoder(LedgerFormat).decode
 
 
 def _is_sound(ledger: Ledger) -> bool:

@@ -215,6 +215,12 @@ class LedgerBeginning(Struct, array_like=True, gc=False):
     assumed_sent: tuple[int, ...] = ()
 
 
+class LedgerFormat(Struct, array_like=True):
+    """What a stored ledger of every format begins with. What follows may be anything, and is not looked at."""
+
+    format: int
+
+
 def _pairs(outcomes: tuple[int, ...], decided_ms: int) -> tuple[tuple[int, int], ...]:
     return tuple((number, decided_ms + moment) for number, moment in zip(outcomes[::2], outcomes[1::2], strict=True))
 
