@@ -38,7 +38,6 @@ from streams.cli.policy_source import read_control
 from streams.customer.holdings import find
 from streams.customer.mention import CustomerId
 from streams.customer.publishing import NotAcknowledged, publish
-from streams.customer.reading import TopicsUnreadable
 from streams.decision.intent import TEXT_CHARACTERS_MAX
 from streams.erasure_key import ERASURE_KEY_KEY, fingerprint_of
 from streams.settings import SettingsRefused, erasure_key_bytes
@@ -50,7 +49,8 @@ if TYPE_CHECKING:
     from streams.connection.cluster import Cluster
     from streams.customer.holdings import Holdings
     from streams.customer.publishing import Published
-    from streams.topics import TopicNames
+    from streams.stored_topics import TopicsUnreadable
+from streams.topics import TopicNames
 
 ROLE: Final = "privacy"
 

@@ -47,10 +47,10 @@ from streams.cli.options import (
     topic_options,
 )
 from streams.dead_letters.assessment import Fate
-from streams.dead_letters.kafka_topics import TopicsUnreadable
 from streams.dead_letters.plan import LETTERS_MAX, TooMany, age, find, letters_at, make_plan, to_be_replayed
 from streams.dead_letters.publishing import Outcome, publish
 from streams.exit_codes import ExitCode
+from streams.stored_topics import TopicsUnreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from streams.batch_ledgers import LedgerStore
 from streams.customer.mention import CustomerId, Mention
-from streams.customer.reading import Stored, read, spans_of
+from streams.customer.reading import Stored, read
 from streams.decision.ledger.codec import LedgerUnreadable, decode_ledger
 from streams.exactly_once.changelog import META_KEY, Meta, customer_key, decode_meta
 from streams.exactly_once.key_kinds import KeyKind, kind_of
+from streams.stored_topics import spans_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from streams.connection.cluster import Cluster
-    from streams.customer.reading import Spans
     from streams.decision.ledger.state import Ledger
+    from streams.stored_topics import Spans
     from streams.topics import TopicNames
 
 
@@ -121,7 +122,7 @@ def find(
     """Read every topic whole. `progress` is told how many offsets of how many are read.
 
     Raises:
-        TopicsUnreadable, KafkaException: see `reading`.
+        TopicsUnreadable, KafkaException: see `stored_topics`.
     """
     # The ledger's ends first: what it covers lies below the ends of the others.
     topics = [names.ledger, *(name for name in names.all() if name != names.ledger)]

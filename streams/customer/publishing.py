@@ -84,7 +84,7 @@ def wait_until_applied(
     False: it was not applied in time.
 
     Raises:
-        TopicsUnreadable, KafkaException: see `reading`.
+        TopicsUnreadable, KafkaException: see `stored_topics`.
     """
     _, start = held.spans[ledger_topic, published.partition]
     for record in follow(cluster, ledger_topic, published.partition, start, seconds):

@@ -11,17 +11,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from streams.dead_letters.assessment import Assessed, Fate, assess
-from streams.dead_letters.kafka_topics import Span, headers_in, input_topics, read, spans_of
+from streams.dead_letters.kafka_topics import headers_in, input_topics, read
 from streams.dead_letters.letter import DeadLetter, NotADeadLetter, Place, letter_of
 from streams.dead_letters.replayed import split_replay
+from streams.stored_topics import Span, spans_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from streams.connection.cluster import Cluster
     from streams.dead_letters.assessment import Words
-    from streams.dead_letters.kafka_topics import Spans
     from streams.dead_letters.selection import Selection
+    from streams.stored_topics import Spans
     from streams.topics import TopicNames
 
 
@@ -45,9 +46,9 @@ def find(cluster: Cluster, names: TopicNames, selection: Selection) -> Iterator[
     """The letters that are meant, without their contents, as they are read; None for each record that no gate wrote.
 
     Raises:
-        TopicsUnreadable, KafkaException: see `kafka_topics`.
+        TopicsUnreadable, KafkaException: see `stored_topics`.
     """
-    for letter in _letters(cluster, spans_of(cluster, names.dead_letter), names):
+    for letter in _letters(cluster, spans_of(cluster, [names.dead_letter]), names):
         if letter is None:
             yield None
         elif selection.takes(letter):
@@ -73,11 +74,11 @@ def make_plan(
 
     Raises:
         TooMany: more than `LETTERS_MAX` are meant.
-        TopicsUnreadable, KafkaException: see `kafka_topics`.
+        TopicsUnreadable, KafkaException: see `stored_topics`.
     """
     inputs = input_topics(cluster, names)
     plan: list[Planned] = []
-    for letter in _letters(cluster, spans_of(cluster, names.dead_letter), names):
+    for letter in _letters(cluster, spans_of(cluster, [names.dead_letter]), names):
         if letter is not None and selection.takes(letter):
             if len(plan) == LETTERS_MAX:
                 raise TooMany
@@ -91,7 +92,7 @@ def letters_at(cluster: Cluster, names: TopicNames, places: Sequence[Place]) -> 
     """The letters at these places of the dead-letter topic, with their contents; those that are gone are left out.
 
     Raises:
-        TopicsUnreadable, KafkaException: see `kafka_topics`.
+        TopicsUnreadable, KafkaException: see `stored_topics`.
     """
     wanted = set(places)
     spans: Spans = {}
@@ -125,7 +126,7 @@ def _replayed(cluster: Cluster, names: TopicNames, plan: Sequence[Planned]) -> s
         begins[where] = min(begin, begins.get(where, begin))
     if not begins:
         return set()
-    whole = spans_of(cluster, *sorted({topic for topic, _ in begins}))
+    whole = spans_of(cluster, sorted({topic for topic, _ in begins}), "read_uncommitted")
     spans = {
         # A topic that ends before the record stands there was made anew since: then all of it is read.
         where: span._replace(start=max(begin, span.start)) if begin <= (span := whole[where]).end else span
