@@ -1,4 +1,4 @@
-# ruff: noqa: ANN401 - aiokafka is untyped
+# ruff: noqa: SLF001, ANN401 - one of the places for names of library_internals.py; aiokafka is untyped
 """What the engine asks of a Kafka client, and aiokafka's answer to it.
 
 Rules of this module
@@ -16,8 +16,10 @@ import aiokafka
 
 from streams.exactly_once.fencing import FencedProducer
 from streams.exactly_once.fetched_records import read_as_entries
+from streams.exactly_once.log_bounds import LogBounds
 from streams.exactly_once.topic_configs import connected_admin, topic_configs
 from streams.exactly_once.topic_rules import LARGEST_BATCH
+from streams.exactly_once.witnesses import METADATA_MAX_AGE_MS, connected_client, witnessed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -209,15 +211,8 @@ class KafkaClients:
         return producer
 
     async def offset_reader(self) -> OffsetReader:
-        """A consumer that only asks for offsets."""
-        consumer = aiokafka.AIOKafkaConsumer(
-            bootstrap_servers=self._settings.bootstrap_servers,
-            isolation_level="read_uncommitted",
-            **self._settings.client_options,
-        )
-        await consumer.start()
-        reader: OffsetReader = consumer
-        return reader
+        """Bounds that most replicas confirm."""
+        return LogBounds(await connected_client(self._settings))
 
     async def changelog_reader(self, partitions: Sequence[TopicPartition]) -> ChangelogReader:
         """A consumer of these partitions from their starts, read by `Entries`."""
@@ -229,8 +224,10 @@ class KafkaClients:
             check_crcs=self._settings.check_crcs,
             max_partition_fetch_bytes=CHANGELOG_FETCH_BYTES,
             fetch_max_wait_ms=CHANGELOG_FETCH_WAIT_MS,
+            metadata_max_age_ms=METADATA_MAX_AGE_MS,
             **self._settings.client_options,
         )
+        witnessed(consumer._client)
         await consumer.start()
         try:
             read_as_entries(consumer)

@@ -1,3 +1,4 @@
+# ruff: noqa: SLF001 - one of the places for names of library_internals.py
 """The control topic: one compacted partition that every worker of an application reads whole at start.
 
     b"partitions"      the partition count the application was first started with
@@ -21,11 +22,13 @@ import aiokafka
 import msgspec
 from aiokafka.structs import TopicPartition
 
-from streams.exactly_once.clients import close
+from streams.exactly_once.clients import KafkaClients, close
 from streams.exactly_once.errors import StartupRefusedError
 from streams.exactly_once.fetched_records import read_as_entries
+from streams.exactly_once.witnesses import METADATA_MAX_AGE_MS, witnessed
 
 if TYPE_CHECKING:
+    from streams.exactly_once.clients import OffsetReader
     from streams.exactly_once.settings import EngineSettings
 
 PARTITIONS_KEY: Final = b"partitions"
@@ -112,6 +115,7 @@ class ControlTopic:
         self._values: dict[bytes, bytes] = {}
         self._consumer: aiokafka.AIOKafkaConsumer | None = None
         self._producer: aiokafka.AIOKafkaProducer | None = None
+        self._bounds: OffsetReader | None = None
 
     async def __aenter__(self) -> ControlTopic:
         await self.start()
@@ -132,9 +136,12 @@ class ControlTopic:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             fetch_max_wait_ms=POLL_MS,
+            metadata_max_age_ms=METADATA_MAX_AGE_MS,
             **self._settings.client_options,
         )
+        witnessed(self._consumer._client)
         try:
+            self._bounds = await KafkaClients(self._settings).offset_reader()
             await self._consumer.start()
             read_as_entries(self._consumer)
             self._consumer.assign([self._partition])
@@ -148,7 +155,8 @@ class ControlTopic:
         """Disconnect. What was read stays readable. Idempotent."""
         consumer, self._consumer = self._consumer, None
         producer, self._producer = self._producer, None
-        for client in (consumer, producer):
+        bounds, self._bounds = self._bounds, None
+        for client in (consumer, producer, bounds):
             if client is not None:
                 await close(client)
 
@@ -173,7 +181,8 @@ class ControlTopic:
     async def refresh(self) -> None:
         """Read up to the topic's end."""
         assert self._consumer is not None, "not started"
-        end = (await self._consumer.end_offsets([self._partition]))[self._partition]
+        assert self._bounds is not None, "not started"
+        end = (await self._bounds.end_offsets([self._partition]))[self._partition]
         while await self._consumer.position(self._partition) < end:
             for batch in (await self._consumer.getmany(self._partition, timeout_ms=POLL_MS)).get(self._partition, ()):
                 for key, value in batch.pairs():

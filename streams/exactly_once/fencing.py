@@ -24,6 +24,8 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import CompactArray, CompactString, Int16, Int32, Int64, Schema, TaggedFields
 
+from streams.exactly_once.witnesses import METADATA_MAX_AGE_MS, witnessed
+
 if TYPE_CHECKING:
     from streams.exactly_once.settings import EngineSettings
 
@@ -216,8 +218,10 @@ class FencedProducer(aiokafka.AIOKafkaProducer):  # type: ignore[misc]
             linger_ms=0,
             retry_backoff_ms=RETRY_BACKOFF_MS,
             compression_type=settings.compression_type,
+            metadata_max_age_ms=METADATA_MAX_AGE_MS,
             **settings.client_options,
         )
+        witnessed(self.client)
         sender.BACKOFF_OVERRIDE = MARKER_BACKOFF_SECONDS
         self._sender.__class__ = _FencedSender
         self._sender.engine_settings = settings

@@ -25,6 +25,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from streams.exactly_once.fetched_records import NO_FETCH_EPOCH, merge, read_as_records
+from streams.exactly_once.witnesses import METADATA_MAX_AGE_MS, witnessed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -51,10 +52,6 @@ UNREAD_WAIT_SECONDS: Final = 0.01
 """How long the next fetch waits until the records of the last one are taken. Nobody takes those of a partition whose
 queue is full, and all other partitions of that broker, the opt-outs' and an urgent topic's included, would wait with
 it: aiokafka's 100 ms each time. It is not zero, so that partitions taken a moment later are fetched together."""
-
-METADATA_MAX_AGE_MS: Final = 2_000
-"""How long partitions that are added under a running gate may go unnoticed: until then nobody reads what customers say
-there. aiokafka's five minutes are for clients that do not depend on the number; asking costs a millisecond."""
 
 QUIET_SECONDS: Final = 0.03
 """When records are further apart than this, each is fetched by itself (see `Pace`)."""
@@ -113,7 +110,7 @@ class FetchedRecordsConsumerThread(driver.AIOKafkaConsumerThread):  # type: igno
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:  # noqa: ARG002 - Faust calls it so
         settings: EngineSettings = self.app.engine_settings
         self._assignor = self.app.assignor  # co-partitions the input topics with the changelog
-        return aiokafka.AIOKafkaConsumer(
+        consumer = aiokafka.AIOKafkaConsumer(
             bootstrap_servers=settings.bootstrap_servers,
             group_id=settings.application_id,
             group_instance_id=settings.group_instance_id,
@@ -130,6 +127,8 @@ class FetchedRecordsConsumerThread(driver.AIOKafkaConsumerThread):  # type: igno
             heartbeat_interval_ms=settings.heartbeat_interval_ms,
             **settings.client_options,
         )
+        witnessed(consumer._client)
+        return consumer
 
     is_connected = False
     _fetch_epoch = NO_FETCH_EPOCH
