@@ -43,6 +43,10 @@ ATTRIBUTES: Final = (
         "fetch_committed_offsets",
         "sees the note beside an offset",
     ),
+    PrivateName("aiokafka.client:AIOKafkaClient", "_metadata_update", "asks several brokers"),
+    PrivateName("aiokafka.client:AIOKafkaClient", "_get_conn", "the same"),
+    PrivateName("aiokafka.client:AIOKafkaClient", "coordinator_lookup", "the same"),
+    PrivateName("aiokafka.client:AIOKafkaClient", "force_metadata_update", "after a bound that nobody confirms"),
     PrivateName("aiokafka.client", "create_conn", "reads user and password at each login (streams/connection)"),
     PrivateName("aiokafka.producer.sender", "BACKOFF_OVERRIDE", "waits 2 ms, not 20, for the previous markers"),
     PrivateName("aiokafka.producer.sender", "TxnOffsetCommitHandler", "sends generation and member id"),
@@ -79,6 +83,20 @@ IN_SOURCE: Final = (
     PrivateName(
         "aiokafka.client:AIOKafkaClient", "sasl_plain_username is None or sasl_plain_password is None", "not looked at"
     ),
+    PrivateName("aiokafka.client:AIOKafkaClient", "self._conns = {}", "left: connections to brokers that are gone"),
+    PrivateName("aiokafka.client:AIOKafkaClient", "conn_id = (node_id, group)", "the same"),
+    PrivateName("aiokafka.client:AIOKafkaClient", "not in current metadata", "a broker that is gone is not ready"),
+    PrivateName("aiokafka.client:AIOKafkaClient", "await self._metadata_update(self.cluster, topics)", "ours instead"),
+    PrivateName("aiokafka.cluster:ClusterMetadata", "self._partitions = {}", "replicas of a partition"),
+    PrivateName(
+        "aiokafka.cluster:ClusterMetadata",
+        "for p_error, partition, leader, replicas, isr, *_ in partitions",
+        "shape of merged metadata",
+    ),
+    PrivateName(
+        "aiokafka.consumer.consumer:AIOKafkaConsumer", "self._client = AIOKafkaClient(", "asks several brokers"
+    ),
+    PrivateName("aiokafka.producer.producer:AIOKafkaProducer", "self.client = AIOKafkaClient(", "asks several brokers"),
     PrivateName("asyncio.sslproto:SSLProtocol", "self._sslcontext.wrap_bio(", "each handshake by what is on disk"),
     PrivateName("aiokafka.consumer.fetcher:Fetcher", "self._fetch_max_wait_ms,", "waits longer at rest"),
     PrivateName("aiokafka.consumer.fetcher:Fetcher", "self._fetch_min_bytes,", "the same"),

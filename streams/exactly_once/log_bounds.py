@@ -59,10 +59,13 @@ RETRY_SECONDS: Final = 0.05
 NOBODY: Final = -1
 """In place of a leader, during an election."""
 
-FENCED_LEADER_EPOCH: Final = 74
-NOT_A_LATER_EPOCH: Final = frozenset({6, 75})
-"""NOT_LEADER_OR_FOLLOWER and UNKNOWN_LEADER_EPOCH of a replica that does not lead. Apache Kafka compares the epochs
-first, so neither is said by one that follows a later one."""
+NOT_LEADER_OR_FOLLOWER, FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH = 6, 74, 75
+EPOCHS_DIFFER: Final = frozenset({FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH})
+"""aiokafka has no names for them."""
+
+NOT_A_LATER_EPOCH: Final = frozenset({NOT_LEADER_OR_FOLLOWER, UNKNOWN_LEADER_EPOCH})
+"""Of a replica that does not lead. Apache Kafka compares the epochs first, so neither is said by one that follows a
+later leader."""
 
 
 def voices_needed(replicas: int) -> int:
@@ -107,11 +110,13 @@ class _Poll:
                 partition = TopicPartition(topic, number)
                 place = self.places[partition]
                 if node == place.leader:
+                    if code in EPOCHS_DIFFER:
+                        raise StaleMetadata(f"{topic}-{number} has another leader epoch.")
                     if code != NO_ERROR:
                         raise for_code(code)
                     self.offsets[partition] = offset
                 elif code == FENCED_LEADER_EPOCH:
-                    raise StaleMetadata
+                    raise StaleMetadata(f"{topic}-{number} has a later leader.")
                 elif code not in NOT_A_LATER_EPOCH:
                     continue
                 self._voices[partition].add(node)
