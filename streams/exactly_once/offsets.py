@@ -2,8 +2,8 @@
 
 Rules of this module
 1. Questions go over a connection of their own, so that they never wait behind a fetch.
-2. The end of a log is its high watermark (read_uncommitted): everything a broker has acknowledged lies below it. An
-   answer is never older than its question.
+2. The end of a log is its high watermark (read_uncommitted): everything that was acknowledged before the question lies
+   below it, whichever leader acknowledged it (`log_bounds.py`).
 3. There is no default for a missing answer. Whoever asks waits until it comes or until `halted` says that nobody needs
    it any more, and every failed attempt is reported.
 """
