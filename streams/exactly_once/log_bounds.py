@@ -137,6 +137,9 @@ class LogBounds:
         self._client = client
         self._owing: dict[int, asyncio.Task[Any]] = {}
         self._suspect_until: dict[int, float] = {}
+        self._places: dict[TopicPartition, Place] = {}
+        """By the metadata that says these leader epochs: each update makes new ones."""
+        self._places_of = client.leader_epochs
 
     async def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """High watermarks as of some moment after the call, confirmed by most replicas. Waits until they are.
@@ -171,6 +174,12 @@ class LogBounds:
                 return poll.offsets
 
     async def _place(self, partition: TopicPartition) -> Place:
+        if self._client.leader_epochs is not self._places_of:
+            self._places, self._places_of = {}, self._client.leader_epochs
+        place = self._places.get(partition)
+        return place if place is not None else await self._place_by_metadata(partition)
+
+    async def _place_by_metadata(self, partition: TopicPartition) -> Place:
         found = self._metadata_of(partition)
         if found is None:
             await self._client.add_topic(partition.topic)
@@ -183,7 +192,9 @@ class LogBounds:
             raise LeaderNotAvailableError(f"{partition.topic}-{partition.partition} has no leader.")
         epoch = self._client.leader_epochs.get(partition, UNKNOWN_EPOCH)
         in_sync_first = sorted(set(found.replicas) - {found.leader}, key=lambda node: node not in found.isr)
-        return Place(found.leader, epoch, tuple(in_sync_first), voices_needed(len(found.replicas)))
+        place = Place(found.leader, epoch, tuple(in_sync_first), voices_needed(len(found.replicas)))
+        self._places[partition] = place
+        return place
 
     def _metadata_of(self, partition: TopicPartition) -> Any:
         return self._client.cluster._partitions.get(partition.topic, {}).get(partition.partition)  # noqa: SLF001
@@ -209,6 +220,8 @@ class LogBounds:
                 raise StaleMetadata("Too few replicas confirm their leader.")
 
     def _first_asked(self, place: Place) -> list[int]:
+        if place.needed == 1:
+            return [place.leader]
         now = asyncio.get_running_loop().time()
         trusted_first = sorted(
             place.followers, key=lambda node: node in self._owing or self._suspect_until.get(node, 0.0) > now

@@ -51,7 +51,7 @@ class Client:
     def _learn(self) -> None:
         known = self.partition.replicas[self.told_by]
         replicas = list(self.partition.replicas)
-        self.leader_epochs[WHERE] = known.epoch
+        self.leader_epochs = {WHERE: known.epoch}
         self.cluster._partitions = {
             WHERE.topic: {0: PartitionMetadata(WHERE.topic, 0, known.leader, replicas, replicas, 0)}
         }
