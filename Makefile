@@ -205,6 +205,7 @@ lock:
 	$(LOCK_TOOL)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes -r requirements/lock.lock
 	$(LOCK) pyproject.toml --group build -o requirements/runtime.lock
 	$(LOCK) pyproject.toml --group build --group dev --constraint requirements/runtime.lock -o requirements/dev.lock
+	$(LOCK) pyproject.toml --extra otel --constraint requirements/runtime.lock -o requirements/otel.lock
 	$(LOCK) --group peers -o requirements/bench.lock
 	$(LOCK) --group generators -o requirements/generators.lock
 	$(LOCK) --group hostile -o requirements/hostile.lock

@@ -39,6 +39,7 @@ from streams.connection.cluster import Cluster
 from streams.contracts.control import encode_policy
 from streams.contracts.dead_letters import VALUE_BYTES_MAX
 from streams.contracts.errors import REFUSALS
+from streams.core_dumps import refuse_core_dumps
 from streams.decision.policy import Policy, compile_policy
 from streams.decision.reasons import REASONS, WITHDRAWAL_REASONS
 from streams.engine_settings import engine_settings
@@ -349,6 +350,7 @@ def _worker_end() -> WorkerEnd:
 
 def main() -> int:
     """Run the worker of this process's environment; say how it ended, and return the exit code."""
+    refuse_core_dumps()
     configure_logging()
     log_what_nobody_catches()
     end = _worker_end()

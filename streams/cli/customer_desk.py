@@ -24,7 +24,8 @@ from confluent_kafka import KafkaException
 
 from streams.access.roles import permissions_of
 from streams.access_log.writer import AccessLog, AccessNotRecorded
-from streams.cli.errors import CommandError, Unreadable
+from streams.cli.customer_id import read_customer_id
+from streams.cli.errors import CommandError
 from streams.cli.options import (
     cluster_option,
     erasure_key,
@@ -38,7 +39,6 @@ from streams.cli.policy_source import read_control
 from streams.customer.holdings import find
 from streams.customer.mention import CustomerId
 from streams.customer.publishing import NotAcknowledged, publish
-from streams.decision.intent import TEXT_CHARACTERS_MAX
 from streams.erasure_key import ERASURE_KEY_KEY, fingerprint_of
 from streams.settings import SettingsRefused, erasure_key_bytes
 
@@ -98,7 +98,7 @@ def desk_options(what: str) -> Callable[[Any], Any]:
         ) -> Any:  # noqa: ANN401
             names = topic_names(prefix, intent_topics, renamed_topics)
             writes = bool(options.get("confirm"))
-            desk = open_desk(cluster, names, _customer(customer_file), access_log, what, writes=writes)
+            desk = open_desk(cluster, names, read_customer_id(customer_file), access_log, what, writes=writes)
             return command(*arguments, desk=desk, **options)
 
         with_desk = click.option(
@@ -169,29 +169,6 @@ def answering(cluster: Cluster) -> Iterator[None]:
 def now_ms() -> int:
     """Milliseconds since the epoch."""
     return time.time_ns() // 1_000_000
-
-
-def _customer(file: str) -> CustomerId:
-    """The customer whose id stands in the file.
-
-    Raises:
-        Unreadable: there is no such file, or it holds no id.
-    """
-    if file == "-" and sys.stdin.isatty():
-        click.echo("The customer's id, then Enter:", err=True)
-    try:
-        content = sys.stdin.buffer.readline() if file == "-" else Path(file).read_bytes()
-        text = content.decode("utf-8-sig").removesuffix("\n").removesuffix("\r")
-    except OSError as error:
-        raise Unreadable(f"The file with the customer's id cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise Unreadable("The customer's id is not UTF-8 text.") from None
-    if not text or "\n" in text or len(text) > TEXT_CHARACTERS_MAX:
-        raise Unreadable(
-            f"There is no customer's id: one line with 1 to {TEXT_CHARACTERS_MAX} characters is needed, on standard "
-            "input or in --customer-file."
-        )
-    return CustomerId(text)
 
 
 def _key() -> bytes:

@@ -32,7 +32,11 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--intent", metavar="FILE|JSON", help="The intent: a file, - for standard input, or the JSON itself.")
+@click.option(
+    "--intent",
+    metavar="FILE|JSON",
+    help="The intent: a file, - for standard input, or the JSON itself, which everybody on the machine can see.",
+)
 @click.option("--decision", metavar="FILE|JSON", help="A recorded decision, given in the same ways.")
 @gate_options
 @click.option(

@@ -2,7 +2,8 @@
 
 Rules of this module
 1. `mesura --help` reads this table and imports no part, because it must answer at once.
-2. What a part raises on purpose becomes one plain sentence and an exit code (see `errors`). A traceback is a bug.
+2. What a part raises on purpose becomes one plain sentence and an exit code (see `errors`). So does what nobody foresaw
+   (see `uncaught`): a traceback might quote a record.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
+from streams.cli.uncaught import say, say_what_nobody_catches
+from streams.core_dumps import refuse_core_dumps
 from streams.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -92,6 +95,9 @@ def mesura() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and end the process with its exit code."""
+    if arguments is None:  # otherwise the process is somebody else's
+        say_what_nobody_catches()
+        refuse_core_dumps()
     try:
         result: Any = mesura.main(args=arguments, prog_name="mesura", standalone_mode=False)
     except click.ClickException as error:
@@ -102,13 +108,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(ExitCode.INTERRUPTED)
     except ModuleNotFoundError as error:
         if error.name is None or not error.name.startswith("streams."):
-            raise
-        click.echo(f"Error: this installation is incomplete: {error.name} is missing. Install it again.", err=True)
+            say(error)
+        else:
+            click.echo(f"Error: this installation is incomplete: {error.name} is missing. Install it again.", err=True)
         sys.exit(ExitCode.REFUSED)
     except BrokenPipeError:
         # The reader (head, less) has closed the pipe. Nothing may be written to it again, not even at exit.
         sys.stdout = None
         sys.exit(ExitCode.DONE)
+    except Exception as error:  # noqa: BLE001  # a traceback might quote a record
+        say(error)
+        sys.exit(ExitCode.REFUSED)
     sys.exit(result if isinstance(result, int) else ExitCode.DONE)
 
 

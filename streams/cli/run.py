@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 import click
+import structlog
 from msgspec.structs import replace
 
 from streams.cli.endpoint_options import endpoint_options
@@ -27,6 +28,7 @@ from streams.cli.options import (
     topic_options,
 )
 from streams.cli.supervisor import Supervisor
+from streams.exit_codes import ExitCode
 from streams.settings import (
     COUNTERS_VARIABLE,
     KEY_VARIABLE,
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
     from streams.web.settings import EndpointSettings
 
 WORKER_MODULE: Final = "streams.worker"
+
+log = structlog.get_logger(__name__)
 
 
 @click.command(
@@ -177,6 +181,9 @@ def run(
         raise CommandError(
             f"The operations endpoint cannot listen: {error}. Give it another address or port."
         ) from None
+    except Exception as error:  # from here on everything is a log line, and a new start may cure it
+        log.critical("An uncaught error ended the supervisor.", exc_info=error)
+        code = ExitCode.START_AGAIN
     click.get_current_context().exit(code)
 
 

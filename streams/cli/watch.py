@@ -19,6 +19,7 @@ import orjson
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
 from streams.access.permission import Permission
+from streams.cli.customer_id import read_customer_id
 from streams.cli.errors import CommandError
 from streams.cli.options import (
     cluster_option,
@@ -191,7 +192,11 @@ def _connected_again(consumer: Consumer, cluster: Cluster, refused: threading.Ev
     help="Only these answers; repeatable.",
 )
 @click.option("--reason", "reasons", multiple=True, help="Only this reason's code, as cap_reached; repeatable.")
-@click.option("--customer", help="Only this customer.")
+@click.option(
+    "--customer-file",
+    metavar="FILE",
+    help="Only the customer whose id is all that this file holds. -: standard input.",
+)
 @click.option("--json", "as_json", is_flag=True, help="The decisions as they stand on the topic, one a line.")
 @click.option(
     "--dead-letters/--no-dead-letters",
@@ -209,7 +214,7 @@ def watch(
     channels: tuple[str, ...],
     verdicts: tuple[str, ...],
     reasons: tuple[str, ...],
-    customer: str | None,
+    customer_file: str | None,
     as_json: bool,
     with_dead_letters: bool | None,
     from_beginning: bool,
@@ -222,6 +227,7 @@ def watch(
 ) -> None:
     """Show decisions as they come, and records that could not be read."""
     names = topic_names(prefix, intent_topics, renamed_topics)
+    customer = None if customer_file is None else read_customer_id(customer_file).text
     wanted = Filter(channels=channels, verdicts=verdicts, reasons=reasons, customer=customer)
     if with_dead_letters is None:
         with_dead_letters = not (as_json or channels or verdicts or reasons or customer is not None)

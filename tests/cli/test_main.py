@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import threading
+import warnings
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -65,3 +69,44 @@ def test_a_missing_part_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys:
         main(["run"])
     assert ended.value.code == 2
     assert capsys.readouterr().err.startswith("Error: this installation is incomplete: streams.nowhere")
+
+
+@pytest.mark.parametrize("where", ["here", "thread", "unraisable"])
+def test_an_unforeseen_error_is_named_without_its_text(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], where: str
+) -> None:
+    class Broken:
+        def __del__(self) -> None:
+            raise ValueError("planted-customer")
+
+    def fail() -> None:
+        try:
+            int("planted-customer")
+        except ValueError as error:
+            raise RuntimeError("planted-customer") from error
+
+    @click.command()
+    def failing() -> None:
+        if where == "unraisable":
+            Broken()
+        elif where == "thread":
+            thread = threading.Thread(target=fail)
+            thread.start()
+            thread.join()
+        else:
+            fail()
+
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    for hook in ("excepthook", "unraisablehook"):
+        owner: object = threading if hook == "excepthook" else sys
+        monkeypatch.setattr(owner, hook, getattr(owner, hook))
+    monkeypatch.setattr(sys, "argv", ["mesura", "failing"])
+    monkeypatch.setattr(main_module, "refuse_core_dumps", lambda: None)  # the process is that of all tests
+    monkeypatch.setattr(main_module._Parts, "get_command", lambda *_: failing)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr().err
+    assert ended.value.code == (2 if where == "here" else 0)
+    kind = "builtins.ValueError" if where == "unraisable" else "builtins.RuntimeError"
+    assert re.fullmatch(rf"Error: mesura itself failed: {kind} at \S+test_main.py:\d+\. Please report it\. .*\n", said)
+    assert "planted" not in said

@@ -49,9 +49,9 @@ def decided(broker: EmbeddedBroker, prefix: str) -> str:
     return prefix
 
 
-def watched(broker: EmbeddedBroker, prefix: str, *options: str) -> Result:
+def watched(broker: EmbeddedBroker, prefix: str, *options: str, text: str = "") -> Result:
     arguments = ["watch", "--bootstrap", broker.bootstrap_servers, "--prefix", prefix, "--no-follow", *options]
-    return CliRunner().invoke(mesura, arguments)
+    return CliRunner().invoke(mesura, arguments, input=text)
 
 
 def test_in_words(broker: EmbeddedBroker, decided: str) -> None:
@@ -80,12 +80,12 @@ def test_in_words(broker: EmbeddedBroker, decided: str) -> None:
         (["--channel", "sms", "--channel", "email"], {"approved", "withdrawn", "suppressed"}),
         (["--verdict", "suppressed"], {"suppressed"}),
         (["--reason", "opt_out"], {"withdrawn"}),
-        (["--customer", "customer-000001"], {"approved", "suppressed"}),
-        (["--customer", "customer-000001", "--verdict", "withdrawn"], set()),
+        (["--customer-file", "-"], {"approved", "suppressed"}),
+        (["--customer-file", "-", "--verdict", "withdrawn"], set()),
     ],
 )
 def test_filters(broker: EmbeddedBroker, decided: str, options: list[str], types: set[str]) -> None:
-    result = watched(broker, decided, "--from-beginning", "--json", *options)
+    result = watched(broker, decided, "--from-beginning", "--json", *options, text="customer-000001\n")
     assert {json.loads(line)["type"] for line in result.stdout.splitlines()} == types
 
 

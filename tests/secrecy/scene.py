@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
+import resource
 import signal
 import subprocess
 import sys
@@ -116,6 +118,7 @@ class Scene:
             env=dict(environment),
             cwd=self.left,
             timeout=COMMAND_SECONDS,
+            preexec_fn=_with_core_dumps,  # noqa: PLW1509  # no thread of ours holds a lock there
             check=False,
         )
         return done.stdout.decode(errors="surrogateescape"), done.stderr.decode(errors="surrogateescape")
@@ -127,11 +130,14 @@ class Scene:
         return done.stdout, done.stderr + ("" if is_own else "".join(traceback.format_exception(error)))
 
     @contextlib.contextmanager
-    def gate(self, *arguments: str, name: str = "gate") -> Iterator[RunningGate]:
-        """`mesura run`, deciding."""
-        gate = RunningGate(self, name, arguments)
+    def gate(
+        self, *arguments: str, name: str = "gate", is_ready: bool = True, **environment: str
+    ) -> Iterator[RunningGate]:
+        """`mesura run`, deciding. `is_ready`: it comes to that."""
+        gate = RunningGate(self, name, arguments, environment)
         try:
-            gate.until(gate.is_ready, "readiness")
+            if is_ready:
+                gate.until(gate.is_ready, "readiness")
             yield gate
         finally:
             gate.stop()
@@ -162,10 +168,16 @@ class Scene:
         self.evidence.add_files("files left: working directory", self.left)
 
 
+def _with_core_dumps() -> None:
+    """As on a machine where they are switched on: what crashes leaves its memory in the working directory."""
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (most, most))
+
+
 class RunningGate:
     """`mesura run` in a process of its own, with its output in files."""
 
-    def __init__(self, scene: Scene, name: str, arguments: Sequence[str]) -> None:
+    def __init__(self, scene: Scene, name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         self._scene, self._name = scene, name
         self._out, self._err = (scene.directory / f"{name}.{stream}" for stream in ("out", "err"))
         self.access_log = scene.directory / f"{name}-access.log"
@@ -177,7 +189,13 @@ class RunningGate:
         ]
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self._process = subprocess.Popen(
-                command, stdout=out, stderr=err, stdin=subprocess.DEVNULL, env=scene.environment, cwd=scene.left
+                command,
+                stdout=out,
+                stderr=err,
+                stdin=subprocess.DEVNULL,
+                env={**scene.environment, **environment},
+                cwd=scene.left,
+                preexec_fn=_with_core_dumps,  # noqa: PLW1509  # no thread of ours holds a lock there
             )
 
     @property
@@ -243,6 +261,15 @@ class RunningGate:
             for number, request in enumerate(_malformed(markers, token)):
                 answer = exchange(port, request, is_begun=number % 5 == 0)
                 self._scene.evidence.add(f"endpoint, malformed requests ({which})", answer)
+
+    def ended(self) -> int:
+        """Wait until it ends by itself."""
+        return self._process.wait(WAIT_SECONDS)
+
+    def are_all_ready(self) -> bool:
+        """Whether every process decides."""
+        states = re.findall(r"(?m)^mesura_process_ready\{[^}]*\} (\S+)", self.get("/metrics", "metrics")[1])
+        return bool(states) and all(float(state) == 1 for state in states)
 
     def kill_worker(self, number: signal.Signals) -> None:
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
