@@ -24,6 +24,9 @@
 #                        Apache Kafka; results in bench/results/clients.md (needs a JDK, Maven, Node.js 20, npm, a C++ compiler and Go)
 #   make hostile         10 000 hostile requests and 3 000 half requests to the operations endpoint, and schemathesis; results in
 #                        bench/results/hostile.md (some minutes)
+#   make secrecy         a thousand identifiers and secrets planted in records, requests, files and faults, and searched for in logs,
+#                        metrics, traces, headers, dumps and files, on Apache Kafka over TLS; results in bench/results/secrecy.md
+#                        (ten minutes)
 #   make poison          every kind of damaged batch on every input topic, on Apache Kafka (ten minutes)
 #   make generators      types for TypeScript, Java, Go and Python from schemas/, compiled, and every example read with them; results in
 #                        bench/results/generators.md (needs Node 20, Go, Java 17 and Maven; some minutes)
@@ -61,7 +64,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 LOCKED := $(PIP) install --quiet --no-deps --require-hashes -r
 CONSISTENT := $(PIP) check || { echo "$(VENV) holds what does not fit together (above). Make it anew: rm -rf $(VENV)" >&2; exit 1; }
 
-.PHONY: setup demo test quick check compiled alerts bench bench-compare races acls forget faults simulation chaos clients poison mutants fuzz fuzz-bytes \
+.PHONY: setup demo test quick check compiled alerts bench bench-compare races acls forget secrecy faults simulation chaos clients poison mutants fuzz fuzz-bytes \
 	versions versions-record versions-rolling setup-matrix generators hostile charts recovery sbom lock
 
 setup: $(TEST_STAMP)
@@ -134,6 +137,9 @@ acls: $(TEST_STAMP)
 
 forget: $(TEST_STAMP)
 	$(BIN)/python -m tests.customer.campaign $(ARGS)
+
+secrecy: $(TEST_STAMP)
+	$(BIN)/python -m tests.secrecy.campaign $(ARGS)
 
 faults: $(TEST_STAMP)
 	$(BIN)/python -m tests.faults.campaign $(ARGS)

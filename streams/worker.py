@@ -22,7 +22,7 @@ import sys
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import structlog
@@ -68,6 +68,7 @@ from streams.telemetry.health import Health
 from streams.telemetry.logs import configure_logging, log_what_nobody_catches
 from streams.telemetry.metrics import Telemetry
 from streams.telemetry.observer import TelemetryObserver
+from streams.telemetry.opentelemetry_export.switch import exported
 from streams.telemetry.report import report
 from streams.telemetry.shared_counters import CounterStorage, SharedCounters
 from streams.telemetry.standing_log import StandingLog
@@ -78,6 +79,9 @@ from streams.web.merged_ops import REPORT_PATH
 from streams.web.ops import DEFAULT_HOST, OpsServer, WorkerSubject
 from streams.web.questions import QUESTION_BYTES_MAX
 from streams.worker_end import WorkerEnd
+
+if TYPE_CHECKING:
+    from streams.telemetry.opentelemetry_export.batch_traces import BatchTraces
 
 ASKS_TO_STOP: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -132,7 +136,8 @@ class GateWorker:
             storage=CounterStorage() if descriptor is None else SharedCounters(int(descriptor)),
         )
         self._health = Health()
-        self._observer = TelemetryObserver(self._telemetry, self._health)
+        self._traces = _batch_traces(settings.slot)
+        self._observer = TelemetryObserver(self._telemetry, self._health, self._traces)
         self._service = GateService(self._clock)
 
     async def run(self, stop: asyncio.Event) -> WorkerEnd:
@@ -155,6 +160,8 @@ class GateWorker:
             return await self._run(stop)
         finally:
             await ops.stop()
+            if self._traces is not None:
+                self._traces.close()
 
     def _routes(self) -> list[web.RouteDef]:
         routes = [explain_route(self._service)] if self.settings.explain else []
@@ -292,6 +299,15 @@ class GateWorker:
             self._declare(gate.policy)
             self._service.replace_gate(gate)
             worker.replace_state_machine(gate)
+
+
+def _batch_traces(slot: str) -> BatchTraces | None:
+    if "traces" not in exported(os.environ):
+        return None
+    # Only now: without it, none of its packages need be there.
+    from streams.telemetry.opentelemetry_export.batch_traces import BatchTraces  # noqa: PLC0415
+
+    return BatchTraces(os.environ, slot=slot)
 
 
 def tune_collector() -> None:

@@ -63,6 +63,7 @@ WAITING: Final = (
     "tests/customer/test_customer.py",
     "tests/clients/test_examples.py",
     "tests/clients/test_kcat.py",
+    "tests/secrecy/test_secrecy.py",
 )
 """Less than half a core each, the longest first."""
 

@@ -41,6 +41,7 @@ from streams.customer.mention import CustomerId
 from streams.customer.publishing import NotAcknowledged, publish
 from streams.erasure_key import ERASURE_KEY_KEY, fingerprint_of
 from streams.settings import SettingsRefused, erasure_key_bytes
+from streams.stored_topics import TopicsUnreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
     from streams.connection.cluster import Cluster
     from streams.customer.holdings import Holdings
     from streams.customer.publishing import Published
-    from streams.stored_topics import TopicsUnreadable
 from streams.topics import TopicNames
 
 ROLE: Final = "privacy"

@@ -9,13 +9,16 @@ Rules of this module
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import secrets
 import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
 from streams.access_log.writer import AccessLog
+from streams.telemetry.opentelemetry_export.switch import exported
 from streams.telemetry.shared_counters import shared_memory
 from streams.web.access import read_credentials
 from streams.web.customer_questions import CustomerQuestions
@@ -28,6 +31,7 @@ from streams.web.server_tls import read_context
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from streams.telemetry.opentelemetry_export.machine_metrics import MachineMetrics as MetricsExport
     from streams.telemetry.recurrence import Recurrence
     from streams.web.settings import EndpointSettings
 
@@ -75,6 +79,13 @@ class MachineOpsGateway:
             names=names,
             tls=tls,
         )
+        self._export: MetricsExport | None = None
+        self._exporting: asyncio.Task[None] | None = None
+        if "metrics" in exported(os.environ):
+            # Only now: without it, none of its packages need be there.
+            from streams.telemetry.opentelemetry_export.machine_metrics import MachineMetrics
+
+            self._export = MachineMetrics(self._machine.registry, self._machine.exports_lost, os.environ)
         self._questions: PortServer | None = None
         if endpoint.explain_port is not None:
             questions = CustomerQuestions(self._machine, AccessLog(access_key, endpoint.access_log))
@@ -100,12 +111,18 @@ class MachineOpsGateway:
         if self._questions is not None:
             said["explain"] = f"{scheme}://{_in_address(endpoint.explain_host)}:{await self._questions.start()}"
         await self._machine.start()
+        if self._export is not None:
+            self._exporting = asyncio.create_task(self._export.run())
         self._announce(json.dumps(said))
 
     async def stop(self) -> None:
         await self._ops.stop()
         if self._questions is not None:
             await self._questions.stop()
+        if self._export is not None and self._exporting is not None:
+            self._exporting.cancel()
+            await self._export.export()
+            self._export.close()
         await self._machine.stop()
 
     def descriptor(self, number: int) -> int:

@@ -39,6 +39,7 @@ from streams.settings import (
     WorkerSettings,
 )
 from streams.telemetry.logs import configure_logging, log_what_nobody_catches
+from streams.telemetry.opentelemetry_export.switch import OpenTelemetryRefused, exported
 from streams.telemetry.recurrence import Recurrence
 from streams.web.settings import EndpointRefused
 
@@ -168,7 +169,8 @@ def run(
     try:
         settings.checked()
         endpoint.checked()
-    except (SettingsRefused, EndpointRefused) as error:
+        exported(os.environ)
+    except (SettingsRefused, EndpointRefused, OpenTelemetryRefused) as error:
         raise CommandError(str(error)) from None
     if clock == "record" and processes > 1:
         raise click.UsageError("--clock record decides with one process, so leave --processes out.")

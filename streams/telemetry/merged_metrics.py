@@ -71,6 +71,8 @@ class MergedMetrics:
         every = Telemetry(version=version, process_metrics=False, metrics=registry.METRICS)
         self._every = every
         self._specs = {spec.full_name.removesuffix("_total"): spec for spec in registry.METRICS}
+        self.lost_exports = 0
+        """Of the metrics themselves, to an OpenTelemetry collector."""
         self._keys: dict[str, tuple[MetricSpec, Labels] | None] = {}
         self._own_build = [labels for labels, _ in every.gauges()[registry.BUILD_INFO.full_name]]
         self._standard = _StandardMetrics()
@@ -96,6 +98,7 @@ class MergedMetrics:
             known = self._known(key)
             if known is not None:
                 self._every.raise_to(*known, value)
+        self._every.raise_to(registry.OPENTELEMETRY_LOST, ("metrics",), self.lost_exports)
         self._every.raise_to(registry.WORKER_RESTARTS, (), sum(process.restarts for process in processes))
 
     def _known(self, key: str) -> tuple[MetricSpec, Labels] | None:

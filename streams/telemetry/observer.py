@@ -13,6 +13,7 @@ from streams.telemetry.tally import Tally
 if TYPE_CHECKING:
     from streams.telemetry.health import Health
     from streams.telemetry.metrics import Telemetry
+    from streams.telemetry.opentelemetry_export.batch_traces import BatchTraces
 
 
 log = structlog.get_logger(__name__)
@@ -26,7 +27,8 @@ class TelemetryObserver:
     partition is assigned.
     """
 
-    def __init__(self, telemetry: Telemetry, health: Health) -> None:
+    def __init__(self, telemetry: Telemetry, health: Health, traces: BatchTraces | None = None) -> None:
+        self._traces = traces
         self._telemetry = telemetry
         self._health = health
         self._dead_letter_log = DeadLetterLog()
@@ -43,12 +45,16 @@ class TelemetryObserver:
 
     # Told by the engine
 
-    def committed(self, partition: int, tally: object, *, decided_at_ms: int, committed_at_ms: int) -> None:  # noqa: ARG002
+    def committed(self, partition: int, tally: object, *, decided_at_ms: int, committed_at_ms: int) -> None:
         self._health.turned()
         if isinstance(tally, Tally):
             self._telemetry.count(tally, decided_at_ms=decided_at_ms, committed_at_ms=committed_at_ms)
             if tally.dead_letter_places:
                 self._dead_letter_log.committed(tally)
+            if self._traces is not None:
+                self._traces.committed(partition, tally, decided_at_ms=decided_at_ms, committed_at_ms=committed_at_ms)
+                if lost := self._traces.take_lost():
+                    self._telemetry.add(registry.OPENTELEMETRY_LOST, lost, "traces")
 
     def batch_aborted(self, reason: str) -> None:
         self._health.turned()

@@ -96,10 +96,11 @@ BOOLEANS = Vocabulary("booleans", ("false", "true"))
 POLICY_FILE_FAULTS = Vocabulary("policy file faults", ("missing", "refused", "unreadable"))
 RELOAD_RESULTS = Vocabulary("reload results", ("failure", "success"))
 CORES = Vocabulary("cores", ("compiled", "interpreted"))
+SIGNALS = Vocabulary("signals", ("metrics", "traces"))
 
 VOCABULARIES = (
     CHANNELS, VERDICTS, REASONS, TOPICS, DEAD_LETTER_REASONS, WITHDRAWAL_REASONS, ABORT_REASONS, PREFERENCE_TYPES,
-    OUTCOME_TYPES, EVENTS, DOUBTS, BOOLEANS, POLICY_FILE_FAULTS, RELOAD_RESULTS, CORES,
+    OUTCOME_TYPES, EVENTS, DOUBTS, BOOLEANS, POLICY_FILE_FAULTS, RELOAD_RESULTS, CORES, SIGNALS,
 )  # fmt: skip
 
 _TOPIC = Label("topic", TOPICS)
@@ -373,6 +374,13 @@ LAST_DECISION = MetricSpec(
     across="greatest",
 )
 REBALANCES = MetricSpec("rebalances_total", "counter", "rebalances", "Times this worker's set of partitions changed.")
+OPENTELEMETRY_LOST = MetricSpec(
+    "opentelemetry_lost_total",
+    "counter",
+    "exports",
+    "Spans, and exports of all metrics, that an OpenTelemetry collector did not take.",
+    (Label("signal", SIGNALS),),
+)
 WORKER_RESTARTS = MetricSpec(
     "worker_restarts_total",
     "counter",
@@ -437,7 +445,7 @@ WORKER_METRICS: tuple[MetricSpec, ...] = (
     RESTORE_IN_PROGRESS, RESTORE_REMAINING, RESTORED, PARTITIONS_ASSIGNED, READY, BROKERS_UNREACHABLE,
     BARRIER_UNANSWERED, COMMIT_UNANSWERED, PARTITIONS_UNWRITABLE,
     BATCHES_ABORTED, MISSING_RECORDS, CLOCK_DIFFERENCE, POLICY_INFO, POLICY_RELOAD,
-    POLICY_FILE_DIFFERS, POLICY_LOADED,
+    POLICY_FILE_DIFFERS, POLICY_LOADED, OPENTELEMETRY_LOST,
     BUILD_INFO, LAST_DECISION, REBALANCES,
 )  # fmt: skip
 

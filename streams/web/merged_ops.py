@@ -158,6 +158,10 @@ class MachineSubject:
         )
         return self._telemetry.registry
 
+    def exports_lost(self, count: int) -> None:
+        """So many times a collector did not take the metrics."""
+        self._telemetry.lost_exports += count
+
     async def liveness(self) -> Standing:
         reports = await self._reports()
         still = [

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 RESULTS: Final = Path(__file__).parents[2] / "bench" / "results" / "secrecy.md"
 ROUNDS: Final = 3
 PARTITIONS: Final = 4
-LAUNCH_SECONDS: Final = 60.0
+PARTS: Final = ("a_gate", "a_gate_in_detail", "connections", "damaged_ledgers")
 ENDS_A_WORKER: Final = ("raise", "group", "abort")
 
 
@@ -145,13 +145,13 @@ class Campaign:
                     gate.attack()
                     self.ask_for_again("thread", gate)
                 else:
-                    gate.ended()
+                    gate.until(lambda gate=gate: "refuses the user" in gate.said, "the sentence")
             gate.keep()
         # PLAIN sends the password as it is: the client's own log of requests would hold it.
         plain = self.scene.address
         self.scene.options[:] = ["--command-config", str(self.login("plain", wrong, "PLAIN"))]
         with self.scene.gate(*self.policy, name="gate, PLAIN", is_ready=False, MESURA_LOG_LEVEL="DEBUG") as gate:
-            gate.ended()
+            gate.until(lambda: "refuses the user" in gate.said, "the sentence")
         gate.keep()
         self.scene.address, self.scene.options[:] = plain, options
 
@@ -185,8 +185,8 @@ class Campaign:
             run("dead-letters", "list", *more)
             run("dead-letters", "replay", *more)
             run("doctor", *more, *self.policy, "--application-id", f"{self.world.prefix}gate")
-            run("customer", "show" if not more else "export", *([] if not more else [str(scene.directory / "export.json")]),
-                text=f"{customer}\n")  # fmt: skip
+        run("customer", "show", text=f"{customer}\n")
+        run("customer", "export", str(scene.directory / "export.json"), text=f"{customer}\n")
         evidence = self.evidence
         evidence.add("customer export: file", (scene.directory / "export.json").read_bytes())
         letters = self.world.read(self.world.names.dead_letter)
@@ -210,10 +210,10 @@ class Campaign:
         run("customer", "correct", "--event-file", str(bad_events), text=f"{customer}\n")
         run("customer", "forget", text=f"{customer}\n")
         run("customer", "forget", "--confirm", "--json", text=f"{customer}\n")
-        run("customer", "show", text=f"{customer}\n", place="customer show with a wrong key",
-            MESURA_ERASURE_KEY_FILE=str(scene.secret_file("wrong.key", os.urandom(32).hex())))  # fmt: skip
-        run("customer", "show", text=f"{customer}\n", place="customer show with a broken key",
-            MESURA_ERASURE_KEY_FILE=str(scene.secret_file("broken.key", markers.secret("secret-broken-key"))))  # fmt: skip
+        for what, key in (("wrong", os.urandom(32).hex()), ("broken", markers.secret("secret-broken-key"))):
+            file = str(scene.secret_file(f"{what}.key", key))
+            place = f"customer show with a {what} key"
+            run("customer", "show", text=f"{customer}\n", place=place, MESURA_ERASURE_KEY_FILE=file)
         self.explanations(gate)
 
     def explanations(self, gate: RunningGate) -> None:
@@ -250,6 +250,7 @@ class Campaign:
         passphrase, wrong = markers.secret("secret-passphrase"), markers.secret("secret-wrong-passphrase")
         key = kafka.clients.issue("gate").store(scene.directory / "gate.pem", passphrase, kafka.clients.pem)
         key.chmod(0o600)
+        jaas = markers.secret("secret-in-jaas")
         client_secret = markers.secret("secret-client")
         common = {"ssl__truststore__type": "PEM", "ssl__truststore__location": str(self.trusted)}
         files: list[tuple[str, Path]] = [
@@ -271,7 +272,7 @@ class Campaign:
             )),
             ("SASLSSL", self.properties(
                 "broken-jaas", security__protocol="SASL_SSL", sasl__mechanism="PLAIN",
-                sasl__jaas__config=f'{markers.secret("secret-in-jaas")} required password="{markers.secret("secret-in-jaas")}',
+                sasl__jaas__config=f'{jaas} required password="{jaas}',
             )),
         ]  # fmt: skip
         with TokenServer(client_secret) as tokens:
@@ -307,9 +308,9 @@ class Campaign:
         self.scene.command(
             "topics", "check", "--partitions", "4", "--replication-factor", "1", place=f"topics check by {path.stem}"
         )
-        with self.scene.gate(*self.policy, name=f"gate by {path.stem}", is_ready=False) as gate:
-            with contextlib.suppress(AssertionError):
-                gate.until(lambda: gate.is_ready() or "cannot" in gate.said, "readiness or a sentence")
+        name = f"gate by {path.stem}"
+        with self.scene.gate(*self.policy, name=name, is_ready=False) as gate, contextlib.suppress(AssertionError):
+            gate.until(lambda: gate.is_ready() or '"level":"error"' in gate.said, "readiness or a sentence")
         gate.keep()
         self.scene.address, self.scene.options[:] = address, options
 
@@ -325,20 +326,21 @@ class Campaign:
                 b"\x93\x01" + markers.word("damaged-ledger").encode(),
             )
         ]
-        backup = (scene.directory / "backup").read_bytes()
+        application = ["--application-id", f"{world.prefix}gate"]
+        scene.command("ledger", "backup", str(scene.directory / "a-backup"), *application)
+        backup = (scene.directory / "a-backup").read_bytes()
         damaged = scene.directory / "damaged-backup"
         damaged.write_bytes(
             backup[: len(backup) // 2] + markers.word("damaged-backup").encode() + backup[len(backup) // 2 :]
         )
-        application = ["--application-id", f"{world.prefix}gate"]
         scene.command("rebuild", *application)
         scene.command("ledger", "restore", str(damaged), *application, place="ledger restore")
         scene.command("ledger", "restore", str(scene.secret_file("none", markers.word("no-backup"))), *application,
                       place="ledger restore")  # fmt: skip
         publish(world.address, ledger)
-        with scene.gate(*self.policy, name="gate, damaged ledger", is_ready=False) as gate:
-            with contextlib.suppress(AssertionError):
-                gate.until(lambda: "ended" in gate.said, "its end")
+        name = "gate, damaged ledger"
+        with scene.gate(*self.policy, name=name, is_ready=False) as gate, contextlib.suppress(AssertionError):
+            gate.until(lambda: "ended" in gate.said, "its end")
         gate.keep()
         for command in (
             ["rebuild"],
@@ -377,10 +379,10 @@ _HEAD: Final = """\
 
 Made by `make secrecy`, on Apache Kafka (one node) with TLS and SCRAM. {markers} distinct identifiers and texts and
 {secrets} secrets of {kinds} kinds were planted in {records} records, in requests, files and variables. A gate with two
-processes decided, failed in {faults} ways, and was attacked; {commands} runs of commands did what they do, with right and wrong
-input. Everything that they wrote, showed or left was searched for every marker: plain, in capitals, as UTF-16 and
-UTF-32, in hexadecimal, in base64 at every alignment, URL-encoded, escaped as in JSON, Python and HTML, as a list of
-numbers, and backwards; and for parts of one.
+processes decided, failed in {faults} ways, and was attacked; {commands} different runs of commands did what they do,
+with right and wrong input. Everything that they wrote, showed or left was searched for every marker: plain, in
+capitals, as UTF-16 and UTF-32, in hexadecimal, in base64 at every alignment, URL-encoded, escaped as in JSON, Python
+and HTML, as a list of numbers, and backwards; and for parts of one.
 
 Searched: {megabytes} MB in {places} places. **{verdict}**
 
@@ -426,6 +428,7 @@ def as_markdown(campaign: Campaign, leaks: Sequence[Leak], careless: set[str], s
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, help="only these; for whoever changes them")
     options = parser.parse_args(arguments)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mesura-secrecy-") as temporary:
@@ -433,11 +436,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         directory.joinpath("broker").mkdir()
         with secured_kafka(directory / "broker") as kafka:
             campaign = Campaign(kafka, directory)
-            for part in ("a_gate", "a_gate_in_detail", "connections"):
+            for part in options.parts or PARTS:
                 print(f"{time.monotonic() - began:6.1f} s  {part.replace('_', ' ')}", flush=True)
                 getattr(campaign, part)()
             careless = planted_leak(campaign)
-            campaign.damaged_ledgers()
             campaign.brokers_files()
             campaign.scene.keep_files()
             campaign.scene.read_topics()

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tests.secrecy.evidence import Evidence
     from tests.secrecy.markers import Markers
     from tests.system.harness import World
+    from tests.telemetry.collector import Collector
 
 REPOSITORY: Final = Path(__file__).parents[2]
 WAIT_SECONDS: Final = 60.0
@@ -118,7 +119,7 @@ class Scene:
             env=dict(environment),
             cwd=self.left,
             timeout=COMMAND_SECONDS,
-            preexec_fn=_with_core_dumps,  # noqa: PLW1509  # no thread of ours holds a lock there
+            preexec_fn=_with_core_dumps,  # no thread of ours holds a lock there
             check=False,
         )
         return done.stdout.decode(errors="surrogateescape"), done.stderr.decode(errors="surrogateescape")
@@ -162,10 +163,26 @@ class Scene:
                     self.evidence.add(f"topic {plain}: {whose}", header)
                     self.evidence.add(f"topic {plain}: {whose}", value or b"")
 
+    def keep_exports(self, collector: Collector) -> None:
+        """What a collector was sent."""
+        for path, body in collector.bodies:
+            self.evidence.add(f"OpenTelemetry: {path.rpartition('/')[2]}", body)
+        self.evidence.add("OpenTelemetry: headers", "\n".join(collector.headers))
+
     def keep_files(self) -> None:
         """What processes left in their directories."""
         self.evidence.add_files("files left: temporary directory", self.scratch)
         self.evidence.add_files("files left: working directory", self.left)
+
+
+def exporting_to(collector: Collector) -> dict[str, str]:
+    """The variables with which a gate sends everything to it."""
+    return {
+        "MESURA_OTEL": "on",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+        "OTEL_METRIC_EXPORT_INTERVAL": "500",
+        "OTEL_TRACES_SAMPLER": "always_on",
+    }
 
 
 def _with_core_dumps() -> None:

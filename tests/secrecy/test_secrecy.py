@@ -16,10 +16,11 @@ from tests.secrecy.evidence import ALLOWED, Evidence, Leak
 from tests.secrecy.faulty_worker import FAULTS
 from tests.secrecy.inputs import event, one_round, record
 from tests.secrecy.markers import Markers
-from tests.secrecy.scene import RunningGate, Scene
+from tests.secrecy.scene import RunningGate, Scene, exporting_to
 from tests.secrecy.search import Found, Search
 from tests.system.conftest import new_prefix
 from tests.system.harness import World
+from tests.telemetry.collector import Collector
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,7 +51,10 @@ def test_nothing_that_was_planted_is_found_where_it_may_not_be(scene: Scene) -> 
     """But for one line of the log, which a fault makes name a customer: the search finds that."""
     markers, evidence = scene.markers, scene.evidence
     records = one_round(markers)
-    with scene.gate("--policy", str(pack_path("small")), "--no-check-crcs") as gate:
+    with (
+        Collector() as collector,
+        scene.gate("--policy", str(pack_path("small")), "--no-check-crcs", **exporting_to(collector)) as gate,
+    ):
         scene.world.publish(records)
         ask_for(sorted(GOES_ON), scene, gate)
         scene.until_decided(gate)
@@ -60,6 +64,8 @@ def test_nothing_that_was_planted_is_found_where_it_may_not_be(scene: Scene) -> 
         gate.look()
         ask_for(["abort"], scene, gate)
         gate.until(lambda: "ended by SIGABRT" in gate.said, "the end of the worker")
+        gate.until(lambda: collector.metrics() and any(collector.spans()), "an export")
+    scene.keep_exports(collector)
     scene.command("watch", "--from-beginning", "--no-follow", "--dead-letters")
     scene.command("dead-letters", "list")
     scene.command("dead-letters", "replay")
@@ -71,6 +77,8 @@ def test_nothing_that_was_planted_is_found_where_it_may_not_be(scene: Scene) -> 
     search = Search(markers.kinds, {"secret-erasure-key": scene.key})
     assert len(markers.kinds) >= 1_000
     assert evidence.leaks(search) == [Leak("gate: stderr", Found("fault-leak", "plain"))]
+    assert "decide_seconds" in evidence.content["OpenTelemetry: traces"].decode(errors="replace")
+    assert "mesura_decisions" in evidence.content["OpenTelemetry: metrics"].decode(errors="replace")
     # Markers that are allowed somewhere were really there, or the search would prove nothing.
     held = evidence.held(search)
     assert {"customer", "template", "key", "header", "rubbish", "wrong-purpose"} <= held["topic input: keys"] | held[
