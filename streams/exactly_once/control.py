@@ -198,8 +198,10 @@ class ControlTopic:
                 bootstrap_servers=self._settings.bootstrap_servers,
                 enable_idempotence=True,
                 acks="all",
+                metadata_max_age_ms=METADATA_MAX_AGE_MS,
                 **self._settings.client_options,
             )
+            witnessed(producer.client)
             await producer.start()
             self._producer = producer
         await self._producer.send_and_wait(self._partition.topic, value, key, partition=PARTITION)
