@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from streams.connection.cluster import Cluster
     from streams.customer.holdings import Holdings
     from streams.customer.publishing import Published
-from streams.topics import TopicNames
+    from streams.topics import TopicNames
 
 ROLE: Final = "privacy"
 

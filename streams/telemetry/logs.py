@@ -7,7 +7,8 @@ Rules of this module
 3. An exception is logged as its type and its location. Its message is kept only if it cannot quote a record, as in
    errors of the system, of the Kafka client and of this package.
 4. Records of the standard library's loggers pass through the same chain. The arguments of a library's message are
-   shown only for the Kafka client and the service framework, which name brokers, groups and partitions.
+   shown only for the Kafka client and the service framework, and only from information on, where they name brokers,
+   groups and partitions. Below, the client shows requests whole: passwords, tokens, records.
    `streams.telemetry.libraries` decides which other lines of libraries are logged, and in whose words.
 5. An uncaught error, in whatever thread, is a line like any other. None of our processes prints a traceback.
 """
@@ -62,8 +63,8 @@ ALLOWED_KEYS = frozenset(
 )  # fmt: skip
 
 ARGUMENTS_SHOWN = ("aiokafka", "mode")
-"""Loggers of the standard library whose message arguments are shown. At the levels used (information and above) they
-name brokers, groups, topics, partitions and services, never a record."""
+"""Loggers of the standard library whose message arguments are shown. At information and above they name brokers,
+groups, topics, partitions and services, never a record."""
 
 MESSAGES_SHOWN = ("aiokafka.", "asyncio.", "streams.")
 """Modules whose exceptions keep their message, because they quote the network or our own sentences, never a record."""
@@ -186,7 +187,7 @@ def _guard_foreign(_logger: object, _method: str, event: MutableMapping[str, Any
     times = record.__dict__.get("times", 1)  # set by the filter
     if times > 1:
         event["times"] = times
-    shown = record.name.split(".", 1)[0] in ARGUMENTS_SHOWN
+    shown = record.name.split(".", 1)[0] in ARGUMENTS_SHOWN and record.levelno >= logging.INFO
     arguments = event.pop("positional_args", ())
     if not isinstance(record.msg, str):
         event["event"] = type(record.msg).__name__

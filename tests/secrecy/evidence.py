@@ -44,6 +44,7 @@ ALLOWED: Final = (
     Allowed(r"watch.*: stdout", DATA, "shows decisions to whoever may read their topics"),
     Allowed(r"explain.*: stdout", DATA, "repeats the question of who asked"),
     Allowed(r"dead-letters show --payload: stdout", DATA, "asked for by name; its help says what it shows"),
+    Allowed(r"dead-letters list with wrong words: stderr", "reason", "repeats the option of whoever typed it"),
     Allowed(r"ledger backup: file", DATA, "the ledgers; readable by its owner alone"),
 )
 

@@ -115,6 +115,16 @@ def test_libraries_are_routed_and_guarded(out: io.StringIO) -> None:
     assert CUSTOMER not in out.getvalue()
 
 
+def test_what_the_client_says_of_its_requests_in_detail_loses_its_values(out: io.StringIO) -> None:
+    """A login by PLAIN is a request with the password in it."""
+    configure_logging(level="DEBUG", stream=out)
+    logging.getLogger("aiokafka.conn").debug("%s Request %d: %s", "node", 7, f"SaslAuthenticate({CUSTOMER})")
+    logging.getLogger("aiokafka.conn").info("%s is up", "node")
+    (request, ordinary) = lines(out)
+    assert request["event"] == f"{REDACTED} Request 7: {REDACTED}"
+    assert ordinary["event"] == "node is up"
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
