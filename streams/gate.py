@@ -11,7 +11,7 @@ Rules of this module
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import Final, NamedTuple
 
@@ -37,11 +37,19 @@ from streams.exactly_once.changelog import CUSTOMER_PREFIX
 from streams.exactly_once.interfaces import Batch, BatchResult
 from streams.exactly_once.key_kinds import KeyKind, kind_of
 from streams.records import Header, InputRecord, OutputRecord
-from streams.telemetry.tally import DEAD_LETTERS_NAMED_MAX, DeadLetterPlace, Tally
+from streams.telemetry.registry import OTHER
+from streams.telemetry.tally import DEAD_LETTERS_NAMED_MAX, CountedField, DeadLetterPlace, Tally, Verdict
 from streams.topics import TopicNames
 
 MOMENT_DIGITS_MAX: Final = 15
 """Of a moment in milliseconds up to the year 9999. Nothing longer is read as a number."""
+
+
+_WORD_OF: Final[Mapping[CountedField, Callable[[Intent], str | None]]] = {
+    "campaign": lambda intent: intent.campaign_id,
+    "sender": lambda intent: intent.sender_id,
+    "country": lambda intent: intent.country,
+}
 
 
 class GateSettings(NamedTuple):
@@ -53,6 +61,8 @@ class GateSettings(NamedTuple):
     # With the record clock nothing is forwarded: a misrouted record is a dead letter.
     is_bounded: bool
     dead_letter_bytes_max: int
+    # Fields of intents that somebody asked to have counted, each by the words listed for it.
+    counted_fields: tuple[CountedField, ...] = ()
 
 
 class Gate:
@@ -222,7 +232,13 @@ class _Run:
         tally = self._tally
         if unknown:
             tally.unknown_fields["intent"] += unknown
-        tally.decisions[intent.channel, "approved" if is_approved else "suppressed", reason] += 1
+        verdict: Verdict = "approved" if is_approved else "suppressed"
+        tally.decisions[intent.channel, verdict, reason] += 1
+        tally.purposes[self._policy.purpose_of(intent), verdict] += 1
+        if not is_approved:
+            tally.rules[decision.rule_id] += 1
+        for field in self._gate.settings.counted_fields:
+            tally.fields[field, _WORD_OF[field](intent) or OTHER, verdict] += 1
         said_ms = _timestamp_ms(record, first)
         tally.intent_timestamps_ms.append(_asked_ms(record, said_ms, now))
         if decision.zone is not None and len(decision.zone) > 2:

@@ -16,12 +16,16 @@ from msgspec import Struct, field
 
 from streams.addresses import AddressRefused, read_addresses
 from streams.connection.source import ConnectionSource
+from streams.telemetry.registry import MAX_WORDS
+from streams.telemetry.tally import COUNTED_FIELDS
 from streams.topics import TopicNames
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from structlog.typing import FilteringBoundLogger
+
+    from streams.telemetry.tally import CountedField
 
 # Shorter keys could be guessed; BLAKE2b takes at most 64 bytes.
 ERASURE_KEY_BYTES_MIN: Final = 32
@@ -70,6 +74,8 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
     # Hexadecimal. All workers of an application need the same, for ever: standing opt-outs of erased customers hang on
     # it. A supervisor hands it over apart, so that it stands in no environment.
     erasure_key: str = ""
+    # Which campaigns, senders and countries are counted apart, each as FIELD=WORD.
+    count_by: tuple[str, ...] = ()
     # Take this erasure key for the application's from now on, whatever it had before.
     accept_new_erasure_key: bool = False
 
@@ -90,7 +96,32 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
         erasure_key_bytes(self.erasure_key)
         if not 1 <= self.lanes <= LANES_MAX:
             raise SettingsRefused(f"lanes is {self.lanes}; 1 to {LANES_MAX} are possible. Run more processes instead.")
+        self.counted()
         return self
+
+    def counted(self) -> dict[CountedField, list[str]]:
+        """What is counted apart, by field.
+
+        Raises:
+            SettingsRefused: a field cannot be counted, or has too many words.
+        """
+        found: dict[CountedField, list[str]] = {}
+        for each in self.count_by:
+            name, _, word = each.partition("=")
+            field_named = next((known for known in COUNTED_FIELDS if known == name), None)
+            if field_named is None or not word:
+                raise SettingsRefused(
+                    f"--count-by {each} cannot be counted. Write FIELD=WORD, with one of the fields "
+                    f"{', '.join(COUNTED_FIELDS)}."
+                )
+            found.setdefault(field_named, []).append(word)
+        for name, words in found.items():
+            if len(words) > MAX_WORDS:
+                raise SettingsRefused(
+                    f"--count-by names {len(words)} words of {name}; {MAX_WORDS} are possible, because each is a "
+                    "series on every worker."
+                )
+        return found
 
     def connection(self, environment: Mapping[str, str], log: FilteringBoundLogger) -> ConnectionSource:
         """Where the connection is described; what says so in variables is looked up in this environment."""

@@ -248,10 +248,15 @@ class GateWorker:
             erasure_key=bytes.fromhex(self.settings.erasure_key),
             is_bounded=self.settings.clock == "record",
             dead_letter_bytes_max=VALUE_BYTES_MAX if largest is None else largest - DEAD_LETTER_OVERHEAD_BYTES,
+            counted_fields=tuple(self.settings.counted()),
         )
 
     def _declare(self, policy: Policy) -> None:
         self._telemetry.declare_channels(policy.specification.channels)
+        self._telemetry.declare_purposes(sorted(policy.specification.purposes))
+        self._telemetry.declare_rules(policy.rule_table)
+        for field, words in self.settings.counted().items():
+            self._telemetry.declare_counted(field, words)
         self._telemetry.declare_reasons(reason.code for reason in REASONS)
         self._telemetry.declare_withdrawal_reasons(WITHDRAWAL_REASONS)
         self._telemetry.declare_dead_letter_reasons(REFUSALS)

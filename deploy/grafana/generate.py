@@ -37,6 +37,12 @@ def rate(metric: str, by: str, selector: str = "") -> str:
     return f"sum by ({by}) (rate({metric}{{{matchers}}}[$__rate_interval]))"
 
 
+def share_suppressed(by: str) -> str:
+    metric = f"mesura_decisions_by_{by}_total"
+    suppressed = rate(metric, by, 'verdict="suppressed"')
+    return f"{suppressed} / ({rate(metric, by)} > 0)"
+
+
 def quantile(share: float, metric: str) -> str:
     return f"histogram_quantile({share}, sum by (le) (rate({metric}_bucket{{{JOB}}}[$__rate_interval])))"
 
@@ -122,6 +128,32 @@ BUSINESS = (
         ((f"job_channel_reason:mesura_suppressions:rate5m{{{JOB}}} > 0", "{{channel}}: {{reason}}"),),
         width=24,
         stacked=True,
+    ),
+    Panel(
+        "Suppression rate by purpose",
+        "Which purposes does the policy hold back most?",
+        "percentunit",
+        ((share_suppressed("purpose"), "{{purpose}}"),),
+        width=12,
+    ),
+    Panel(
+        "Suppressed by rule",
+        "Which rule holds back how much?",
+        "ops",
+        ((rate("mesura_suppressions_by_rule_total", "rule") + " > 0", "{{rule}}"),),
+        width=12,
+        stacked=True,
+    ),
+    Panel(
+        "Suppression rate by campaign, sender and country",
+        "Of those that --count-by names; all others together are other.",
+        "percentunit",
+        (
+            (share_suppressed("campaign"), "campaign {{campaign}}"),
+            (share_suppressed("sender"), "sender {{sender}}"),
+            (share_suppressed("country"), "country {{country}}"),
+        ),
+        width=24,
     ),
     Panel(
         "What customers say",
@@ -217,9 +249,12 @@ SERVICE = (
     ),
     Panel(
         "Age of the backlog",
-        "How old is the oldest record not yet taken?",
+        "How old is the oldest record not yet taken? And for how long has nobody known?",
         "s",
-        ((gauge("mesura_lag_seconds", "max", "topic"), "{{topic}}"),),
+        (
+            (gauge("mesura_lag_seconds", "max", "topic"), "{{topic}}"),
+            (gauge("mesura_lag_unknown_seconds", "max", "instance") + " > 0", "{{instance}} does not know"),
+        ),
     ),
     Panel(
         "Backlog",

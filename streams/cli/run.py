@@ -124,6 +124,15 @@ log = structlog.get_logger(__name__)
     "found again. See docs/operations.md.",
 )
 @click.option(
+    "--count-by",
+    multiple=True,
+    metavar="FIELD=WORD",
+    envvar="MESURA_COUNT_BY",
+    show_envvar=True,
+    help="Count decisions of this campaign, sender or country apart in the metrics: campaign=spring, sender=bank-co, "
+    "country=CO. Repeatable.",
+)
+@click.option(
     "--check-crcs/--no-check-crcs",
     default=True,
     show_default=True,
@@ -144,6 +153,7 @@ def run(
     endpoint: EndpointSettings,
     accept_missing_records: bool,
     accept_new_erasure_key: bool,
+    count_by: tuple[str, ...],
     check_crcs: bool,
     prefix: str,
     intent_topics: tuple[str, ...],
@@ -163,6 +173,7 @@ def run(
         explain=endpoint.explain_port is not None,
         accept_missing_records=accept_missing_records,
         accept_new_erasure_key=accept_new_erasure_key,
+        count_by=count_by,
         check_crcs=check_crcs,
         erasure_key=erasure_key(),
     )

@@ -38,6 +38,9 @@ BARRIER_REPORT_SECONDS = 15.0
 """A report that the barrier is unanswered is valid for this long and must be repeated while the silence lasts. Several
 lanes report to one worker, and one lane's answer must not hide another's silence."""
 
+LAG_REPORT_SECONDS = 15.0
+"""The engine reports lag every few seconds, idle or not. After a silence of several of them nobody knows the lag."""
+
 CLOCK_LIMIT_SECONDS = 5.0
 """A larger difference from the broker's clock makes the worker not ready, because caps and windows would be counted at
 the wrong moments. Brokers and workers under NTP differ by milliseconds."""
@@ -80,6 +83,7 @@ class Health:
         self._engine = Standing(False, "the engine has not started")
         self._partitions: dict[int, _Partition] = {}
         self._last_sign = monotonic()
+        self._lag_reported_at = monotonic()
         self._barrier_seconds = 0.0
         self._barrier_reported_at = 0.0
         self._clock_difference_seconds = 0.0
@@ -132,6 +136,7 @@ class Health:
         }
         for state in self._partitions.values():
             state.is_assigned = True
+        self._lag_reported_at = self._monotonic()
         self.turned()
         return before != partitions
 
@@ -155,6 +160,7 @@ class Health:
 
     def lag(self, topic: str, partition: int, records: int, seconds: float) -> None:
         """Report how much of a topic is still waiting for this partition."""
+        self._lag_reported_at = self._monotonic()
         state = self._partitions.get(partition)
         if state is not None:
             state.lag_records[topic] = max(0, records)
@@ -265,12 +271,19 @@ class Health:
         return total
 
     def lag_seconds(self) -> dict[str, float]:
-        """By topic, the worst of the partitions assigned."""
+        """By topic, the worst of the partitions assigned. What waited when the lag was last known grows older."""
+        unknown = self.lag_unknown_seconds()
         worst: dict[str, float] = {}
         for state in self._partitions.values():
             for topic, seconds in state.lag_seconds.items():
-                worst[topic] = max(seconds, worst.get(topic, 0.0))
+                age = seconds + unknown if state.lag_records[topic] else seconds
+                worst[topic] = max(age, worst.get(topic, 0.0))
         return worst
+
+    def lag_unknown_seconds(self) -> float:
+        """Since when nobody knows how far the topics reach; 0 if it was reported lately, or nothing is assigned."""
+        silent = self._monotonic() - self._lag_reported_at
+        return silent if silent > LAG_REPORT_SECONDS and self.partitions() else 0.0
 
     def _has_work(self) -> bool:
         """Whether records wait and the engine may decide them, or ledgers are being restored."""

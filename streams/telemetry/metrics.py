@@ -16,21 +16,28 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from streams.build import is_compiled
 from streams.telemetry import registry
-from streams.telemetry.registry import NO_REASON, OTHER, MetricSpec, Vocabulary
+from streams.telemetry.registry import MAX_WORDS, NO_REASON, OTHER, MetricSpec, Vocabulary
 from streams.telemetry.series import CounterSeries, GaugeSeries, HistogramSeries, Labels
 from streams.telemetry.shared_counters import CounterStorage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from streams.telemetry.tally import Tally
-
-MAX_WORDS = 64
-"""Words a vocabulary may grow to. Fewer would fold a large policy's reasons; more, times channels, would make one
-metric cost thousands of series on every worker. What is declared beyond it is exported as `other`."""
+    from streams.telemetry.tally import CountedField, Tally
 
 MAX_TEXT = 64
 """Characters kept of free label text (policy name, version): enough for a hash in hexadecimal."""
+
+_BY_FIELD: dict[CountedField, MetricSpec] = {
+    "campaign": registry.DECISIONS_BY_CAMPAIGN,
+    "sender": registry.DECISIONS_BY_SENDER,
+    "country": registry.DECISIONS_BY_COUNTRY,
+}
+_FIELD_WORDS: dict[CountedField, Vocabulary] = {
+    "campaign": registry.CAMPAIGNS,
+    "sender": registry.SENDERS,
+    "country": registry.COUNTRIES,
+}
 
 
 class Telemetry:
@@ -71,6 +78,18 @@ class Telemetry:
         """Declare the reason codes of suppressions."""
         self._declare(registry.REASONS, reasons)
 
+    def declare_purposes(self, purposes: Iterable[str]) -> None:
+        """Declare the purposes of the policy."""
+        self._declare(registry.PURPOSES, purposes)
+
+    def declare_rules(self, rules: Iterable[str]) -> None:
+        """Declare the rules of the policy and the built-in checks."""
+        self._declare(registry.RULES, rules)
+
+    def declare_counted(self, field: CountedField, words: Iterable[str]) -> None:
+        """Declare what somebody asked to have counted of a field."""
+        self._declare(_FIELD_WORDS[field], words)
+
     def declare_withdrawal_reasons(self, reasons: Iterable[str]) -> None:
         self._declare(registry.WITHDRAWAL_REASONS, reasons)
 
@@ -87,11 +106,16 @@ class Telemetry:
         """Add a batch that has committed. Nothing of a batch is visible before this call."""
         for (channel, verdict, reason), times in tally.decisions.items():
             self._add(registry.DECISIONS, times, channel, verdict, NO_REASON if verdict == "approved" else reason)
+        for (purpose, verdict), times in tally.purposes.items():
+            self._add(registry.DECISIONS_BY_PURPOSE, times, purpose, verdict)
+        for (field, word, verdict), times in tally.fields.items():
+            self._add(_BY_FIELD[field], times, word, verdict)
         for (topic, reason), times in tally.dead_letters.items():
             self._add(registry.DEAD_LETTERS, times, topic, reason)
         for (outcome, matched), times in tally.outcomes.items():
             self._add(registry.OUTCOMES, times, outcome, "true" if matched else "false")
         for spec, counts in (
+            (registry.SUPPRESSIONS_BY_RULE, tally.rules),
             (registry.REROUTED, tally.rerouted),
             (registry.WITHDRAWALS, tally.withdrawals),
             (registry.PREFERENCE_EVENTS, tally.preferences),

@@ -42,6 +42,7 @@ class TelemetryObserver:
         telemetry.read_from(registry.PARTITIONS_UNWRITABLE, health.partitions_unwritable)
         telemetry.read_topics_from(registry.LAG_RECORDS, health.lag_records)
         telemetry.read_topics_from(registry.LAG_SECONDS, health.lag_seconds)
+        telemetry.read_from(registry.LAG_UNKNOWN, health.lag_unknown_seconds)
 
     # Told by the engine
 

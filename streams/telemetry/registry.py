@@ -22,6 +22,10 @@ OTHER = "other"
 NO_REASON = "none"
 PREFIX = "mesura_"
 
+MAX_WORDS = 64
+"""Words a vocabulary may grow to. Fewer would fold a large policy's reasons; more, times channels, would make one
+metric cost thousands of series on every worker. What is declared beyond it is exported as `other`."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Vocabulary:
@@ -90,6 +94,11 @@ OUTCOME_TYPES = Vocabulary(
         "reply", "complaint", "expired",
     ),
 )  # fmt: skip
+PURPOSES = Vocabulary("purposes", (), declared_by="the policy")
+RULES = Vocabulary("rules", (), declared_by="the policy")
+CAMPAIGNS = Vocabulary("campaigns", (), declared_by="`--count-by`")
+SENDERS = Vocabulary("senders", (), declared_by="`--count-by`")
+COUNTRIES = Vocabulary("countries", (), declared_by="`--count-by`")
 EVENTS = Vocabulary("events", ("intent", "outcome", "preference"))
 DOUBTS = Vocabulary("doubts", ("event", "field", "reply_code", "scope_word", "time", "zone"))
 BOOLEANS = Vocabulary("booleans", ("false", "true"))
@@ -100,7 +109,8 @@ SIGNALS = Vocabulary("signals", ("metrics", "traces"))
 
 VOCABULARIES = (
     CHANNELS, VERDICTS, REASONS, TOPICS, DEAD_LETTER_REASONS, WITHDRAWAL_REASONS, ABORT_REASONS, PREFERENCE_TYPES,
-    OUTCOME_TYPES, EVENTS, DOUBTS, BOOLEANS, POLICY_FILE_FAULTS, RELOAD_RESULTS, CORES, SIGNALS,
+    OUTCOME_TYPES, PURPOSES, RULES, CAMPAIGNS, SENDERS, COUNTRIES, EVENTS, DOUBTS, BOOLEANS,
+    POLICY_FILE_FAULTS, RELOAD_RESULTS, CORES, SIGNALS,
 )  # fmt: skip
 
 _TOPIC = Label("topic", TOPICS)
@@ -111,6 +121,41 @@ DECISIONS = MetricSpec(
     "decisions",
     "Intents answered. Suppression rates follow from it; an approval has the reason none.",
     (Label("channel", CHANNELS), Label("verdict", VERDICTS), Label("reason", REASONS)),
+)
+DECISIONS_BY_PURPOSE = MetricSpec(
+    "decisions_by_purpose_total",
+    "counter",
+    "decisions",
+    "Intents answered, by their purpose, or the one that the policy takes for granted.",
+    (Label("purpose", PURPOSES), Label("verdict", VERDICTS)),
+)
+SUPPRESSIONS_BY_RULE = MetricSpec(
+    "suppressions_by_rule_total",
+    "counter",
+    "decisions",
+    "Intents suppressed, by the rule or built-in check that its answer names.",
+    (Label("rule", RULES),),
+)
+DECISIONS_BY_CAMPAIGN = MetricSpec(
+    "decisions_by_campaign_total",
+    "counter",
+    "decisions",
+    "Intents answered, by campaign. Only where `--count-by` names some; all others are `other`.",
+    (Label("campaign", CAMPAIGNS), Label("verdict", VERDICTS)),
+)
+DECISIONS_BY_SENDER = MetricSpec(
+    "decisions_by_sender_total",
+    "counter",
+    "decisions",
+    "Intents answered, by sender. Only where `--count-by` names some; all others are `other`.",
+    (Label("sender", SENDERS), Label("verdict", VERDICTS)),
+)
+DECISIONS_BY_COUNTRY = MetricSpec(
+    "decisions_by_country_total",
+    "counter",
+    "decisions",
+    "Intents answered, by the country that they name. Only where `--count-by` names some; all others are `other`.",
+    (Label("country", COUNTRIES), Label("verdict", VERDICTS)),
 )
 DECISION_DURATION = MetricSpec(
     "decision_duration_seconds",
@@ -170,6 +215,13 @@ LAG_SECONDS = MetricSpec(
 )
 LAG_RECORDS = MetricSpec(
     "lag_records", "gauge", "records", "Records not yet taken, over this worker's partitions.", (_TOPIC,)
+)
+LAG_UNKNOWN = MetricSpec(
+    "lag_unknown_seconds",
+    "gauge",
+    "seconds",
+    "How long nobody has known how far the topics reach: lag is of before. 0 while it is known.",
+    across="greatest",
 )
 DEAD_LETTERS = MetricSpec(
     "dead_letters_total",
@@ -437,8 +489,10 @@ PROCESS_MEMORY = MetricSpec(
 )
 
 WORKER_METRICS: tuple[MetricSpec, ...] = (
-    DECISIONS, DECISION_DURATION, DECISION_LATENCY, OPT_OUT_IN_FORCE, COMMIT_DURATION, BATCH_RECORDS, BARRIER_WAIT,
-    LAG_SECONDS, LAG_RECORDS, DEAD_LETTERS, NOT_UNDERSTOOD, PERMISSIONS_REFUSED, UNREADABLE_OPT_OUTS,
+    DECISIONS, DECISIONS_BY_PURPOSE, SUPPRESSIONS_BY_RULE, DECISIONS_BY_CAMPAIGN, DECISIONS_BY_SENDER,
+    DECISIONS_BY_COUNTRY, DECISION_DURATION, DECISION_LATENCY, OPT_OUT_IN_FORCE, COMMIT_DURATION, BATCH_RECORDS,
+    BARRIER_WAIT,
+    LAG_SECONDS, LAG_RECORDS, LAG_UNKNOWN, DEAD_LETTERS, NOT_UNDERSTOOD, PERMISSIONS_REFUSED, UNREADABLE_OPT_OUTS,
     UNREADABLE_OUTCOMES,
     REROUTED, DUPLICATES, WITHDRAWALS, PREFERENCE_EVENTS,
     OUTCOMES, UNKNOWN_FIELDS, LEDGER_FULL, LEDGERS_EXAMINED, LEDGERS_PRUNED, LEDGERS_REMOVED, RETENTION_ROUND,

@@ -10,13 +10,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import Final, Literal, NamedTuple, TypeVar
+from typing import Final, Literal, NamedTuple, TypeVar, get_args
 
 DEAD_LETTERS_NAMED_MAX: Final = 20
 """Dead letters whose places are kept of a batch, for the log: it shows a few of each kind, and the others are counted.
 A batch may consist of thousands."""
 
 Verdict = Literal["approved", "suppressed"]
+CountedField = Literal["campaign", "sender", "country"]
+"""Fields that are counted only for the words that somebody listed: they may have any number of them."""
+
+COUNTED_FIELDS: Final[tuple[CountedField, ...]] = get_args(CountedField)
+
 Key = TypeVar("Key")
 
 
@@ -44,6 +49,12 @@ class Tally:
 
     decisions: defaultdict[tuple[str, str, str], int] = field(default_factory=_counts)
     """(channel, verdict, reason). An approval has no reason. Whatever is there is exported as `none`."""
+    purposes: defaultdict[tuple[str, Verdict], int] = field(default_factory=_counts)
+    """(purpose, verdict)."""
+    rules: defaultdict[str, int] = field(default_factory=_counts)
+    """Of suppressions: the rule that the answer names."""
+    fields: defaultdict[tuple[CountedField, str, Verdict], int] = field(default_factory=_counts)
+    """(field of the intent, what it says, verdict): only fields that somebody asked to have counted."""
     dead_letters: defaultdict[tuple[str, str], int] = field(default_factory=_counts)
     """(topic, reason)."""
     dead_letter_places: list[DeadLetterPlace] = field(default_factory=list)

@@ -9,7 +9,7 @@ from streams.access.roles import permissions_of
 from streams.topics import TopicNames
 from tests.access.authorized_kafka import authorized_kafka
 from tests.drill.fault import Fault
-from tests.drill.scene import APPLICATION_ID, HASTE, Scene
+from tests.drill.scene import APPLICATION_ID, UNHURRIED, Scene
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from tests.drill.watch import Watch
 
 ACT: Final = "access"
-UNHURRIED: Final = HASTE._replace(pause_max_seconds=30.0)
-"""A start takes seconds, on any clock: with a divided pause a refused process would mostly be starting."""
-
 _kafka: list[AuthorizedKafka] = []
 _EVERY: Final = permissions_of("gate", TopicNames(), APPLICATION_ID)
 _IDS: Final = next(each for each in _EVERY if each.resource == "transactional-id")

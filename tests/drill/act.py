@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from streams.testing.errors import DeadlineError
 from streams.testing.waiting import wait_until
 from tests.drill import runbook
+from tests.drill.fault import time_passes
 from tests.drill.shortened import alerts, clock_of, seconds_of
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Seen:
     fired_seconds: float | None = None
     """From the fault to the pager."""
     resolved_seconds: float | None = None
-    """From the mending to the pager."""
+    """From the mending to the pager; where time mends it, from the firing."""
     shown: list[str] = field(default_factory=list)
     failure: str = ""
 
@@ -57,15 +58,23 @@ class Act:
         self._scene = scene
         self._say = say
         self.seen: list[Seen] = []
+        self._fired_at: dict[str, float] = {}
 
     def play(self, faults: Sequence[Fault]) -> None:
         """All of them. An alert that does not come is a failure of its row, and the others go on."""
         waiting: list[tuple[Seen, float]] = []
         for fault in faults:
             rows = self._provoke(fault)
+            firing = self._scene.watch.pager.firing(self._scene.job)
             mended_at = time.monotonic()
             fault.mend(self._scene)
-            pending = [(row, mended_at) for row in rows if row.fired_seconds is not None]
+            pending = []
+            for row in rows:
+                if row.fired_seconds is not None and row.alert not in firing and fault.mend is not time_passes:
+                    self._fails(row, "was over before anything was mended")
+                elif row.fired_seconds is not None:
+                    # Where nobody does anything, it may be over before the last alert of the fault has fired.
+                    pending.append((row, self._fired_at[row.alert] if fault.mend is time_passes else mended_at))
             if fault.holds_up:
                 self._until_over(pending)
             else:
@@ -93,6 +102,7 @@ class Act:
                 if told is not None:
                     missing.remove(alert)
                     rows[alert].fired_seconds = told.at - began
+                    self._fired_at[alert] = told.at
                     self._say(f"{self._name}: {alert} fired after {told.at - began:.1f} s")
                     self._look(rows[alert], fault.alerts[alert])
             time.sleep(POLL_SECONDS)

@@ -115,7 +115,10 @@ FAULTS: Final = (
     Fault(
         ACT,
         "the broker is killed",
-        {"MesuraBrokersUnreachable": r"503: .*nothing listens there"},
+        {
+            "MesuraBrokersUnreachable": r"503: .*nothing listens there",
+            "MesuraLagUnknown": r"503: .*nothing listens there",
+        },
         _kill_the_broker,
         _start_the_broker,
         "it is started again",

@@ -23,15 +23,17 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import msgspec
 
+from streams.exit_codes import ExitCode
 from streams.testing.kafka_classes import archive_classes
 from streams.testing.kafka_installation import install_kafka
-from tests.drill import report
+from tests.drill import dashboards, report
 from tests.drill.act import Act, Seen
 from tests.drill.drills import STAGES, acts, not_drilled
+from tests.drill.scene import Machine
 from tests.drill.watch import Watch, missing_programs
 
 if TYPE_CHECKING:
@@ -53,6 +55,9 @@ class Findings:
     also: dict[str, list[str]] = field(default_factory=dict)
     """By act: what fired beside what was provoked."""
 
+    queries: dict[str, int] = field(default_factory=dict)
+    """Of the dashboard, by where and what: how many points each returned in the latest run."""
+
     def forget(self, act: str) -> None:
         """What an earlier run found of it."""
         self.seen = [row for row in self.seen if row.act != act]
@@ -72,9 +77,9 @@ class Campaign:
 
     def run(self, names: Sequence[str], together: int) -> None:
         """These acts; one that fails does not keep the others from being played."""
-        with ThreadPoolExecutor(together) as threads:
-            for played in [threads.submit(self._play, name) for name in names]:
-                played.result()
+        threads = ThreadPoolExecutor(together)
+        for played in [threads.submit(self._play, name) for name in names]:
+            played.result()
 
     def _play(self, name: str) -> None:
         faults = acts()[name]
@@ -102,12 +107,30 @@ class Campaign:
                 self._findings.failures[name] = failure
             self._write()
 
+    def ask_dashboard(self, jobs: Sequence[str], began: float) -> None:
+        """Every query of the dashboard, over all that was played."""
+        self._findings.queries = {
+            f"{where}: {expression}": dashboards.points(
+                self._watch.prometheus, expression, jobs, start=began, end=time.time()
+            )
+            for where, expression in dashboards.queries()
+        }
+        self._write()
+
     def _write(self) -> None:
         """The report so far: a campaign is long, and what was found is kept even if it is cut short."""
         self._results.mkdir(parents=True, exist_ok=True)
         document = json.dumps(asdict(self._findings), indent=1)
         (self._results / "alerts.json").write_text(document + "\n", encoding="utf-8")
         (self._results / "alerts.md").write_text(report.as_markdown(self._findings), encoding="utf-8")
+
+
+def _end_at_once(watch: Watch) -> NoReturn:
+    """Acts wait for minutes, and nothing that they started may stay. Brokers end with this process by themselves."""
+    for machine in Machine.started:
+        machine.kill()
+    watch.__exit__()
+    os._exit(ExitCode.INTERRUPTED)
 
 
 def _say(text: str) -> None:
@@ -138,11 +161,20 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="mesura-drill-") as scratch:
         directory = arguments.keep or Path(scratch)
         with Watch(directory / "watch") as watch:
-            Campaign(watch, findings, directory, arguments.results).run(arguments.acts, arguments.together)
+            began = time.time()
+            campaign = Campaign(watch, findings, directory, arguments.results)
+            try:
+                campaign.run(arguments.acts, arguments.together)
+                campaign.ask_dashboard(sorted(watch.jobs), began)
+            except KeyboardInterrupt:
+                _end_at_once(watch)
     for alert in not_drilled():
         _say(f"{alert} has no drill")
     failed = [row.alert for row in findings.seen if row.failure]
-    return 1 if failed or findings.failures or not_drilled() else 0
+    without_data = [query for query, points in findings.queries.items() if not points]
+    for query in without_data:
+        _say(f"no data: {query}")
+    return 1 if failed or findings.failures or not_drilled() or without_data else 0
 
 
 if __name__ == "__main__":

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from streams.testing.records import OutgoingRecord, preference
 from tests.drill.fault import Fault
-from tests.drill.scene import now_ms
+from tests.drill.scene import Machine, now_ms
 from tests.drill.stage import stage
 
 if TYPE_CHECKING:
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
 
 ACT: Final = "crashes"
 SPOILED: Final = 3
+KILL_SECONDS: Final = 0.2
+_over: dict[str, threading.Event] = {}
 
 
 def _flip_last_byte(scene: Scene) -> None:
@@ -37,17 +42,64 @@ def _damage(scene: Scene) -> None:
     scene.start(port=port, ready=False)
 
 
+def _kill_as_they_start(scene: Scene) -> None:
+    """Memory is so short that the system kills whatever starts."""
+    over = _over[scene.act] = threading.Event()
+
+    def run() -> None:
+        while not over.wait(KILL_SECONDS):
+            with suppress(OSError):  # ended meanwhile
+                scene.machine.signal_workers(signal.SIGKILL)
+
+    threading.Thread(target=run, daemon=True).start()
+
+
+def _scale_up_and_down(scene: Scene) -> None:
+    """A second machine joins and leaves, again and again."""
+    over = _over[scene.act] = threading.Event()
+    first = scene.machine
+
+    def run() -> None:
+        while not over.is_set():
+            second = Machine(scene, slot="1", processes=1)
+            try:
+                second.until_ready()
+            finally:
+                second.stop()
+
+    threading.Thread(target=run, daemon=True).start()
+    assert scene.machine is first
+
+
+def _stop_it(scene: Scene) -> None:
+    _over[scene.act].set()
+
+
 STAGE: Final = stage(ACT)
 FAULTS: Final = (
     Fault(
         ACT,
-        "a disk damages a record batch of opt-out: workers end at it again and again",
+        "the system kills every worker as soon as it starts (SIGKILL)",
         {
-            "MesuraRecurringFailure": r"in the same way at offset \d+ of opt-out-3, .*checksum",
-            "MesuraCrashLoop": r"in the same way at offset \d+ of opt-out-3, .*checksum",
+            "MesuraCrashLoop": r"503: .*SIGKILL",
             "MesuraWorkerRestarts": r"\d",
-            "MesuraRebalanceStorm": r"restarts? [1-9]",
         },
+        _kill_as_they_start,
+        _stop_it,
+        "it does not any more",
+    ),
+    Fault(
+        ACT,
+        "a second machine joins and leaves again and again",
+        {"MesuraRebalanceStorm": r"rebalances [1-9]"},
+        _scale_up_and_down,
+        _stop_it,
+        "it stays away",
+    ),
+    Fault(
+        ACT,
+        "a disk damages a record batch of opt-out: workers end at it again and again",
+        {"MesuraRecurringFailure": r"in the same way at offset \d+ of opt-out-3, .*checksum"},
         _damage,
         _flip_last_byte,
         "the batch is whole again, as if another replica led the partition",

@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 from streams.exit_codes import ExitCode
 from streams.testing.waiting import wait_until
 from tests.drill.fault import Fault
-from tests.drill.scene import PARTITIONS
+from tests.drill.scene import PARTITIONS, UNHURRIED
 from tests.drill.stage import stage
 from tests.system.harness import START_SECONDS, ends_of
 
@@ -69,7 +69,7 @@ def _delete_records(scene: Scene) -> None:
     admin = AdminClient({"bootstrap.servers": scene.world.address, "log_level": 0})
     for future in admin.delete_records([TopicPartition(*where, end) for where, end in ends.items()]).values():
         future.result()
-    refused = scene.start(port=port, ready=False)
+    refused = scene.start(port=port, ready=False, haste=UNHURRIED)
     assert refused.ended() == ExitCode.REFUSED
     assert "--accept-missing-records" in refused.said
     scene.machines.clear()

@@ -58,10 +58,8 @@ def _lose_the_rule(scene: Scene) -> None:
 
 def _until_there_is_a_past(scene: Scene) -> None:
     """The jump is measured by two hours that ended a quarter of an hour ago."""
-    scene.until(
-        f'min(job_channel:mesura_decisions_in_hours:increase2h{{job="{scene.job}"}} offset 45s) > 250',
-        "a past of decisions",
-    )
+    decided = f'job_channel:mesura_decisions_in_hours:increase2h{{job="{scene.job}", channel="sms"}} offset 45s'
+    scene.until(f"({decided}) > 250", "a past of decisions")
 
 
 def _drop_a_channel(scene: Scene) -> None:
@@ -92,14 +90,19 @@ FAULTS: Final = (
     Fault(
         ACT,
         "a change of the policy loses the rule that suppressed half of all intents",
-        {
-            "MesuraApprovalsJump": r"campaign",
-            "MesuraNothingSuppressed": r"any-hour",
-        },
+        {"MesuraApprovalsJump": r"campaign"},
         _lose_the_rule,
         _put_back,
         PUT_BACK,
         prepare=_until_there_is_a_past,
+    ),
+    Fault(
+        ACT,
+        "a change of the policy loses its only rule that suppresses anything, unnoticed for an hour",
+        {"MesuraNothingSuppressed": r"any-hour"},
+        _lose_the_rule,
+        _put_back,
+        PUT_BACK,
     ),
     Fault(
         ACT,

@@ -38,7 +38,7 @@ def _lines(findings: Findings) -> Iterator[str]:
     yield f"{findings.machine}."
     yield ""
     yield "*Fires*: from the fault to the receiver of pages; of that the rule's own `for`. *Over*: from the mending to"
-    yield "the receiver."
+    yield "the receiver; where nobody mends anything, from the firing."
     yield ""
     yield "| alert | fault | fires | of that `for` | mended by | over | runbook |"
     yield "|---|---|---|---|---|---|---|"
@@ -56,6 +56,12 @@ def _lines(findings: Findings) -> Iterator[str]:
     for row in seen:
         yield from ("", f"### {row.alert}: {row.fault}", "")
         yield from (f"- {_cell(each)}" for each in row.shown)
+    if findings.queries:
+        empty = [query for query, points in findings.queries.items() if not points]
+        yield from ("", "## The dashboard", "")
+        yield f"{len(findings.queries)} queries of panels and annotations, asked of the same Prometheus over the whole"
+        yield f"drill: {len(findings.queries) - len(empty)} returned data."
+        yield from ("", *(f"- no data: `{query}`" for query in empty))
     yield from ("", "## What else fired", "")
     yield "A fault raises more than the alert that it was meant for."
     yield ""

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, ClassVar, Final, Self
 
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 HASTE: Final = Haste(pause_max_seconds=PAUSE_MAX_SECONDS / HOURS.factor, settled_seconds=SETTLED_SECONDS / HOURS.factor)
 """The supervisor's waits that alerts count on, divided as the rules are. Whatever else the gate waits for stays."""
 
+UNHURRIED: Final = HASTE._replace(pause_max_seconds=PAUSE_MAX_SECONDS)
+"""For processes that are refused: a start takes seconds on any clock, and with a divided pause a refused process would
+mostly be starting. The product's pause lets all of several be refused at once."""
+
 APPLICATION_ID: Final = "mesura"
 """It has the name that the documentation uses, as all topics have: the runbook's commands work as they are."""
 
@@ -52,6 +56,8 @@ class Machine(Gate):
 
     `module`: workers of a test's own, with one part replaced.
     """
+
+    started: ClassVar[list[Machine]] = []
 
     def __init__(
         self,
@@ -93,6 +99,8 @@ class Machine(Gate):
                     **(environment or {}),
                 },
             )
+
+        self.started.append(self)
 
     @property
     def address(self) -> str:

@@ -212,6 +212,11 @@ class Watch:
         return self._by_clock[HOURS.name]
 
     @property
+    def jobs(self) -> set[str]:
+        """Everything that was ever scraped, by its job."""
+        return set(self._jobs)
+
+    @property
     def days(self) -> Prometheus:
         """The one by the clock of days."""
         return self._by_clock[DAYS.name]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streams.telemetry.health import BARRIER_REPORT_SECONDS, STALL_SECONDS, Health
+from streams.telemetry.health import BARRIER_REPORT_SECONDS, LAG_REPORT_SECONDS, STALL_SECONDS, Health
 
 
 class Time:
@@ -74,6 +74,26 @@ def test_not_ready_from_revocation_until_restored_again(deciding: Health) -> Non
     assert not deciding.readiness().ok
     deciding.engine(True, "deciding")
     assert deciding.readiness().ok
+
+
+def test_lag_of_which_nobody_tells_is_not_taken_for_none(deciding: Health, now: Time) -> None:
+    deciding.lag("outbound-intent", 0, 5, 1.0)
+    deciding.lag("opt-out", 0, 0, 0.0)
+    now.seconds += LAG_REPORT_SECONDS
+    assert deciding.lag_unknown_seconds() == 0
+    assert deciding.lag_seconds() == {"outbound-intent": 1.0, "opt-out": 0.0}
+    now.seconds += 45
+    assert deciding.lag_unknown_seconds() == LAG_REPORT_SECONDS + 45
+    assert deciding.lag_seconds() == {"outbound-intent": 1.0 + LAG_REPORT_SECONDS + 45, "opt-out": 0.0}
+    deciding.lag("outbound-intent", 0, 0, 0.0)
+    assert deciding.lag_unknown_seconds() == 0
+
+
+def test_a_worker_without_partitions_has_no_lag_to_know(health: Health, now: Time) -> None:
+    now.seconds += 1000
+    assert health.lag_unknown_seconds() == 0
+    health.assigned(frozenset({0}))
+    assert health.lag_unknown_seconds() == 0
 
 
 def test_new_partitions_are_not_decided_before_the_engine_says_so(deciding: Health) -> None:
