@@ -31,20 +31,18 @@ def _hold_a_transaction(scene: Scene) -> None:
     producer = Producer({**_holders_settings(scene), "transactional.id": "campaign-tool"})
     producer.init_transactions(30)
     producer.begin_transaction()
-    for partition in range(PARTITIONS):
-        producer.produce("opt-out", b"{}", b"drilled-held", partition=partition)
+    producer.produce("opt-out", b"{}", b"drilled-held", partition=0)
     assert producer.flush(30) == 0
     _holders.append(producer)
 
 
 def _abort_it(scene: Scene) -> None:
-    """With the commands of the section: where does it begin on each partition, and abort there."""
+    """With the commands of the section: where does it begin, and abort there."""
     describing = next(each for each in runbook.what_to_check("MesuraBarrierUnanswered") if "describe-producers" in each)
     aborting = next(each for each in runbook.what_to_do("MesuraBarrierUnanswered") if " abort " in each)
-    for partition in map(str, range(PARTITIONS)):
-        table = runbook.kafka_tool(describing, scene, **{"--partition": partition})
-        (offset,) = {line.split()[-1] for line in table.strip().splitlines()[1:]} - {"None"}
-        runbook.kafka_tool(aborting, scene, **{"--partition": partition, "--start-offset": offset})
+    table = runbook.kafka_tool(describing, scene)
+    (offset,) = {line.split()[-1] for line in table.strip().splitlines()[1:]} - {"None"}
+    runbook.kafka_tool(aborting, scene, **{"--start-offset": offset})
 
 
 def _hold_a_transaction_on_the_ledger(scene: Scene) -> None:
