@@ -383,6 +383,12 @@ ENGINE = (
         ),
     ),
     Panel(
+        "OpenTelemetry not delivered",
+        "What did a collector not take? Nothing, if none is configured.",
+        "ops",
+        ((rate("mesura_opentelemetry_lost_total", "signal"), "{{signal}}"),),
+    ),
+    Panel(
         "Ledgers forgotten",
         "How many ledgers of customers whom nobody contacts became shorter, and how many went?",
         "short",

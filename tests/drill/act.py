@@ -27,7 +27,7 @@ FIRES_SECONDS: Final = 300.0
 RESOLVES_SECONDS: Final = 700.0
 """Seven days last seven minutes."""
 
-SHOWS_SECONDS: Final = 15.0
+SHOWS_SECONDS: Final = 60.0
 POLL_SECONDS: Final = 0.2
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from streams.testing.records import OutgoingRecord, preference
 from tests.drill.fault import Fault
-from tests.drill.scene import Machine, now_ms
+from tests.drill.scene import now_ms
 from tests.drill.stage import stage
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 ACT: Final = "crashes"
 SPOILED: Final = 3
 KILL_SECONDS: Final = 0.2
+FROZEN_SECONDS, RUNS_SECONDS = 11.0, 4.0
+"""A session lasts 10 s."""
+
 _over: dict[str, threading.Event] = {}
 
 
@@ -54,21 +57,18 @@ def _kill_as_they_start(scene: Scene) -> None:
     threading.Thread(target=run, daemon=True).start()
 
 
-def _scale_up_and_down(scene: Scene) -> None:
-    """A second machine joins and leaves, again and again."""
+def _freeze_again_and_again(scene: Scene) -> None:
+    """A worker freezes for longer than its session, and goes on: memory that is swapped out looks like this."""
     over = _over[scene.act] = threading.Event()
-    first = scene.machine
 
     def run() -> None:
         while not over.is_set():
-            second = Machine(scene, slot="1", processes=1)
-            try:
-                second.until_ready()
-            finally:
-                second.stop()
+            scene.machine.signal_workers(signal.SIGSTOP, "1")
+            over.wait(FROZEN_SECONDS)
+            scene.machine.signal_workers(signal.SIGCONT, "1")
+            over.wait(RUNS_SECONDS)
 
     threading.Thread(target=run, daemon=True).start()
-    assert scene.machine is first
 
 
 def _stop_it(scene: Scene) -> None:
@@ -90,11 +90,11 @@ FAULTS: Final = (
     ),
     Fault(
         ACT,
-        "a second machine joins and leaves again and again",
+        f"a worker freezes for {FROZEN_SECONDS:g} s again and again (SIGSTOP, SIGCONT)",
         {"MesuraRebalanceStorm": r"rebalances [1-9]"},
-        _scale_up_and_down,
+        _freeze_again_and_again,
         _stop_it,
-        "it stays away",
+        "it does not any more",
     ),
     Fault(
         ACT,

@@ -44,8 +44,13 @@ def _write(path: Path, text: str) -> None:
 def _set_up(scene: Scene) -> None:
     scene.policy.write_text(FORMER, encoding="utf-8")
     scene.upstream.per_second = PER_SECOND
-    scene.upstream.more = lambda number: {"campaign_id": SPRING if number // 2 % 2 else AUTUMN}
-    scene.begin()
+    scene.upstream.more = lambda number: {
+        "campaign_id": SPRING if number // 2 % 2 else AUTUMN,
+        "sender_id": "bank-co",
+        "country": "CO",
+    }
+    counted = (f"campaign={SPRING}", "sender=bank-co", "country=CO")
+    scene.begin(options=tuple(word for each in counted for word in ("--count-by", each)))
 
 
 def _put_back(scene: Scene) -> None:

@@ -52,7 +52,14 @@ def _too_many_campaigns(scene: Scene) -> None:
     )
 
 
-STAGE: Final = stage(ACT)
+def _set_up(scene: Scene) -> None:
+    """Customers say no to what was approved, and producers send fields that nobody knows."""
+    scene.upstream.some_say_no = True
+    scene.upstream.more = lambda number: {"colour": "blue"} if number % 10 == 0 else {}
+    scene.begin()
+
+
+STAGE: Final = stage(ACT, set_up=_set_up)
 FAULTS: Final = (
     Fault(
         ACT,

@@ -121,6 +121,8 @@ class Upstream:
         self.per_second = 10.0
         self.channels: tuple[str, ...] = ("sms", "email")
         self.customer: Callable[[int], str] = lambda number: f"drilled-{number % CUSTOMERS}"
+        self.some_say_no = False
+        """Whether those say no who have just been asked for: what was approved is withdrawn."""
         self.more: Callable[[int], dict[str, str]] = lambda _: {}
         self._world = world
         self._numbers = itertools.count()
@@ -172,7 +174,8 @@ class Upstream:
         channel = self.channels[number % len(self.channels)]
         self._produce(intent(customer, f"i-{number}", channel=channel, created_at=now, **self.more(number)))
         if number % 20 == 7:
-            self._produce(preference(f"says-{number % 100}", f"e-{number}", channel="email", at=now))
+            who = customer if self.some_say_no else f"says-{number % 100}"
+            self._produce(preference(who, f"e-{number}", channel=channel, at=now))
         if number % 20 == 13:
             self._produce(outcome(customer, None, "reply", channel="email", occurred_at=now))
 
