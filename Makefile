@@ -18,6 +18,9 @@
 #                        Apache Kafka; results in bench/results/forget.md (half a minute)
 #   make alerts          every alert provoked on real servers (Kafka, Prometheus, Alertmanager), seen to fire and to resolve, and what the
 #                        runbook's commands show; results in bench/results/alerts.md (half an hour)
+#   make clusters        every promise on three brokers, in plaintext and over SASL_SSL side by side: brokers restarted, moved, killed
+#                        and cut off, workers killed and paused, machines lost; results in bench/results/clusters.md (a quarter
+#                        of an hour)
 #   make chaos           MINUTES=30 of every fault at once on Apache Kafka; results in bench/results/chaos.md (long)
 #   make bench-compare   the gate beside three peers on one broker; results in bench/results/compare.md (half an hour)
 #   make clients         what Java, JavaScript, Go and Python clients publish, decided and audited, before and after compaction, on
@@ -64,7 +67,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 LOCKED := $(PIP) install --quiet --no-deps --require-hashes -r
 CONSISTENT := $(PIP) check || { echo "$(VENV) holds what does not fit together (above). Make it anew: rm -rf $(VENV)" >&2; exit 1; }
 
-.PHONY: setup demo test quick check compiled alerts bench bench-compare races acls forget secrecy faults simulation chaos clients poison mutants fuzz fuzz-bytes \
+.PHONY: setup demo test quick check compiled alerts bench bench-compare races acls forget secrecy faults simulation chaos clients clusters poison mutants fuzz fuzz-bytes \
 	versions versions-record versions-rolling setup-matrix generators hostile charts recovery sbom lock
 
 setup: $(TEST_STAMP)
@@ -152,6 +155,9 @@ alerts: $(TEST_STAMP)
 
 chaos: $(TEST_STAMP)
 	$(BIN)/python -m tests.chaos.campaign --minutes $(MINUTES) $(ARGS)
+
+clusters: $(TEST_STAMP)
+	$(BIN)/python -m tests.cluster.campaign $(ARGS)
 
 clients: $(TEST_STAMP)
 	$(BIN)/python -m tests.clients.campaign $(ARGS)

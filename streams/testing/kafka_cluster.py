@@ -109,6 +109,7 @@ class KafkaCluster(KafkaAdmin):
         properties: of every node; they replace or add to ours.
         network: where the proxies between the nodes stand; without it they cannot be cut off.
         java_options: of every node; see `real_kafka.SHORT_LIVED`.
+        proxied: of the listeners, those whose clients come through proxies, and where these stand; see `links`.
     """
 
     replication_factor = NODES
@@ -121,6 +122,7 @@ class KafkaCluster(KafkaAdmin):
         properties: Mapping[str, str] | None = None,
         network: Network | None = None,
         java_options: Sequence[str] = (),
+        proxied: Mapping[str, Network] | None = None,
     ) -> None:
         self._listeners = {"PLAINTEXT": "PLAINTEXT", **(listeners or {})}
         self._network = network
@@ -130,6 +132,10 @@ class KafkaCluster(KafkaAdmin):
         self._inside = {number: (next(ports), next(ports)) for number in numbers}
         """Of each node: the port of replication, and of its controller."""
         self._ports = {name: {number: next(ports) for number in numbers} for name in self._listeners}
+        self._proxies = {
+            name: {number: through.link(port) for number, port in self._ports[name].items()}
+            for name, through in (proxied or {}).items()
+        }
         cluster_id = new_cluster_id()
         self.nodes = {
             number: ClusterNode(
@@ -149,7 +155,16 @@ class KafkaCluster(KafkaAdmin):
 
     def addresses(self, listener: str) -> str:
         """Of all nodes: the `host:port` list to give to clients."""
-        return ",".join(f"{HOST}:{port}" for port in self._ports[listener].values())
+        return ",".join(f"{HOST}:{self._told_port(listener, number)}" for number in self._ports[listener])
+
+    def links(self, listener: str) -> list[Link]:
+        """The proxies through which clients of this listener come, one for each node."""
+        return list(self._proxies[listener].values())
+
+    def _told_port(self, listener: str, number: int) -> int:
+        """Where clients are told to connect."""
+        proxies = self._proxies.get(listener)
+        return self._ports[listener][number] if proxies is None else proxies[number].port
 
     def start(self) -> None:
         """Start all that do not run, at once: alone a node does not answer."""
@@ -261,6 +276,7 @@ class KafkaCluster(KafkaAdmin):
         """What differs from node to node."""
         replication, controller = self._inside[number]
         clients = [f"{name}://{HOST}:{ports[number]}" for name, ports in self._ports.items()]
+        told = [f"{name}://{HOST}:{self._told_port(name, number)}" for name in self._ports]
         return {
             "node.id": str(number),
             "controller.quorum.voters": ",".join(f"{n}@{_name(n)}:{port}" for n, (_, port) in self._inside.items()),
@@ -268,7 +284,7 @@ class KafkaCluster(KafkaAdmin):
                 [*clients, f"REPLICATION://{HOST}:{replication}", f"CONTROLLER://{HOST}:{controller}"]
             ),
             "advertised.listeners": ",".join(
-                [*clients, f"REPLICATION://{_name(number)}:{replication}", f"CONTROLLER://{_name(number)}:{controller}"]
+                [*told, f"REPLICATION://{_name(number)}:{replication}", f"CONTROLLER://{_name(number)}:{controller}"]
             ),
             "listener.security.protocol.map": ",".join(
                 [

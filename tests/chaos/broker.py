@@ -1,10 +1,13 @@
-"""Apache Kafka with more listeners: what a client of one of them is told to connect to is a proxy's port."""
+"""Apache Kafka, one broker or three, whose further listeners send their clients through proxies."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from itertools import cycle
 from typing import TYPE_CHECKING, Final
 
 from streams.testing import kafka_directory
+from streams.testing.kafka_cluster import NODES, KafkaCluster
 from streams.testing.kafka_installation import install_kafka
 from streams.testing.network import HOST, Link, Network
 from streams.testing.real_kafka import RealKafka
@@ -24,13 +27,41 @@ PROPERTIES: Final[Mapping[str, str]] = {
 }
 
 
+CLUSTER_HEAP_MEGABYTES: Final = 384
+"""Of each of three: half of what one has to itself, because each leads a third of what it led."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """From one worker to every broker: what befalls it befalls all its connections."""
+
+    address: str
+    links: tuple[Link, ...]
+
+    def set(self, **line: object) -> None:
+        """What the line is like from now on."""
+        for link in self.links:
+            link.set(**line)
+
+    def cut(self, *, refuses: bool) -> None:
+        """Reset every connection."""
+        for link in self.links:
+            link.cut(refuses=refuses)
+
+    def heal(self) -> None:
+        """A good line again."""
+        for link in self.links:
+            link.heal()
+
+
 class ProxiedKafka(RealKafka):
-    """One Kafka node, and so many links to it."""
+    """One Kafka node, and so many ways to it."""
 
     def __init__(self, network: Network, links: int, java_options: Sequence[str] = ()) -> None:
         super().__init__(heap_megabytes=HEAP_MEGABYTES, properties=PROPERTIES, java_options=java_options)
         self._ports = kafka_directory.free_ports(links)
         self.links: list[Link] = [network.link(port) for port in self._ports]
+        self.ways = [Way(f"{HOST}:{link.port}", (link,)) for link in self.links]
 
     def start(self) -> None:
         """As every other; before the first start the listeners are written."""
@@ -47,3 +78,29 @@ class ProxiedKafka(RealKafka):
             settings["advertised.listeners"] += f",LINK{number}://{HOST}:{link.port}"
             settings["listener.security.protocol.map"] += f",LINK{number}:PLAINTEXT"
         path.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+
+
+class ProxiedCluster(KafkaCluster):
+    """Three nodes, and so many ways to all of them. `kill` strikes one after the other; `start` brings it back."""
+
+    def __init__(self, network: Network, links: int, java_options: Sequence[str] = ()) -> None:
+        names = [f"LINK{number}" for number in range(links)]
+        super().__init__(
+            heap_megabytes=CLUSTER_HEAP_MEGABYTES,
+            listeners=dict.fromkeys(names, "PLAINTEXT"),
+            properties=PROPERTIES,
+            java_options=java_options,
+            proxied=dict.fromkeys(names, network),
+        )
+        self.ways = [Way(self.addresses(name), tuple(self.links(name))) for name in names]
+        self._victims = cycle(self.nodes)
+
+    def kill(self) -> None:
+        """kill -9 of the next node."""
+        self.nodes[next(self._victims)].kill()
+
+
+def proxied(brokers: int, network: Network, links: int, java_options: Sequence[str]) -> ProxiedKafka | ProxiedCluster:
+    """One broker, or as many as a cluster has."""
+    assert brokers in {1, NODES}, f"one broker or {NODES}"
+    return (ProxiedKafka if brokers == 1 else ProxiedCluster)(network, links, java_options)

@@ -1,6 +1,7 @@
 """Half an hour of everything at once, on Apache Kafka; the report goes to bench/results/chaos.md and chaos.json.
 
     make chaos MINUTES=30
+    make chaos MINUTES=10 ARGS="--brokers 3"     into chaos-cluster.md
     python -m tests.chaos.campaign --minutes 30 --seed 7 --rate 1750
 
 The seed makes the plan of faults with all their parameters, and the load but for its times; how they meet still depends
@@ -22,6 +23,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from streams.testing.kafka_cluster import NODES
 from tests.chaos import report
 from tests.chaos.plan import make_plan
 from tests.chaos.storm import Storm, Survived, Weather
@@ -47,6 +49,7 @@ class Findings:
     minutes: float
     rate: int
     machine: str
+    brokers: int = 1
     survived: list[Survived] = field(default_factory=list)
     ended: list[Ended] = field(default_factory=list)
     load: dict[str, float] = field(default_factory=dict)
@@ -69,6 +72,7 @@ def carry_out(
     minutes: float,
     rate: int = RATE,
     customers: int = CUSTOMERS,
+    brokers: int = 1,
     ages: bool = False,
     java_options: Sequence[str] = (),
     say: Callable[[str], None] = lambda _: None,
@@ -78,8 +82,8 @@ def carry_out(
     `ages`: see `tests.system.aging`; `java_options`: the broker's.
     """
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, broker, load and gate on the same machine"
-    findings = Findings(seed, minutes, rate, machine)
-    with Storm(directory, Weather(seed, rate, customers), say, java_options) as storm:
+    findings = Findings(seed, minutes, rate, machine, brokers)
+    with Storm(directory, Weather(seed, rate, customers, brokers=brokers), say, java_options) as storm:
         try:
             storm.prepare()
             plan = make_plan(seed, minutes, storm.weather.crew)
@@ -102,8 +106,9 @@ def carry_out(
 def write(findings: Findings, results: Path) -> None:
     """The report, for people and for tools."""
     results.mkdir(parents=True, exist_ok=True)
-    (results / "chaos.md").write_text(report.as_markdown(findings), encoding="utf-8")
-    (results / "chaos.json").write_text(json.dumps(asdict(findings), indent=1) + "\n", encoding="utf-8")
+    name = "chaos" if findings.brokers == 1 else "chaos-cluster"
+    (results / f"{name}.md").write_text(report.as_markdown(findings), encoding="utf-8")
+    (results / f"{name}.json").write_text(json.dumps(asdict(findings), indent=1) + "\n", encoding="utf-8")
 
 
 def _say(text: str) -> None:
@@ -118,6 +123,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(time.time()) % 100_000)
     parser.add_argument("--rate", type=int, default=RATE, help="intents a second offered")
     parser.add_argument("--customers", type=int, default=CUSTOMERS)
+    parser.add_argument("--brokers", type=int, choices=(1, NODES), default=1)
     parser.add_argument("--results", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGINT):  # whatever ends us, our processes end with us
@@ -130,6 +136,7 @@ def main() -> int:
             minutes=arguments.minutes,
             rate=arguments.rate,
             customers=arguments.customers,
+            brokers=arguments.brokers,
             ages=True,
             say=_say,
         )

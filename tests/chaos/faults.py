@@ -17,8 +17,7 @@ from tests.chaos import plan
 from tests.chaos.workers import ENDS_BY_ITSELF, KILLED
 
 if TYPE_CHECKING:
-    from streams.testing.network import Link
-    from tests.chaos.broker import ProxiedKafka
+    from tests.chaos.broker import ProxiedCluster, ProxiedKafka, Way
     from tests.chaos.plan import Planned
     from tests.chaos.policies import Policies
     from tests.chaos.workers import Slot, Workers
@@ -35,12 +34,12 @@ Course = Generator[None, None, str]
 class Stage(Protocol):
     """What faults strike."""
 
-    kafka: ProxiedKafka
+    kafka: ProxiedKafka | ProxiedCluster
     workers: Workers
     policies: Policies
 
-    def link(self, slot: int) -> Link:
-        """The way of a worker to the broker."""
+    def link(self, slot: int) -> Way:
+        """The way of a worker to the brokers."""
         ...
 
     def tell_upstream(self, command: dict[str, Any]) -> None:

@@ -27,7 +27,7 @@ import orjson
 
 from streams.exactly_once.transaction import PRODUCERS_PER_LANE
 from streams.testing.network import Network
-from tests.chaos.broker import ProxiedKafka
+from tests.chaos.broker import Way, proxied
 from tests.chaos.faults import DONE_BY, Course
 from tests.chaos.follower import Follower
 from tests.chaos.plan import Crew, Planned
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from streams.settings import WorkerSettings
-    from streams.testing.network import Link
 
 PARTITIONS: Final = 16
 """Two and more for every worker, and few enough records of each that the audit, which holds those of two partitions at
@@ -69,6 +68,7 @@ class Weather:
     rate: int
     customers: int
     crew: Crew = Crew()  # noqa: RUF009 - immutable
+    brokers: int = 1
 
 
 @dataclass
@@ -166,7 +166,7 @@ class Storm:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             crew, enter = self.weather.crew, stack.enter_context
-            self.kafka = enter(ProxiedKafka(enter(Network()), len(crew.linked), self._java_options))
+            self.kafka = enter(proxied(self.weather.brokers, enter(Network()), len(crew.linked), self._java_options))
             self.world = World(self.kafka, f"chaos-{os.getpid()}-", partitions=PARTITIONS)
             self.policies = Policies.written(self.directory / "policies")
             self.follower = enter(Follower(self.world))
@@ -188,9 +188,9 @@ class Storm:
         """Since the storm began."""
         return time.monotonic() - self._began
 
-    def link(self, slot: int) -> Link:
-        """The way of a worker to the broker."""
-        return self.kafka.links[self.weather.crew.linked.index(slot)]
+    def link(self, slot: int) -> Way:
+        """The way of a worker to the brokers."""
+        return self.kafka.ways[self.weather.crew.linked.index(slot)]
 
     def tell_upstream(self, command: dict[str, Any]) -> None:
         """Have something published."""
@@ -247,7 +247,7 @@ class Storm:
 
     def _settings(self, number: int) -> WorkerSettings:
         crew = self.weather.crew
-        linked = {"bootstrap_servers": f"127.0.0.1:{self.link(number).port}"} if number in crew.linked else {}
+        linked = {"bootstrap_servers": self.link(number).address} if number in crew.linked else {}
         return self.world.settings(
             self.policies.in_force,
             slot=str(number),

@@ -1,7 +1,8 @@
 """What the broker knows of transactions: DescribeTransactions and ListTransactions, asked over a plain socket.
 
 Neither client library of the tests has these two requests. One question takes well under a millisecond, so it can be
-asked at the moment of a kill, and often enough to draw a line over time.
+asked at the moment of a kill, and often enough to draw a line over time. Of several brokers only a transactional id's
+coordinator knows it: all that answer are asked.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ LOOK_SECONDS: Final = 0.005
 """Between two looks of a watch: a fraction of what ending a transaction takes, and little work for the broker."""
 
 ANSWER_SECONDS: Final = 20.0
+NOT_COORDINATOR: Final = 16
 NOT_FOUND: Final = 105
 
 _TEXT: Final = CompactString("utf-8")
@@ -94,21 +96,52 @@ class Transaction(NamedTuple):
 
 
 class BrokerView:
-    """One connection to a single-node broker. Not safe to share between threads."""
+    """A connection to each broker that answers when it is opened. Not safe to share between threads."""
+
+    def __init__(self, addresses: str) -> None:
+        self._each: list[_OneBroker] = []
+        refused: OSError | None = None
+        for address in addresses.split(","):
+            try:
+                self._each.append(_OneBroker(address))
+            except OSError as error:  # it is down: its coordinators move to the others
+                refused = error
+        if not self._each:
+            assert refused is not None
+            raise refused
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for one in self._each:
+            one.close()
+
+    def describe(self, ids: Sequence[str]) -> dict[str, Transaction]:
+        """The state of each transactional id now."""
+        found: dict[str, Transaction] = {}
+        for one in self._each:
+            answer = one.describe(ids)
+            found |= {name: each for name, each in answer.items() if name not in found or each.state != _ELSEWHERE}
+        return found
+
+    def list(self, prefix: str) -> dict[str, str]:
+        """The state of every transactional id that begins so."""
+        return {name: state for one in self._each for name, state in one.list(prefix).items()}
+
+
+class _OneBroker:
+    """One connection to one broker."""
 
     def __init__(self, address: str) -> None:
         host, port = address.rsplit(":", 1)
         self._socket = socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         self._socket.close()
 
     def describe(self, ids: Sequence[str]) -> dict[str, Transaction]:
-        """The state of each transactional id now."""
         _, transactions, _ = self._ask(65, _DESCRIBE.encode((list(ids), {})), _DESCRIBED)
         return {
             transactional_id: Transaction(
@@ -122,7 +155,6 @@ class BrokerView:
         }
 
     def list(self, prefix: str) -> dict[str, str]:
-        """The state of every transactional id that begins so."""
         _, _, _, transactions, _ = self._ask(66, _LIST.encode(([], [], {})), _LISTED)
         return {name: state for name, _, state, _ in transactions if name.startswith(prefix)}
 
@@ -149,6 +181,10 @@ def _state(error: int, state: str) -> str:
     if error == NOT_FOUND:
         return UNKNOWN
     return state if not error else for_code(error).__name__
+
+
+_ELSEWHERE: Final = _state(NOT_COORDINATOR, "")
+"""Another broker coordinates it."""
 
 
 class Change(NamedTuple):

@@ -70,6 +70,8 @@ class Order(msgspec.Struct, kw_only=True):
     rate: int
     customers: int
     seed: int
+    client: dict[str, str] = {}
+    """What a producer needs beside the address: how to encrypt, how to log in."""
 
 
 class Upstream:
@@ -182,6 +184,7 @@ class Publisher:
                 "queue.buffering.max.messages": 1_000_000,
                 "delivery.timeout.ms": int(FLUSH_SECONDS * 1000),
                 "log_level": 0,
+                **order.client,
             }
         )
 

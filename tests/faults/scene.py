@@ -14,7 +14,7 @@ import sys
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 import msgspec
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from streams.settings import WorkerSettings
     from streams.testing.broker import Broker
+    from streams.topics import TopicNames
 
 SESSION_SECONDS: Final = 3.0
 """How long a killed worker is missed before its partitions move: four heartbeats of these workers."""
@@ -39,6 +40,27 @@ TRANSACTION_SECONDS: Final = 12.0
 POINT_SECONDS: Final = 90.0
 TURNS: Final = 2
 """Producers of one lane, used in turn."""
+
+
+class Entrance(Protocol):
+    """How clients of a cluster with logins come in; see `tests.cluster.entrance`."""
+
+    @property
+    def address(self) -> str:
+        """Where they connect."""
+        ...
+
+    def properties(self, user: str) -> Path:
+        """The client properties of this user."""
+        ...
+
+    def client_settings(self, user: str) -> dict[str, str]:
+        """The same, for a client made with librdkafka."""
+        ...
+
+    def admit(self, names: TopicNames, application_id: str) -> None:
+        """Give every user its permissions on a gate's topics."""
+        ...
 
 
 @dataclass
@@ -133,8 +155,15 @@ class HeldGate(Gate):
 class Load:
     """The generator's process."""
 
-    def __init__(self, world: World, *, rate: int, customers: int, seed: int) -> None:
-        order = Order(address=world.address, prefix=world.prefix, rate=rate, customers=customers, seed=seed)
+    def __init__(self, world: World, *, rate: int, customers: int, seed: int, entrance: Entrance | None = None) -> None:
+        order = Order(
+            address=entrance.address if entrance else world.address,
+            prefix=world.prefix,
+            rate=rate,
+            customers=customers,
+            seed=seed,
+            client=entrance.client_settings("upstream") if entrance else {},
+        )
         self.result: dict[str, float] = {}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.load", msgspec.json.encode(order).decode()],
@@ -187,15 +216,31 @@ class Load:
 
 
 class Scene:
-    """One gate under load, for as long as the block runs."""
+    """One gate under load, for as long as the block runs.
 
-    def __init__(self, broker: Broker, prefix: str, directory: Path, *, rate: int, customers: int, seed: int) -> None:
+    `entrance`: by which the load, the workers and the audit come in. Without one: as whoever needs no login.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        prefix: str,
+        directory: Path,
+        *,
+        rate: int,
+        customers: int,
+        seed: int,
+        entrance: Entrance | None = None,
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.world = World(broker, prefix)
         self.directory = directory
         self.policy = open_all_hours("starter", directory)
         self.progress = Progress(self.world)
-        self.load = Load(self.world, rate=rate, customers=customers, seed=seed)
+        self.entrance = entrance
+        if entrance is not None:
+            entrance.admit(self.world.names, self.world.settings().application_id)
+        self.load = Load(self.world, rate=rate, customers=customers, seed=seed, entrance=entrance)
         self.killed: list[Killed] = []
         self._gates: list[Gate] = []
         self._stack = ExitStack()
@@ -223,6 +268,9 @@ class Scene:
             "session_timeout_seconds": SESSION_SECONDS,
             "transaction_timeout_seconds": TRANSACTION_SECONDS,
         }
+        if self.entrance is not None:
+            defaults["bootstrap_servers"] = self.entrance.address
+            defaults["command_config"] = str(self.entrance.properties("gate"))
         return self.world.settings(self.policy, slot=slot, **{**defaults, **changes})
 
     def worker(self, fault: Fault | None = None, *, slot: str = "0", **changes: object) -> HeldGate:

@@ -45,12 +45,13 @@ def judge(scene: Scene, load: Mapping[str, float], *, ages: bool = False) -> Ver
     )
     acknowledged_within_ms = int(load["acknowledged_within_ms"])
     settings = AuditSettings(
-        scene.world.address,
+        scene.entrance.address if scene.entrance else scene.world.address,
         topics=scene.world.prefix,
         policies=[scene.policy],
         application_id=scene.settings().application_id,
         acknowledged_within_ms=acknowledged_within_ms,
         erasure_key=ERASURE_KEY,
+        client_settings=scene.entrance.client_settings("auditor") if scene.entrance else {},
     )
     report = audit(settings)
     stages = [Stage.of(AS_IT_IS, report)]

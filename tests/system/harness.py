@@ -376,6 +376,7 @@ def supervisor_command(settings: WorkerSettings, haste: Haste | None = None) -> 
     return [
         *(sys.executable, *program, "run"),
         *("--bootstrap", settings.bootstrap_servers, "--policy", settings.policy_path),
+        *(("--command-config", settings.command_config) if settings.command_config else ()),
         *("--application-id", settings.application_id, "--ops-port", "0", "--prefix", prefix),
         *(("--explain-port", "0") if settings.explain else ()),
         *("--slot", settings.slot, "--check-crcs" if settings.check_crcs else "--no-check-crcs"),
