@@ -19,8 +19,7 @@
 #   make alerts          every alert provoked on real servers (Kafka, Prometheus, Alertmanager), seen to fire and to resolve, and what the
 #                        runbook's commands show; results in bench/results/alerts.md (half an hour)
 #   make clusters        every promise on three brokers, in plaintext and over SASL_SSL side by side: brokers restarted, moved, killed
-#                        and cut off, workers killed and paused, machines lost; results in bench/results/clusters.md (a quarter
-#                        of an hour)
+#                        and cut off, workers killed and paused, machines lost; results in bench/results/clusters.md (long)
 #   make chaos           MINUTES=30 of every fault at once on Apache Kafka; results in bench/results/chaos.md (long)
 #   make bench-compare   the gate beside three peers on one broker; results in bench/results/compare.md (half an hour)
 #   make clients         what Java, JavaScript, Go and Python clients publish, decided and audited, before and after compaction, on
