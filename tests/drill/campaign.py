@@ -34,6 +34,7 @@ from tests.drill import dashboards, report
 from tests.drill.act import Act, Seen
 from tests.drill.drills import STAGES, acts, not_drilled
 from tests.drill.scene import Machine
+from tests.drill.shortened import alerts
 from tests.drill.watch import Watch, missing_programs
 
 if TYPE_CHECKING:
@@ -58,9 +59,9 @@ class Findings:
     queries: dict[str, int] = field(default_factory=dict)
     """Of the dashboard, by where and what: how many points each returned in the latest run."""
 
-    def forget(self, act: str) -> None:
-        """What an earlier run found of it."""
-        self.seen = [row for row in self.seen if row.act != act]
+    def forget(self, act: str, alerts: set[str]) -> None:
+        """What an earlier run found of these alerts in this act."""
+        self.seen = [row for row in self.seen if row.act != act or row.alert not in alerts]
         for of_act in (self.failures, self.seconds, self.also):
             of_act.pop(act, None)
 
@@ -68,7 +69,10 @@ class Findings:
 class Campaign:
     """The acts, some at a time."""
 
-    def __init__(self, watch: Watch, findings: Findings, directory: Path, results: Path) -> None:
+    def __init__(
+        self, watch: Watch, findings: Findings, directory: Path, results: Path, only: frozenset[str] = frozenset()
+    ) -> None:
+        self._only = only
         self._watch = watch
         self._findings = findings
         self._directory = directory
@@ -82,7 +86,8 @@ class Campaign:
             played.result()
 
     def _play(self, name: str) -> None:
-        faults = acts()[name]
+        faults = [fault for fault in acts()[name] if not self._only or self._only & fault.alerts.keys()]
+        meant = {alert for fault in faults for alert in fault.alerts}
         _say(f"{name} …")
         began = time.monotonic()
         failure = ""
@@ -97,10 +102,9 @@ class Campaign:
             failure = traceback.format_exc()
             _say(f"{name} FAILED\n{failure}")
         with self._lock:
-            self._findings.forget(name)
+            self._findings.forget(name, meant)
             self._findings.seen += act.seen if act is not None else []
             self._findings.seconds[name] = time.monotonic() - began
-            meant = {alert for fault in faults for alert in fault.alerts}
             fired = {told.alert for told in self._watch.pager.everything() if told.job == job and told.is_firing}
             self._findings.also[name] = sorted(fired - meant)
             if failure:
@@ -147,6 +151,7 @@ def main() -> int:
     """Play, report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--acts", nargs="+", choices=list(acts()), default=list(acts()))
+    parser.add_argument("--alerts", nargs="+", choices=list(alerts()), default=[], help="only faults that raise them")
     parser.add_argument("--together", type=int, default=TOGETHER)
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--keep", type=Path, help="a directory for logs, kept")
@@ -162,9 +167,11 @@ def main() -> int:
         directory = arguments.keep or Path(scratch)
         with Watch(directory / "watch") as watch:
             began = time.time()
-            campaign = Campaign(watch, findings, directory, arguments.results)
+            only = frozenset(arguments.alerts)
+            names = [name for name in arguments.acts if not only or only & {a for f in acts()[name] for a in f.alerts}]
+            campaign = Campaign(watch, findings, directory, arguments.results, only)
             try:
-                campaign.run(arguments.acts, arguments.together)
+                campaign.run(names, arguments.together)
                 campaign.ask_dashboard(sorted(watch.jobs), began)
             except KeyboardInterrupt:
                 _end_at_once(watch)

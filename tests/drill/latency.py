@@ -57,7 +57,7 @@ def _give_them_back(scene: Scene) -> None:
     _starving[scene.act].set()
 
 
-STAGE: Final = stage(ACT)
+STAGE: Final = stage(ACT, days=True)
 FAULTS: Final = (
     Fault(
         ACT,

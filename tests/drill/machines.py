@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 from streams.exit_codes import ExitCode
 from streams.testing.waiting import wait_until
 from tests.drill.fault import Fault
-from tests.drill.scene import PARTITIONS, UNHURRIED
+from tests.drill.scene import PARTITIONS, READY_SECONDS, UNHURRIED
 from tests.drill.stage import stage
 from tests.system.harness import START_SECONDS, ends_of
 
@@ -40,14 +40,14 @@ def _two_machines_for_a_day(scene: Scene) -> None:
             [float(each["value"][1]) for each in scene.watch.days.query(f"quantile_over_time(0.5, {ours}[60s])")]
             == [PARTITIONS]
         ),
-        START_SECONDS * 2,
+        READY_SECONDS,
         "a day of all partitions",
         poll_seconds=0.5,
     )
 
 
 def _leave_discovery(scene: Scene) -> None:
-    scene.watch.watches(JOB, *(machine.address for machine in scene.machines[:-1]))
+    scene.watch_only(*(machine.address for machine in scene.machines[:-1]))
 
 
 def _come_back(scene: Scene) -> None:
@@ -76,7 +76,7 @@ def _delete_records(scene: Scene) -> None:
     scene.start(port=port, options=("--accept-missing-records",))
 
 
-STAGE: Final = stage(ACT, job=JOB)
+STAGE: Final = stage(ACT, job=JOB, days=True)
 FAULTS: Final = (
     Fault(
         ACT,

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 ACT: Final = "records"
 
+RELEASED: Final = 60
+"""Above twenty, and above a twentieth of all that customers say in ten minutes."""
+
 _numbers = itertools.count()
 
 
@@ -28,6 +31,13 @@ def _no_such_channel(scene: Scene) -> None:
 
 def _opt_in_with_a_misspelt_field(scene: Scene) -> None:
     scene.upstream.publish([preference("drilled-in", f"in-{next(_numbers)}", "opt_in", chanel="sms", at=now_ms())])
+
+
+def _release_a_producer(scene: Scene) -> None:
+    scene.upstream.publish(
+        preference(f"drilled-fax-{number}", f"release-{next(_numbers)}", channel="fax", at=now_ms())
+        for number in range(RELEASED)
+    )
 
 
 def _outcome_of_no_type(scene: Scene) -> None:
@@ -59,7 +69,7 @@ def _set_up(scene: Scene) -> None:
     scene.begin()
 
 
-STAGE: Final = stage(ACT, set_up=_set_up)
+STAGE: Final = stage(ACT, days=True, set_up=_set_up)
 FAULTS: Final = (
     Fault(
         ACT,
@@ -80,6 +90,13 @@ FAULTS: Final = (
         "an opt-in has a misspelt field",
         {"MesuraPermissionsRefused": "unknown_field"},
         _opt_in_with_a_misspelt_field,
+        holds_up=False,
+    ),
+    Fault(
+        ACT,
+        f"a release of a producer: {RELEASED} opt-outs at once name a channel that the policy does not know",
+        {"MesuraPreferencesImplausible": r"scope_word [1-9]\d"},
+        _release_a_producer,
         holds_up=False,
     ),
     Fault(

@@ -46,6 +46,7 @@ PROCESSES: Final = 2
 UNTIL_SECONDS: Final = 1_200.0
 """Longer than three hours and three hours before them, on the shortened clock."""
 
+READY_SECONDS: Final = 300.0
 TICK_SECONDS: Final = 0.1
 CUSTOMERS: Final = 5_000
 HELD_RECORDS_MAX: Final = 100_000
@@ -101,6 +102,13 @@ class Machine(Gate):
             )
 
         self.started.append(self)
+
+    def until_ready(self) -> Self:
+        """As a gate's, with the patience of a campaign: several gates start at once on a busy machine."""
+        wait_until(
+            lambda: self.ops_so_far and self.get("/ready")[0] == 200, READY_SECONDS, "readiness", poll_seconds=0.2
+        )
+        return self
 
     @property
     def address(self) -> str:
@@ -194,12 +202,16 @@ class Upstream:
 class Scene:
     """One act's topics, machines and upstream, for as long as the block runs.
 
-    `job` is how the act's alerts are told from those of others that run at the same time.
+    `job` is how the act's alerts are told from those of others that run at the same time. `days`: whether rules that look
+    back for days are among what is drilled.
     """
 
-    def __init__(self, act: str, broker: Broker, watch: Watch, directory: Path, *, job: str = "") -> None:
+    def __init__(
+        self, act: str, broker: Broker, watch: Watch, directory: Path, *, job: str = "", days: bool = False
+    ) -> None:
         directory.mkdir(parents=True)
         self.act = act
+        self.days = days
         self.job = job or f"drill-{act}"
         self.broker = broker
         self.watch = watch
@@ -237,7 +249,11 @@ class Scene:
 
     def rewatch(self) -> None:
         """Scrape the machines of the act."""
-        self.watch.watches(self.job, *dict.fromkeys(machine.address for machine in self.machines))
+        self.watch_only(*dict.fromkeys(machine.address for machine in self.machines))
+
+    def watch_only(self, *addresses: str) -> None:
+        """Scrape only these."""
+        self.watch.watches(self.job, *addresses, days=self.days)
 
     def begin(self, **options: object) -> None:
         """A machine that decides what the upstream publishes, seen by Prometheus."""
@@ -275,7 +291,7 @@ class Scene:
         )
 
     def _stop(self) -> None:
-        self.watch.watches(self.job)
+        self.watch_only()
         for machine in self.machines:
             with suppress(ProcessLookupError):
                 for pid in machine.worker_pids().values() if machine.exit_code is None else ():

@@ -19,7 +19,7 @@ HEAP_MEGABYTES: Final = 256
 
 
 def stage(
-    act: str, *, job: str = "", set_up: Callable[[Scene], None] = Scene.begin
+    act: str, *, job: str = "", days: bool = False, set_up: Callable[[Scene], None] = Scene.begin
 ) -> Callable[[Watch, Path], AbstractContextManager[Scene]]:
     """A scene with a broker of its own, begun."""
 
@@ -27,7 +27,7 @@ def stage(
     def opened(watch: Watch, directory: Path) -> Iterator[Scene]:
         with (
             RealKafka(heap_megabytes=HEAP_MEGABYTES, java_options=SHORT_LIVED) as kafka,
-            Scene(act, kafka, watch, directory, job=job) as scene,
+            Scene(act, kafka, watch, directory, job=job, days=days) as scene,
         ):
             set_up(scene)
             yield scene

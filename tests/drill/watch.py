@@ -204,6 +204,7 @@ class Watch:
         self._by_clock = {clock.name: Prometheus(clock, directory / clock.name, self._alertmanager) for clock in CLOCKS}
         self._stack = ExitStack()
         self._jobs: dict[str, list[str]] = {}
+        self._by_days: dict[str, list[str]] = {}
         self._lock = threading.Lock()
 
     @property
@@ -237,12 +238,17 @@ class Watch:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def watches(self, job: str, *addresses: str) -> None:
-        """Scrape these from now on as this job, and nothing else as it; without addresses: the job is gone."""
+    def watches(self, job: str, *addresses: str, days: bool = False) -> None:
+        """Scrape these from now on as this job, and nothing else as it; without addresses: the job is gone.
+
+        `days`: by the clock of days too. It scrapes often, and takes its time from the gates.
+        """
         with self._lock:
             self._jobs[job] = list(addresses)
-            for prometheus in self._by_clock.values():
-                prometheus.targets(self._jobs)
+            self.prometheus.targets(self._jobs)
+            if days:
+                self._by_days[job] = list(addresses)
+                self.days.targets(self._by_days)
 
     def _alertmanager_command(self) -> list[str]:
         configuration = {
