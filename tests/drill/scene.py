@@ -202,8 +202,8 @@ class Upstream:
 class Scene:
     """One act's topics, machines and upstream, for as long as the block runs.
 
-    `job` is how the act's alerts are told from those of others that run at the same time. `days`: whether rules that look
-    back for days are among what is drilled.
+    `job` is how the act's alerts are told from those of others that run at the same time. `days`: whether rules
+    that look back for days are among what is drilled.
     """
 
     def __init__(
