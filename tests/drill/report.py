@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.drill.drills import acts, not_drilled
+from tests.drill.drills import FAULTS, acts, not_drilled
 from tests.drill.shortened import CLOCKS, alerts
 
 if TYPE_CHECKING:
@@ -48,6 +48,11 @@ def _lines(findings: Findings) -> Iterator[str]:
         yield _row(row)
     for alert in not_drilled():
         yield f"| {alert} | **no drill** | | | | | |"
+    seen_alerts = {row.alert for row in seen}
+    for fault in FAULTS:
+        for alert in fault.alerts:
+            if alert not in seen_alerts:
+                yield f"| {alert} | {fault.what} | **not seen yet** | | | | |"
     played = {row.act for row in findings.seen}
     if missing := [act for act in acts() if act not in played]:
         yield from ("", f"Not played: {', '.join(missing)}.")
