@@ -41,6 +41,7 @@ LONGEST: Final = (
 WAITING: Final = (
     "tests/deploy/test_crash_loop.py",
     "tests/cluster/test_cluster.py",
+    "tests/cluster/test_deposed_leaders.py",
     "tests/connection/runs",
     "tests/audit/runs",
     "tests/system/test_recurring_failure.py",
