@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-DECLARED = {Requirement(text).name: Requirement(text) for text in PROJECT["project"]["dependencies"]}
+EXTRAS = PROJECT["project"]["optional-dependencies"]
+DECLARED = {
+    Requirement(text).name: Requirement(text)
+    for text in (*PROJECT["project"]["dependencies"], *(text for extra in EXTRAS.values() for text in extra))
+}
 
 
 def imported() -> set[str]:
@@ -68,7 +72,8 @@ LOCKS = sorted(path.stem for path in (ROOT / "requirements").glob("*.lock"))
 def declared(lock: str) -> list[Requirement]:
     """What the lock was made from."""
     own = [] if lock in {"bench", "generators", "hostile", "lock", "sbom"} else PROJECT["project"]["dependencies"]
-    groups = [text for group in GROUPS_OF[lock] for text in PROJECT["dependency-groups"][group]]
+    groups = [text for group in GROUPS_OF.get(lock, ()) for text in PROJECT["dependency-groups"][group]]
+    groups += EXTRAS.get(lock, [])
     return [Requirement(text) for text in own + groups]
 
 

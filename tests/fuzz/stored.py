@@ -101,6 +101,12 @@ SETTINGS_WORDS: Final[dict[str, list[Any]]] = {
     "erasure_key": ["", "00" * 31, "ab" * 32, "AB" * 64, "ab" * 65, TOKEN * 8, "é" * 64],
     "ops_port": [0, 9464, -1],
     "session_timeout_seconds": [10, 0.5, -1.0, 1e300],
+    "count_by": [
+        ["campaign=spring", "sender=shop"],
+        ["colour=red"],
+        ["country="],
+        [f"campaign={n}" for n in range(65)],
+    ],
 }
 
 
